@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The companion proxy: an HTTP/1.1 reverse proxy that obeys its servers' health answers.
+
+pub mod config;
