@@ -1,6 +1,22 @@
-//! The messages on the control socket, as both ends see them.
+//! The messages on the control socket, as both ends see them: JSON, in the words of the glossary.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /v1/status` | | [`Status`] |
+//! | `GET /v1/watch` | | lines of [`Status`], one at once and one for each change |
+//! | `GET /v1/balancers` | | a list of [`Balancer`] |
+//! | `POST /v1/soft`, `/v1/hard` | [`Options`] or nothing | [`Reply`] |
+//! | `POST /v1/restart` | [`Options`] or nothing | [`Reply`]; a soft drain with `then` = restart |
+//! | `POST /v1/up`, `/v1/return` | nothing | [`Reply`] |
+//!
+//! A [`Reply`] comes with 202 (accepted), 200 (already so) or 409 (refused); everything else that is not a success
+//! is a [`Failure`] with its own status.
+
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::{clock::Moment, lifecycle::Phase};
 
 /// Who asked for something.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -34,7 +50,8 @@ pub enum Origin {
 pub enum Then {
     /// Restart the server and bring it back.
     Restart,
-    /// Stay out until told otherwise.
+    /// Stay in hard until told otherwise. (A soft drain for which nothing is said holds in soft; with `hold` it goes
+    /// on to hard as if it were to restart, and holds there: that is what `drainctl run` asks.)
     Hold,
 }
 
@@ -54,8 +71,9 @@ pub enum Request {
 
 /// The particulars of a drain.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// What follows zero; the default depends on who asks.
+    /// What follows zero. Nothing said: a signal restarts; on the control socket soft holds in soft and hard in hard.
     pub then: Option<Then>,
     /// Why, for people.
     pub reason: Option<String>,
@@ -88,4 +106,247 @@ pub enum Reply {
         /// For people: what is the matter and what to do.
         text: String,
     },
+}
+
+/// What was said to a request that did not get as far as an answer by the life cycle.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// A stable name in `snake_case`: `not_permitted`, `bad_request`, `no_such_path`, `no_answer`, `busy`.
+    pub failure: String,
+    /// For people: what was expected, what was found, what to do.
+    pub text: String,
+}
+
+/// Everything that can be seen of an agent and its server at one moment.
+///
+/// The owner of the life cycle publishes it on every change. What only runs with the clock (seconds left, ages) is
+/// true for the moment [`Status::taken`]; [`Status::seen_at`] brings it up to date, so that nobody has to publish for
+/// the clock's sake.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The server's name in the configuration.
+    pub server: String,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What health checks are answered now.
+    pub answer: u16,
+    /// Why, in one line for people.
+    pub reason: String,
+    /// When this phase began, in seconds since 1970.
+    pub since_unix: u64,
+    /// Counts the changes of the answer.
+    pub generation: u64,
+    /// The drain that is under way; nothing where none is.
+    pub asked: Option<Asked>,
+    /// What is waited for at the moment and how long at most.
+    pub limit: Option<Limit>,
+    /// How many balancers act on the present answer.
+    pub acknowledged: Acknowledged,
+    /// Who asks for the server's health.
+    pub balancers: Vec<Balancer>,
+    /// Who uses the server.
+    pub traffic: Traffic,
+    /// What the server's own readiness probe says.
+    pub readiness: Readiness,
+    /// The last drains that ended, the newest last; at most [`DRAINS`] of them.
+    pub drains: Vec<Drain>,
+    /// What people should know and nothing else shows.
+    pub warnings: Vec<String>,
+    /// The agent itself.
+    pub agent: Agent,
+    /// For which moment the running times are true. Does not travel: the reader has another clock.
+    #[serde(skip)]
+    pub taken: Moment,
+}
+
+/// How many ended drains a [`Status`] lists: enough for somebody who waits for the end of one to find it although
+/// others have followed, and few enough for each line of a watch to stay short.
+pub const DRAINS: usize = 8;
+
+impl Status {
+    /// The same with all running times as they are at `now`.
+    #[must_use]
+    pub fn seen_at(&self, now: Moment) -> Self {
+        let passed = now.since(self.taken).as_secs_f64();
+        let mut status = self.clone();
+        if let Some(limit) = &mut status.limit {
+            limit.seconds_left = (limit.seconds_left - passed).max(0.0);
+        }
+        for balancer in &mut status.balancers {
+            balancer.last_seconds += passed;
+        }
+        status.agent.uptime_seconds += passed;
+        status.taken = now;
+        status
+    }
+
+    /// How the drain `id` ended, if it has ended and is remembered.
+    pub fn ended(&self, id: u64) -> Option<&Drain> {
+        self.drains.iter().rev().find(|drain| drain.id == id)
+    }
+}
+
+/// A drain that is under way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Asked {
+    /// The drain's id.
+    pub drain: u64,
+    /// What was asked.
+    pub what: Target,
+    /// What follows zero; nothing where a soft drain holds in soft.
+    pub then: Option<Then>,
+    /// Who asked.
+    pub origin: Origin,
+    /// Why, as they said.
+    pub reason: Option<String>,
+    /// When, in seconds since 1970.
+    pub since_unix: u64,
+    /// A drain that holds has come as far as it goes: in soft all balancers have acknowledged; in hard the traffic is
+    /// zero as well, or the limit has passed.
+    pub reached: bool,
+    /// One further restart follows this one.
+    pub again: bool,
+}
+
+/// What kind of drain was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// No new users.
+    Soft,
+    /// Nobody.
+    Hard,
+}
+
+/// The longest that the present wait may last.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Limit {
+    /// What is waited for.
+    pub waits_for: Wait,
+    /// How long at most from now on.
+    pub seconds_left: f64,
+    /// What happens then, for people: "withdraws to up".
+    pub then: String,
+}
+
+/// What an agent waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// The balancers' acknowledgements.
+    Acknowledgement,
+    /// The end of all traffic.
+    Quiet,
+    /// The end of the restart.
+    Restart,
+    /// The server's readiness.
+    Ready,
+}
+
+/// How many balancers act on the present answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// That do.
+    pub count: u32,
+    /// That should.
+    pub of: u32,
+    /// Whether that suffices: an empty table is unknown, not acknowledged.
+    pub complete: bool,
+}
+
+/// A balancer, as it was last heard of.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Balancer {
+    /// Where its checks come from.
+    pub source: IpAddr,
+    /// What it calls itself (`node=` in its header).
+    pub node: Option<String>,
+    /// What it calls this server (`name=BACKEND/SERVER`).
+    pub name: Option<String>,
+    /// When it first asked, in seconds since 1970.
+    pub since_unix: u64,
+    /// The longest of its recent intervals.
+    pub interval_seconds: Option<f64>,
+    /// How long ago it last asked.
+    pub last_seconds: f64,
+    /// What it was last answered.
+    pub answer: u16,
+    /// The server's state in its eyes: `UP`, `UP 1/3`, `NOLB`, `DOWN`.
+    pub view: Option<String>,
+    /// The server's weight and that of all together (`weight=OWN/TOTAL`).
+    pub weight: Option<String>,
+    /// Its sessions on this server.
+    pub scur: Option<u32>,
+    /// Users whose cookie names this server (a drain-proxy tells).
+    pub users: Option<u32>,
+    /// Whether it has acknowledged the present answer.
+    pub acknowledged: bool,
+    /// How that is known, or what is missing.
+    pub why: String,
+}
+
+/// Who uses the server. Unknown is never zero: what no source could read is `None`, and `unknown` says why.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Requests whose response is not finished.
+    pub in_flight: Option<u32>,
+    /// Open connections without a request.
+    pub idle: Option<u32>,
+    /// How long it has been quiet; nothing while it is not.
+    pub quiet_seconds: Option<f64>,
+    /// How long it must be quiet; nothing where no drain waits for it.
+    pub needed_seconds: Option<f64>,
+    /// Sources that can't be read, each with the reason.
+    pub unknown: Vec<String>,
+}
+
+/// What the server's own readiness probe says.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Nothing where it has not been asked yet.
+    pub ready: Option<bool>,
+    /// The last probe's result, for people.
+    pub text: String,
+}
+
+/// A drain that has ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Drain {
+    /// Its id.
+    pub id: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The same, for people.
+    pub text: String,
+    /// When, in seconds since 1970.
+    pub ended_unix: u64,
+    /// From the start of the restart until the server was ready; nothing where there was none.
+    pub restart_seconds: Option<f64>,
+    /// The end of what the restart command wrote.
+    pub output: Option<String>,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// What was to follow has been done, and the server is up again.
+    Done,
+    /// Somebody asked for up.
+    Cancelled,
+    /// The agent gave it up by itself: nobody acknowledged, a guard, a limit.
+    Withdrawn,
+    /// The restart failed, or the server did not become ready.
+    Failed,
+}
+
+/// The agent itself.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// How long it has been running.
+    pub uptime_seconds: f64,
 }
