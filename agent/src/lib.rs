@@ -6,4 +6,5 @@ pub mod config;
 pub mod control;
 pub mod health;
 pub mod lifecycle;
+pub mod signals;
 pub mod traffic;

@@ -1,5 +1,7 @@
 //! The life cycle of a server: what was asked and what is observed.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Where a server stands, in the words of `x-drain-state`.
@@ -20,4 +22,18 @@ pub enum Phase {
     Failed,
     /// Nobody asked for a drain, but the server does not answer its readiness probe.
     Down,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Up => "up",
+            Self::Soft => "soft",
+            Self::Hard => "hard",
+            Self::Restarting => "restarting",
+            Self::Warming => "warming",
+            Self::Failed => "failed",
+            Self::Down => "down",
+        })
+    }
 }

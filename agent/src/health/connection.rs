@@ -1,0 +1,136 @@
+//! One connection: a request, an answer, and an end that does not destroy the answer.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{self, Instant},
+};
+
+use super::{
+    accept::{Ticket, no_verdict},
+    request::{self, HEAD_BYTES, Refusal, Request},
+    response,
+};
+
+/// How long a request may take to come: a balancer sends it in one packet; this is for people with telnet.
+const HEAD: Duration = Duration::from_secs(5);
+
+/// How long the answer may take to be handed to the kernel: it fits into the send buffer of any connection.
+const WRITE: Duration = Duration::from_secs(2);
+
+/// How long to wait for the other side to close, having closed ours: a round trip to the other end of the world.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How much is read and thrown away in that time: whoever sends more is no balancer.
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// Serves one connection to its end.
+pub(super) async fn serve(mut stream: TcpStream, source: SocketAddr, ticket: Ticket) {
+    let Some(head) = head(&stream).await else { return };
+    let answered = match head {
+        Ok(request) => check(&mut stream, source, request, &ticket).await,
+        Err(refusal) => {
+            let answer = ticket.shared.verdict().await.unwrap_or_else(no_verdict);
+            write(&mut stream, &response::to_refused(&answer, refusal)).await
+        }
+    };
+    if answered.is_ok() {
+        ticket.answered();
+        linger(&mut stream).await;
+    }
+}
+
+async fn check(
+    stream: &mut TcpStream,
+    source: SocketAddr,
+    request: Request,
+    ticket: &Ticket,
+) -> io::Result<()> {
+    let verdict = ticket.shared.verdict().await;
+    let bytes = response::to_check(verdict.as_ref().unwrap_or(&no_verdict()), request.method);
+    write(stream, &bytes).await?;
+    // Without a verdict there is no generation that could be acknowledged.
+    if let Some(given) = verdict {
+        ticket.shared.report(source, request.state, &given);
+    }
+    Ok(())
+}
+
+/// Reads the head. `None` if there is nobody to answer.
+async fn head(stream: &TcpStream) -> Option<Result<Request, Refusal>> {
+    let mut bytes = Vec::new();
+    let deadline = Instant::now() + HEAD;
+    loop {
+        let Ok(read) = time::timeout_at(deadline, read(stream, &mut bytes)).await else {
+            return (!bytes.is_empty()).then_some(Err(Refusal::TooSlow));
+        };
+        let ended = read.ok()? == 0;
+        if ended && bytes.is_empty() {
+            return None;
+        }
+        match request::parse(&bytes) {
+            Some(head) => return Some(head),
+            None if ended => return Some(Err(Refusal::Malformed)),
+            None => {}
+        }
+    }
+}
+
+/// Waits for bytes and reads them, up to the longest head, onto the end of `bytes`. While nothing comes, nothing is
+/// stored.
+async fn read(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        match read_now(stream, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+    }
+}
+
+fn read_now(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let mut chunk = [0; HEAD_BYTES];
+    let read = stream.try_read(&mut chunk[bytes.len()..])?;
+    bytes.extend_from_slice(&chunk[bytes.len()..][..read]);
+    Ok(read)
+}
+
+async fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    time::timeout(WRITE, stream.write_all(bytes)).await?
+}
+
+/// Ends the connection in good order. A close with unread bytes in the receive buffer sends a reset, and that can
+/// overtake and destroy the answer: so our side is closed first, and what still comes is read and thrown away until the
+/// other side closes, for a bounded time.
+async fn linger(stream: &mut TcpStream) {
+    let drain = async {
+        stream.shutdown().await?;
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            let read = discard(stream).await?;
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read);
+        }
+        io::Result::Ok(())
+    };
+    // Whichever way it ends, it is over: the answer was sent.
+    let _over = time::timeout(LINGER, drain).await;
+}
+
+async fn discard(stream: &TcpStream) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        match discard_now(stream) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+    }
+}
+
+fn discard_now(stream: &TcpStream) -> io::Result<usize> {
+    stream.try_read(&mut [0; HEAD_BYTES])
+}
