@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Real programs for end-to-end tests: web servers, balancers, our own two programs, and users who load them.
+//!
+//! A test opens a [`Place`], starts fixtures in it and lets users load them:
+//!
+//! ```text
+//! let place = Place::new("a_claim");
+//! let shop = Apache::new(&place, "s1").start();
+//! let balancer = Haproxy::new(&place, "lb").server(Server::new("s1", shop.address())).start();
+//! let load = Load::on(balancer.address()).start();
+//! …
+//! load.finish().assert_nobody_hurt();
+//! ```
+//!
+//! A fixture that goes away fails the test if its program died or logged an error that no one expected.
+
+pub mod apache;
+pub mod child;
+pub mod client;
+pub mod clock;
+pub mod haproxy;
+pub mod load;
+pub mod orders;
+pub mod place;
+pub mod port;
+pub mod tally;
+
+pub use apache::Apache;
+pub use haproxy::{Haproxy, Server};
+pub use load::Load;
+pub use place::Place;

@@ -1,0 +1,261 @@
+//! A real HAProxy with the configuration that the agent is made for.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{Read as _, Write as _},
+    net::SocketAddr,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    child::{Child, output},
+    place::{Place, holds},
+    port,
+};
+
+/// HAProxy is there within 100 ms; a loaded machine may need longer.
+const START_WITHIN: Duration = Duration::from_secs(10);
+/// Two intervals of 500 ms and some.
+const CHECKED_WITHIN: Duration = Duration::from_secs(10);
+/// Columns of `show stat`.
+mod column {
+    pub(super) const BACKEND: usize = 0;
+    pub(super) const SERVER: usize = 1;
+    pub(super) const SESSIONS: usize = 4;
+    pub(super) const STATUS: usize = 17;
+}
+
+/// One `server` line.
+#[derive(Clone, Debug)]
+pub struct Server {
+    name: String,
+    address: SocketAddr,
+    check: Option<SocketAddr>,
+    extra: String,
+}
+
+impl Server {
+    /// A server whose checks go to its own port.
+    pub fn new(name: &str, address: SocketAddr) -> Self {
+        Self { name: name.to_owned(), address, check: None, extra: String::new() }
+    }
+
+    /// Its checks go to an agent.
+    #[must_use]
+    pub fn checked_at(mut self, agent: SocketAddr) -> Self {
+        self.check = Some(agent);
+        self
+    }
+
+    /// More words for its line.
+    #[must_use]
+    pub fn with(mut self, words: &str) -> Self {
+        words.clone_into(&mut self.extra);
+        self
+    }
+}
+
+/// One HAProxy. When dropped it is stopped; the test fails if it had died.
+#[derive(Debug)]
+pub struct Haproxy {
+    place: Place,
+    name: String,
+    dir: PathBuf,
+    address: SocketAddr,
+    stats: PathBuf,
+    servers: Vec<Server>,
+    lines: String,
+    check: String,
+    child: Option<Child>,
+}
+
+impl Haproxy {
+    /// An HAProxy of this name, which its checks carry as `node`; not yet running.
+    pub fn new(place: &Place, name: &str) -> Self {
+        Self {
+            place: place.clone(),
+            name: name.to_owned(),
+            dir: place.subdir(name),
+            address: port::free(),
+            stats: place.public().join(format!("{name}.stats")),
+            servers: Vec::new(),
+            lines: "    http-check send-state\n    http-check disable-on-404\n".to_owned(),
+            check: "inter 500 fastinter 100 fall 1 rise 2".to_owned(),
+            child: None,
+        }
+    }
+
+    /// One more server.
+    #[must_use]
+    pub fn server(mut self, server: Server) -> Self {
+        self.servers.push(server);
+        self
+    }
+
+    /// One more line in the `listen` section.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        let _ = writeln!(self.lines, "    {line}");
+        self
+    }
+
+    /// Without `http-check send-state`: nothing tells the agent what this balancer thinks.
+    #[must_use]
+    pub fn without_send_state(mut self) -> Self {
+        self.lines = self.lines.replace("    http-check send-state\n", "");
+        self
+    }
+
+    /// Idle connections to servers are shared by all clients, and kept.
+    #[must_use]
+    pub fn reusing_always(self) -> Self {
+        self.line("http-reuse always")
+    }
+
+    /// Other check times than `inter 500 fastinter 100 fall 1 rise 2`.
+    #[must_use]
+    pub fn check(mut self, words: &str) -> Self {
+        words.clone_into(&mut self.check);
+        self
+    }
+
+    /// Starts it and waits until it has checked its servers and all are up.
+    #[must_use]
+    pub fn start(mut self) -> Self {
+        self.launch();
+        let names: Vec<String> = self.servers.iter().map(|s| s.name.clone()).collect();
+        for name in names {
+            self.wait_for_status(&name, "UP", CHECKED_WITHIN);
+        }
+        self
+    }
+
+    /// Starts it, and only waits until it listens.
+    #[must_use]
+    pub fn start_unchecked(mut self) -> Self {
+        self.launch();
+        self
+    }
+
+    /// Starts it again after a crash.
+    pub fn start_again(&mut self) {
+        self.launch();
+    }
+
+    /// Where users come in.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("this HAProxy was started")
+    }
+
+    /// The state of a server as `show stat` names it: `UP`, `NOLB`, `DOWN`, `MAINT`, `DRAIN`, or one of these
+    /// with its counter.
+    pub fn status(&self, server: &str) -> String {
+        self.stat(server, column::STATUS).unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// How many sessions a server has now.
+    pub fn sessions(&self, server: &str) -> Option<u32> {
+        self.stat(server, column::SESSIONS)?.parse().ok()
+    }
+
+    /// Waits until a server has this state.
+    #[track_caller]
+    pub fn wait_for_status(&self, server: &str, status: &str, within: Duration) {
+        self.place.wait_for(&format!("{} to hold {server} for {status}", self.name), within, || {
+            let saw = self.status(server);
+            holds(saw == status, || saw)
+        });
+    }
+
+    /// Runs a command on the runtime socket and gives its answer.
+    pub fn command(&self, command: &str) -> String {
+        let mut answer = String::new();
+        if let Ok(mut socket) = UnixStream::connect(&self.stats) {
+            let _ = socket.write_all(format!("{command}\n").as_bytes());
+            let _ = socket.read_to_string(&mut answer);
+        }
+        answer
+    }
+
+    fn stat(&self, server: &str, column: usize) -> Option<String> {
+        let table = self.command("show stat");
+        table.lines().find_map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            (cells.get(column::BACKEND) == Some(&"shop") && cells.get(column::SERVER) == Some(&server))
+                .then(|| cells.get(column).map(|&cell| cell.to_owned()))
+                .flatten()
+        })
+    }
+
+    fn launch(&mut self) {
+        let config = self.dir.join("haproxy.cfg");
+        fs::write(&config, self.config()).expect("write haproxy.cfg");
+        self.judge(&config);
+        let mut command = self.place.command("haproxy");
+        command.arg("-db").arg("-f").arg(&config);
+        self.child = Some(Child::start(&self.place, &self.dir, "haproxy", command, is_error));
+        self.place.wait_for(&format!("{} to answer on its socket", self.name), START_WITHIN, || {
+            let saw = self.command("show info");
+            holds(saw.contains("Pid:"), || saw)
+        });
+    }
+
+    /// A configuration that HAProxy refuses or warns of is a fault of the test.
+    fn judge(&self, config: &Path) {
+        let mut command = self.place.command("haproxy");
+        command.arg("-c").arg("-f").arg(config);
+        let out = output(command);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        self.place
+            .check(out.status.success() && !said.contains("[WARNING]"), &format!("haproxy.cfg: {said}"));
+    }
+
+    fn config(&self) -> String {
+        let Self { name, address, stats, lines, check, .. } = self;
+        let mut text = format!(
+            "global
+    log stdout format raw local0
+    node {name}
+    maxconn 4000
+    stats socket {stats} mode 600 level admin
+
+defaults
+    mode http
+    log global
+    option httplog
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+
+listen shop
+    bind {address}
+    balance roundrobin
+    cookie SERVERID insert indirect
+    option redispatch
+    retries 10
+    option httpchk
+{lines}",
+            stats = stats.display()
+        );
+        for server in &self.servers {
+            let Server { name, address, extra, .. } = server;
+            let to = server.check.map(|a| format!(" addr {} port {}", a.ip(), a.port())).unwrap_or_default();
+            let _ = writeln!(text, "    server {name} {address} cookie {name} check{to} {check} {extra}");
+        }
+        text
+    }
+}
+
+/// Whether a line that HAProxy wrote at its start or end reports a fault. What it logs of requests and of
+/// servers that go and come has another form.
+fn is_error(line: &str) -> bool {
+    line.starts_with("[ALERT]") || line.starts_with("[EMERG]") || line.contains("segfault")
+}
