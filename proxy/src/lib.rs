@@ -1,3 +1,5 @@
 //! The companion proxy: an HTTP/1.1 reverse proxy that obeys its servers' health answers.
 
+pub mod backend;
+pub mod clock;
 pub mod config;

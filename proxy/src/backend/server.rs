@@ -1,0 +1,275 @@
+//! One upstream server: what it is, what its checks say, and what it holds.
+//!
+//! Everything here is shared by all cores. What changes is an atomic; who must act on a change watches
+//! [`Server::idle_orders`].
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use tokio::sync::{Notify, watch};
+
+use super::users::Users;
+use crate::config;
+
+/// What the checks say of a server. What an operator asked is another axis and is not in here.
+///
+/// | operation | new users | pinned users | idle connections |
+/// |---|---|---|---|
+/// | `Unchecked`, `Up` | yes | yes | kept |
+/// | `Starting` | wait | wait | none yet |
+/// | `Soft` | only when nothing else is left | yes | closed |
+/// | `Down` | no | moved elsewhere | closed |
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Operation {
+    /// It has no check and is taken for up.
+    Unchecked = 0,
+    /// Its first check has not come back yet: who wants it waits.
+    Starting = 1,
+    /// It takes everything.
+    Up = 2,
+    /// It takes no new user (`NOLB` in HAProxy's words).
+    Soft = 3,
+    /// It takes nobody.
+    Down = 4,
+}
+
+impl Operation {
+    /// Whether a new user may be sent here, its weight allowing.
+    pub fn takes_new_users(self) -> bool {
+        matches!(self, Self::Unchecked | Self::Up)
+    }
+
+    /// Whether a user whose cookie names this server stays with it.
+    pub fn keeps_pinned_users(self) -> bool {
+        self != Self::Down
+    }
+
+    /// Whether a request can be sent now.
+    pub fn answers_now(self) -> bool {
+        matches!(self, Self::Unchecked | Self::Up | Self::Soft)
+    }
+
+    fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Self::Unchecked,
+            1 => Self::Starting,
+            2 => Self::Up,
+            3 => Self::Soft,
+            _ => Self::Down,
+        }
+    }
+}
+
+/// Orders to the idle pools of all cores. A pool acts when a number differs from the one it acted on last.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct IdleOrder {
+    /// Close every idle connection: the server drains or is down.
+    pub close_all: u64,
+    /// Close one idle connection each: another core needs a connection and `maxconn` is reached.
+    pub close_one: u64,
+}
+
+/// Numbers that every request of every core changes, on a cache line of their own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Counters {
+    in_flight: AtomicU32,
+    open: AtomicU32,
+    idle: AtomicU32,
+    requests: AtomicU64,
+}
+
+/// An upstream server.
+#[derive(Debug)]
+pub struct Server {
+    settings: config::Server,
+    index: usize,
+    operation: AtomicU8,
+    /// Its last verdict carried the marker that says it drains on purpose.
+    draining: AtomicBool,
+    counters: Counters,
+    pinned_waiting: AtomicU32,
+    users: Users,
+    idle_orders: watch::Sender<IdleOrder>,
+    /// Rung for each connection that closes, for those who wait under `maxconn`.
+    closed: Notify,
+}
+
+impl Server {
+    pub(super) fn new(index: usize, settings: config::Server) -> Self {
+        let operation = if settings.check.is_some() { Operation::Starting } else { Operation::Unchecked };
+        Self {
+            settings,
+            index,
+            operation: AtomicU8::new(operation as u8),
+            draining: AtomicBool::new(false),
+            counters: Counters::default(),
+            pinned_waiting: AtomicU32::new(0),
+            users: Users::new(),
+            idle_orders: watch::Sender::new(IdleOrder::default()),
+            closed: Notify::new(),
+        }
+    }
+
+    /// Its place in its backend, in configuration order.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// What the configuration says of it.
+    pub fn settings(&self) -> &config::Server {
+        &self.settings
+    }
+
+    /// What its checks say.
+    pub fn operation(&self) -> Operation {
+        Operation::from_u8(self.operation.load(Ordering::Acquire))
+    }
+
+    /// Whether it has said, by the marker of its last answer, that it goes on purpose.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Requests whose response is not finished.
+    pub fn in_flight(&self) -> u32 {
+        self.counters.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Connections that are open with no request in flight, over all cores.
+    pub fn idle(&self) -> u32 {
+        self.counters.idle.load(Ordering::Relaxed)
+    }
+
+    /// Connections, in flight and idle, over all cores.
+    pub fn open(&self) -> u32 {
+        self.counters.open.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait for this very server.
+    pub fn queued(&self) -> u32 {
+        self.pinned_waiting.load(Ordering::Relaxed)
+    }
+
+    /// Requests that it was given since the start.
+    pub fn requests(&self) -> u64 {
+        self.counters.requests.load(Ordering::Relaxed)
+    }
+
+    /// The distinct holders of its cookie, to be told of each request.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Whether a connection that has answered may be kept idle. To be asked before it is parked; an order that
+    /// comes in between is seen by the pool's watch.
+    pub fn keeps_idle(&self) -> bool {
+        self.operation().takes_new_users()
+    }
+
+    /// What the idle pool of each core follows. The value at the start is no order.
+    pub fn idle_orders(&self) -> watch::Receiver<IdleOrder> {
+        self.idle_orders.subscribe()
+    }
+
+    /// The right to open one connection, held as long as it is open. Waits, where `maxconn` is reached by idle
+    /// connections of other cores, until one of them has closed. The holder of a slot always gets one in the end,
+    /// provided that everybody parks or closes a connection *before* the slot that it served is dropped.
+    pub async fn connection(self: &Arc<Self>) -> OpenConnection {
+        loop {
+            let closed = self.closed.notified();
+            tokio::pin!(closed);
+            closed.as_mut().enable();
+            if let Some(open) = self.try_connection() {
+                return open;
+            }
+            self.idle_orders.send_modify(|order| order.close_one += 1);
+            closed.await;
+        }
+    }
+
+    /// As [`Server::connection`], but without waiting.
+    pub fn try_connection(self: &Arc<Self>) -> Option<OpenConnection> {
+        let limit = self.settings.maxconn.map_or(u32::MAX, NonZeroU32::get);
+        add_below(&self.counters.open, limit).then(|| OpenConnection { server: self.clone(), idle: false })
+    }
+
+    /// Takes a slot if one is free.
+    pub(super) fn try_take(&self) -> bool {
+        let limit = self.settings.maxconn.map_or(u32::MAX, NonZeroU32::get);
+        add_below(&self.counters.in_flight, limit)
+    }
+
+    pub(super) fn count_request(&self) {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn give_back(&self) {
+        self.counters.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn waiting(&self) -> &AtomicU32 {
+        &self.pinned_waiting
+    }
+
+    /// Stores what the checks say; gives back what they said before.
+    pub(super) fn set_operation(&self, operation: Operation, draining: bool) -> Operation {
+        self.draining.store(draining, Ordering::Release);
+        let before = Operation::from_u8(self.operation.swap(operation as u8, Ordering::SeqCst));
+        if !operation.takes_new_users() && before != operation {
+            self.idle_orders.send_modify(|order| order.close_all += 1);
+        }
+        before
+    }
+}
+
+/// One open connection to a server. Dropped when the connection is closed.
+#[derive(Debug)]
+pub struct OpenConnection {
+    server: Arc<Server>,
+    idle: bool,
+}
+
+impl OpenConnection {
+    /// Says that the connection now has, or no longer has, a request in flight.
+    pub fn set_idle(&mut self, idle: bool) {
+        if idle == self.idle {
+            return;
+        }
+        self.idle = idle;
+        if idle {
+            self.server.counters.idle.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.server.counters.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The server at its other end.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.set_idle(false);
+        self.server.counters.open.fetch_sub(1, Ordering::SeqCst);
+        if self.server.settings.maxconn.is_some() {
+            self.server.closed.notify_waiters();
+        }
+    }
+}
+
+/// Adds one where the result stays within the limit.
+fn add_below(counter: &AtomicU32, limit: u32) -> bool {
+    counter
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < limit).then(|| count + 1))
+        .is_ok()
+}
