@@ -1,15 +1,56 @@
 //! Sources of traffic, and what quiet means.
 
+pub mod sockets;
+
 use std::time::Duration;
 
 /// What one source saw at one moment.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+///
+/// A source that counts requests rather than connections fills `busy` alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reading {
-    /// Requests that are not finished (busy sockets, and ties that can't be told apart yet).
-    pub in_flight: u32,
+    /// Requests that are certainly not finished.
+    pub busy: u32,
+    /// Connections of which it can't be told: both ends spoke within one tick of the kernel's clock. They hold
+    /// a drain until they are older than such a tick can explain.
+    pub unsure: Silence,
+    /// Connections whose last request has been answered, as far as can be seen from outside.
+    pub answered: Silence,
+    /// Connections on which nothing was ever asked.
+    pub fresh: u32,
+}
+
+impl Reading {
+    /// Requests that are not finished, or of which it can't be told.
+    pub const fn in_flight(&self) -> u32 {
+        self.busy.saturating_add(self.unsure.count)
+    }
+
     /// Open connections without a request in flight.
-    pub idle: u32,
-    /// How long ago the last sign of traffic was, over all connections that are still open; `None` where
-    /// nothing is open.
-    pub silent_for: Option<Duration>,
+    pub const fn idle(&self) -> u32 {
+        self.answered.count.saturating_add(self.fresh)
+    }
+
+    /// How long ago the last sign of traffic was, over all connections that are still open and not busy;
+    /// `None` where no such connection has ever carried anything.
+    pub fn silent_for(&self) -> Option<Duration> {
+        [self.unsure.shortest, self.answered.shortest].into_iter().flatten().min()
+    }
+}
+
+/// Connections on which nothing moves, and since when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Silence {
+    /// How many they are.
+    pub count: u32,
+    /// The silence of the one that spoke last; `None` where there is none.
+    pub shortest: Option<Duration>,
+}
+
+impl Silence {
+    /// Counts one more connection, silent for `silent`.
+    pub fn add(&mut self, silent: Duration) {
+        self.count = self.count.saturating_add(1);
+        self.shortest = Some(self.shortest.map_or(silent, |shortest| shortest.min(silent)));
+    }
 }

@@ -1,0 +1,89 @@
+//! Traffic as the kernel sees it: the sockets on the server's ports, told busy from idle.
+//!
+//! One look is a dump of the socket table per port and family over netlink `sock_diag`; it needs no privilege.
+//! It is one moment's picture: a connection that opens while the kernel walks its table may be missed, so
+//! nobody may act on a single look.
+
+mod diag;
+mod listener;
+mod own;
+mod table;
+mod verdict;
+
+pub use diag::{Info, Malformed, Socket, State};
+pub use listener::Listener;
+pub use own::{Entry, Own};
+pub use table::LookError;
+pub use verdict::Verdict;
+
+use std::{
+    num::NonZeroU16,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use self::{own::Seen, table::Table};
+use super::Reading;
+
+/// The states in which a server's socket can carry an unfinished response. Those in which the server has closed
+/// are among them for the sake of [`Verdict`]'s step 0.
+const STATES: [State; 5] =
+    [State::Established, State::CloseWait, State::FinWait1, State::Closing, State::LastAck];
+
+/// The sockets on a server's ports, as a source of traffic.
+#[derive(Clone)]
+pub struct Sockets {
+    looker: Arc<Mutex<Looker>>,
+}
+
+impl Sockets {
+    /// The sockets on `ports`, but for the agent's `own` connections.
+    pub fn new(ports: &[NonZeroU16], own: Own) -> Self {
+        let looker = Looker { ports: ports.into(), table: Table::new(), own, seen: Seen::default() };
+        Self { looker: Arc::new(Mutex::new(looker)) }
+    }
+
+    /// Looks at the socket table, in a thread of its own: with 100,000 sockets it takes 0.2 s.
+    ///
+    /// Looks that are asked for at once are made one after the other.
+    pub async fn look(&self) -> Result<Reading, LookError> {
+        let looker = Arc::clone(&self.looker);
+        let look = move || {
+            // A look that has panicked leaves at worst remembered sockets of our own behind.
+            looker.lock().unwrap_or_else(PoisonError::into_inner).look()
+        };
+        tokio::task::spawn_blocking(look).await.map_err(|_| LookError::Stopped)?
+    }
+}
+
+struct Looker {
+    ports: Box<[NonZeroU16]>,
+    table: Table,
+    own: Own,
+    seen: Seen,
+}
+
+impl Looker {
+    fn look(&mut self) -> Result<Reading, LookError> {
+        let Self { ports, table, own, seen } = self;
+        seen.begin();
+        let reading = table.fold(ports, &STATES, Reading::default, |reading, socket| {
+            if !seen.is_own(socket, own) {
+                reading.count(Verdict::of(socket));
+            }
+        })?;
+        seen.end();
+        Ok(reading)
+    }
+}
+
+impl Reading {
+    fn count(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Busy => self.busy = self.busy.saturating_add(1),
+            Verdict::Fresh => self.fresh = self.fresh.saturating_add(1),
+            Verdict::Answered { silent } => self.answered.add(silent),
+            Verdict::Unsure { silent } => self.unsure.add(silent),
+            Verdict::Closed => {}
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The agent's own connections to the server, which are no traffic.
+
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::diag::Socket;
+
+/// The connections that the agent itself has to the server at this moment. Whoever opens one enters it with
+/// [`Own::enter`] before anything is sent on it.
+///
+/// A connection is known by both its ends, so that no other connection can ever pass for it: the kernel gives
+/// the pair to one connection at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Own(Arc<Mutex<HashSet<Ends>>>);
+
+/// The agent's end and the server's end.
+type Ends = (SocketAddr, SocketAddr);
+
+impl Own {
+    /// Enters the connection from `local` (the agent's end) to `remote` (the server's end), until the entry is
+    /// dropped.
+    #[must_use = "the connection counts as the agent's own only as long as the entry lives"]
+    pub fn enter(&self, local: SocketAddr, remote: SocketAddr) -> Entry {
+        let ends = (canonical(local), canonical(remote));
+        self.set().insert(ends);
+        Entry { own: self.clone(), ends }
+    }
+
+    /// Whether `socket`, which is the server's, is the other end of one of them.
+    pub(super) fn holds(&self, socket: &Socket) -> bool {
+        self.set().contains(&(socket.remote, socket.local))
+    }
+
+    fn set(&self) -> MutexGuard<'_, HashSet<Ends>> {
+        // Each change is one call, so the set is whole even if a thread has died.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection of the agent's own; it ends with this value.
+#[derive(Debug)]
+pub struct Entry {
+    own: Own,
+    ends: Ends,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.own.set().remove(&self.ends);
+    }
+}
+
+/// Without IPv6's clothes and scope, as the socket table gives addresses.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The server's ends of our own connections, as they were recognised in earlier looks: a connection that we
+/// have given up is still ours while the server has not closed it.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    before: HashSet<u64>,
+    now: HashSet<u64>,
+}
+
+impl Seen {
+    /// Begins a look; what was recognised in one that failed is kept.
+    pub(super) fn begin(&mut self) {
+        self.before.extend(self.now.drain());
+    }
+
+    /// Ends a look that saw all sockets: what it did not see is gone.
+    pub(super) fn end(&mut self) {
+        self.before.clear();
+    }
+
+    /// Whether `socket` is the server's end of a connection of ours.
+    pub(super) fn is_own(&mut self, socket: &Socket, own: &Own) -> bool {
+        let is_own = self.before.contains(&socket.cookie) || own.holds(socket);
+        if is_own {
+            self.now.insert(socket.cookie);
+        }
+        is_own
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::sockets::diag::State;
+
+    fn probe() -> (SocketAddr, Socket) {
+        let ours: SocketAddr = "127.0.0.1:50000".parse().unwrap();
+        (ours, Socket { remote: ours, ..Socket::example(State::Established) })
+    }
+
+    fn look(seen: &mut Seen, own: &Own, sockets: &[Socket]) -> usize {
+        seen.begin();
+        let count = sockets.iter().filter(|s| seen.is_own(s, own)).count();
+        seen.end();
+        count
+    }
+
+    #[test]
+    fn a_connection_is_own_while_its_entry_lives() {
+        let (own, mut seen, (ours, socket)) = (Own::default(), Seen::default(), probe());
+        let entry = own.enter(ours, socket.local);
+        assert!(own.holds(&socket));
+        drop(entry);
+        assert!(!own.holds(&socket));
+        assert_eq!(look(&mut seen, &own, &[socket]), 0);
+    }
+
+    #[test]
+    fn the_same_local_end_to_another_port_is_not_own() {
+        let (own, (ours, socket)) = (Own::default(), probe());
+        let _entry = own.enter(ours, "127.0.0.1:443".parse().unwrap());
+        assert!(!own.holds(&socket));
+    }
+
+    #[test]
+    fn a_connection_that_was_given_up_is_own_until_the_server_closes_it() {
+        let (own, mut seen, (ours, socket)) = (Own::default(), Seen::default(), probe());
+        let entry = own.enter(ours, socket.local);
+        assert_eq!(look(&mut seen, &own, &[socket]), 1);
+        drop(entry);
+        assert_eq!(look(&mut seen, &own, &[socket]), 1);
+        assert_eq!(look(&mut seen, &own, &[socket]), 1);
+        assert_eq!(look(&mut seen, &own, &[]), 0);
+        assert_eq!(look(&mut seen, &own, &[socket]), 0, "the pair of ends is somebody else's now");
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_clothes_is_the_same_end() {
+        let (own, (_, socket)) = (Own::default(), probe());
+        let _entry =
+            own.enter("[::ffff:127.0.0.1]:50000".parse().unwrap(), "[::ffff:127.0.0.1]:80".parse().unwrap());
+        assert!(own.holds(&socket));
+    }
+}
