@@ -1,8 +1,76 @@
-//! The life cycle of a server: what was asked and what is observed.
+//! The life cycle of a server: what was asked, what is observed, and what follows from both.
+//!
+//! ```text
+//!            asked soft              soft: acknowledged and quiet,          hard: acknowledged and quiet,
+//!                                    or its limit, or asked hard            or its limit
+//!      up ───────────────► soft ────────────────────────────────► hard ─────────────────────► restarting
+//!      ▲ ▲ ▲                │  │                                   │ │                             │ done
+//!      │ │ └─── asked up ───┴──┼───────────────────────────────────┘ │                             ▼
+//!      │ │                     └─► waiting (answers like up) ◄───────┘                          warming
+//!      │ │                          too few others remain                                          │
+//!      │ └───────────────────────── ready, `rise` times ───────────────────────────────────────────┤
+//!      │                                                                                           │ restart failed, or
+//!      └── asked up ── failed: 500 and why, until asked ◄──────────────────────────────────────────┘ not ready in time
+//!
+//!      asked hard: up ──► hard
+//! ```
+//!
+//! All transitions, each with a test of its own (`tests/edges.rs`):
+//!
+//! | from | to | when |
+//! |---|---|---|
+//! | up | soft, hard | asked so, and enough others remain (or by force, or the server is dead) |
+//! | soft | hard | acknowledged and quiet; its limit; asked hard; the server is dead |
+//! | soft, hard | up | asked up; not acknowledged in time (`at_limit = "abort"`); hard limit with `at_limit = "abort"` |
+//! | soft, hard | waiting | too few others remain, as seen after the announcement or directly before the restart |
+//! | waiting | soft, hard | its delay is over and enough others remain |
+//! | waiting | up | asked up; not in time |
+//! | hard | restarting | acknowledged and quiet; its limit; the server is dead and holds nothing |
+//! | soft, hard | warming | asked to return from a hold |
+//! | restarting | warming | the restart is done |
+//! | restarting | failed | the restart failed, or did not end |
+//! | restarting, warming | restarting, soft, hard | ended, and a further drain was asked meanwhile |
+//! | warming | up | ready `rise` times in a row |
+//! | warming | failed | not ready in time |
+//! | failed | up, warming, hard | asked up; asked to return; asked for a drain |
+//!
+//! The machine is a value. It reads no clock, opens nothing and sleeps never: [`Machine::step`] takes the moment and
+//! an event and gives effects or a refusal. Invariants, held by a property test (`tests/property.rs`):
+//! - no restart before every balancer has acknowledged and the traffic is quiet, or a limit has passed, or the server
+//!   is dead and holds nothing;
+//! - one request, one restart at most;
+//! - no answer of up between an announcement and readiness, but where the drain is given up;
+//! - a drain never goes back from hard to soft;
+//! - every drain that is to restart ends.
+
+mod answer;
+mod course;
+mod drain;
+mod event;
+mod machine;
+mod recovery;
+mod refusal;
+mod request;
+mod rules;
+mod server;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use answer::phase;
+pub use course::{Course, Stage};
+pub use drain::{Drain, Follow, Level};
+pub use event::{
+    Acknowledgement, Effects, Ended, Event, Remaining, Said, Traffic, Transition, View, Waiting,
+};
+pub use machine::{Announcement, Machine};
+pub use recovery::{Replaced, Saved};
+pub use refusal::Refusal;
+pub use rules::Rules;
+pub use server::{Server, Verdict};
 
 /// Where a server stands, in the words of `x-drain-state`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -20,7 +88,7 @@ pub enum Phase {
     Warming,
     /// Was restarted in vain: stays out until it is told otherwise.
     Failed,
-    /// Nobody asked for a drain, but the server does not answer its readiness probe.
+    /// Takes no user although no hard drain was asked: it does not answer its readiness probe.
     Down,
 }
 

@@ -1,0 +1,484 @@
+//! The machine itself: its value and the edges that it takes by itself.
+
+use std::{mem, time::Duration};
+
+use super::{
+    Acknowledgement, Course, Drain, Effects, Ended, Event, Follow, Level, Refusal, Remaining, Rules, Server,
+    Traffic, Transition, Verdict, View, Waiting, course::Back, course::Out,
+};
+use crate::{
+    clock::Moment,
+    config::{AtAcknowledgeLimit, AtHardLimit},
+    control::api::{Outcome, Wait},
+};
+
+/// The life cycle of one server. See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub(super) rules: Rules,
+    pub(super) course: Course,
+    pub(super) server: Server,
+    pub(super) view: View,
+    pub(super) next_id: u64,
+}
+
+/// What the balancers are to acknowledge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Announcement {
+    /// The drain.
+    pub drain: u64,
+    /// What is announced.
+    pub level: Level,
+    /// When it was.
+    pub at: Moment,
+}
+
+/// The least time between a withdrawal and the next try, so that a view without jitter can't make a busy loop.
+const LEAST_RETRY: Duration = Duration::from_millis(100);
+
+impl Machine {
+    /// A machine that knows nothing yet.
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, course: Course::Up, server: Server::default(), view: nothing_seen(), next_id: 1 }
+    }
+
+    /// Takes one event. A refusal leaves everything as it was.
+    pub fn step(&mut self, now: Moment, event: Event) -> Result<Effects, Refusal> {
+        let mut effects = Effects::default();
+        match event {
+            Event::Asked { request, origin, unix } => {
+                let said = self.ask(now, &request, &origin, unix, &mut effects)?;
+                effects.said = Some(said);
+            }
+            Event::Seen(view) => self.view = view,
+            Event::Probed { began, passed } => {
+                self.server.probed(began, passed, self.rules.rise, self.rules.fall);
+            }
+            Event::NoVerdict { last } => self.server.assume(last),
+            Event::RestartEnded(result) => self.restart_ended(now, result, &mut effects),
+            Event::Reloaded(rules) => self.rules = rules,
+            Event::GivenUp { why } => self.give_up(now, Outcome::Withdrawn, why, &mut effects),
+        }
+        while self.advance(now, &mut effects) {}
+        Ok(effects)
+    }
+
+    /// The axis of what was asked.
+    pub fn course(&self) -> &Course {
+        &self.course
+    }
+
+    /// The axis of what is observed of the server.
+    pub fn server(&self) -> Verdict {
+        self.server.verdict()
+    }
+
+    /// What the balancers are to acknowledge now.
+    pub fn announcement(&self) -> Option<Announcement> {
+        let (level, out) = match &self.course {
+            Course::Soft(out) => (Level::Soft, out),
+            Course::Hard(out) => (Level::Hard, out),
+            _ => return None,
+        };
+        Some(Announcement { drain: out.drain.id, level, at: out.announced })
+    }
+
+    /// What is waited for and how long at most; `None` where nothing is, or where it may last for ever.
+    pub fn waits(&self) -> Option<Waiting> {
+        let rules = &self.rules;
+        match &self.course {
+            Course::Up | Course::Failed { .. } => None,
+            Course::Waiting { drain, .. } => {
+                Some(Waiting { what: Wait::Acknowledgement, until: drain.give_up, then: "gives up" })
+            }
+            Course::Soft(Out { acknowledged: None, announced, .. })
+            | Course::Hard(Out { acknowledged: None, announced, .. }) => Some(Waiting {
+                what: Wait::Acknowledgement,
+                until: *announced + rules.acknowledge.limit,
+                then: match rules.acknowledge.at_limit {
+                    AtAcknowledgeLimit::Abort => "withdraws to up",
+                    AtAcknowledgeLimit::Proceed => "goes on as if all had acknowledged",
+                },
+            }),
+            Course::Soft(Out { drain, acknowledged: Some(at), .. }) => {
+                let until = drain.asked.max(*at) + rules.soft.limit;
+                (drain.follow != Follow::HoldSoft).then_some(Waiting {
+                    what: Wait::Quiet,
+                    until,
+                    then: "becomes hard",
+                })
+            }
+            Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
+                let until = drain.asked.max(*at) + rules.hard.limit;
+                let then = match rules.hard.at_limit {
+                    AtHardLimit::Restart => "restarts and cuts what is left",
+                    AtHardLimit::Abort => "withdraws to up",
+                };
+                (drain.follow == Follow::Restart).then_some(Waiting { what: Wait::Quiet, until, then })
+            }
+            Course::Restarting(back) => {
+                Some(Waiting { what: Wait::Restart, until: back.since + rules.restart_limit, then: "fails" })
+            }
+            Course::Warming(back) => {
+                Some(Waiting { what: Wait::Ready, until: back.since + rules.ready_deadline, then: "fails" })
+            }
+        }
+    }
+
+    /// When the machine wants to be asked again at the latest, with what is seen then.
+    pub fn deadline(&self) -> Option<Moment> {
+        let limit = self.waits().map(|waiting| waiting.until);
+        match &self.course {
+            Course::Waiting { retry, drain, .. } => Some((*retry).min(drain.give_up)),
+            _ => limit,
+        }
+    }
+
+    /// How long the traffic must be quiet for the present phase to end; `None` where nothing waits for it.
+    pub fn needed_quiet(&self) -> Option<Duration> {
+        match &self.course {
+            Course::Soft(out) if out.drain.follow != Follow::HoldSoft => Some(self.rules.soft.quiet),
+            Course::Hard(_) => Some(self.rules.hard.quiet),
+            _ => None,
+        }
+    }
+
+    /// Whether a drain that holds has come as far as it goes.
+    pub fn reached(&self, now: Moment) -> bool {
+        match &self.course {
+            Course::Soft(out) => out.drain.follow == Follow::HoldSoft && out.acknowledged.is_some(),
+            Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
+                drain.follow == Follow::Hold
+                    && (self.quiet(self.rules.hard.quiet, *at, true)
+                        || now >= drain.asked.max(*at) + self.rules.hard.limit)
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes the next edge that is due, if one is.
+    fn advance(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        match &self.course {
+            Course::Up | Course::Failed { .. } => false,
+            Course::Waiting { .. } => self.advance_waiting(now, effects),
+            Course::Soft(_) => self.advance_soft(now, effects),
+            Course::Hard(_) => self.advance_hard(now, effects),
+            Course::Restarting(_) => self.advance_restarting(now, effects),
+            Course::Warming(_) => self.advance_warming(now, effects),
+        }
+    }
+
+    fn advance_waiting(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        let Course::Waiting { drain, retry, why } = &mut self.course else { return false };
+        if now >= drain.give_up {
+            let why = format!("given up: {why}");
+            self.give_up(now, Outcome::Withdrawn, why, effects);
+            return true;
+        }
+        if now < *retry {
+            return false;
+        }
+        if let Remaining::TooFew(too_few) = &self.view.remaining
+            && self.server.verdict() != Verdict::NotReady
+            && !drain.unguarded
+        {
+            why.clone_from(too_few);
+            *retry = now + self.view.jitter.max(LEAST_RETRY);
+            return false;
+        }
+        let (drain, level) = (drain.clone(), drain.level);
+        self.announce(now, drain, level, "enough others remain now".into(), effects);
+        true
+    }
+
+    fn advance_soft(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        let Course::Soft(out) = &self.course else { return false };
+        let drain = out.drain.clone();
+        if self.is_dead() && drain.follow != Follow::HoldSoft {
+            self.announce(
+                now,
+                drain,
+                Level::Hard,
+                "the server does not answer its readiness probe".into(),
+                effects,
+            );
+            return true;
+        }
+        if self.withdraw_if_too_few(now, effects) || self.acknowledge(now, effects) {
+            return true;
+        }
+        let Course::Soft(Out { acknowledged: Some(at), .. }) = self.course else { return false };
+        if drain.follow == Follow::HoldSoft {
+            return false;
+        }
+        let soft = self.rules.soft;
+        if self.quiet(soft.quiet, at, false) {
+            self.announce(now, drain, Level::Hard, "acknowledged and quiet".into(), effects);
+            return true;
+        }
+        if now >= drain.asked.max(at) + soft.limit {
+            let why = format!("the limit of {:?} has passed: {}", soft.limit, self.view.traffic.held_by());
+            self.announce(now, drain, Level::Hard, why, effects);
+            return true;
+        }
+        false
+    }
+
+    fn advance_hard(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        let Course::Hard(out) = &self.course else { return false };
+        let drain = out.drain.clone();
+        let restarts = drain.follow == Follow::Restart;
+        if restarts && self.is_dead() && matches!(self.view.traffic, Traffic::Quiet { .. }) {
+            self.restart(now, drain, "the server is dead and holds nothing".into(), effects);
+            return true;
+        }
+        if self.withdraw_if_too_few(now, effects) || self.acknowledge(now, effects) {
+            return true;
+        }
+        let Course::Hard(Out { acknowledged: Some(at), .. }) = self.course else { return false };
+        if !restarts {
+            return false;
+        }
+        let hard = self.rules.hard;
+        if self.quiet(hard.quiet, at, true) {
+            self.restart(now, drain, "acknowledged and quiet".into(), effects);
+            return true;
+        }
+        if now >= drain.asked.max(at) + hard.limit {
+            let why = format!("the limit of {:?} has passed: {}", hard.limit, self.view.traffic.held_by());
+            match hard.at_limit {
+                AtHardLimit::Restart => {
+                    effects.warnings.push(format!("drain {} cuts what is left: {why}", drain.id));
+                    self.restart(now, drain, why, effects);
+                }
+                AtHardLimit::Abort => self.give_up(now, Outcome::Withdrawn, why, effects),
+            }
+            return true;
+        }
+        false
+    }
+
+    fn advance_restarting(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        let Course::Restarting(back) = &self.course else { return false };
+        let limit = self.rules.restart_limit;
+        if now < back.since + limit {
+            return false;
+        }
+        self.fail(now, format!("the restart has not ended within {limit:?}"), effects);
+        true
+    }
+
+    fn advance_warming(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        let Course::Warming(back) = &self.course else { return false };
+        if self.server.verdict() == Verdict::Ready {
+            let back = back.clone();
+            effects.ended.push(Ended {
+                id: back.drain.id,
+                outcome: Outcome::Done,
+                text: "the server is back".into(),
+                restart_took: back.drain.restart_began.map(|began| now.since(began)),
+            });
+            match back.next {
+                Some(next) => self.follow_up(now, next, effects),
+                None => self.enter(Course::Up, Some(back.drain.id), "ready".into(), effects),
+            }
+            return true;
+        }
+        let deadline = self.rules.ready_deadline;
+        if now < back.since + deadline {
+            return false;
+        }
+        self.fail(now, format!("the server has not become ready within {deadline:?}"), effects);
+        true
+    }
+
+    /// The server was replaced, or was not.
+    fn restart_ended(&mut self, now: Moment, result: Result<(), String>, effects: &mut Effects) {
+        let Course::Restarting(back) = &self.course else { return };
+        let back = back.clone();
+        match result {
+            Err(why) => self.fail(now, why, effects),
+            Ok(()) if back.next.as_ref().is_some_and(|next| next.follow == Follow::Restart) => {
+                effects.ended.push(Ended {
+                    id: back.drain.id,
+                    outcome: Outcome::Done,
+                    text: "restarted; a further restart was asked meanwhile and follows at once".into(),
+                    restart_took: back.drain.restart_began.map(|began| now.since(began)),
+                });
+                if let Some(next) = back.next {
+                    self.follow_up(now, next, effects);
+                }
+            }
+            Ok(()) => self.warm(now, back, "restarted".into(), effects),
+        }
+    }
+
+    /// Enters warming: what answered before was another process.
+    pub(super) fn warm(&mut self, now: Moment, back: Back, why: String, effects: &mut Effects) {
+        self.server.replaced(now);
+        let id = back.drain.id;
+        self.enter(Course::Warming(Back { since: now, why: why.clone(), ..back }), Some(id), why, effects);
+    }
+
+    /// Announces `level`, which is then to be acknowledged anew.
+    pub(super) fn announce(
+        &mut self,
+        now: Moment,
+        drain: Drain,
+        level: Level,
+        why: String,
+        effects: &mut Effects,
+    ) {
+        let id = drain.id;
+        self.view.acknowledged = Acknowledgement::Pending { missing: "just announced".into() };
+        self.enter(Course::announced(drain, level, now, why.clone()), Some(id), why, effects);
+    }
+
+    /// Ends the drain and goes back to up, where something is under way that can be taken back.
+    pub(super) fn give_up(&mut self, now: Moment, outcome: Outcome, text: String, effects: &mut Effects) {
+        let (Course::Waiting { drain, .. }
+        | Course::Soft(Out { drain, .. })
+        | Course::Hard(Out { drain, .. })) = &self.course
+        else {
+            return;
+        };
+        let id = drain.id;
+        let restart_took = drain.restart_began.map(|began| now.since(began));
+        effects.ended.push(Ended { id, outcome, text: text.clone(), restart_took });
+        self.enter(Course::Up, Some(id), text, effects);
+    }
+
+    fn restart(&mut self, now: Moment, drain: Drain, why: String, effects: &mut Effects) {
+        let id = drain.id;
+        let drain = Drain { restart_began: Some(now), ..drain };
+        effects.restart = Some(id);
+        self.enter(
+            Course::Restarting(Back { drain, since: now, next: None, why: why.clone() }),
+            Some(id),
+            why,
+            effects,
+        );
+    }
+
+    /// A drain that was asked during a restart goes on from there: nobody uses the server, and it was announced.
+    fn follow_up(&mut self, now: Moment, next: Drain, effects: &mut Effects) {
+        let why = "asked during the restart before".to_owned();
+        match next.follow {
+            Follow::Restart => self.restart(now, next, why, effects),
+            Follow::Hold | Follow::HoldSoft => {
+                let level = next.level;
+                self.announce(now, next, level, why, effects);
+            }
+        }
+    }
+
+    fn fail(&mut self, now: Moment, why: String, effects: &mut Effects) {
+        let (Course::Restarting(back) | Course::Warming(back)) = &self.course else { return };
+        let back = back.clone();
+        effects.ended.push(Ended {
+            id: back.drain.id,
+            outcome: Outcome::Failed,
+            text: why.clone(),
+            restart_took: back.drain.restart_began.map(|began| now.since(began)),
+        });
+        match back.next {
+            Some(next) => self.follow_up(now, Drain { level: Level::Hard, ..next }, effects),
+            None => self.enter(Course::Failed { why: why.clone() }, Some(back.drain.id), why, effects),
+        }
+    }
+
+    /// Notes the acknowledgement, or what the lack of it leads to. Says whether anything has changed.
+    fn acknowledge(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        let complete = self.view.acknowledged == Acknowledgement::Complete;
+        let missing = match &self.view.acknowledged {
+            Acknowledgement::Pending { missing } => missing.clone(),
+            Acknowledgement::Complete => String::new(),
+        };
+        let rules = self.rules.acknowledge;
+        let (Course::Soft(out) | Course::Hard(out)) = &mut self.course else { return false };
+        if out.acknowledged.is_some() {
+            return false;
+        }
+        if complete {
+            out.acknowledged = Some(now);
+            effects.acknowledged = true;
+            return true;
+        }
+        if now < out.announced + rules.limit {
+            return false;
+        }
+        match rules.at_limit {
+            AtAcknowledgeLimit::Proceed => {
+                out.acknowledged = Some(now);
+                effects.warnings.push(format!(
+                    "not acknowledged within {:?} ({missing}); goes on nevertheless, as configured",
+                    rules.limit
+                ));
+            }
+            AtAcknowledgeLimit::Abort => {
+                let why = format!("withdrawn: not acknowledged within {:?} ({missing})", rules.limit);
+                self.give_up(now, Outcome::Withdrawn, why, effects);
+            }
+        }
+        true
+    }
+
+    /// The guard, after the announcement: where a balancer has too few others, the drain is withdrawn and tried again
+    /// later. A drain that holds is guarded only until it is acknowledged: then somebody works on the server.
+    fn withdraw_if_too_few(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        let (Course::Soft(out) | Course::Hard(out)) = &self.course else { return false };
+        let Remaining::TooFew(too_few) = &self.view.remaining else { return false };
+        let held = out.drain.follow != Follow::Restart && out.acknowledged.is_some();
+        if out.drain.unguarded || held || self.is_dead() {
+            return false;
+        }
+        let why = format!("withdrawn for now: {too_few}");
+        let mut drain = out.drain.clone();
+        if out.acknowledged.is_some() {
+            // It had come so far that its first time for trying is over; each later one starts before this ends.
+            drain.give_up =
+                drain.give_up.max(drain.asked + self.rules.soft.limit + self.rules.acknowledge.limit);
+        }
+        let id = drain.id;
+        let retry = now + self.view.jitter.max(LEAST_RETRY);
+        self.enter(Course::Waiting { drain, retry, why: too_few.clone() }, Some(id), why, effects);
+        true
+    }
+
+    /// Nobody reaches the server anyhow.
+    fn is_dead(&self) -> bool {
+        self.server.verdict() == Verdict::NotReady
+    }
+
+    /// Whether two looks since the acknowledgement have found nothing in flight, after silence for `needed`.
+    fn quiet(&self, needed: Duration, acknowledged: Moment, emptiness_suffices: bool) -> bool {
+        let Traffic::Quiet { since, previous, last, empty } = self.view.traffic else { return false };
+        previous >= acknowledged && (last.since(since) >= needed || (emptiness_suffices && empty))
+    }
+
+    pub(super) fn enter(&mut self, course: Course, drain: Option<u64>, why: String, effects: &mut Effects) {
+        let from = mem::replace(&mut self.course, course).stage();
+        effects.transitions.push(Transition { from, to: self.course.stage(), why, drain });
+    }
+}
+
+impl Traffic {
+    /// What stands against quiet, for people.
+    pub fn held_by(&self) -> String {
+        match self {
+            Self::Unknown(why) => format!("the traffic is unknown: {why}"),
+            Self::Busy(what) => what.clone(),
+            Self::Quiet { since, last, .. } => format!("quiet for only {:?}", last.since(*since)),
+        }
+    }
+}
+
+/// What is known before anything was seen: nothing.
+pub(super) fn nothing_seen() -> View {
+    View {
+        acknowledged: Acknowledgement::Pending { missing: "nothing seen yet".into() },
+        remaining: Remaining::Enough,
+        traffic: Traffic::Unknown("not looked yet".into()),
+        jitter: Duration::ZERO,
+    }
+}

@@ -1,0 +1,44 @@
+//! Why a request is refused.
+
+use thiserror::Error;
+
+/// Why a request is refused. The text is what `drainctl` prints.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum Refusal {
+    /// The guard `min_remaining`.
+    #[error("too few other servers would remain: {0}; wait until others are back, or ask with --force")]
+    TooFewRemain(String),
+    /// A restart can't be taken back.
+    #[error(
+        "the server is being restarted, which can't be taken back; it comes back by itself when it is ready"
+    )]
+    Restarting,
+    /// Nothing was held.
+    #[error("there is nothing to return from: the server is in use, and nobody holds it out")]
+    NotHeld,
+    /// The agent itself restarts at the end of this drain.
+    #[error("drain {0} ends with a restart by the agent; `drainctl up` cancels it")]
+    NotAHold(u64),
+    /// The drain could not be written down.
+    #[error(
+        "the drain can't be written to the state file, so a crash would forget it: {0}; make it writable and ask again"
+    )]
+    StateUnwritable(String),
+    /// The agent is going.
+    #[error("the agent is about to stop; ask again when it is back")]
+    Stopping,
+}
+
+impl Refusal {
+    /// A stable name for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TooFewRemain(_) => "too_few_remain",
+            Self::Restarting => "restarting",
+            Self::NotHeld => "not_held",
+            Self::NotAHold(_) => "not_a_hold",
+            Self::StateUnwritable(_) => "state_unwritable",
+            Self::Stopping => "stopping",
+        }
+    }
+}
