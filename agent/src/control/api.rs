@@ -111,7 +111,7 @@ pub enum Reply {
 /// What was said to a request that did not get as far as an answer by the life cycle.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Failure {
-    /// A stable name in `snake_case`: `not_permitted`, `bad_request`, `no_such_path`, `no_answer`, `busy`.
+    /// A stable name in `snake_case`: `not_permitted`, `bad_request`, `no_such_path`, `no_answer`.
     pub failure: String,
     /// For people: what was expected, what was found, what to do.
     pub text: String,

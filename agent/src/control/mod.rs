@@ -1,8 +1,21 @@
 //! The control socket: what `drainctl` asks and is told.
+//!
+//! HTTP/1.1 with JSON over a unix socket, never over TCP. Who connects is known by the kernel (`SO_PEERCRED`): root, the
+//! agent's own user and the members of the configured group may drain; all others may only look. What is asked goes
+//! to the owner of the life cycle as an [`Ask`]; what is seen comes from the [`api::Status`] that the owner publishes.
 
 pub mod api;
+mod peer;
+mod routes;
+mod server;
+mod socket;
 
-use tokio::sync::oneshot;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use server::Server;
+pub use socket::Error;
 
 /// One request that came over the control socket, on its way to the owner of the life cycle.
 #[derive(Debug)]
@@ -13,4 +26,13 @@ pub struct Ask {
     pub origin: api::Origin,
     /// Where the answer goes.
     pub reply: oneshot::Sender<api::Reply>,
+}
+
+/// The two ways to the owner of the life cycle.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// What it publishes.
+    pub status: watch::Receiver<Arc<api::Status>>,
+    /// Where it takes requests; bounded by the owner.
+    pub asks: mpsc::Sender<Ask>,
 }

@@ -1,0 +1,209 @@
+//! Paths and what they do; the table is in [`api`].
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json, Router,
+    body::{Body, Bytes, to_bytes},
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http_body_util::channel::{Channel, Sender};
+use tokio::{sync::oneshot, time};
+use tracing::info;
+
+use super::{
+    Ask, Owner,
+    api::{Balancer, Failure, Options, Reply, Request, Status, Then},
+    peer::{Access, Peer},
+    server::HangUp,
+};
+use crate::clock::Moment;
+
+/// The largest body: a reason is a line, not a book.
+const BODY_BYTES: usize = 16 * 1024;
+
+/// How long a body may take to come.
+const BODY: Duration = Duration::from_secs(5);
+
+/// How long the owner may take to answer: it may have to write the state file first, on a slow disk.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a watcher may leave a line unread before it is taken for gone.
+const UNREAD: Duration = Duration::from_secs(30);
+
+#[derive(Clone)]
+struct Control {
+    owner: Owner,
+    access: Access,
+}
+
+pub(super) fn router(owner: Owner, access: Access) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/watch", get(watch))
+        .route("/v1/balancers", get(balancers))
+        .route("/v1/soft", post(soft))
+        .route("/v1/hard", post(hard))
+        .route("/v1/restart", post(restart))
+        .route("/v1/up", post(up))
+        .route("/v1/return", post(come_back))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_path)
+        .with_state(Control { owner, access })
+}
+
+impl Control {
+    fn status(&self) -> Status {
+        self.owner.status.borrow().seen_at(Moment::now())
+    }
+
+    /// Brings a request to the owner, and the answer back.
+    async fn ask(&self, peer: &Peer, request: Request) -> Result<Answered, Error> {
+        if !self.access.may_drain(peer) {
+            return Err(Error::NotPermitted { uid: peer.uid(), group: self.access.group });
+        }
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask { request, origin: peer.origin(), reply };
+        info!(request = ?ask.request, origin = ?ask.origin, "asked on the control socket");
+        let answered = async {
+            self.owner.asks.send(ask).await.map_err(|_gone| Error::NoAnswer)?;
+            answer.await.map_err(|_gone| Error::NoAnswer)
+        };
+        time::timeout(ANSWER, answered).await.map_err(|_late| Error::NoAnswer)?.map(Answered)
+    }
+}
+
+async fn status(State(control): State<Control>) -> Json<Status> {
+    Json(control.status())
+}
+
+async fn balancers(State(control): State<Control>) -> Json<Vec<Balancer>> {
+    Json(control.status().balancers)
+}
+
+async fn watch(State(control): State<Control>, Extension(hang_up): Extension<HangUp>) -> Response {
+    // One line in flight: a reader who is slow misses what was between, and never gets behind.
+    let (lines, body) = Channel::<Bytes>::new(1);
+    tokio::spawn(follow(control, lines, hang_up));
+    ([("content-type", "application/x-ndjson")], Body::new(body)).into_response()
+}
+
+async fn follow(mut control: Control, mut lines: Sender<Bytes>, hang_up: HangUp) {
+    loop {
+        let now = Moment::now();
+        let status = Arc::clone(&control.owner.status.borrow_and_update());
+        // All of it can be written as JSON: its keys are strings.
+        let Ok(mut line) = serde_json::to_vec(&status.seen_at(now)) else { return };
+        line.push(b'\n');
+        match time::timeout(UNREAD, lines.send_data(line.into())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_gone)) => return,
+            Err(_unread) => return hang_up.now(),
+        }
+        if control.owner.status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn soft(
+    State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Result<Answered, Error> {
+    control.ask(&peer, Request::Soft(options(body).await?)).await
+}
+
+async fn hard(
+    State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Result<Answered, Error> {
+    control.ask(&peer, Request::Hard(options(body).await?)).await
+}
+
+async fn restart(
+    State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Result<Answered, Error> {
+    let options = Options { then: Some(Then::Restart), ..options(body).await? };
+    control.ask(&peer, Request::Soft(options)).await
+}
+
+async fn up(State(control): State<Control>, Extension(peer): Extension<Peer>) -> Result<Answered, Error> {
+    control.ask(&peer, Request::Up).await
+}
+
+async fn come_back(
+    State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
+) -> Result<Answered, Error> {
+    control.ask(&peer, Request::Return).await
+}
+
+async fn no_such_path() -> Error {
+    Error::NoSuchPath
+}
+
+async fn options(body: Body) -> Result<Options, Error> {
+    let body = time::timeout(BODY, to_bytes(body, BODY_BYTES)).await;
+    let body = body.map_err(|_late| Error::BadRequest("the body did not come in time".to_owned()))?;
+    let body = body.map_err(|error| {
+        Error::BadRequest(format!("expected a body of at most {BODY_BYTES} bytes: {error}"))
+    })?;
+    if body.is_empty() {
+        return Ok(Options::default());
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        Error::BadRequest(format!(
+            "expected {{\"then\", \"reason\", \"force\"}}, each of which may be left out: {error}"
+        ))
+    })
+}
+
+/// What the owner said, with its status.
+struct Answered(Reply);
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> Response {
+        let status = match self.0 {
+            Reply::Accepted { .. } => StatusCode::ACCEPTED,
+            Reply::Already { .. } => StatusCode::OK,
+            Reply::Refused { .. } => StatusCode::CONFLICT,
+        };
+        (status, Json(self.0)).into_response()
+    }
+}
+
+/// Why a request did not get as far as an answer of the owner.
+#[derive(thiserror::Error, Debug)]
+enum Error {
+    #[error(
+        "uid {uid} may look, but not drain; that is for root, the agent's own user{}",
+        group.map_or_else(|| " (control.group in the configuration can name a group)".to_owned(),
+            |gid| format!(" and members of the group {gid}"))
+    )]
+    NotPermitted { uid: u32, group: Option<u32> },
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("there is no such path or method; is this drainctl of the agent's version?")]
+    NoSuchPath,
+    #[error("the agent is there, but did not answer in {} s; its log should say why", ANSWER.as_secs())]
+    NoAnswer,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, failure) = match self {
+            Self::NotPermitted { .. } => (StatusCode::FORBIDDEN, "not_permitted"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no_such_path"),
+            Self::NoAnswer => (StatusCode::SERVICE_UNAVAILABLE, "no_answer"),
+        };
+        (status, Json(Failure { failure: failure.to_owned(), text: self.to_string() })).into_response()
+    }
+}
