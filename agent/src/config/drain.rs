@@ -2,6 +2,8 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use drain_config::{Table, Value};
+
 /// How long each phase of a drain lasts, and when it may act.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Drain {
@@ -85,4 +87,86 @@ pub enum LongLived {
     Quiet,
     /// It holds the drain until it closes or the limit comes.
     Wait,
+}
+
+impl Drain {
+    pub(super) fn read(table: &Table<'_>) -> Self {
+        Self {
+            acknowledge: table.section("acknowledge", Acknowledge::read),
+            soft: table.section("soft", Soft::read),
+            hard: table.section("hard", Hard::read),
+            fall: table.field("fall", FALL, counter).into_inner(),
+            min_remaining: table.field("min_remaining", MinRemaining::Weight(1), min_remaining).into_inner(),
+            long_lived: table.field("long_lived", LongLived::Quiet, long_lived).into_inner(),
+        }
+    }
+}
+
+impl Acknowledge {
+    fn read(table: &Table<'_>) -> Self {
+        let words = [("abort", AtAcknowledgeLimit::Abort), ("proceed", AtAcknowledgeLimit::Proceed)];
+        Self {
+            limit: table.duration("limit", Duration::from_mins(1)).copied(),
+            at_limit: table.choice("at_limit", AtAcknowledgeLimit::Abort, &words).copied(),
+        }
+    }
+}
+
+impl Soft {
+    fn read(table: &Table<'_>) -> Self {
+        let quiet = table.duration("quiet", Duration::from_mins(5));
+        let limit = table.duration("limit", Duration::from_mins(30));
+        Self { quiet: quiet.at_most("quiet", &limit, "limit", table), limit: limit.copied() }
+    }
+}
+
+impl Hard {
+    fn read(table: &Table<'_>) -> Self {
+        let words = [("restart", AtHardLimit::Restart), ("abort", AtHardLimit::Abort)];
+        let quiet = table.duration("quiet", Duration::from_secs(3));
+        let limit = table.duration("limit", Duration::from_secs(30));
+        Self {
+            quiet: quiet.at_most("quiet", &limit, "limit", table),
+            quiet_is_default: quiet.place().is_none(),
+            limit: limit.copied(),
+            at_limit: table.choice("at_limit", AtHardLimit::Restart, &words).copied(),
+        }
+    }
+}
+
+/// HAProxy's own `fall`.
+const FALL: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
+
+/// The greatest number of answers or probes that a counter may ask for: at one a second, more than a quarter of
+/// an hour.
+const MOST_COUNTED: u32 = 1000;
+
+/// A number of answers or probes.
+pub(super) fn counter(value: &Value<'_>) -> Option<NonZeroU32> {
+    value.number(1, MOST_COUNTED).and_then(NonZeroU32::new)
+}
+
+/// A weight, or a share of it.
+fn min_remaining(value: &Value<'_>) -> Option<MinRemaining> {
+    if !value.is_text() {
+        return value.number(0, u32::MAX).map(MinRemaining::Weight);
+    }
+    let percent = value.string()?.strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
+    let percent = percent.filter(|percent: &u8| *percent <= 100);
+    if percent.is_none() {
+        value.wrong(
+            "is neither a weight nor a share",
+            r#"expected a weight such as 1, or a share from "0%" to "100%""#,
+        );
+    }
+    percent.map(MinRemaining::Percent)
+}
+
+/// What an open connection without a request means.
+fn long_lived(value: &Value<'_>) -> Option<LongLived> {
+    if value.is_text() && value.string()?.starts_with("ignore") {
+        value.wrong("is not supported in this version", r#"expected "quiet" or "wait""#);
+        return None;
+    }
+    value.choice(&[("quiet", LongLived::Quiet), ("wait", LongLived::Wait)])
 }

@@ -14,7 +14,13 @@ pub use drain::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Drain, Hard, LongL
 pub use restart::{Proof, Restart};
 pub use server::{Probe, Ready, Server, StatusSet};
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use drain_config::{Document, Invalid, Table, Value};
 
 /// Everything that an agent is told about its work (DESIGN: "Configuration").
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,4 +60,134 @@ pub struct Control {
     /// The group whose members may drain and restart, beside root and the agent's own user; others may only
     /// look. `None`: no such group.
     pub group: Option<Arc<str>>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file can't be read.
+    #[error("can't read the configuration {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// What it says is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+impl Config {
+    /// Reads the file at `path`. The server is called as the file is, without its ending, unless it says otherwise.
+    ///
+    /// # Errors
+    /// It can't be read, or anything in it is wrong.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let text = Document::text_of(path)
+            .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+        let name = path.file_stem().and_then(|stem| stem.to_str());
+        Ok(Self::parse(&path.display().to_string(), &text, name)?)
+    }
+
+    /// Reads `text`; `file` is what messages call it, `name` the server's name unless the text has one.
+    ///
+    /// # Errors
+    /// Anything in it is wrong.
+    pub fn parse(file: &str, text: &str, name: Option<&str>) -> Result<Self, Invalid> {
+        Self::from_document(&Document::parse(file, text)?, name)
+    }
+
+    /// Reads a document, as [`Config::parse`] does.
+    pub(crate) fn from_document(document: &Document<'_>, name: Option<&str>) -> Result<Self, Invalid> {
+        document.read(|root| Self::read(root, name.filter(|name| server::is_name(name))))
+    }
+
+    fn read(root: &Table<'_>, name: Option<&str>) -> Option<Self> {
+        let listen = root.require("listen", r#""0.0.0.0:8404""#);
+        let addresses = listen.as_ref().and_then(|value| value.each_once(Value::address));
+        let answers = root.section("answers", Answers::read);
+        let server = root.section("server", |table| Server::read(table, name));
+        if let (Some(listen), Some(server)) = (&listen, &server) {
+            refuse_own_ports(listen, server);
+        }
+        let restart = root.section("restart", Restart::read);
+        let drain = root.section("drain", Drain::read);
+        let balancers = root.section("balancers", Balancers::read);
+        root.later("traffic", "leave it out: the kernel's socket table is watched always");
+        root.later("agent_check", "let the balancers check by HTTP on the address of `listen`");
+        root.later("metrics", "leave it out: `drainctl status --json` has the numbers");
+        root.later("fleet", "guard the last servers by `drain.min_remaining`");
+        let name = server.as_ref().map_or("", |server| &server.name);
+        let state = format!("/var/lib/drain-agent/{name}.json").into();
+        let state = root.field("state", state, Value::absolute_path).into_inner();
+        let control = root.section("control", |table| Control::read(table, name));
+        Some(Self {
+            listen: addresses?,
+            state,
+            answers,
+            server: server?,
+            restart: restart?,
+            drain,
+            balancers,
+            control,
+        })
+    }
+}
+
+/// Refuses to listen on a port of the server: its sockets would be taken for the server's traffic.
+fn refuse_own_ports(listen: &Value<'_>, server: &Server) {
+    listen.each(|value| {
+        let port = value.text()?.parse::<SocketAddr>().ok()?.port();
+        if server.ports.iter().any(|server_port| server_port.get() == port) {
+            value.wrong("has a port of the server", "expected another port than those in `server.ports`");
+        }
+        Some(())
+    });
+}
+
+impl Answers {
+    fn read(table: &Table<'_>) -> Self {
+        let answer = |value: &Value<'_>| {
+            let status = value.number(200, 599)?;
+            if status == 200 {
+                value.wrong(
+                    "is the answer for up",
+                    "expected another status: nobody would learn of the drain",
+                );
+                return None;
+            }
+            Some(status)
+        };
+        Self {
+            soft: table.field("soft", 404, answer).into_inner(),
+            hard: table.field("hard", 500, answer).into_inner(),
+        }
+    }
+}
+
+/// The kernel's limit for the path of a unix socket, with the NUL at its end.
+const SOCKET_PATH_BYTES: usize = 108;
+
+impl Control {
+    fn read(table: &Table<'_>, name: &str) -> Self {
+        let socket = |value: &Value<'_>| {
+            let path = value.absolute_path()?;
+            if path.as_os_str().len() >= SOCKET_PATH_BYTES {
+                value.wrong(
+                    "is too long",
+                    format!("expected less than {SOCKET_PATH_BYTES} bytes, the kernel's limit for sockets"),
+                );
+                return None;
+            }
+            Some(path)
+        };
+        let group = |value: &Value<'_>| Some(Some(value.text()?.into()));
+        Self {
+            socket: table
+                .field("socket", format!("/run/drain-agent/{name}.sock").into(), socket)
+                .into_inner(),
+            group: table.field("group", None, group).into_inner(),
+        }
+    }
 }

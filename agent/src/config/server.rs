@@ -1,14 +1,17 @@
 //! `[server]`: the web server that is guarded, and how it says that it is ready.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     num::{NonZeroU16, NonZeroU32},
     ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
 
+use drain_config::{Table, Value};
 use reqwest::Url;
+
+use super::drain::counter;
 
 /// The web server that is guarded.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,4 +66,168 @@ impl StatusSet {
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }
+}
+
+impl Server {
+    /// `[server]`; `name` is what it is called where no name is set.
+    pub(super) fn read(table: &Table<'_>, name: Option<&str>) -> Option<Self> {
+        let name = match name {
+            Some(name) => table.field("name", name.into(), server_name).into_inner(),
+            None => table
+                .require("name", r#""apache2""#)
+                .and_then(|value| server_name(&value))
+                .unwrap_or_default(),
+        };
+        table.later(
+            "netns",
+            "start the agent in the server's network namespace: `ip netns exec NAME drain-agent …`",
+        );
+        let ports = table
+            .require("ports", "[80]")
+            .and_then(|value| value.each_once(|port| port.number(1, u16::MAX).and_then(NonZeroU16::new)));
+        let first = ports.as_ref().and_then(|ports| ports.first().copied());
+        let ready = table.section("ready", |ready| Ready::read(ready, first));
+        Some(Self { name, ports: ports?, ready: ready? })
+    }
+}
+
+impl Ready {
+    /// `server.ready`; without a probe there, it is a connection to `port`.
+    fn read(table: &Table<'_>, port: Option<NonZeroU16>) -> Option<Self> {
+        let timeout = table.duration("timeout", Duration::from_secs(2));
+        let deadline = table.duration("deadline", Duration::from_mins(1));
+        let (rise, fall) = (table.field("rise", RISE, counter), table.field("fall", FALL, counter));
+        let interval = table.duration("interval", Duration::from_millis(500));
+        Some(Self {
+            probe: Probe::read(table, port)?,
+            rise: rise.into_inner(),
+            fall: fall.into_inner(),
+            interval: interval.at_most("interval", &deadline, "deadline", table),
+            timeout: timeout.at_most("timeout", &deadline, "deadline", table),
+            deadline: deadline.copied(),
+        })
+    }
+}
+
+/// So many right answers in a row unless configured: one may be chance while a server starts.
+const RISE: NonZeroU32 = NonZeroU32::new(2).expect("2 is not 0");
+
+/// So many wrong answers in a row unless configured, as in HAProxy.
+const FALL: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
+
+impl Probe {
+    fn read(table: &Table<'_>, port: Option<NonZeroU16>) -> Option<Self> {
+        let (url, tcp) = (table.take("url"), table.take("tcp"));
+        let status = table.take("status");
+        let body = table.take("body");
+        match (url, tcp) {
+            (Some(_), Some(tcp)) => {
+                tcp.wrong(
+                    "stands beside `url`",
+                    "a server has one readiness probe: leave one of the two out",
+                );
+                None
+            }
+            (Some(url), None) => {
+                let status =
+                    status.map_or_else(|| Some(StatusSet::success()), |value| StatusSet::read(&value));
+                let body = match body {
+                    Some(value) => Some(value.text()?.into()),
+                    None => None,
+                };
+                Some(Self::Http { url: http_url(&url)?, status: status?, body })
+            }
+            (None, tcp) => {
+                for value in [status, body].into_iter().flatten() {
+                    value.wrong("needs a URL", "a TCP probe has no answer: set `url` beside it");
+                }
+                match tcp {
+                    Some(value) => value.address().map(Self::Tcp),
+                    None => port.map(|port| Self::Tcp((Ipv4Addr::LOCALHOST, port.get()).into())),
+                }
+            }
+        }
+    }
+}
+
+impl StatusSet {
+    /// 200 to 299: a redirection to an error page is no readiness.
+    fn success() -> Self {
+        Self(vec![200..=299])
+    }
+
+    fn read(value: &Value<'_>) -> Option<Self> {
+        value.each_once(status).map(Self)
+    }
+}
+
+/// `200`, `"2xx"` or `"200-204"`.
+fn status(value: &Value<'_>) -> Option<RangeInclusive<u16>> {
+    const LEAST: u16 = 100;
+    const MOST: u16 = 599;
+    if !value.is_text() {
+        return value.number(LEAST, MOST).map(|status| status..=status);
+    }
+    let text = value.string()?;
+    let class = text.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok());
+    let range = match (class, text.split_once('-')) {
+        (Some(class @ 1..=5), _) => Some(class * 100..=class * 100 + 99),
+        (None, Some((first, last))) => match (first.trim().parse(), last.trim().parse()) {
+            (Ok(first), Ok(last)) => Some(first..=last),
+            _ => None,
+        },
+        _ => None,
+    };
+    let range = range.filter(|range| *range.start() >= LEAST && *range.end() <= MOST && !range.is_empty());
+    if range.is_none() {
+        value.wrong("is not a set of status codes", r#"expected such as 200, "2xx" or "200-204""#);
+    }
+    range
+}
+
+/// A URL that can be asked without TLS.
+fn http_url(value: &Value<'_>) -> Option<Url> {
+    let text = value.text()?;
+    let url = match text.parse::<Url>() {
+        Ok(url) => url,
+        Err(e) => {
+            value.wrong("is not a URL", format!(r#"{e}; expected such as "http://127.0.0.1/health""#));
+            return None;
+        }
+    };
+    match url.scheme() {
+        "http" => Some(url),
+        "https" => {
+            value.wrong(
+                "is https, which is not supported in this version",
+                "expected http, or `tcp` instead of `url` to probe by a connection",
+            );
+            None
+        }
+        _ => {
+            value.wrong("is not an http URL", r#"expected such as "http://127.0.0.1/health""#);
+            None
+        }
+    }
+}
+
+/// The longest name: it must fit into a file's name and the path of a unix socket.
+const LONGEST_NAME: usize = 64;
+
+/// Whether `name` can stand in paths and on command lines as it is.
+pub(super) fn is_name(name: &str) -> bool {
+    let sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@');
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.starts_with(['.', '-']) && name.bytes().all(sound)
+}
+
+fn server_name(value: &Value<'_>) -> Option<Arc<str>> {
+    let name = value.text()?;
+    if !is_name(name) {
+        value.wrong(
+            "can't stand in a file's name",
+            format!("expected at most {LONGEST_NAME} letters, digits, `-`, `_`, `.` or `@`, none of `-` and `.` first"),
+        );
+        return None;
+    }
+    Some(name.into())
 }

@@ -1,0 +1,274 @@
+//! The command line of `drain-agent`: which configuration it runs with, from a file or from flags alone.
+//!
+//! A file says everything or the flags do; both at once are refused, so that nobody has to know which wins.
+//! Flags are laid out as the document that a file would be, and read by the same reader: they have the same
+//! rules, defaults and messages, and a mistake is shown at its place in the command line.
+
+mod flags;
+
+use std::{
+    ffi::OsString,
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use self::flags::Flags;
+use crate::config::{Config, LoadError};
+
+/// Exit code for a file that can't be used.
+const INVALID: u8 = 1;
+
+/// Exit code for wrong usage (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
+
+/// Stands beside a web server: answers the balancers' health checks, and restarts the server when nobody uses it.
+///
+/// It needs a configuration, either a file or flags. SIGUSR1 drains softly and restarts, SIGUSR2 drains hard and
+/// restarts, SIGHUP reads the file again, SIGTERM stops; `drainctl` does the same and shows what happens.
+#[derive(Parser, Debug)]
+#[command(
+    name = "drain-agent",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  \
+        drain-agent --config /etc/drain-agent/apache2.toml\n  \
+        drain-agent check /etc/drain-agent/apache2.toml\n  \
+        drain-agent --listen 0.0.0.0:8404 --port 80 --command 'apachectl restart' --proof workers\n\n\
+        Exit codes: 0 stopped or valid, 1 failed or invalid, 64 wrong usage.\n\
+        Durations are written 500ms, 30s, 15m, '2m 30s'."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Verb>,
+
+    /// The configuration file; then no other flag is allowed
+    #[arg(long, short, value_name = "FILE", required_unless_present_any = ["listen", "port", "command_words"])]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Check a configuration file: one line and exit code 0 if it is valid, else every mistake and 1
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Order {
+    /// Run with this configuration.
+    Run(Box<Run>),
+    /// Everything is said and done: end with this code.
+    Done(ExitCode),
+}
+
+/// A configuration, and where it came from.
+#[derive(Debug)]
+pub struct Run {
+    /// The configuration.
+    pub config: Config,
+    /// The file, for SIGHUP; `None`: it came from flags, and there is nothing to read again.
+    pub file: Option<PathBuf>,
+}
+
+/// Reads the command line, and the configuration that it names. What is wrong with either, help and the outcome
+/// of `check` have been printed when it returns.
+pub fn order(arguments: impl IntoIterator<Item = OsString>) -> Order {
+    let said = match decide(arguments, std::io::stderr().is_terminal()) {
+        Ok(run) => return Order::Run(Box::new(run)),
+        Err(said) => said,
+    };
+    // Nobody is left to be told when these fail.
+    let _ = match &said {
+        Said::Usage(error) => error.print(),
+        Said::Output(text) => writeln!(std::io::stdout(), "{text}"),
+        Said::Error(text, _) => writeln!(std::io::stderr(), "{text}"),
+    };
+    Order::Done(said.code())
+}
+
+/// What is said instead of running.
+#[derive(Debug)]
+enum Said {
+    /// Wrong usage, help or version, as clap has it.
+    Usage(clap::Error),
+    /// The outcome of `check`.
+    Output(String),
+    /// Why there is no configuration, and the exit code.
+    Error(String, u8),
+}
+
+impl Said {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Usage(error) if error.use_stderr() => ExitCode::from(USAGE),
+            Self::Usage(_) | Self::Output(_) => ExitCode::SUCCESS,
+            Self::Error(_, code) => ExitCode::from(*code),
+        }
+    }
+}
+
+fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Result<Run, Said> {
+    let line = CommandLine::try_parse_from(arguments).map_err(Said::Usage)?;
+    let load = |file: &PathBuf| {
+        Config::load(file).map_err(|error| match error {
+            LoadError::Invalid(invalid) => Said::Error(invalid.render(colours), INVALID),
+            LoadError::Unreadable { .. } => Said::Error(format!("error: {error}"), INVALID),
+        })
+    };
+    match (line.command, line.config) {
+        (Some(Verb::Check { file }), _) => {
+            let config = load(&file)?;
+            Err(Said::Output(summary(&file.display().to_string(), &config)))
+        }
+        (None, Some(file)) => Ok(Run { config: load(&file)?, file: Some(file) }),
+        (None, None) => match line.flags.config() {
+            Ok(config) => Ok(Run { config, file: None }),
+            Err(invalid) => Err(Said::Error(invalid.render(colours), USAGE)),
+        },
+    }
+}
+
+/// One line for a file that is valid.
+fn summary(file: &str, config: &Config) -> String {
+    let joined = |words: Vec<String>| words.join(", ");
+    format!(
+        "{file} is valid: server {} on port {}, health checks on {}, control socket {}",
+        config.server.name,
+        joined(config.server.ports.iter().map(ToString::to_string).collect()),
+        joined(config.listen.iter().map(ToString::to_string).collect()),
+        config.control.socket.display(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(line: &str) -> Result<Run, Said> {
+        decide(shlex::split(line).unwrap().into_iter().map(OsString::from), false)
+    }
+
+    fn error(line: &str) -> String {
+        match ask(line).unwrap_err() {
+            Said::Usage(error) => error.to_string(),
+            Said::Output(text) | Said::Error(text, _) => text,
+        }
+    }
+
+    #[test]
+    fn flags_alone_suffice() {
+        let run = ask("drain-agent --port 80 --command 'apachectl restart' --listen 0.0.0.0:8404").unwrap();
+        let same = r#"
+            listen = "0.0.0.0:8404"
+            [server]
+            name = "port-80"
+            ports = [80]
+            [restart]
+            command = ["apachectl", "restart"]"#;
+        assert_eq!(run.config, Config::parse("f", same, None).unwrap());
+        assert_eq!(run.file, None);
+    }
+
+    #[test]
+    fn every_flag_reaches_its_key() {
+        let run = ask("drain-agent --port 80 --port 443 --command 'sh -c \"a b\"' --listen 127.0.0.1:1 --listen [::1]:1 \
+             --name shop --ready http://127.0.0.1/up --ready-deadline 20s --restart-timeout 10s --proof none \
+             --acknowledge-limit 9s --soft-quiet 8s --soft-limit 70s --hard-quiet 6s --hard-limit 50s \
+             --min-remaining 25% --expect 10.0.0.1 --expect lb2 --state /s --socket /k --group ops")
+        .unwrap();
+        let same = r#"
+            listen = ["127.0.0.1:1", "[::1]:1"]
+            state = "/s"
+            [server]
+            name = "shop"
+            ports = [80, 443]
+            ready = { url = "http://127.0.0.1/up", deadline = "20s" }
+            [restart]
+            command = ["sh", "-c", "a b"]
+            timeout = "10s"
+            proof = "none"
+            [drain]
+            acknowledge = { limit = "9s" }
+            soft = { quiet = "8s", limit = "70s" }
+            hard = { quiet = "6s", limit = "50s" }
+            min_remaining = "25%"
+            [balancers]
+            expect = ["10.0.0.1", "lb2"]
+            [control]
+            socket = "/k"
+            group = "ops""#;
+        assert_eq!(run.config, Config::parse("f", same, None).unwrap());
+    }
+
+    #[test]
+    fn a_wrong_flag_is_shown_in_the_command_line() {
+        let text = error(
+            "drain-agent --port 80 --command 'apachectl restart' --listen :8404 --soft-quiet 31m --soft-limit 30m",
+        );
+        assert_eq!(
+            text,
+            r#"error: `listen` is not an address with a port
+ --> command line:1:22
+  |
+1 | drain-agent --listen :8404 --port 80 --command 'apachectl restart' --soft-quiet 31m --soft-limit 30m
+  |                      ^^^^^ expected "0.0.0.0:8404" or "[::]:8404"
+
+error: `drain.soft.quiet` is longer than `limit`
+ --> command line:1:81
+  |
+1 | drain-agent --listen :8404 --port 80 --command 'apachectl restart' --soft-quiet 31m --soft-limit 30m
+  |                                                                                 ^^^ `limit` is 30m
+  |
+  = help: shorten `quiet`, or set a longer `limit`
+
+command line: 2 errors"#
+        );
+    }
+
+    #[test]
+    fn a_file_and_flags_together_are_refused() {
+        let text = error("drain-agent --config f.toml --name shop");
+        assert!(text.contains("'--config <FILE>' cannot be used with"), "{text}");
+    }
+
+    #[test]
+    fn nothing_at_all_is_wrong_usage() {
+        let said = ask("drain-agent").unwrap_err();
+        assert_eq!(said.code(), ExitCode::from(USAGE));
+        assert!(error("drain-agent --port 80").contains("--command <COMMAND>"));
+    }
+
+    #[test]
+    fn a_command_that_can_not_be_split_is_refused() {
+        let text = error("drain-agent --port 80 --listen 127.0.0.1:1 --command \"it's\"");
+        assert!(text.contains("`restart.command` names no program"), "{text}");
+    }
+
+    #[test]
+    fn help_says_everything_and_succeeds() {
+        let said = ask("drain-agent --help").unwrap_err();
+        assert_eq!(said.code(), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let text = error("drain-agent check /nonexistent/x.toml");
+        assert!(text.contains("/nonexistent/x.toml"), "{text}");
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        CommandLine::command().debug_assert();
+    }
+}

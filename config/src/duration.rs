@@ -1,0 +1,51 @@
+//! Durations as people write them.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+
+/// The shortest duration that a configuration may ask for: a millisecond, what timers can keep.
+pub const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The longest duration that a configuration may ask for: 24 days, as in HAProxy, where timers end there.
+pub const LONGEST: Duration = Duration::from_hours(24 * 24);
+
+/// Why a text is no duration that can be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unusable {
+    /// It is no duration at all.
+    NoDuration,
+    /// It is a bare number.
+    NoUnit,
+    /// It reaches into the past.
+    Negative,
+    /// It has months or years, whose length is not known.
+    Calendar,
+    /// No number can hold it.
+    TooLarge,
+}
+
+/// Reads "500ms", "2m 30s", "1d", "PT5S"; a day has 24 hours.
+pub(crate) fn parse(text: &str) -> Result<Duration, Unusable> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Unusable::NoUnit);
+    }
+    let Ok(span) = text.parse::<Span>() else {
+        // A span holds fewer seconds than a duration does: what only the latter can read is too large.
+        let large = text.parse::<SignedDuration>().is_ok();
+        return Err(if large { Unusable::TooLarge } else { Unusable::NoDuration });
+    };
+    if span.is_negative() {
+        return Err(Unusable::Negative);
+    }
+    if span.get_months() != 0 || span.get_years() != 0 {
+        return Err(Unusable::Calendar);
+    }
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| Unusable::TooLarge)?;
+    duration.try_into().map_err(|_| Unusable::Negative)
+}
+
+/// `duration` in the notation of the configuration: "2m 30s".
+pub(crate) fn written(duration: Duration) -> String {
+    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |d| format!("{d:#}"))
+}
