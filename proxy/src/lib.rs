@@ -3,3 +3,4 @@
 pub mod backend;
 pub mod clock;
 pub mod config;
+pub mod http1;

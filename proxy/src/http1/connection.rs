@@ -1,0 +1,74 @@
+//! What the `Connection` fields of a head say.
+
+use super::field::{Fields, Kind, elements, trim};
+
+/// The options of all `Connection` fields of a head (RFC 9110 7.6.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ConnectionOptions {
+    /// `close`: no further message follows.
+    pub close: bool,
+    /// `keep-alive`: an HTTP/1.0 sender keeps the connection.
+    pub keep_alive: bool,
+    /// `upgrade`: the `Upgrade` field is meant for this hop.
+    pub upgrade: bool,
+}
+
+impl ConnectionOptions {
+    pub(super) fn read(fields: Fields<'_, '_>) -> Self {
+        let mut options = Self::default();
+        for option in fields.all(Kind::Connection).flat_map(elements) {
+            options.close |= option.eq_ignore_ascii_case(b"close");
+            options.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            options.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+        }
+        options
+    }
+}
+
+/// The options of one `Connection` field that go on to the next hop, as written.
+///
+/// `close` and `keep-alive` are this hop's. Fields that frame, route or authenticate a message must reach the next hop
+/// whole: an option that names one would have it removed there, and is left out.
+pub(super) fn passed_on(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    const NEVER_NAMED: [&[u8]; 8] = [
+        b"close",
+        b"keep-alive",
+        b"content-length",
+        b"transfer-encoding",
+        b"host",
+        b"cookie",
+        b"authorization",
+        b"x-forwarded-for",
+    ];
+    elements(value).filter(|option| {
+        !option.is_empty() && !NEVER_NAMED.iter().any(|never| option.eq_ignore_ascii_case(never))
+    })
+}
+
+/// `trailers` is the one member of `TE` that survives a hop: the body is framed anew, so that no other coding can.
+pub(super) fn wants_trailers(te: &[u8]) -> bool {
+    elements(te).any(|member| trim(member).eq_ignore_ascii_case(b"trailers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(value: &str) -> String {
+        let passed: Vec<_> =
+            passed_on(value.as_bytes()).map(|option| String::from_utf8_lossy(option)).collect();
+        passed.join(",")
+    }
+
+    #[test]
+    fn options_of_this_hop_are_consumed_and_others_go_on() {
+        assert_eq!(passed("close, X-Foo, TE"), "X-Foo,TE");
+        assert_eq!(passed("Keep-Alive"), "");
+        assert_eq!(passed("Upgrade"), "Upgrade");
+    }
+
+    #[test]
+    fn a_field_that_frames_or_routes_is_never_named() {
+        assert_eq!(passed("Content-Length, transfer-encoding, HOST, Cookie, x"), "x");
+    }
+}
