@@ -221,8 +221,8 @@ impl Show<'_> {
         Row {
             shop,
             state,
-            acknowledged: status.as_ref().map(Status::acknowledged),
-            in_flight: status.as_ref().and_then(|status| status.in_flight),
+            acknowledged: status.as_ref().map(|status| status.acknowledged),
+            in_flight: status.as_ref().and_then(Status::in_flight),
             users: status.as_ref().and_then(Status::users),
             restarts: life.births.saturating_sub(1),
             count: self.crowd.ledger().at(shop),

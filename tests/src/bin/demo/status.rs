@@ -13,21 +13,29 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct Status {
     /// up, soft, hard, restarting, warming, failed, down.
     pub(crate) phase: String,
-    /// Requests that are not finished.
-    pub(crate) in_flight: Option<u64>,
-    /// Who asks for the shop's health.
-    #[serde(default)]
-    pub(crate) balancers: Vec<Balancer>,
+    /// How many balancers act on the present answer.
+    pub(crate) acknowledged: Acknowledged,
+    balancers: Vec<Balancer>,
+    traffic: Traffic,
 }
 
-/// One balancer in the status.
+/// How many balancers act on the present answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+pub(crate) struct Acknowledged {
+    /// That do.
+    pub(crate) count: u32,
+    /// That should.
+    pub(crate) of: u32,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-pub(crate) struct Balancer {
-    /// Whether it acts on the answer.
-    #[serde(default)]
-    pub(crate) acknowledged: bool,
-    /// Holders of its cookie for this shop, if it counts them.
-    pub(crate) users: Option<u64>,
+struct Balancer {
+    users: Option<u32>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+struct Traffic {
+    in_flight: Option<u32>,
 }
 
 impl Status {
@@ -39,14 +47,13 @@ impl Status {
         serde_json::from_slice(&output.stdout).ok()
     }
 
-    /// Balancers that have acknowledged, of how many.
-    pub(crate) fn acknowledged(&self) -> (usize, usize) {
-        let acknowledged = self.balancers.iter().filter(|balancer| balancer.acknowledged).count();
-        (acknowledged, self.balancers.len())
+    /// Requests that are not finished; `None` where that is not known.
+    pub(crate) fn in_flight(&self) -> Option<u32> {
+        self.traffic.in_flight
     }
 
-    /// Users over all balancers that count them; `None` if none does.
-    pub(crate) fn users(&self) -> Option<u64> {
+    /// Holders of a cookie for this shop, over all balancers that count them; `None` if none does.
+    pub(crate) fn users(&self) -> Option<u32> {
         self.balancers.iter().filter_map(|balancer| balancer.users).reduce(|a, b| a + b)
     }
 }

@@ -8,7 +8,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::ledger::{Count, SHOPS, ShopId};
+use crate::{
+    ledger::{Count, SHOPS, ShopId},
+    status::Acknowledged,
+};
 
 /// Without a terminal nothing is written for at most this long, even if nothing changes.
 const SILENCE_LIMIT: Duration = Duration::from_secs(5);
@@ -20,11 +23,11 @@ pub(crate) struct Row {
     /// The agent's phase; without agents, whether the shop runs.
     pub(crate) state: String,
     /// Balancers that have acknowledged, of how many.
-    pub(crate) acknowledged: Option<(usize, usize)>,
+    pub(crate) acknowledged: Option<Acknowledged>,
     /// As the agent sees it.
-    pub(crate) in_flight: Option<u64>,
+    pub(crate) in_flight: Option<u32>,
     /// Holders of a cookie for this shop, as the proxy reports them.
-    pub(crate) users: Option<u64>,
+    pub(crate) users: Option<u32>,
     /// How often the shop was restarted.
     pub(crate) restarts: u32,
     /// Counted by the shoppers.
@@ -51,7 +54,7 @@ impl Scene {
             "server", "state", "acknowledged", "in flight", "users", "restarts", "requests", "failures"
         )];
         for row in &self.rows {
-            let acknowledged = row.acknowledged.map_or("-".to_owned(), |(of, all)| format!("{of}/{all}"));
+            let acknowledged = row.acknowledged.map_or("-".to_owned(), |a| format!("{}/{}", a.count, a.of));
             lines.push(format!(
                 "{:<8}{:<12}{acknowledged:>12}{:>11}{:>7}{:>10}{:>10}{:>9}",
                 row.shop.name(),
@@ -81,8 +84,8 @@ impl Scene {
         for row in &self.rows {
             let _ = write!(line, " | {} {}", row.shop.name(), row.state);
             if row.state != "up" {
-                if let Some((of, all)) = row.acknowledged {
-                    let _ = write!(line, " {of}/{all} acknowledged");
+                if let Some(Acknowledged { count, of }) = row.acknowledged {
+                    let _ = write!(line, " {count}/{of} acknowledged");
                 }
                 if let (Some(in_flight), Some(users)) = (row.in_flight, row.users) {
                     let _ = write!(line, ", {in_flight} in flight, {users} users");
@@ -101,7 +104,7 @@ impl Scene {
     }
 }
 
-fn number(n: Option<u64>) -> String {
+fn number(n: Option<u32>) -> String {
     n.map_or("-".to_owned(), |n| n.to_string())
 }
 
@@ -184,7 +187,7 @@ mod tests {
         let rows = ShopId::all().map(|shop| Row {
             shop,
             state: "restarting".to_owned(),
-            acknowledged: Some((1, 1)),
+            acknowledged: Some(Acknowledged { count: 1, of: 1 }),
             in_flight: Some(3),
             users: Some(12),
             restarts: 1,
