@@ -48,11 +48,13 @@ use crate::{
 
 /// What will be seen.
 const FOREWORD: &str = "\
-Three web shops keep their customers' baskets in memory, so whoever restarts one takes the baskets away. Beside
-each runs a drain-agent, before all of them drain-proxy. Thirty shoppers browse, fill baskets, think and order.
-Each agent now gets SIGUSR1, one after the other: it tells the proxy to send no new users, waits until those who
-are there have ordered, restarts the shop and takes it back. Then the same restarts happen without agents.
-Everything is counted by the shoppers; `users` are counted by the proxy, the other numbers by the agents.
+Three web shops keep their customers' baskets in memory: who restarts one takes
+the baskets away. Beside each runs a drain-agent, before them drain-proxy.
+Thirty shoppers browse, fill baskets, think and order; whoever has ordered
+leaves, and another comes. One agent after the other gets SIGUSR1: it tells the
+proxy to send no new users, waits until those who are there have ordered,
+restarts the shop and takes it back. Then the same without agents.
+Users are counted by the proxy, requests and failures by the shoppers.
 ";
 
 /// Like the shells: 128 and the number of SIGINT.

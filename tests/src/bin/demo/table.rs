@@ -163,12 +163,10 @@ impl Screen {
         text.push_str(above);
         let lines = self.shown.as_ref().map(Scene::lines).unwrap_or_default();
         self.drawn = lines.len();
-        // Lines must not wrap, or the next redrawing would begin too low.
-        text.push_str("\x1b[?7l");
         for line in &lines {
-            text.extend([line, "\n"]);
+            // A line must not wrap, or the next redrawing would begin too low.
+            text.extend(["\x1b[?7l", line, "\x1b[?7h\n"]);
         }
-        text.push_str("\x1b[?7h");
         put(&text);
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn table(results: &[Outcome]) -> String {
     text.push('\n');
     for result in results {
         for (complaint, times) in &result.verdict.complaints {
-            let _ = writeln!(text, "{}: {times} times {complaint}", result.name);
+            let _ = writeln!(text, "{}: {times} × {complaint}", result.name);
         }
     }
     text
@@ -100,6 +100,6 @@ mod tests {
         let result = |name| Outcome { name, restarts: 3, verdict: ledger.settle([]) };
         let text = table(&[result("with agents"), result("without")]);
         assert!(text.contains("restarts                             3                 3\n"), "{text}");
-        assert!(text.contains("with agents: 2 times GET /: status 503\n"), "{text}");
+        assert!(text.contains("with agents: 2 × GET /: status 503\n"), "{text}");
     }
 }
