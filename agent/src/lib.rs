@@ -7,5 +7,6 @@ pub mod config;
 pub mod control;
 pub mod health;
 pub mod lifecycle;
+pub mod ready;
 pub mod signals;
 pub mod traffic;

@@ -1,6 +1,7 @@
 //! `[server]`: the web server that is guarded, and how it says that it is ready.
 
 use std::{
+    fmt,
     net::{Ipv4Addr, SocketAddr},
     num::{NonZeroU16, NonZeroU32},
     ops::RangeInclusive,
@@ -60,6 +61,23 @@ pub enum Probe {
 /// A set of HTTP status codes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StatusSet(pub(super) Vec<RangeInclusive<u16>>);
+
+impl FromIterator<RangeInclusive<u16>> for StatusSet {
+    fn from_iter<T: IntoIterator<Item = RangeInclusive<u16>>>(ranges: T) -> Self {
+        Self(ranges.into_iter().collect())
+    }
+}
+
+impl fmt::Display for StatusSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, range) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            let (start, end) = (range.start(), range.end());
+            if start == end { write!(f, "{comma}{start}")? } else { write!(f, "{comma}{start}-{end}")? }
+        }
+        Ok(())
+    }
+}
 
 impl StatusSet {
     /// Whether `status` is in it.

@@ -34,6 +34,12 @@ impl Own {
         self.set().contains(&(socket.remote, socket.local))
     }
 
+    /// Whether the connection from `local` to `remote` is one of them.
+    #[cfg(test)]
+    pub(crate) fn has(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.set().contains(&(canonical(local), canonical(remote)))
+    }
+
     fn set(&self) -> MutexGuard<'_, HashSet<Ends>> {
         // Each change is one call, so the set is whole even if a thread has died.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
