@@ -1,0 +1,309 @@
+//! The commands, but for `run`.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use drain_agent::{
+    clock::{self, Moment},
+    control::api::{Drain, Options, Outcome, Reply, Status, Then},
+    lifecycle::Phase,
+};
+use tokio::time::{self, Instant};
+
+use crate::{
+    args::{Args, Command, Restart, Up},
+    client::Client,
+    follow::Follow,
+    interrupt::Interrupts,
+    place, progress,
+    progress::Progress,
+    run, show,
+    verdict::{Done, Fault, to_json},
+};
+
+/// How often the running times on a terminal are rewritten.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a drain may be unknown to the agent, neither under way nor ended, before it is given up.
+const UNKNOWN: Duration = Duration::from_secs(10);
+
+/// One agent, and how its answers are to be shown.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    /// What people type to reach the same agent.
+    pub(crate) spelled: String,
+    pub(crate) json: bool,
+}
+
+pub(crate) async fn execute(args: Args) -> Result<Done, Fault> {
+    let socket = place::socket(&args)?;
+    let spelled = match (&args.name, &args.socket) {
+        (Some(name), _) => format!("drainctl -n {name}"),
+        (None, Some(socket)) => format!("drainctl --socket {}", socket.display()),
+        (None, None) => "drainctl".to_owned(),
+    };
+    let session = Session { client: Client::new(socket), spelled, json: args.json };
+    match args.command {
+        Command::Status => session.status().await,
+        Command::Balancers => session.balancers().await,
+        Command::Watch => session.watch().await,
+        Command::Soft(drain) => {
+            let options = drain.why.options(drain.then.map(Into::into));
+            session.drain("/v1/soft", &options, drain.no_wait).await
+        }
+        Command::Hard(drain) => {
+            let options = drain.why.options(drain.then.map(Into::into));
+            session.drain("/v1/hard", &options, drain.no_wait).await
+        }
+        Command::Restart(Restart { why, hard, no_wait }) => {
+            let path = if hard { "/v1/hard" } else { "/v1/restart" };
+            session.drain(path, &why.options(Some(Then::Restart)), no_wait).await
+        }
+        Command::Up(Up { no_wait }) => session.up(no_wait).await,
+        Command::Run(arguments) => run::run(&session, arguments).await,
+    }
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Goal {
+    /// A drain that holds has come as far as it goes.
+    Reached(u64),
+    /// A drain has ended.
+    Ended(u64),
+    /// The server is up and nothing else is asked.
+    Up,
+}
+
+/// How a wait ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It has come.
+    Come(Box<Status>),
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl Session {
+    async fn status(&self) -> Result<Done, Fault> {
+        let status = self.client.status().await?;
+        Ok(self.show(if self.json { to_json(&status) } else { show::status(&status, clock::unix_now()) }))
+    }
+
+    async fn balancers(&self) -> Result<Done, Fault> {
+        let balancers = self.client.balancers().await?;
+        Ok(self.show(if self.json { to_json(&balancers) } else { show::balancers(&balancers) }))
+    }
+
+    fn show(&self, text: String) -> Done {
+        if self.json {
+            let _closed = writeln!(io::stdout(), "{text}");
+            return Done::shown();
+        }
+        Done::said(text)
+    }
+
+    async fn watch(&self) -> Result<Done, Fault> {
+        let mut follow = Follow::start(&self.client).await?;
+        loop {
+            let status = follow.next().await?;
+            let line = if self.json { to_json(&status) } else { progress::line(&status) };
+            if writeln!(io::stdout(), "{line}").is_err() {
+                return Ok(Done::shown());
+            }
+        }
+    }
+
+    async fn drain(&self, path: &str, options: &Options, no_wait: bool) -> Result<Done, Fault> {
+        let mut interrupts = install()?;
+        let reply = self.client.ask(path, Some(options)).await?;
+        let (drain, text) = understood(&reply);
+        let (Some(id), false) = (drain, no_wait) else {
+            return Ok(Done { text: Some(text.to_owned()), reply: Some(reply), drain: None });
+        };
+        if !self.json && matches!(reply, Reply::Already { .. }) {
+            let _closed = writeln!(io::stderr(), "{text}");
+        }
+        let goal = if options.then == Some(Then::Restart) { Goal::Ended(id) } else { Goal::Reached(id) };
+        match self.wait(goal, &mut interrupts).await? {
+            End::Come(status) => {
+                let drain = status.ended(id).cloned();
+                let text = match &drain {
+                    Some(drain) => format!("{}: {}", status.server, drain.text),
+                    None => format!(
+                        "{} is in {}: {}",
+                        status.server,
+                        status.phase,
+                        show::traffic(&status.traffic)
+                    ),
+                };
+                Ok(Done { text: Some(text), reply: Some(reply), drain })
+            }
+            End::Interrupted => Err(Fault::Interrupted(format!(
+                "interrupted; drain {id} goes on: `{0} up` cancels it, `{0} watch` shows it",
+                self.spelled
+            ))),
+        }
+    }
+
+    async fn up(&self, no_wait: bool) -> Result<Done, Fault> {
+        let mut interrupts = install()?;
+        let reply = self.client.ask("/v1/up", None).await?;
+        let (_, text) = understood(&reply);
+        if no_wait {
+            return Ok(Done { text: Some(text.to_owned()), reply: Some(reply), drain: None });
+        }
+        match self.wait(Goal::Up, &mut interrupts).await? {
+            End::Come(status) => {
+                let text = Some(format!("{} is up", status.server));
+                Ok(Done { text, reply: Some(reply), drain: None })
+            }
+            End::Interrupted => {
+                Err(Fault::Interrupted("interrupted; the server goes up when it is ready".to_owned()))
+            }
+        }
+    }
+
+    /// Waits for `goal` and shows progress.
+    pub(crate) async fn wait(&self, goal: Goal, interrupts: &mut Interrupts) -> Result<End, Fault> {
+        let mut progress = Progress::new(self.json);
+        let end = self.wait_with(goal, interrupts, &mut progress).await;
+        progress.end();
+        end
+    }
+
+    async fn wait_with(
+        &self,
+        goal: Goal,
+        interrupts: &mut Interrupts,
+        progress: &mut Progress,
+    ) -> Result<End, Fault> {
+        let mut follow = Follow::start(&self.client).await?;
+        let mut tick = time::interval(TICK);
+        let mut known = Instant::now();
+        let mut last = None;
+        loop {
+            let status = tokio::select! {
+                status = follow.next() => status?,
+                _ = tick.tick() => {
+                    progress.tick(Moment::now());
+                    if let (Goal::Reached(id) | Goal::Ended(id), Some(status)) = (goal, &last) {
+                        known = if knows(status, id) { Instant::now() } else { known };
+                        if known.elapsed() > UNKNOWN {
+                            return Err(Fault::Failed(format!(
+                                "the agent does not know drain {id} any more; `{} status` shows what is",
+                                self.spelled
+                            )));
+                        }
+                    }
+                    continue;
+                }
+                () = interrupts.next() => return Ok(End::Interrupted),
+            };
+            if let Some(end) = look(goal, &status) {
+                return end.map(|()| End::Come(Box::new(status)));
+            }
+            progress.news(status.clone(), Moment::now());
+            last = Some(status);
+        }
+    }
+}
+
+/// What a reply says: the drain and the text.
+pub(crate) fn understood(reply: &Reply) -> (Option<u64>, &str) {
+    match reply {
+        Reply::Accepted { drain, text } | Reply::Already { drain, text } => (*drain, text),
+        Reply::Refused { text, .. } => (None, text),
+    }
+}
+
+pub(crate) fn install() -> Result<Interrupts, Fault> {
+    Interrupts::install().map_err(|error| Fault::Failed(format!("can't take signals over: {error}")))
+}
+
+/// Whether the agent has the drain `id` under way or remembers it; one that is to follow a restart counts.
+fn knows(status: &Status, id: u64) -> bool {
+    let under_way = status.asked.as_ref().is_some_and(|asked| asked.drain == id || asked.again);
+    under_way || status.ended(id).is_some()
+}
+
+/// Whether `goal` has come with `status`; nothing while it is to be waited for.
+///
+/// | goal | reached | the drain ended as done | ended otherwise | the server failed or is down, nothing asked |
+/// |---|---|---|---|---|
+/// | reached | come | come: it was joined, and did more | fault | wait |
+/// | ended | wait | come | fault | wait |
+/// | up | wait | wait | wait | fault |
+fn look(goal: Goal, status: &Status) -> Option<Result<(), Fault>> {
+    match goal {
+        Goal::Up => match (&status.asked, status.phase) {
+            (None, Phase::Up) => Some(Ok(())),
+            (None, Phase::Failed | Phase::Down) => {
+                Some(Err(Fault::Failed(format!("{} is {}: {}", status.server, status.phase, status.reason))))
+            }
+            _ => None,
+        },
+        Goal::Reached(id) => match (status.ended(id), &status.asked) {
+            (Some(drain), _) => Some(good_end(drain)),
+            (None, Some(asked)) if asked.drain == id && asked.reached => Some(Ok(())),
+            _ => None,
+        },
+        Goal::Ended(id) => status.ended(id).map(good_end),
+    }
+}
+
+fn good_end(drain: &Drain) -> Result<(), Fault> {
+    if drain.outcome == Outcome::Done { Ok(()) } else { Err(Fault::Drain(drain.clone())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::show::tests::soft;
+
+    fn ended(outcome: Outcome) -> Status {
+        let mut status = soft();
+        status.asked = None;
+        let last = Drain { id: 7, outcome, ..status.drains[0].clone() };
+        status.drains.push(last);
+        status
+    }
+
+    fn reached() -> Status {
+        let mut status = soft();
+        status.asked.as_mut().unwrap().reached = true;
+        status
+    }
+
+    #[test]
+    fn each_row_of_the_table_holds() {
+        assert!(look(Goal::Reached(7), &soft()).is_none());
+        assert!(matches!(look(Goal::Reached(7), &reached()), Some(Ok(()))));
+        assert!(look(Goal::Reached(8), &reached()).is_none(), "another drain");
+        assert!(matches!(look(Goal::Reached(7), &ended(Outcome::Done)), Some(Ok(()))), "joined a restart");
+        assert!(matches!(look(Goal::Reached(7), &ended(Outcome::Cancelled)), Some(Err(Fault::Drain(_)))));
+        assert!(look(Goal::Ended(7), &reached()).is_none());
+        assert!(matches!(look(Goal::Ended(7), &ended(Outcome::Done)), Some(Ok(()))));
+        for outcome in [Outcome::Cancelled, Outcome::Withdrawn, Outcome::Failed] {
+            assert!(
+                matches!(look(Goal::Ended(7), &ended(outcome)), Some(Err(Fault::Drain(_)))),
+                "{outcome:?}"
+            );
+        }
+        assert!(look(Goal::Up, &ended(Outcome::Done)).is_none(), "still soft");
+        let up = Status { phase: Phase::Up, ..ended(Outcome::Done) };
+        assert!(matches!(look(Goal::Up, &up), Some(Ok(()))));
+        let down = Status { phase: Phase::Down, ..up };
+        assert!(matches!(look(Goal::Up, &down), Some(Err(Fault::Failed(_)))));
+    }
+
+    #[test]
+    fn a_drain_that_is_to_follow_is_known() {
+        let mut status = soft();
+        assert!(knows(&status, 7) && knows(&status, 6) && !knows(&status, 8));
+        status.asked.as_mut().unwrap().again = true;
+        assert!(knows(&status, 8));
+    }
+}

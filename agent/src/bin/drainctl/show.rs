@@ -1,0 +1,329 @@
+//! What people see of a status.
+
+use std::fmt::Write;
+
+use drain_agent::control::api::{Asked, Balancer, Drain, Limit, Origin, Status, Target, Then, Traffic, Wait};
+use jiff::SignedDuration;
+
+/// Everything, as `drainctl status` prints it. `now_unix` in seconds since 1970.
+pub(crate) fn status(status: &Status, now_unix: u64) -> String {
+    let mut out = format!(
+        "{} is {} (answers {}) for {}: {}\n",
+        status.server,
+        status.phase,
+        status.answer,
+        ago(status.since_unix, now_unix),
+        status.reason
+    );
+    let mut row = |name: &str, text: &str| {
+        // Writing to a string can't fail.
+        let _written = writeln!(out, "  {name:<13} {text}");
+    };
+    if let Some(asked) = &status.asked {
+        row("asked", &self::asked(asked, now_unix));
+    }
+    if let Some(limit) = &status.limit {
+        row("waits for", &self::limit(limit));
+    }
+    row("acknowledged", &acknowledged(status));
+    row("traffic", &traffic(&status.traffic));
+    row("ready", &ready(status));
+    if let Some(last) = status.drains.last() {
+        row("last drain", &drain(last, now_unix));
+    }
+    let Status { agent, .. } = status;
+    row("agent", &format!("{}, pid {}, up {}", agent.version, agent.pid, span(agent.uptime_seconds)));
+    for warning in &status.warnings {
+        row("warning", warning);
+    }
+    if !status.balancers.is_empty() {
+        out.push('\n');
+        out.push_str(&balancers(&status.balancers));
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// The table of balancers.
+pub(crate) fn balancers(balancers: &[Balancer]) -> String {
+    if balancers.is_empty() {
+        return "no balancer has asked for the server's health yet".to_owned();
+    }
+    let head = [
+        "SOURCE",
+        "NODE",
+        "NAME",
+        "LAST",
+        "EVERY",
+        "ANSWER",
+        "VIEW",
+        "WEIGHT",
+        "SCUR",
+        "USERS",
+        "ACKNOWLEDGED",
+    ];
+    let mut rows = vec![head.map(str::to_owned)];
+    for balancer in balancers {
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        let number = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        rows.push([
+            balancer.source.to_string(),
+            text(&balancer.node),
+            text(&balancer.name),
+            format!("{} ago", span(balancer.last_seconds)),
+            balancer.interval_seconds.map_or_else(|| "-".to_owned(), span),
+            balancer.answer.to_string(),
+            text(&balancer.view),
+            text(&balancer.weight),
+            number(balancer.scur),
+            number(balancer.users),
+            format!("{}: {}", if balancer.acknowledged { "yes" } else { "no" }, balancer.why),
+        ]);
+    }
+    table(&rows)
+}
+
+/// "2 of 3", and who is missing.
+pub(crate) fn acknowledged(status: &Status) -> String {
+    let have = &status.acknowledged;
+    if have.of == 0 {
+        return "no balancer is known".to_owned();
+    }
+    let mut text = format!("{} of {}", have.count, have.of);
+    if let Some(missing) = status.balancers.iter().find(|balancer| !balancer.acknowledged) {
+        let who = missing.node.clone().unwrap_or_else(|| missing.source.to_string());
+        let _written = write!(text, " ({who}: {})", missing.why);
+    }
+    text
+}
+
+/// What is in flight and how quiet it is.
+pub(crate) fn traffic(traffic: &Traffic) -> String {
+    let count = |value: Option<u32>| value.map_or_else(|| "unknown".to_owned(), |number| number.to_string());
+    let mut text = format!("{} in flight, {} idle", count(traffic.in_flight), count(traffic.idle));
+    let _written = match (traffic.quiet_seconds, traffic.needed_seconds) {
+        (Some(quiet), Some(needed)) => {
+            write!(text, ", quiet for {} of {}", span(quiet.min(needed)), span(needed))
+        }
+        (Some(quiet), None) => write!(text, ", quiet for {}", span(quiet)),
+        (None, Some(needed)) => write!(text, ", must be quiet for {}", span(needed)),
+        (None, None) => Ok(()),
+    };
+    for source in &traffic.unknown {
+        let _written = write!(text, "; {source}");
+    }
+    text
+}
+
+/// What is waited for and what happens if it does not come.
+pub(crate) fn limit(limit: &Limit) -> String {
+    let what = match limit.waits_for {
+        Wait::Acknowledgement => "acknowledgements",
+        Wait::Quiet => "the end of traffic",
+        Wait::Restart => "the end of the restart",
+        Wait::Ready => "readiness",
+    };
+    format!("{what}, at most {}, then: {}", span(limit.seconds_left), limit.then)
+}
+
+/// A time in seconds as people write it: `0.4s`, `12s`, `4m 10s`.
+pub(crate) fn span(seconds: f64) -> String {
+    if seconds < 9.95 {
+        let text = format!("{seconds:.1}");
+        return format!("{}s", text.strip_suffix(".0").unwrap_or(&text));
+    }
+    format!("{:#}", SignedDuration::from_secs(seconds.round() as i64))
+}
+
+fn ago(then_unix: u64, now_unix: u64) -> String {
+    span(now_unix.saturating_sub(then_unix) as f64)
+}
+
+fn asked(asked: &Asked, now_unix: u64) -> String {
+    let what = match asked.what {
+        Target::Soft => "soft",
+        Target::Hard => "hard",
+    };
+    let then = match asked.then {
+        Some(Then::Restart) => "then restart",
+        Some(Then::Hold) => "then hold",
+        None => "stay there",
+    };
+    let reason = asked.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let again = if asked.again { "; one more restart follows" } else { "" };
+    let ago = ago(asked.since_unix, now_unix);
+    format!("{what}, {then}, {ago} ago by {}{reason} (drain {}){again}", origin(&asked.origin), asked.drain)
+}
+
+fn origin(origin: &Origin) -> String {
+    let number =
+        |name: &str, value: Option<String>| value.map(|value| format!(" {name} {value}")).unwrap_or_default();
+    match origin {
+        Origin::Signal { signal, pid, uid } => {
+            let pid = number("pid", pid.map(|pid| pid.to_string()));
+            format!("{signal} from{pid}{}", number("uid", uid.map(|uid| uid.to_string())))
+        }
+        Origin::Control { pid, uid, .. } => {
+            format!("drainctl of uid {uid}{}", number("pid", pid.map(|pid| pid.to_string())))
+        }
+        Origin::Agent => "the agent itself".to_owned(),
+    }
+}
+
+fn ready(status: &Status) -> String {
+    let answer = match status.readiness.ready {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "not known yet",
+    };
+    match status.readiness.text.as_str() {
+        "" => answer.to_owned(),
+        text => format!("{answer}: {text}"),
+    }
+}
+
+fn drain(drain: &Drain, now_unix: u64) -> String {
+    let ago = ago(drain.ended_unix, now_unix);
+    let took =
+        drain.restart_seconds.map(|seconds| format!(", restarted in {}", span(seconds))).unwrap_or_default();
+    format!("{}, {ago} ago: {}{took}", drain.id, drain.text)
+}
+
+/// Columns as wide as their widest cell.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use drain_agent::{
+        clock::Moment,
+        control::api::{Acknowledged, Agent, Outcome, Readiness},
+        lifecycle::Phase,
+    };
+
+    use super::*;
+
+    /// A status in the middle of a soft drain.
+    pub(crate) fn soft() -> Status {
+        Status {
+            server: "shop".to_owned(),
+            phase: Phase::Soft,
+            answer: 404,
+            reason: "soft drain".to_owned(),
+            since_unix: 1000,
+            generation: 3,
+            asked: Some(Asked {
+                drain: 7,
+                what: Target::Soft,
+                then: Some(Then::Restart),
+                origin: Origin::Control { pid: Some(4711), uid: 1000, gid: 1000 },
+                reason: Some("new kernel".to_owned()),
+                since_unix: 1000,
+                reached: false,
+                again: false,
+            }),
+            limit: Some(Limit { waits_for: Wait::Quiet, seconds_left: 250.4, then: "hard".to_owned() }),
+            acknowledged: Acknowledged { count: 1, of: 2, complete: false },
+            balancers: vec![
+                Balancer {
+                    source: "10.0.0.2".parse().unwrap(),
+                    node: Some("lb1".to_owned()),
+                    name: Some("shop/a".to_owned()),
+                    since_unix: 10,
+                    interval_seconds: Some(0.5),
+                    last_seconds: 0.2,
+                    answer: 404,
+                    view: Some("NOLB".to_owned()),
+                    weight: Some("0/2".to_owned()),
+                    scur: Some(3),
+                    users: None,
+                    acknowledged: true,
+                    why: "its header says NOLB".to_owned(),
+                },
+                Balancer {
+                    source: "10.0.0.3".parse().unwrap(),
+                    node: None,
+                    name: None,
+                    since_unix: 10,
+                    interval_seconds: None,
+                    last_seconds: 12.0,
+                    answer: 200,
+                    view: None,
+                    weight: None,
+                    scur: None,
+                    users: None,
+                    acknowledged: false,
+                    why: "was given 1 of 3 answers".to_owned(),
+                },
+            ],
+            traffic: Traffic {
+                in_flight: Some(3),
+                idle: Some(12),
+                quiet_seconds: None,
+                needed_seconds: Some(300.0),
+                unknown: Vec::new(),
+            },
+            readiness: Readiness { ready: Some(true), text: "200 in 3 ms".to_owned() },
+            drains: vec![Drain {
+                id: 6,
+                outcome: Outcome::Done,
+                text: "restarted".to_owned(),
+                ended_unix: 900,
+                restart_seconds: Some(2.34),
+                output: None,
+            }],
+            warnings: vec!["lb9 takes 404 for a failure".to_owned()],
+            agent: Agent { pid: 99, version: "0.1.0".to_owned(), uptime_seconds: 3700.0 },
+            taken: Moment::default(),
+        }
+    }
+
+    #[test]
+    fn a_status_tells_everything_in_a_screen() {
+        let expected = "\
+shop is soft (answers 404) for 42s: soft drain
+  asked         soft, then restart, 42s ago by drainctl of uid 1000 pid 4711: new kernel (drain 7)
+  waits for     the end of traffic, at most 4m 10s, then: hard
+  acknowledged  1 of 2 (10.0.0.3: was given 1 of 3 answers)
+  traffic       3 in flight, 12 idle, must be quiet for 5m
+  ready         yes: 200 in 3 ms
+  last drain    6, 2m 22s ago: restarted, restarted in 2.3s
+  agent         0.1.0, pid 99, up 1h 1m 40s
+  warning       lb9 takes 404 for a failure
+
+SOURCE    NODE  NAME    LAST      EVERY  ANSWER  VIEW  WEIGHT  SCUR  USERS  ACKNOWLEDGED
+10.0.0.2  lb1   shop/a  0.2s ago  0.5s   404     NOLB  0/2     3     -      yes: its header says NOLB
+10.0.0.3  -     -       12s ago   -      200     -     -       -     -      no: was given 1 of 3 answers";
+        let shown = status(&soft(), 1042);
+        assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn unknown_traffic_is_not_shown_as_zero() {
+        let unknown =
+            Traffic { unknown: vec!["sockets: permission denied".to_owned()], ..Traffic::default() };
+        assert_eq!(traffic(&unknown), "unknown in flight, unknown idle; sockets: permission denied");
+    }
+
+    #[test]
+    fn nobody_is_not_everybody() {
+        let alone = Status { acknowledged: Acknowledged::default(), balancers: Vec::new(), ..soft() };
+        assert_eq!(acknowledged(&alone), "no balancer is known");
+    }
+
+    #[test]
+    fn spans_are_written_as_in_the_configuration() {
+        for (seconds, text) in
+            [(0.0, "0s"), (0.44, "0.4s"), (3.0, "3s"), (9.96, "10s"), (60.0, "1m"), (5025.0, "1h 23m 45s")]
+        {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}
