@@ -62,16 +62,26 @@ const EXIT_INTERRUPTED: u8 = 130;
 
 /// Restarts three busy web shops and shows that nobody loses anything.
 ///
-/// Everything runs on 127.0.0.1, on free ports and in a directory of its own under the temporary directory; no
-/// other program is needed. It ends by itself within two minutes. Exit code: 0 if no request failed and no
-/// basket and no order was lost or doubled while the agents worked, 1 if so or if something went wrong, 130
+/// It builds what it shows with cargo, runs everything on 127.0.0.1, on free
+/// ports and in a temporary directory of its own, needs no other program, and
+/// ends by itself within two minutes.
+///
+/// Exit code: 0 if no request failed and no basket and no order was lost or
+/// doubled while the agents worked, 1 if so or if something went wrong, 130
 /// after Ctrl-C.
 #[derive(Debug, Parser)]
-#[command(name = "demo", bin_name = "cargo demo --", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "demo",
+    bin_name = "cargo demo --",
+    verbatim_doc_comment,
+    args_conflicts_with_subcommands = true
+)]
 struct Arguments {
-    /// Keep shops, agents, proxy and shoppers running for a browser, print the URLs and the commands to try,
-    /// and restart nothing until somebody does; Ctrl-C ends it.
-    #[arg(long)]
+    /// Keep everything running for a browser, until Ctrl-C
+    ///
+    /// Prints the URLs and the commands to try, and restarts nothing until
+    /// somebody does.
+    #[arg(long, verbatim_doc_comment)]
     stay: bool,
     #[command(subcommand)]
     part: Option<Part>,

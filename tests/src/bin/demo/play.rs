@@ -3,10 +3,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
 use crate::{
@@ -25,8 +25,11 @@ const TICK: Duration = Duration::from_millis(500);
 /// Shopping before the first restart and after the last.
 const PEACE: Duration = Duration::from_secs(4);
 /// How long one announced restart may take: acknowledgement, the longest visit, both kinds of quiet, the shop's
-/// start and its return; with this limit all three fit into the demo's two minutes.
+/// start and its return.
 const RESTART_LIMIT: Duration = Duration::from_secs(32);
+/// How long a play may take from the first shopper on. With the start before it and the play without agents
+/// after it this stays within the demo's two minutes.
+const PLAY_LIMIT: Duration = Duration::from_secs(85);
 /// How long it may take until a shop that is back has served somebody.
 const RETURN_LIMIT: Duration = Duration::from_secs(10);
 /// The time between two restarts that nobody announces.
@@ -79,6 +82,7 @@ impl Play {
         let mut show = Show { stage: &mut stage, crowd: &crowd, screen, began: Instant::now() };
         let played = tokio::select! {
             played = show.perform(self) => played.map(|()| true),
+            () = sleep(PLAY_LIMIT), if self != Self::Open => Err(anyhow!("the play has taken longer than {PLAY_LIMIT:?}")),
             interrupted = interruption() => interrupted.map(|()| self == Self::Open),
         };
         screen.settle();
