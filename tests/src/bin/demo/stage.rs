@@ -4,13 +4,13 @@ use std::{
     ffi::OsString,
     fmt::Write as _,
     fs,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use drain_tests::port;
 use reqwest::Client;
 use rustix::process::Signal;
 use tokio::{
@@ -48,7 +48,7 @@ pub(crate) enum Cast {
 pub(crate) struct Stage {
     agents: Vec<Process>,
     proxy: Process,
-    seats: Vec<Seat>,
+    seats: [Seat; SHOPS],
     proxy_port: u16,
     lifeline: Lifeline,
     programs: Programs,
@@ -63,14 +63,12 @@ impl Stage {
             Cast::WithAgents(patience) => (true, patience),
             Cast::WithoutAgents => (false, config::BRISK),
         };
-        let mut ports = free_ports(1 + 2 * SHOPS)?.into_iter();
-        let mut port = || ports.next().context("all ports are given away");
-        let proxy_port = port()?;
-        let mut seats = Vec::new();
-        for shop in ShopId::all() {
-            let (port, agent_port) = (port()?, port()?);
-            seats.push(Seat { shop, port, agent_port: agents.then_some(agent_port) });
-        }
+        let proxy_port = port::free().port();
+        let seat = |shop| {
+            let agent_port = agents.then(|| port::free().port());
+            Seat { shop, port: port::free().port(), agent_port }
+        };
+        let seats = ShopId::all().map(seat);
         let config = dir.write("proxy.toml", &config::proxy(&seats, proxy_port, &dir.path, patience))?;
         let lifeline = Lifeline::open(&dir.path)?;
         for seat in &seats {
@@ -247,14 +245,6 @@ async fn reopen(premises: &Premises) -> Result<()> {
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`demo reopen`: {}: {}", output.status, text.trim());
     Ok(())
-}
-
-/// Ports that were free a moment ago, all different.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let held: Vec<TcpListener> =
-        (0..count).map(bind).collect::<Result<_, _>>().context("looking for free ports")?;
-    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 /// The demo's own temporary directory; it goes when it is dropped, unless somebody wants to read the logs.
