@@ -9,6 +9,10 @@
 //! - nobody waits for a server that is down: pinned waiters move to the common queue and keep their age;
 //! - nobody waits when there is neither a server to choose nor a first check under way.
 
+mod cookie;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod persistence;
 mod queue;
 mod select;
 pub mod server;

@@ -123,6 +123,11 @@ impl Server {
         &self.settings.name
     }
 
+    /// What the persistence cookie says for it.
+    pub fn cookie(&self) -> Option<&str> {
+        self.settings.cookie.as_deref()
+    }
+
     /// What the configuration says of it.
     pub fn settings(&self) -> &config::Server {
         &self.settings

@@ -1,66 +1,12 @@
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::fixture::{backend_of, checked, limited, server, settings};
 use super::*;
 use crate::config::WhenAllDrain;
 
-fn server(name: &str) -> config::Server {
-    config::Server {
-        name: name.into(),
-        address: "127.0.0.1:80".parse().unwrap(),
-        cookie: Some(name.into()),
-        weight: 1,
-        maxconn: None,
-        backup: false,
-        check: None,
-    }
-}
-
-fn limited(name: &str, maxconn: u32) -> config::Server {
-    config::Server { maxconn: NonZeroU32::new(maxconn), ..server(name) }
-}
-
-fn checked(name: &str) -> config::Server {
-    let request = config::CheckRequest {
-        method: "OPTIONS".into(),
-        uri: "/".into(),
-        version: config::HttpVersion::Http10,
-        host: None,
-    };
-    let inter = Duration::from_secs(2);
-    let check = config::Check {
-        address: "127.0.0.1:80".parse().unwrap(),
-        request: request.into(),
-        soft_drain_on: Some(404),
-        send_state: true,
-        inter,
-        fastinter: inter,
-        downinter: inter,
-        rise: NonZeroU32::new(2).unwrap(),
-        fall: NonZeroU32::new(3).unwrap(),
-        timeout: None,
-    };
-    config::Server { check: Some(check), ..server(name) }
-}
-
-fn settings(servers: Vec<config::Server>) -> config::Backend {
-    let second = Duration::from_secs(1);
-    config::Backend {
-        name: "shop".into(),
-        balance: config::Balance::RoundRobin,
-        cookie: None,
-        users_window: 300 * second,
-        retries: 3,
-        redispatch: true,
-        timeout: config::BackendTimeout { connect: second, server: second, queue: second, tunnel: None },
-        when_all_drain: WhenAllDrain::Serve,
-        servers,
-    }
-}
-
 fn backend(servers: Vec<config::Server>) -> Arc<Backend> {
-    Backend::new(settings(servers))
+    backend_of(settings(servers))
 }
 
 const ANY: Wish = Wish::Balanced { avoid: None };
@@ -135,7 +81,7 @@ fn only_the_first_backup_serves_and_only_when_no_active_can() {
 #[test]
 fn where_draining_servers_do_not_serve_new_users_are_refused() {
     let backend =
-        Backend::new(config::Backend { when_all_drain: WhenAllDrain::Refuse, ..settings(vec![server("a")]) });
+        backend_of(config::Backend { when_all_drain: WhenAllDrain::Refuse, ..settings(vec![server("a")]) });
     backend.set_operation(0, Operation::Soft, true);
     assert!(is_refused(&backend.admit(ANY)));
     assert_eq!(granted(backend.admit(Wish::Pinned(0))).server().name(), "a");

@@ -1,0 +1,66 @@
+//! Backends for tests.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Backend;
+use crate::config::{self, WhenAllDrain};
+
+pub(crate) fn server(name: &str) -> config::Server {
+    config::Server {
+        name: name.into(),
+        address: "127.0.0.1:80".parse().unwrap(),
+        cookie: Some(name.into()),
+        weight: 1,
+        maxconn: None,
+        backup: false,
+        check: None,
+    }
+}
+
+pub(crate) fn limited(name: &str, maxconn: u32) -> config::Server {
+    config::Server { maxconn: NonZeroU32::new(maxconn), ..server(name) }
+}
+
+pub(crate) fn checked(name: &str) -> config::Server {
+    let request = config::CheckRequest {
+        method: "OPTIONS".into(),
+        uri: "/".into(),
+        version: config::HttpVersion::Http10,
+        host: None,
+    };
+    let inter = Duration::from_secs(2);
+    let check = config::Check {
+        address: "127.0.0.1:80".parse().unwrap(),
+        request: request.into(),
+        soft_drain_on: Some(404),
+        send_state: true,
+        inter,
+        fastinter: inter,
+        downinter: inter,
+        rise: NonZeroU32::new(2).unwrap(),
+        fall: NonZeroU32::new(3).unwrap(),
+        timeout: None,
+    };
+    config::Server { check: Some(check), ..server(name) }
+}
+
+pub(crate) fn settings(servers: Vec<config::Server>) -> config::Backend {
+    let second = Duration::from_secs(1);
+    config::Backend {
+        name: "shop".into(),
+        balance: config::Balance::RoundRobin,
+        cookie: None,
+        users_window: 300 * second,
+        retries: 3,
+        redispatch: true,
+        timeout: config::BackendTimeout { connect: second, server: second, queue: second, tunnel: None },
+        when_all_drain: WhenAllDrain::Serve,
+        servers,
+    }
+}
+
+pub(crate) fn backend_of(settings: config::Backend) -> Arc<Backend> {
+    Backend::new(settings)
+}
