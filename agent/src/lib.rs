@@ -2,6 +2,7 @@
 //! nobody uses the server any more, restarts it at that moment and brings it back.
 
 pub mod cli;
+pub mod balancers;
 pub mod clock;
 pub mod config;
 pub mod control;

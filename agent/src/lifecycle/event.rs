@@ -95,8 +95,9 @@ pub enum Traffic {
         previous: Moment,
         /// When the last look took place.
         last: Moment,
-        /// Every balancer has reported zero as well, so that hard needs no further silence.
-        empty: bool,
+        /// Every balancer has reported zero as well, and a look that found nothing in flight lies so far before the
+        /// last that hard needs no further silence: this look.
+        empty: Option<Moment>,
     },
 }
 

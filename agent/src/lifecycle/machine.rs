@@ -453,7 +453,8 @@ impl Machine {
     /// Whether two looks since the acknowledgement have found nothing in flight, after silence for `needed`.
     fn quiet(&self, needed: Duration, acknowledged: Moment, emptiness_suffices: bool) -> bool {
         let Traffic::Quiet { since, previous, last, empty } = self.view.traffic else { return false };
-        previous >= acknowledged && (last.since(since) >= needed || (emptiness_suffices && empty))
+        let empty = empty.filter(|_| emptiness_suffices).is_some_and(|look| look >= acknowledged);
+        previous >= acknowledged && (last.since(since) >= needed || empty)
     }
 
     pub(super) fn enter(&mut self, course: Course, drain: Option<u64>, why: String, effects: &mut Effects) {

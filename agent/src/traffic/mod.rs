@@ -1,5 +1,6 @@
 //! Sources of traffic, and what quiet means.
 
+pub mod quiet;
 pub mod sockets;
 
 use std::time::Duration;

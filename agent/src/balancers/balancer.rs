@@ -1,0 +1,326 @@
+//! One balancer, and whether it acts on what is announced.
+
+use std::{net::IpAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Header, Rhythm, State};
+use crate::{clock::Moment, config::MinRemaining, health::Check, lifecycle::Level};
+
+/// By what a balancer is told from others.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Key {
+    /// Where its checks come from.
+    pub source: IpAddr,
+    /// What it calls itself.
+    pub node: Option<String>,
+    /// What it calls this server.
+    pub name: Option<String>,
+}
+
+/// One balancer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Balancer {
+    /// Who it is.
+    pub key: Key,
+    /// When it first asked, in seconds since 1970.
+    pub since_unix: u64,
+    /// When it asks.
+    pub rhythm: Rhythm,
+    /// What it said last, where it says anything that is believed.
+    pub header: Option<Header>,
+    /// What it was last answered.
+    pub answer: u16,
+    /// The largest total weight that it has reported: what "per cent" counts from.
+    pub full_weight: u32,
+    /// It has shown a new process: sessions of its old one may be open that it does not report.
+    pub restarted: bool,
+    /// What has happened between it and the present announcement.
+    pub heard: Heard,
+}
+
+/// What has happened between a balancer and the present announcement.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Heard {
+    /// How many answers it was given that say what is announced.
+    pub given: u32,
+    /// When it got the first.
+    pub first: Option<Moment>,
+    /// Its header has proved that it acts on it.
+    pub proven: bool,
+    /// It has reported no session since it acts on it.
+    pub zero: bool,
+}
+
+/// Whether a balancer acts on what is announced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Its header says so.
+    Proven,
+    /// Its header says DOWN where NOLB was meant: it takes soft for a failure and has moved the users.
+    TookForFailure,
+    /// It sends no header and has been answered often enough.
+    Answered,
+    /// It does not ask any more.
+    Gone,
+    /// It should have acted by now but says that it does not.
+    Unproven,
+    /// Not yet.
+    Pending,
+}
+
+impl Balancer {
+    /// Somebody who has just been found to be one.
+    pub fn new(key: Key, since_unix: u64) -> Self {
+        Self {
+            key,
+            since_unix,
+            rhythm: Rhythm::default(),
+            header: None,
+            answer: 0,
+            full_weight: 0,
+            restarted: false,
+            heard: Heard::default(),
+        }
+    }
+
+    /// It has asked; `says` is what is announced, if the answer said so.
+    pub fn asked(&mut self, check: &Check, header: Option<Header>, says: Option<Level>) {
+        self.rhythm.beat(check.at);
+        if let Some(header) = &header {
+            self.full_weight = self.full_weight.max(full_weight(header));
+            self.restarted |= self.shows_restart(header, says);
+            if let Some(level) = says {
+                self.heard.proven |= proves(header.state, level);
+                self.heard.zero = self.heard.proven && header.scur == Some(0);
+            }
+        }
+        self.header = header;
+        self.answer = check.status;
+        if says.is_some() {
+            self.heard.given = self.heard.given.saturating_add(1);
+            self.heard.first.get_or_insert(check.at);
+        }
+    }
+
+    /// Whether it acts on `level`, in a balancer's usual time: `fall` answers.
+    pub fn standing(&self, level: Level, fall: u32, silent: Duration) -> Standing {
+        let state = self.header.as_ref().map(|header| header.state);
+        if self.heard.proven {
+            let failure = level == Level::Soft && state == Some(State::Down);
+            return if failure { Standing::TookForFailure } else { Standing::Proven };
+        }
+        let talks = matches!(state, Some(State::Up | State::Nolb | State::Down));
+        if !talks && self.was_answered(fall) {
+            return Standing::Answered;
+        }
+        if silent >= self.rhythm.patience() {
+            return Standing::Gone;
+        }
+        let progress = self.header.as_ref().and_then(|header| header.progress);
+        let own_fall = progress.map_or(fall, |(_, of)| of.max(fall));
+        if talks && progress.is_none() && self.heard.given > own_fall.saturating_mul(UNPROVEN_TIMES) {
+            return Standing::Unproven;
+        }
+        Standing::Pending
+    }
+
+    /// `fall` answers that span `fall` of its longest intervals.
+    fn was_answered(&self, fall: u32) -> bool {
+        let (Some(first), Some(last)) = (self.heard.first, self.rhythm.last()) else { return false };
+        let Some(longest) = self.rhythm.longest() else { return false };
+        self.heard.given >= fall && last.since(first) >= longest.saturating_mul(fall)
+    }
+
+    /// Whether too few others would remain, or do; for people.
+    pub fn too_few(&self, least: MinRemaining) -> Option<String> {
+        let header = self.header.as_ref()?;
+        let remaining = remaining(header)?;
+        let (enough, wanted) = match least {
+            MinRemaining::Weight(weight) => (remaining >= weight, weight.to_string()),
+            MinRemaining::Percent(percent) => (
+                u64::from(remaining) * 100 >= u64::from(percent) * u64::from(self.full_weight),
+                format!("{percent}% of {}", self.full_weight),
+            ),
+        };
+        (!enough).then(|| {
+            format!("{} has a weight of {remaining} left without this server, not {wanted}", self.called())
+        })
+    }
+
+    /// Its name for people.
+    pub fn called(&self) -> String {
+        match (&self.key.node, &self.key.name) {
+            (Some(node), Some(name)) => format!("{node} ({name}, {})", self.key.source),
+            (Some(one), None) | (None, Some(one)) => format!("{one} ({})", self.key.source),
+            (None, None) => self.key.source.to_string(),
+        }
+    }
+
+    /// Whether its header can only come from a new process: a start's counter, a state that no answer explains, or
+    /// checks out of their rhythm.
+    fn shows_restart(&self, header: &Header, says: Option<Level>) -> bool {
+        let Some(before) = &self.header else { return false };
+        let (was, is) = (before.state, header.state);
+        let fails = says.is_some() || self.answer != 200;
+        let start = is == State::Up && matches!(header.progress, Some((1, of)) if of > 1);
+        let counted_down = matches!(before.progress, Some((n, _)) if n <= 2 && was == State::Up)
+            || (before.progress.is_none() && matches!(header.progress, Some((1, 2))));
+        let back_without_cause = was != State::Up && is == State::Up && fails;
+        let steady = !fails && was == State::Up && is == State::Up && header.progress.is_none();
+        (start && !(fails && counted_down)) || back_without_cause || (steady && self.rhythm.is_broken())
+    }
+}
+
+/// A header that still says UP after more than so many times the answers that should have sufficed is believed to stay
+/// so.
+const UNPROVEN_TIMES: u32 = 2;
+
+fn proves(state: State, level: Level) -> bool {
+    match level {
+        Level::Soft => matches!(state, State::Nolb | State::Down),
+        Level::Hard => state == State::Down,
+    }
+}
+
+/// The weight of the others: as long as this server takes new users, the total holds its own.
+fn remaining(header: &Header) -> Option<u32> {
+    let (own, total) = header.weight?;
+    match header.state {
+        State::Up | State::Unchecked => Some(total.saturating_sub(own)),
+        State::Nolb | State::Down => Some(total),
+    }
+}
+
+fn full_weight(header: &Header) -> u32 {
+    header.weight.map_or(0, |(own, total)| match header.state {
+        State::Up | State::Unchecked => total,
+        State::Nolb | State::Down => total.saturating_add(own),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn balancer(checks: &[(u64, Option<&str>, Option<Level>)]) -> Balancer {
+        let key = Key { source: [127, 0, 0, 1].into(), node: None, name: None };
+        let mut balancer = Balancer::new(key, 0);
+        for &(at_ms, state, says) in checks {
+            let check = Check {
+                at: Moment::from_boot(Duration::from_millis(at_ms)),
+                source: ([127, 0, 0, 1], 5).into(),
+                state: None,
+                status: if says.is_some() { 500 } else { 200 },
+                generation: 0,
+            };
+            balancer.asked(&check, state.map(|state| Header::parse(state).unwrap()), says);
+        }
+        balancer
+    }
+
+    const SOFT: Option<Level> = Some(Level::Soft);
+    const HARD: Option<Level> = Some(Level::Hard);
+
+    fn standing(level: Level, checks: &[(u64, Option<&str>, Option<Level>)]) -> Standing {
+        balancer(checks).standing(level, 3, Duration::ZERO)
+    }
+
+    #[test]
+    fn soft_is_acknowledged_by_nolb() {
+        let found = standing(Level::Soft, &[(0, Some("UP"), None), (500, Some("UP"), SOFT)]);
+        assert_eq!(found, Standing::Pending);
+        let found = standing(Level::Soft, &[(500, Some("UP"), SOFT), (1000, Some("NOLB"), SOFT)]);
+        assert_eq!(found, Standing::Proven);
+    }
+
+    #[test]
+    fn soft_seen_as_down_is_acknowledged_with_a_warning() {
+        assert_eq!(standing(Level::Soft, &[(0, Some("DOWN"), SOFT)]), Standing::TookForFailure);
+    }
+
+    #[test]
+    fn hard_is_acknowledged_by_down_and_not_by_nolb() {
+        assert_eq!(standing(Level::Hard, &[(0, Some("NOLB 1/3"), HARD)]), Standing::Pending);
+        assert_eq!(standing(Level::Hard, &[(0, Some("DOWN 3/2"), HARD)]), Standing::Proven);
+    }
+
+    #[test]
+    fn without_header_fall_answers_must_span_fall_intervals() {
+        let mut checks = vec![(0, None, None), (500, None, None), (1000, None, HARD), (1500, None, HARD)];
+        checks.extend([(2000, None, HARD)]);
+        assert_eq!(standing(Level::Hard, &checks), Standing::Pending);
+        checks.push((2500, None, HARD));
+        assert_eq!(standing(Level::Hard, &checks), Standing::Answered);
+    }
+
+    #[test]
+    fn fast_checks_do_not_shorten_that_span() {
+        let mut checks = vec![(0, None, None), (500, None, None), (1000, None, HARD)];
+        checks.extend((1..5).map(|n| (1000 + n * 100, None, HARD)));
+        assert_eq!(standing(Level::Hard, &checks), Standing::Pending);
+    }
+
+    #[test]
+    fn a_silent_balancer_is_gone_after_its_patience() {
+        let one = balancer(&[(0, Some("UP"), None), (500, Some("UP"), HARD)]);
+        assert_eq!(one.standing(Level::Hard, 3, Duration::from_millis(4900)), Standing::Pending);
+        assert_eq!(one.standing(Level::Hard, 3, Duration::from_secs(5)), Standing::Gone);
+    }
+
+    #[test]
+    fn up_after_twice_the_answers_is_unproven() {
+        let checks: Vec<_> = (0..7).map(|n| (n * 500, Some("UP"), SOFT)).collect();
+        assert_eq!(standing(Level::Soft, &checks[..6]), Standing::Pending);
+        assert_eq!(standing(Level::Soft, &checks), Standing::Unproven);
+    }
+
+    #[test]
+    fn a_balancer_that_counts_down_is_waited_for() {
+        let checks: Vec<_> = (0..20).map(|n| (n * 500, Some("UP 9/10"), HARD)).collect();
+        assert_eq!(standing(Level::Hard, &checks), Standing::Pending);
+    }
+
+    #[test]
+    fn what_remains_is_counted_without_the_server_itself() {
+        let too_few = |state: &str, least| balancer(&[(0, Some(state), None)]).too_few(least).is_some();
+        assert!(too_few("UP; weight=10/10", MinRemaining::Weight(1)));
+        assert!(!too_few("UP; weight=10/20", MinRemaining::Weight(10)));
+        assert!(too_few("NOLB; weight=10/0", MinRemaining::Weight(1)));
+        assert!(!too_few("DOWN; weight=10/30", MinRemaining::Weight(30)));
+        assert!(!too_few("UP; weight=10/10", MinRemaining::Weight(0)));
+        assert!(!too_few("UP", MinRemaining::Weight(1)));
+        assert!(!too_few("UP; weight=10/40", MinRemaining::Percent(75)));
+        assert!(too_few("UP; weight=10/40", MinRemaining::Percent(76)));
+    }
+
+    #[test]
+    fn per_cent_counts_from_the_weight_that_was_there() {
+        let one = balancer(&[(0, Some("UP; weight=10/40"), None), (500, Some("NOLB; weight=10/10"), SOFT)]);
+        assert!(one.too_few(MinRemaining::Percent(25)).is_none());
+        assert!(one.too_few(MinRemaining::Percent(26)).is_some());
+    }
+
+    #[test]
+    fn zero_sessions_count_only_after_the_acknowledgement() {
+        assert!(!balancer(&[(0, Some("UP; scur=0/1"), HARD)]).heard.zero);
+        assert!(balancer(&[(0, Some("UP"), HARD), (500, Some("DOWN; scur=0/1"), HARD)]).heard.zero);
+        assert!(!balancer(&[(500, Some("DOWN; scur=1/1"), HARD)]).heard.zero);
+        assert!(!balancer(&[(500, Some("DOWN"), HARD)]).heard.zero);
+    }
+
+    #[test]
+    fn a_new_process_shows_itself() {
+        let restarted = |checks: &[_]| balancer(checks).restarted;
+        // A start's counter.
+        assert!(restarted(&[(0, Some("UP"), None), (500, Some("UP 1/3"), None)]));
+        // Failures that count down are no start.
+        let failing = [(0, Some("UP"), HARD), (1, Some("UP 2/3"), HARD), (2, Some("UP 1/3"), HARD)];
+        assert!(!restarted(&failing));
+        // Up again although it was told otherwise.
+        assert!(restarted(&[(0, Some("DOWN"), HARD), (500, Some("UP"), HARD)]));
+        // Out of rhythm.
+        assert!(restarted(&[0, 500, 1000, 1200, 1700].map(|at| (at, Some("UP"), None))));
+        assert!(!restarted(&[0, 500, 1000, 1500, 2000].map(|at| (at, Some("UP"), None))));
+    }
+}

@@ -1,0 +1,141 @@
+//! When somebody asks: intervals, evenness, silence.
+
+use std::{collections::VecDeque, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+
+/// The moments of somebody's last checks.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Rhythm {
+    recent: VecDeque<Moment>,
+    /// The longest interval that was known before the agent's own restart.
+    before: Option<Duration>,
+}
+
+/// So many moments are kept: the longest interval of a balancer that alternates between `inter` and `fastinter` must
+/// be among them, and a change of its configuration be forgotten soon.
+const KEPT: usize = 8;
+
+/// Intervals are even when the longer exceeds the shorter by no more than a quarter...
+const UNEVEN_DIVISOR: u32 = 4;
+/// ...and this much, which is scheduling and the check's own duration.
+const UNEVEN_SLACK: Duration = Duration::from_millis(50);
+
+/// Nobody is gone before this, however short their interval is (DESIGN: "at least 5 s").
+const LEAST_SILENCE: Duration = Duration::from_secs(5);
+/// So many of its own intervals without a check, and a balancer is gone.
+const SILENT_INTERVALS: u32 = 3;
+
+impl Rhythm {
+    /// Somebody asks.
+    pub fn beat(&mut self, at: Moment) {
+        if self.recent.len() == KEPT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(at);
+    }
+
+    /// When they asked last.
+    pub fn last(&self) -> Option<Moment> {
+        self.recent.back().copied()
+    }
+
+    /// The longest of the recent intervals.
+    pub fn longest(&self) -> Option<Duration> {
+        self.intervals().max().or(self.before)
+    }
+
+    /// Whether the last three checks came at even intervals.
+    pub fn is_even(&self) -> bool {
+        let mut last = self.intervals().rev();
+        let (Some(a), Some(b)) = (last.next(), last.next()) else { return false };
+        !differ(a, b)
+    }
+
+    /// Whether the last interval breaks a rhythm that was even before it: two processes that ask one after the other,
+    /// or in turn, do that.
+    pub fn is_broken(&self) -> bool {
+        let mut last = self.intervals().rev();
+        let (Some(a), Some(b), Some(c)) = (last.next(), last.next(), last.next()) else { return false };
+        !differ(b, c) && differ(a, b)
+    }
+
+    /// After how long a silence they are gone.
+    pub fn patience(&self) -> Duration {
+        self.longest().map_or(LEAST_SILENCE, |longest| LEAST_SILENCE.max(longest * SILENT_INTERVALS))
+    }
+
+    /// The agent was away: the gap is not theirs.
+    pub fn interrupted(&mut self) {
+        self.before = self.longest();
+        let last = self.last();
+        self.recent.clear();
+        self.recent.extend(last);
+    }
+
+    /// Moments of another boot mean nothing; it is as if they had last asked at `at`.
+    pub fn rebased(&mut self, at: Moment) {
+        self.before = self.longest();
+        self.recent.clear();
+        self.recent.push_back(at);
+    }
+
+    fn intervals(&self) -> impl DoubleEndedIterator<Item = Duration> {
+        self.recent.iter().zip(self.recent.iter().skip(1)).map(|(earlier, later)| later.since(*earlier))
+    }
+}
+
+fn differ(a: Duration, b: Duration) -> bool {
+    let (short, long) = (a.min(b), a.max(b));
+    long > short + short / UNEVEN_DIVISOR + UNEVEN_SLACK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rhythm(moments_ms: &[u64]) -> Rhythm {
+        let mut rhythm = Rhythm::default();
+        for &ms in moments_ms {
+            rhythm.beat(Moment::from_boot(Duration::from_millis(ms)));
+        }
+        rhythm
+    }
+
+    #[test]
+    fn three_checks_at_even_intervals_are_even() {
+        assert!(rhythm(&[0, 500, 1010]).is_even());
+        assert!(!rhythm(&[0, 500]).is_even());
+        assert!(!rhythm(&[0, 500, 3000]).is_even());
+    }
+
+    #[test]
+    fn a_check_between_the_beats_breaks_the_rhythm() {
+        assert!(!rhythm(&[0, 500, 1000, 1500]).is_broken());
+        assert!(rhythm(&[0, 500, 1000, 1200]).is_broken());
+        assert!(rhythm(&[0, 500, 1000, 2500]).is_broken());
+    }
+
+    #[test]
+    fn a_balancer_is_gone_after_three_intervals_but_not_before_five_seconds() {
+        assert_eq!(rhythm(&[0, 500]).patience(), Duration::from_secs(5));
+        assert_eq!(rhythm(&[0, 4000]).patience(), Duration::from_secs(12));
+        assert_eq!(rhythm(&[]).patience(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_agents_own_absence_is_not_an_interval() {
+        let mut rhythm = rhythm(&[0, 2000]);
+        rhythm.interrupted();
+        assert_eq!(rhythm.longest(), Some(Duration::from_secs(2)));
+        assert_eq!(rhythm.last(), Some(Moment::from_boot(Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn old_intervals_are_forgotten() {
+        let rhythm = rhythm(&[0, 9000, 9100, 9200, 9300, 9400, 9500, 9600, 9700, 9800]);
+        assert_eq!(rhythm.longest(), Some(Duration::from_millis(100)));
+    }
+}

@@ -1,0 +1,62 @@
+//! The table as `drainctl` shows it.
+
+use super::{Balancer, Standing, Table};
+use crate::{clock::Moment, control::api, lifecycle::Level};
+
+impl Table {
+    /// All balancers, as they stand `now`.
+    pub fn shown(&self, now: Moment) -> Vec<api::Balancer> {
+        self.balancers().map(|balancer| self.show(balancer, now)).collect()
+    }
+
+    /// How many have acknowledged, of how many.
+    pub fn count(&self, now: Moment) -> (u32, u32) {
+        let all = self.balancers().count();
+        let acting = self
+            .balancers()
+            .filter(|balancer| self.standing(balancer, now) != Some(Standing::Pending))
+            .count();
+        (if self.announced().is_some() { acting as u32 } else { 0 }, all as u32)
+    }
+
+    fn show(&self, balancer: &Balancer, now: Moment) -> api::Balancer {
+        let standing = self.standing(balancer, now);
+        let header = balancer.header.as_ref();
+        let last = balancer.rhythm.last().unwrap_or(now);
+        api::Balancer {
+            source: balancer.key.source,
+            node: balancer.key.node.clone(),
+            name: balancer.key.name.clone(),
+            since_unix: balancer.since_unix,
+            interval_seconds: balancer.rhythm.longest().map(|longest| longest.as_secs_f64()),
+            last_seconds: now.since(last).as_secs_f64(),
+            answer: balancer.answer,
+            view: header.map(super::Header::view),
+            weight: header.and_then(|header| header.weight).map(|(own, total)| format!("{own}/{total}")),
+            scur: header.and_then(|header| header.scur),
+            users: header.and_then(|header| header.users),
+            acknowledged: standing.is_some_and(|standing| standing != Standing::Pending),
+            why: why(balancer, standing, self.announced()),
+        }
+    }
+}
+
+fn why(balancer: &Balancer, standing: Option<Standing>, level: Option<Level>) -> String {
+    let view = balancer.header.as_ref().map(super::Header::view);
+    match (standing, view) {
+        (None, _) => "nothing is announced".into(),
+        (Some(Standing::Proven), Some(view)) => format!("says {view}"),
+        (Some(Standing::Proven), None) => "has said so".into(),
+        (Some(Standing::TookForFailure), _) => "takes soft for a failure, and has moved the users".into(),
+        (Some(Standing::Answered), _) => format!("was answered {} times", balancer.heard.given),
+        (Some(Standing::Gone), _) => "does not ask any more".into(),
+        (Some(Standing::Unproven), view) => {
+            format!("still says {} after {} answers", view.unwrap_or_default(), balancer.heard.given)
+        }
+        (Some(Standing::Pending), Some(view)) => {
+            let wanted = if level == Some(Level::Soft) { "NOLB" } else { "DOWN" };
+            format!("says {view}, not yet {wanted}, after {} answers", balancer.heard.given)
+        }
+        (Some(Standing::Pending), None) => format!("was answered only {} times", balancer.heard.given),
+    }
+}

@@ -1,0 +1,351 @@
+//! The bounded table of all who ask.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Balancer, Header, Heard, Key, Rhythm, Standing};
+use crate::{
+    clock::Moment,
+    config::{Balancers as Rules, Expected, MinRemaining},
+    health::Check,
+    lifecycle::{Acknowledgement, Level, Remaining},
+};
+
+/// Who asks, and what each has acknowledged.
+#[derive(Clone, Debug)]
+pub struct Table {
+    rules: Rules,
+    fall: u32,
+    balancers: BTreeMap<Key, Balancer>,
+    visitors: BTreeMap<IpAddr, Rhythm>,
+    announced: Option<Announced>,
+    /// Since when the agent has answered: silence before that is its own.
+    accepting: Moment,
+    /// Balancers were known when it began, so that there is nobody to be waited for who has not come yet.
+    settled: bool,
+    /// Those for whom there was no room.
+    turned_away: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Announced {
+    level: Level,
+    /// Answers of this generation and later say so.
+    generation: u64,
+    /// When the first announcement of this drain was made.
+    first: Moment,
+}
+
+/// What of a table outlives the agent's process.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Saved {
+    balancers: Vec<Balancer>,
+    announced: Option<Announced>,
+}
+
+/// What the balancers report of their sessions on this server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sessions {
+    /// Requests in flight, over all balancers that say so.
+    pub in_flight: u32,
+    /// Users whose cookie names this server, over all balancers that say so.
+    pub users: u32,
+    /// Every balancer has reported zero since it acknowledged, and none has shown a new process.
+    pub all_zero: bool,
+}
+
+/// How many balancers are kept. A server with more is not known; each takes about 600 bytes.
+const BALANCERS: usize = 256;
+/// How many of them may come from one address: a balancer may have the server in many backends, but none may fill the
+/// table.
+const PER_SOURCE: usize = 64;
+/// How many visitors are watched for whether they are balancers. The one that was silent longest makes room.
+const VISITORS: usize = 256;
+/// A table without a balancer is unknown for so long (DESIGN: "else 30 s").
+const UNKNOWN: Duration = Duration::from_secs(30);
+/// A balancer that was silent for so long is forgotten.
+const FORGET: Duration = Duration::from_hours(1);
+
+impl Table {
+    /// An empty table of an agent that answers since `now`.
+    pub fn new(rules: Rules, fall: u32, now: Moment) -> Self {
+        Self {
+            rules,
+            fall,
+            balancers: BTreeMap::new(),
+            visitors: BTreeMap::new(),
+            announced: None,
+            accepting: now,
+            settled: false,
+            turned_away: 0,
+        }
+    }
+
+    /// The table of an agent that has been away; `generation` is the one that its next answer will have.
+    #[must_use]
+    pub fn restored(mut self, saved: Saved, same_boot: bool, generation: u64) -> Self {
+        self.settled = !saved.balancers.is_empty();
+        self.announced = saved.announced.map(|announced| Announced {
+            generation,
+            first: if same_boot { announced.first } else { self.accepting },
+            ..announced
+        });
+        for mut balancer in saved.balancers {
+            if same_boot {
+                balancer.rhythm.interrupted();
+            } else {
+                balancer.rhythm.rebased(self.accepting);
+                balancer.heard = Heard::default();
+            }
+            self.balancers.insert(balancer.key.clone(), balancer);
+        }
+        self
+    }
+
+    /// What must be written down.
+    pub fn saved(&self) -> Saved {
+        Saved { balancers: self.balancers.values().cloned().collect(), announced: self.announced }
+    }
+
+    /// Other rules, from a reloaded configuration.
+    pub fn reload(&mut self, rules: Rules, fall: u32) {
+        let ignore = rules.ignore.clone();
+        self.balancers.retain(|key, _| !ignore.iter().any(|net| net.contains(&key.source)));
+        self.rules = rules;
+        self.fall = fall;
+    }
+
+    /// From the answer with this generation on, `level` is announced; or nothing is.
+    pub fn announce(&mut self, level: Option<Level>, generation: u64, now: Moment) {
+        let first = self.announced.map_or(now, |announced| announced.first);
+        self.announced = level.map(|level| Announced { level, generation, first });
+        for balancer in self.balancers.values_mut() {
+            balancer.heard = Heard::default();
+        }
+    }
+
+    /// What is announced.
+    pub fn announced(&self) -> Option<Level> {
+        self.announced.map(|announced| announced.level)
+    }
+
+    /// Somebody has asked and was answered. Says whether the table has a balancer more.
+    pub fn observe(&mut self, check: &Check, unix: u64) -> bool {
+        let source = check.source.ip().to_canonical();
+        if self.rules.ignore.iter().any(|net| net.contains(&source)) {
+            return false;
+        }
+        let trusted = self.rules.trust.is_empty() || self.rules.trust.iter().any(|net| net.contains(&source));
+        let header = check.state.as_deref().filter(|_| trusted).and_then(Header::parse);
+        let key = Key {
+            source,
+            node: header.as_ref().and_then(|header| header.node.clone()),
+            name: header.as_ref().and_then(|header| header.name.clone()),
+        };
+        let says = self.announced.filter(|announced| check.generation >= announced.generation);
+        let says = says.map(|announced| announced.level);
+        if let Some(balancer) = self.balancers.get_mut(&key) {
+            balancer.asked(check, header, says);
+            return false;
+        }
+        let mut newcomer = Balancer::new(key.clone(), unix);
+        if header.is_none() {
+            let Some(rhythm) = self.visit(source, check.at) else { return false };
+            newcomer.rhythm = rhythm;
+        }
+        if !self.make_room(source, check.at) {
+            self.turned_away += 1;
+            return false;
+        }
+        newcomer.asked(check, header, says);
+        self.visitors.remove(&source);
+        self.balancers.insert(key, newcomer);
+        true
+    }
+
+    /// Whether all act on what is announced.
+    pub fn acknowledged(&self, now: Moment) -> Acknowledgement {
+        let Some(announced) = self.announced else {
+            return Acknowledgement::Pending { missing: "nothing is announced".into() };
+        };
+        if let Some(missing) = self.not_yet_come(announced, now) {
+            return Acknowledgement::Pending { missing };
+        }
+        let missing: Vec<String> = self
+            .balancers
+            .values()
+            .filter(|balancer| self.standing(balancer, now) == Some(Standing::Pending))
+            .map(Balancer::called)
+            .collect();
+        if missing.is_empty() {
+            return Acknowledgement::Complete;
+        }
+        Acknowledgement::Pending { missing: format!("missing: {}", missing.join(", ")) }
+    }
+
+    /// Whether the others suffice, in the eyes of every balancer that still asks.
+    pub fn remaining(&self, least: MinRemaining, now: Moment) -> Remaining {
+        self.balancers
+            .values()
+            .filter(|balancer| !self.is_gone(balancer, now))
+            .find_map(|balancer| balancer.too_few(least))
+            .map_or(Remaining::Enough, Remaining::TooFew)
+    }
+
+    /// What they report of their sessions.
+    pub fn sessions(&self, now: Moment) -> Sessions {
+        let mut sessions = Sessions { all_zero: !self.balancers.is_empty(), ..Sessions::default() };
+        for balancer in self.balancers.values() {
+            sessions.all_zero &= balancer.heard.zero && !balancer.restarted && !self.is_gone(balancer, now);
+            let Some(header) = balancer.header.as_ref().filter(|_| !self.is_gone(balancer, now)) else {
+                continue;
+            };
+            sessions.in_flight = sessions.in_flight.saturating_add(header.scur.unwrap_or(0));
+            sessions.users = sessions.users.saturating_add(header.users.unwrap_or(0));
+        }
+        sessions
+    }
+
+    /// A look has found no open connection: no balancer's old process can hold one.
+    pub fn nothing_open(&mut self) {
+        for balancer in self.balancers.values_mut() {
+            balancer.restarted = false;
+        }
+    }
+
+    /// What people should know of this drain's balancers.
+    pub fn warnings(&self, now: Moment) -> Vec<String> {
+        let mut warnings: Vec<String> = self
+            .balancers
+            .values()
+            .filter_map(|balancer| match self.standing(balancer, now)? {
+                Standing::TookForFailure => Some(format!(
+                    "{} takes soft for a failure and has moved the users; it lacks `http-check disable-on-404`",
+                    balancer.called()
+                )),
+                Standing::Unproven => Some(format!(
+                    "{} does not act on the answers: it ignores the convention, or somebody has drained the server there by hand",
+                    balancer.called()
+                )),
+                _ => None,
+            })
+            .collect();
+        if self.turned_away > 0 {
+            warnings.push(format!(
+                "{} checks came from more balancers than the {BALANCERS} that are kept; name the networks of yours in balancers.trust",
+                self.turned_away
+            ));
+        }
+        warnings
+    }
+
+    /// When something will have changed although nobody has asked.
+    pub fn deadline(&self, now: Moment) -> Option<Moment> {
+        let announced = self.announced?;
+        let gone =
+            self.balancers.values().map(|balancer| self.heard_last(balancer) + balancer.rhythm.patience());
+        let settled = self.accepting + self.settle_time();
+        gone.chain([announced.first + UNKNOWN, settled]).filter(|moment| *moment > now).min()
+    }
+
+    /// Forgets those that have been silent for long, while nothing is announced.
+    pub fn tidy(&mut self, now: Moment) {
+        if self.announced.is_none() {
+            let accepting = self.accepting;
+            self.balancers.retain(|_, balancer| {
+                now.since(balancer.rhythm.last().unwrap_or(accepting).max(accepting)) < FORGET
+            });
+        }
+    }
+
+    /// Where `balancer` stands to what is announced.
+    pub(super) fn standing(&self, balancer: &Balancer, now: Moment) -> Option<Standing> {
+        let silent = now.since(self.heard_last(balancer));
+        Some(balancer.standing(self.announced?.level, self.fall, silent))
+    }
+
+    pub(super) fn balancers(&self) -> impl Iterator<Item = &Balancer> {
+        self.balancers.values()
+    }
+
+    /// Who has not been seen although they are expected, or might be.
+    fn not_yet_come(&self, announced: Announced, now: Moment) -> Option<String> {
+        let absent = |expected: &&Expected| !self.balancers.keys().any(|key| is(key, expected));
+        if let Some(expected) = self.rules.expect.iter().find(absent) {
+            return Some(match expected {
+                Expected::Address(address) => format!("{address} is expected and has never asked"),
+                Expected::Node(node) => format!("{node} is expected and has never asked"),
+            });
+        }
+        if !self.rules.expect.is_empty() {
+            return None;
+        }
+        if self.balancers.is_empty() {
+            return (now < announced.first + UNKNOWN).then(|| "nobody has asked yet".to_owned());
+        }
+        let young = !self.settled && now < self.accepting + self.settle_time();
+        young.then(|| "the agent has just begun, and others may not have asked yet".to_owned())
+    }
+
+    /// How long an agent that knew nobody waits for others once the first has asked: as long as one may be silent
+    /// before it is gone.
+    fn settle_time(&self) -> Duration {
+        let longest = self.balancers.values().map(|balancer| balancer.rhythm.patience()).max();
+        longest.unwrap_or(UNKNOWN).min(UNKNOWN)
+    }
+
+    /// When it was last heard, counted from where the agent could hear it.
+    fn heard_last(&self, balancer: &Balancer) -> Moment {
+        balancer.rhythm.last().unwrap_or(self.accepting).max(self.accepting)
+    }
+
+    fn is_gone(&self, balancer: &Balancer, now: Moment) -> bool {
+        now.since(self.heard_last(balancer)) >= balancer.rhythm.patience()
+    }
+
+    /// A check without header: the visitor's rhythm, once it is a balancer's.
+    fn visit(&mut self, source: IpAddr, at: Moment) -> Option<Rhythm> {
+        if !self.visitors.contains_key(&source) && self.visitors.len() == VISITORS {
+            let oldest =
+                self.visitors.iter().min_by_key(|(_, rhythm)| rhythm.last()).map(|(source, _)| *source);
+            oldest.and_then(|oldest| self.visitors.remove(&oldest));
+        }
+        let rhythm = self.visitors.entry(source).or_default();
+        let mut with_this = rhythm.clone();
+        with_this.beat(at);
+        if with_this.is_even() {
+            return Some(rhythm.clone());
+        }
+        *rhythm = with_this;
+        None
+    }
+
+    /// Room for one more from `source`: only those that are gone and not expected make it.
+    fn make_room(&mut self, source: IpAddr, now: Moment) -> bool {
+        let from_there = self.balancers.keys().filter(|key| key.source == source).count();
+        if self.balancers.len() < BALANCERS && from_there < PER_SOURCE {
+            return true;
+        }
+        let crowded = from_there >= PER_SOURCE;
+        let gone = self
+            .balancers
+            .values()
+            .filter(|balancer| !crowded || balancer.key.source == source)
+            .filter(|balancer| self.is_gone(balancer, now))
+            .filter(|balancer| !self.rules.expect.iter().any(|expected| is(&balancer.key, expected)))
+            .min_by_key(|balancer| balancer.rhythm.last())
+            .map(|balancer| balancer.key.clone());
+        gone.and_then(|key| self.balancers.remove(&key)).is_some()
+    }
+}
+
+fn is(key: &Key, expected: &Expected) -> bool {
+    match expected {
+        Expected::Address(address) => key.source == *address,
+        Expected::Node(node) => key.node.as_ref().is_some_and(|own| **own == **node),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+use super::*;
+
+fn at(ms: u64) -> Moment {
+    Moment::from_boot(Duration::from_secs(1000) + Duration::from_millis(ms))
+}
+
+fn check(at_ms: u64, source: [u8; 4], state: Option<&str>, generation: u64) -> Check {
+    let status = if generation == 0 { 200 } else { 404 };
+    Check {
+        at: at(at_ms),
+        source: (source, 5).into(),
+        state: state.map(ToOwned::to_owned),
+        status,
+        generation,
+    }
+}
+
+const LB1: [u8; 4] = [10, 0, 0, 1];
+const LB2: [u8; 4] = [10, 0, 0, 2];
+
+fn table(rules: Rules) -> Table {
+    Table::new(rules, 3, at(0))
+}
+
+/// A table that has known one balancer for long.
+fn settled() -> Table {
+    let mut table = table(Rules::default());
+    for n in 0..20 {
+        table.observe(&check(n * 500, LB1, Some("UP; node=lb1; name=b/s; weight=10/30; scur=0/0"), 0), 0);
+    }
+    table
+}
+
+#[test]
+fn whoever_sends_the_header_is_a_balancer_at_once() {
+    let mut table = table(Rules::default());
+    assert!(table.observe(&check(0, LB1, Some("UP; node=lb1"), 0), 0));
+    assert!(!table.observe(&check(500, LB1, Some("UP; node=lb1"), 0), 0));
+    assert!(table.observe(&check(600, LB1, Some("UP; node=lb2"), 0), 0));
+    assert_eq!(table.count(at(600)), (0, 2));
+}
+
+#[test]
+fn without_header_it_takes_three_checks_at_even_intervals() {
+    let mut table = table(Rules::default());
+    assert!(!table.observe(&check(0, LB1, None, 0), 0));
+    assert!(!table.observe(&check(700, LB1, None, 0), 0));
+    assert!(!table.observe(&check(5000, LB1, None, 0), 0));
+    assert!(!table.observe(&check(5500, LB1, None, 0), 0));
+    assert!(table.observe(&check(6000, LB1, None, 0), 0));
+}
+
+#[test]
+fn a_visitor_counts_for_nothing() {
+    let mut table = settled();
+    table.observe(&check(9600, LB2, None, 0), 0);
+    table.announce(Some(Level::Soft), 1, at(9700));
+    table.observe(&check(10_000, LB1, Some("NOLB; node=lb1; name=b/s"), 1), 0);
+    assert_eq!(table.acknowledged(at(10_000)), Acknowledgement::Complete);
+}
+
+#[test]
+fn a_header_from_outside_the_trusted_networks_is_not_believed() {
+    let mut table = table(Rules { trust: vec!["10.0.0.1/32".parse().unwrap()], ..Rules::default() });
+    assert!(!table.observe(&check(0, LB2, Some("UP; node=lb1"), 0), 0));
+    assert!(table.observe(&check(0, LB1, Some("UP; node=lb1"), 0), 0));
+}
+
+#[test]
+fn those_that_are_ignored_are_answered_and_forgotten() {
+    let mut table = table(Rules { ignore: vec!["10.0.0.0/24".parse().unwrap()], ..Rules::default() });
+    assert!(!table.observe(&check(0, LB1, Some("UP; node=lb1"), 0), 0));
+}
+
+#[test]
+fn an_ipv4_address_in_ipv6_clothes_is_the_same() {
+    let mut table = table(Rules { ignore: vec!["10.0.0.0/24".parse().unwrap()], ..Rules::default() });
+    let mut one = check(0, LB1, Some("UP"), 0);
+    one.source = ("::ffff:10.0.0.1".parse::<IpAddr>().unwrap(), 7).into();
+    assert!(!table.observe(&one, 0));
+}
+
+#[test]
+fn an_answer_from_before_the_announcement_acknowledges_nothing() {
+    let mut table = settled();
+    table.announce(Some(Level::Hard), 3, at(9600));
+    for n in 0..50 {
+        table.observe(&check(9600 + n * 500, LB1, Some("UP; node=lb1; name=b/s"), 2), 0);
+    }
+    assert!(matches!(table.acknowledged(at(34_200)), Acknowledgement::Pending { .. }));
+}
+
+#[test]
+fn hard_must_be_acknowledged_again_after_soft() {
+    let mut table = settled();
+    table.announce(Some(Level::Soft), 1, at(9600));
+    table.observe(&check(10_000, LB1, Some("NOLB; node=lb1; name=b/s"), 1), 0);
+    assert_eq!(table.acknowledged(at(10_000)), Acknowledgement::Complete);
+    table.announce(Some(Level::Hard), 2, at(10_100));
+    assert!(matches!(table.acknowledged(at(10_100)), Acknowledgement::Pending { .. }));
+    table.observe(&check(10_500, LB1, Some("NOLB; node=lb1; name=b/s"), 2), 0);
+    assert!(matches!(table.acknowledged(at(10_500)), Acknowledgement::Pending { .. }));
+    table.observe(&check(11_000, LB1, Some("DOWN; node=lb1; name=b/s"), 2), 0);
+    assert_eq!(table.acknowledged(at(11_000)), Acknowledgement::Complete);
+}
+
+#[test]
+fn an_empty_table_is_unknown_for_thirty_seconds() {
+    let mut table = table(Rules::default());
+    table.announce(Some(Level::Soft), 1, at(100_000));
+    assert!(matches!(table.acknowledged(at(129_000)), Acknowledgement::Pending { .. }));
+    assert_eq!(table.deadline(at(129_000)), Some(at(130_000)));
+    assert_eq!(table.acknowledged(at(130_000)), Acknowledgement::Complete);
+    // Hard does not wait for nobody once more.
+    table.announce(Some(Level::Hard), 2, at(130_100));
+    assert_eq!(table.acknowledged(at(130_100)), Acknowledgement::Complete);
+}
+
+#[test]
+fn those_that_are_expected_must_come() {
+    let expect = vec![Expected::Node("lb1".into()), Expected::Address(LB2.into())];
+    let mut table = table(Rules { expect, ..Rules::default() });
+    table.announce(Some(Level::Soft), 1, at(0));
+    table.observe(&check(500, LB1, Some("NOLB; node=lb1"), 1), 0);
+    assert!(matches!(table.acknowledged(at(90_000)), Acknowledgement::Pending { .. }));
+    table.observe(&check(90_100, LB2, Some("NOLB; node=x"), 1), 0);
+    assert_eq!(table.acknowledged(at(90_100)), Acknowledgement::Complete);
+}
+
+#[test]
+fn an_agent_that_has_just_begun_waits_for_others_to_ask() {
+    let mut table = table(Rules::default());
+    table.announce(Some(Level::Soft), 1, at(0));
+    for n in 0..10 {
+        table.observe(&check(n * 500, LB1, Some("NOLB; node=lb1"), 1), 0);
+    }
+    assert!(matches!(table.acknowledged(at(4_900)), Acknowledgement::Pending { .. }));
+    assert_eq!(table.acknowledged(at(5_000)), Acknowledgement::Complete);
+}
+
+#[test]
+fn one_that_vanishes_is_not_waited_for_longer_than_its_patience() {
+    let mut table = settled();
+    table.announce(Some(Level::Hard), 1, at(9_600));
+    assert_eq!(table.deadline(at(9_600)), Some(at(14_500)));
+    assert!(matches!(table.acknowledged(at(14_400)), Acknowledgement::Pending { .. }));
+    assert_eq!(table.acknowledged(at(14_500)), Acknowledgement::Complete);
+}
+
+#[test]
+fn silence_while_the_agent_was_away_is_not_the_balancers() {
+    let mut before = settled();
+    before.announce(Some(Level::Hard), 1, at(9_600));
+    let saved = before.saved();
+    let after = Table::new(Rules::default(), 3, at(60_000)).restored(saved, true, 1);
+    assert!(matches!(after.acknowledged(at(60_000)), Acknowledgement::Pending { .. }));
+    assert!(matches!(after.acknowledged(at(64_900)), Acknowledgement::Pending { .. }));
+    assert_eq!(after.acknowledged(at(65_000)), Acknowledgement::Complete);
+}
+
+#[test]
+fn what_was_acknowledged_stays_so_across_the_agents_restart() {
+    let mut before = settled();
+    before.announce(Some(Level::Soft), 9, at(9_600));
+    before.observe(&check(10_000, LB1, Some("NOLB; node=lb1; name=b/s"), 9), 0);
+    let json = serde_json::to_string(&before.saved()).unwrap();
+    let saved: Saved = serde_json::from_str(&json).unwrap();
+    let after = Table::new(Rules::default(), 3, at(20_000)).restored(saved, true, 1);
+    assert_eq!(after.acknowledged(at(20_000)), Acknowledgement::Complete);
+}
+
+#[test]
+fn sessions_are_summed_over_those_that_still_ask() {
+    let mut table = settled();
+    table.observe(&check(9_600, LB2, Some("UP; node=lb2; scur=2/4; users=7"), 0), 0);
+    table.observe(&check(9_700, LB1, Some("UP; node=lb1; name=b/s; scur=1/4; users=1"), 0), 0);
+    let sessions = table.sessions(at(9_800));
+    assert_eq!((sessions.in_flight, sessions.users, sessions.all_zero), (3, 8, false));
+    assert_eq!(table.sessions(at(14_650)).in_flight, 1);
+}
+
+#[test]
+fn zero_everywhere_needs_every_balancer_and_no_new_process() {
+    let mut table = settled();
+    table.announce(Some(Level::Hard), 1, at(9_600));
+    table.observe(&check(10_000, LB1, Some("DOWN; node=lb1; name=b/s; scur=0/4"), 1), 0);
+    assert!(table.sessions(at(10_000)).all_zero);
+    table.observe(&check(10_100, LB2, Some("UP; node=lb2; scur=0/4"), 1), 0);
+    assert!(!table.sessions(at(10_100)).all_zero);
+    table.observe(&check(10_600, LB2, Some("DOWN; node=lb2; scur=0/4"), 1), 0);
+    assert!(table.sessions(at(10_600)).all_zero);
+    table.observe(&check(10_700, LB1, Some("UP 1/3; node=lb1; name=b/s; scur=0/4"), 1), 0);
+    table.observe(&check(11_200, LB1, Some("DOWN; node=lb1; name=b/s; scur=0/4"), 1), 0);
+    assert!(!table.sessions(at(11_200)).all_zero);
+    table.nothing_open();
+    assert!(table.sessions(at(11_200)).all_zero);
+}
+
+#[test]
+fn the_guard_looks_at_every_balancer_that_still_asks() {
+    let mut table = settled();
+    assert_eq!(table.remaining(MinRemaining::Weight(20), at(9_600)), Remaining::Enough);
+    table.observe(&check(9_600, LB2, Some("UP; node=lb2; weight=10/10"), 0), 0);
+    assert!(matches!(table.remaining(MinRemaining::Weight(20), at(9_600)), Remaining::TooFew(_)));
+}
+
+#[test]
+fn strangers_never_push_out_those_that_ask() {
+    let mut table = settled();
+    for n in 0..1000_u32 {
+        let [_, _, hi, lo] = n.to_be_bytes();
+        table.observe(&check(9_600, [11, hi, lo, 1], Some(&format!("UP; node=n{n}")), 0), 0);
+    }
+    assert_eq!(table.count(at(9_600)).1 as usize, BALANCERS);
+    assert!(table.balancers().any(|balancer| balancer.key.source == IpAddr::from(LB1)));
+    assert!(!table.warnings(at(9_600)).is_empty());
+}
+
+#[test]
+fn one_source_can_not_fill_the_table() {
+    let mut table = settled();
+    for n in 0..1000 {
+        table.observe(&check(9_600, LB2, Some(&format!("UP; node=n{n}")), 0), 0);
+    }
+    assert_eq!(table.count(at(9_600)).1 as usize, PER_SOURCE + 1);
+}
+
+#[test]
+fn visitors_are_bounded_too() {
+    let mut table = table(Rules::default());
+    for n in 0..5000_u32 {
+        let [_, _, hi, lo] = n.to_be_bytes();
+        table.observe(&check(u64::from(n), [11, hi, lo, 1], None, 0), 0);
+    }
+    assert_eq!(table.visitors.len(), VISITORS);
+}
+
+#[test]
+fn a_balancer_that_is_long_gone_is_forgotten_but_not_in_a_drain() {
+    let mut table = settled();
+    table.announce(Some(Level::Soft), 1, at(9_600));
+    table.tidy(at(9_000_000));
+    assert_eq!(table.count(at(9_000_000)).1, 1);
+    table.announce(None, 2, at(9_000_000));
+    table.tidy(at(9_000_000));
+    assert_eq!(table.count(at(9_000_000)).1, 0);
+}

@@ -1,0 +1,250 @@
+//! What quiet means: looks at the traffic over time.
+//!
+//! | a look finds | it |
+//! |---|---|
+//! | a source that can't be read | holds: unknown is never zero |
+//! | a busy connection, or a session that a balancer reports | holds |
+//! | a connection that may be busy | holds until it has been silent for longer than the kernel's clock explains |
+//! | an answered connection | counts as activity at its last word |
+//! | an open connection, with `long_lived = "wait"` | holds |
+//!
+//! A single look is a point in time and proves nothing; two in a row, both after the acknowledgement, do (the machine
+//! asks for that).
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::Reading;
+use crate::{clock::Moment, config::LongLived, lifecycle::Traffic};
+
+/// What the looks have shown so far.
+#[derive(Clone, Debug)]
+pub struct Quiet {
+    long_lived: LongLived,
+    /// When anything was last known to happen; nothing is known of what was before the first look.
+    active: Option<Moment>,
+    /// The looks in a row that found nothing in flight: the newest that is [`APART`] older than the last, and all after
+    /// it.
+    clear: VecDeque<Moment>,
+    /// What the last look found.
+    last: Last,
+}
+
+#[derive(Clone, Debug)]
+enum Last {
+    None,
+    Clear,
+    Busy(String),
+    Unknown(String),
+}
+
+/// A connection may be busy as long as it has not been silent for so long: in 500 measured drains none was busy after
+/// it, the kernel's clock ticking every 1 to 10 ms.
+const UNSURE_HOLDS: Duration = Duration::from_secs(1);
+
+/// So far apart must two looks be that suffice where every balancer reports zero as well.
+const APART: Duration = Duration::from_millis(200);
+
+/// More looks than come within [`APART`] are not kept: the fastest rate is one in 20 ms.
+const LOOKS: usize = 16;
+
+impl Quiet {
+    /// Nothing is known yet.
+    pub fn new(long_lived: LongLived) -> Self {
+        Self { long_lived, active: None, clear: VecDeque::new(), last: Last::None }
+    }
+
+    /// Takes a look's result. `held` says what else stands against quiet: sessions or users that balancers report.
+    pub fn look(&mut self, at: Moment, reading: Result<Reading, String>, held: Option<String>) {
+        let found = match reading {
+            Err(why) => Err(Last::Unknown(why)),
+            Ok(reading) => self.judge(reading).map_err(Last::Busy),
+        };
+        let found = match (found, held) {
+            (Ok(_), Some(held)) => Err(Last::Busy(held)),
+            (found, _) => found,
+        };
+        match found {
+            Ok(silent) => {
+                let active = silent.map_or(at, |silent| back(at, silent));
+                // Before the first look nobody watched, so silence begins with it at the earliest.
+                self.active = Some(
+                    self.active.map_or(at, |known| if silent.is_some() { known.max(active) } else { known }),
+                );
+                self.clear.push_back(at);
+                while self.clear.len() > LOOKS
+                    || self.clear.get(1).is_some_and(|second| at.since(*second) >= APART)
+                {
+                    self.clear.pop_front();
+                }
+                self.last = Last::Clear;
+            }
+            Err(last) => {
+                self.active = Some(at);
+                self.clear.clear();
+                self.last = last;
+            }
+        }
+    }
+
+    /// What the looks say. `all_zero`: every balancer has reported that it has no session here.
+    pub fn traffic(&self, all_zero: bool) -> Traffic {
+        match &self.last {
+            Last::None => Traffic::Unknown("not looked yet".into()),
+            Last::Unknown(why) => Traffic::Unknown(why.clone()),
+            Last::Busy(what) => Traffic::Busy(what.clone()),
+            Last::Clear => {
+                let mut newest = self.clear.iter().rev().copied();
+                let (Some(last), Some(previous), Some(since)) = (newest.next(), newest.next(), self.active)
+                else {
+                    return Traffic::Unknown("looked only once yet".into());
+                };
+                let apart = self.clear.front().copied().filter(|first| last.since(*first) >= APART);
+                Traffic::Quiet { since, previous, last, empty: apart.filter(|_| all_zero) }
+            }
+        }
+    }
+
+    /// When silence will have lasted for `needed`, if nothing happens; `None` where something holds.
+    pub fn due(&self, needed: Duration) -> Option<Moment> {
+        matches!(self.last, Last::Clear).then(|| self.active.map(|active| active + needed)).flatten()
+    }
+
+    /// For how long the last word lies back, or what stands against quiet.
+    fn judge(&self, reading: Reading) -> Result<Option<Duration>, String> {
+        let unsure = reading.unsure.shortest.is_some_and(|silent| silent < UNSURE_HOLDS);
+        if reading.busy > 0 {
+            return Err(format!("{} in flight", reading.busy));
+        }
+        if unsure {
+            return Err(format!("{} perhaps in flight", reading.unsure.count));
+        }
+        let open = reading.in_flight().saturating_add(reading.idle());
+        if self.long_lived == LongLived::Wait && open > 0 {
+            return Err(format!("{open} open"));
+        }
+        Ok(reading.silent_for())
+    }
+}
+
+fn back(at: Moment, by: Duration) -> Moment {
+    Moment::from_boot(at.since_boot().saturating_sub(by))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::Silence;
+
+    fn at(ms: u64) -> Moment {
+        Moment::from_boot(Duration::from_secs(100) + Duration::from_millis(ms))
+    }
+
+    fn silence(count: u32, ms: u64) -> Silence {
+        Silence { count, shortest: Some(Duration::from_millis(ms)) }
+    }
+
+    fn looks(long_lived: LongLived, looks: &[(u64, Result<Reading, String>)]) -> Quiet {
+        let mut quiet = Quiet::new(long_lived);
+        for (ms, reading) in looks {
+            quiet.look(at(*ms), reading.clone(), None);
+        }
+        quiet
+    }
+
+    fn busy() -> Reading {
+        Reading { busy: 1, ..Reading::default() }
+    }
+
+    const EMPTY: Reading = Reading {
+        busy: 0,
+        unsure: Silence { count: 0, shortest: None },
+        answered: Silence { count: 0, shortest: None },
+        fresh: 0,
+    };
+
+    #[test]
+    fn nothing_is_known_before_two_looks() {
+        assert!(matches!(looks(LongLived::Quiet, &[]).traffic(true), Traffic::Unknown(_)));
+        assert!(matches!(looks(LongLived::Quiet, &[(0, Ok(EMPTY))]).traffic(true), Traffic::Unknown(_)));
+    }
+
+    #[test]
+    fn silence_begins_with_the_first_look_at_the_earliest() {
+        let old = Reading { answered: silence(3, 60_000), ..EMPTY };
+        let quiet = looks(LongLived::Quiet, &[(0, Ok(old)), (100, Ok(old))]);
+        let expected = Traffic::Quiet { since: at(0), previous: at(0), last: at(100), empty: None };
+        assert_eq!(quiet.traffic(true), expected);
+    }
+
+    #[test]
+    fn an_answered_connection_counts_from_its_last_word() {
+        let spoke = Reading { answered: silence(3, 40), ..EMPTY };
+        let quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(spoke)), (200, Ok(EMPTY))]);
+        assert!(matches!(quiet.traffic(false), Traffic::Quiet { since, .. } if since == at(60)));
+        assert_eq!(quiet.due(Duration::from_secs(3)), Some(at(3060)));
+    }
+
+    #[test]
+    fn a_busy_connection_holds_and_begins_silence_anew() {
+        let quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(busy()))]);
+        assert!(matches!(quiet.traffic(true), Traffic::Busy(_)));
+        assert_eq!(quiet.due(Duration::ZERO), None);
+        let quiet = looks(LongLived::Quiet, &[(0, Ok(busy())), (100, Ok(EMPTY)), (200, Ok(EMPTY))]);
+        assert!(matches!(quiet.traffic(true), Traffic::Quiet { since, .. } if since == at(0)));
+    }
+
+    #[test]
+    fn unknown_is_never_zero() {
+        let quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(EMPTY)), (200, Err("denied".into()))]);
+        assert_eq!(quiet.traffic(true), Traffic::Unknown("denied".into()));
+        let mut quiet = quiet;
+        quiet.look(at(300), Ok(EMPTY), None);
+        quiet.look(at(400), Ok(EMPTY), None);
+        assert!(matches!(quiet.traffic(true), Traffic::Quiet { since, .. } if since == at(200)));
+    }
+
+    #[test]
+    fn what_may_be_busy_holds_until_no_tick_explains_it() {
+        let one = |ms| Reading { unsure: silence(1, ms), ..EMPTY };
+        let quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (1000, Ok(one(996)))]);
+        assert!(matches!(quiet.traffic(true), Traffic::Busy(_)));
+        let quiet = looks(LongLived::Quiet, &[(0, Ok(one(1000))), (100, Ok(one(1100)))]);
+        assert!(matches!(quiet.traffic(true), Traffic::Quiet { .. }));
+    }
+
+    #[test]
+    fn long_lived_connections_hold_where_that_is_asked() {
+        let open = Reading { answered: silence(1, 60_000), ..EMPTY };
+        let quiet = looks(LongLived::Wait, &[(0, Ok(open)), (100, Ok(open))]);
+        assert!(matches!(quiet.traffic(true), Traffic::Busy(_)));
+    }
+
+    #[test]
+    fn what_balancers_report_holds() {
+        let mut quiet = Quiet::new(LongLived::Quiet);
+        quiet.look(at(0), Ok(EMPTY), Some("1 session".into()));
+        assert_eq!(quiet.traffic(true), Traffic::Busy("1 session".into()));
+    }
+
+    #[test]
+    fn an_unreadable_source_is_told_rather_than_what_balancers_report() {
+        let mut quiet = Quiet::new(LongLived::Quiet);
+        quiet.look(at(0), Err("denied".into()), Some("1 session".into()));
+        assert_eq!(quiet.traffic(true), Traffic::Unknown("denied".into()));
+    }
+
+    #[test]
+    fn where_balancers_report_zero_two_looks_200_ms_apart_suffice() {
+        let empty = |looked: &[u64], zero| {
+            let found: Vec<_> = looked.iter().map(|ms| (*ms, Ok(EMPTY))).collect();
+            match looks(LongLived::Quiet, &found).traffic(zero) {
+                Traffic::Quiet { empty, .. } => empty,
+                _ => None,
+            }
+        };
+        assert_eq!(empty(&[0, 100], true), None);
+        assert_eq!(empty(&[0, 100, 200], true), Some(at(0)));
+        assert_eq!(empty(&[0, 100, 200, 300], true), Some(at(100)));
+        assert_eq!(empty(&[0, 100, 200], false), None);
+    }
+}
