@@ -1,8 +1,8 @@
 //! The agent beside a web server: it answers the balancers' health checks, drains on request, knows when
 //! nobody uses the server any more, restarts it at that moment and brings it back.
 
-pub mod cli;
 pub mod balancers;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
