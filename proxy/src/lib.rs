@@ -3,4 +3,5 @@
 pub mod backend;
 pub mod clock;
 pub mod config;
+pub mod exchange;
 pub mod http1;

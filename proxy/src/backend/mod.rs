@@ -12,6 +12,7 @@
 mod cookie;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod idle;
 pub mod persistence;
 mod queue;
 mod select;

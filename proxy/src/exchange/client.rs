@@ -1,0 +1,114 @@
+//! A client's connection: request after request, and nothing in memory between them.
+
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use super::{
+    Core,
+    buffer::{Buffer, Size, poll_fill},
+    request,
+    timer::Timer,
+};
+use crate::clock;
+
+/// How long a client that still sends is listened to after the last answer: long enough for the answer to arrive. Closing
+/// at once would have the kernel throw the answer away.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes that are thrown away meanwhile: what a fast client has under way.
+const LINGER_BYTES: usize = 4 * 1_024 * 1_024;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) stream: TcpStream,
+    pub(super) address: SocketAddr,
+    pub(super) timer: Timer,
+    /// Read, and not part of any request yet.
+    pub(super) input: Option<Buffer>,
+    /// A request has been answered on it.
+    pub(super) served: bool,
+}
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum After {
+    /// The next request.
+    Next,
+    /// It closes.
+    Close,
+    /// It closes, but the client may still be sending.
+    Linger,
+}
+
+/// Serves a connection until it is over.
+pub(super) async fn serve(core: &Core, stream: TcpStream, address: SocketAddr) {
+    // Heads and bodies go out as soon as they are there; waiting to fill packets would only delay them. A socket that
+    // can't be told so is as good as closed, and the first read shows it.
+    drop(stream.set_nodelay(true));
+    let timer = Timer::new(clock::now() + core.frontend.timeout.http_request);
+    let mut client = Client { stream, address, timer, input: None, served: false };
+    while client.next_request(core).await {
+        // Boxed, so that a connection that waits is small.
+        match Box::pin(request::serve(core, &mut client)).await {
+            After::Next => client.served = true,
+            After::Close => return,
+            After::Linger => return Box::pin(client.linger(core)).await,
+        }
+    }
+}
+
+impl Client {
+    /// Waits for the first bytes of a request; false: there will be none. The time for the first request has begun with
+    /// the connection, and who lets it pass is told so by [`request::serve`].
+    async fn next_request(&mut self, core: &Core) -> bool {
+        if self.input.is_some() {
+            return true;
+        }
+        if core.is_stopping() {
+            return false;
+        }
+        if self.served {
+            self.timer.set(clock::now() + core.frontend.timeout.http_keep_alive);
+        }
+        let mut stopped = pin!(core.stop.notified());
+        poll_fn(|cx| {
+            if self.stream.poll_read_ready(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            self.timer.poll_expired(cx).map(|()| !self.served)
+        })
+        .await
+    }
+
+    /// Says that nothing more will come, and listens until the client has seen it.
+    async fn linger(mut self, core: &Core) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        self.timer.set(clock::now() + LINGER);
+        let mut left = LINGER_BYTES;
+        poll_fn(|cx| {
+            while left > 0 {
+                self.input = None;
+                match poll_fill(cx, &mut self.stream, &mut self.input, &core.pool, Size::Relay) {
+                    Poll::Ready(Ok(count)) if count > 0 => left = left.saturating_sub(count),
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.timer.poll_expired(cx),
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}

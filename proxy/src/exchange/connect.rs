@@ -1,0 +1,112 @@
+//! A slot, and a connection to its server.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+
+use thiserror::Error;
+use tokio::net::TcpStream;
+
+use super::{Core, record::Story, timer::Timer};
+use crate::{
+    backend::{Admission, OpenConnection, Slot, Wish, idle::Connection},
+    clock,
+};
+
+/// Why there is no slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub(super) enum NoSlot {
+    /// Nobody can take the request.
+    #[error("expected a server that can take the request, found none")]
+    NoServer,
+    /// Others were before it.
+    #[error("expected a free slot within `timeout.queue`, found none")]
+    QueueTimeout,
+}
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+pub(super) enum NoConnection {
+    /// The server, or the kernel, said no.
+    #[error("expected the server to accept a connection, found: {0}")]
+    Refused(#[from] io::Error),
+    /// Nobody answered.
+    #[error("expected a connection within `timeout.connect`, found no answer")]
+    Timeout,
+}
+
+/// Waits for a slot.
+pub(super) async fn slot(
+    core: &Core,
+    wish: Wish,
+    timer: &mut Timer,
+    story: &mut Story,
+) -> Result<Slot, NoSlot> {
+    let ticket = match core.backend.admit(wish) {
+        Admission::Granted(slot) => return Ok(slot),
+        Admission::Refused(_) => return Err(NoSlot::NoServer),
+        Admission::Queued(ticket) => ticket,
+    };
+    story.queued_behind[usize::from(!ticket.is_pinned())] = ticket.before();
+    match within(timer, core.backend.settings().timeout.queue, ticket).await {
+        Some(Ok(slot)) => Ok(slot),
+        Some(Err(_)) => Err(NoSlot::NoServer),
+        None => Err(NoSlot::QueueTimeout),
+    }
+}
+
+/// A connection to the slot's server: one that is idle where `reuse` allows it, else a new one.
+pub(super) async fn connection(
+    core: &Core,
+    slot: &Slot,
+    reuse: bool,
+    timer: &mut Timer,
+) -> Result<Connection, NoConnection> {
+    let server = slot.server();
+    if let Some(connection) = reuse.then(|| core.idle.take(server)).flatten() {
+        return Ok(connection);
+    }
+    let open = match server.try_connection() {
+        Some(open) => Some(open),
+        // At `maxconn` an idle connection must go first: one of this core's, else one of another's.
+        None if core.idle.close_one(server) => server.try_connection(),
+        None => None,
+    };
+    let connect = async {
+        let open = match open {
+            Some(open) => open,
+            None => server.connection().await,
+        };
+        let stream = TcpStream::connect(server.settings().address).await?;
+        stream.set_nodelay(true)?;
+        Ok::<(TcpStream, OpenConnection), io::Error>((stream, open))
+    };
+    match within(timer, core.backend.settings().timeout.connect, connect).await {
+        Some(result) => {
+            let (stream, open) = result?;
+            Ok(Connection { stream, open, reused: false })
+        }
+        None => Err(NoConnection::Timeout),
+    }
+}
+
+/// Waits for so long.
+pub(super) async fn pause(timer: &mut Timer, time: Duration) {
+    timer.set(clock::now() + time);
+    poll_fn(|cx| timer.poll_expired(cx)).await;
+}
+
+/// What the future gives within this time.
+async fn within<T>(timer: &mut Timer, time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    timer.set(clock::now() + time);
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => timer.poll_expired(cx).map(|()| None),
+    })
+    .await
+}

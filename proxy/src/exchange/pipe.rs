@@ -1,0 +1,264 @@
+//! One direction of an exchange: bytes from one socket to the other, framed anew, with backpressure.
+//!
+//! Nothing is read while something waits to be written, so that a slow reader costs one buffer and no more. An empty
+//! buffer is given back before waiting.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{io::AsyncWrite, net::TcpStream};
+
+use super::buffer::{Buffer, Output, Pool, Size, poll_fill};
+use crate::http1::{ChunkError, ChunkedBody, Framing};
+
+/// Bodies up to this size are copied behind their head: cheaper than a gathering write.
+const COPIED: usize = 8 * 1_024;
+
+/// From this many bytes to come on, a body gets the long buffer.
+const LONG_BODY: u64 = 96 * 1_024;
+
+/// Bytes on their way from a source to a sink.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    /// Read, not used yet.
+    pub(super) input: Option<Buffer>,
+    /// To be written first.
+    pub(super) output: Output,
+    /// So many bytes of the input follow the output as they are.
+    direct: usize,
+    body: Body,
+    /// The output is kept after it was written: it is the whole message, and can be written again.
+    rewindable: bool,
+    read: u64,
+    written: u64,
+    pool: Rc<Pool>,
+}
+
+/// What is still to come.
+#[derive(Debug)]
+enum Body {
+    Done,
+    Length(u64),
+    Chunked(ChunkedBody),
+    UntilClose,
+}
+
+/// Why a body has not come through.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The source closed too early, or failed.
+    Source,
+    /// The sink takes no more.
+    Sink,
+    /// The source's chunks are malformed.
+    Chunks(ChunkError),
+}
+
+impl Pipe {
+    /// A pipe with nothing in it but what was read before, and what is to be written first.
+    pub(super) fn new(pool: &Rc<Pool>, input: Option<Buffer>, output: Output) -> Self {
+        Self {
+            input: input.filter(|input| !input.is_empty()),
+            output,
+            direct: 0,
+            body: Body::Done,
+            rewindable: false,
+            read: 0,
+            written: 0,
+            pool: pool.clone(),
+        }
+    }
+
+    /// From here on everything passes until the source closes: a tunnel.
+    pub(super) fn open(&mut self) {
+        self.body = Body::UntilClose;
+        if std::mem::take(&mut self.rewindable) && self.output.is_sent() {
+            self.output.clear();
+        }
+    }
+
+    /// A body of this kind follows.
+    pub(super) fn expect(&mut self, framing: Framing) {
+        self.body = match framing {
+            Framing::None | Framing::Length(0) => Body::Done,
+            Framing::Length(length) => Body::Length(length),
+            Framing::Chunked => Body::Chunked(ChunkedBody::default()),
+            Framing::UntilClose => Body::UntilClose,
+        };
+    }
+
+    /// Frames what has been read already; a message that is complete by then can be written again.
+    pub(super) fn begin(&mut self) -> Result<(), ChunkError> {
+        self.take_in(usize::MAX)?;
+        self.rewindable = self.is_read();
+        Ok(())
+    }
+
+    /// The whole message lies in the output.
+    pub(super) const fn is_rewindable(&self) -> bool {
+        self.rewindable
+    }
+
+    /// Nothing has been written yet.
+    pub(super) const fn is_untouched(&self) -> bool {
+        self.written == 0 && self.output.is_untouched()
+    }
+
+    /// Begins to write the message anew.
+    pub(super) const fn rewind(&mut self) {
+        debug_assert!(self.rewindable, "what was written is gone");
+        self.output.rewind();
+        self.written = 0;
+    }
+
+    /// The body has been read to its end.
+    pub(super) const fn is_read(&self) -> bool {
+        matches!(self.body, Body::Done)
+    }
+
+    /// Something waits for the sink.
+    pub(super) const fn is_pending(&self) -> bool {
+        self.direct > 0 || !self.output.is_sent()
+    }
+
+    /// Bytes written so far.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Grows with each byte that moves.
+    pub(super) const fn moved(&self) -> u64 {
+        self.read + self.written
+    }
+
+    /// Something was read that is not part of the message.
+    pub(super) fn has_unread(&self) -> bool {
+        self.input.as_ref().is_some_and(|input| input.filled().len() > self.direct)
+    }
+
+    /// What was read beyond the end of the message.
+    pub(super) fn into_rest(self) -> Option<Buffer> {
+        self.input.filter(|input| !input.is_empty())
+    }
+
+    /// Moves what can be moved; ready when the message has been read and written to its end.
+    pub(super) fn poll_transfer(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut TcpStream,
+        sink: &mut TcpStream,
+    ) -> Poll<Result<(), Broken>> {
+        loop {
+            self.take_in(COPIED).map_err(Broken::Chunks)?;
+            ready!(self.poll_flush(cx, sink)).map_err(|_| Broken::Sink)?;
+            if self.is_read() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.input.as_ref().is_some_and(|input| !input.is_empty()) {
+                continue;
+            }
+            match ready!(self.poll_fill(cx, source, self.wanted_size())) {
+                Ok(0) if matches!(self.body, Body::UntilClose) => {
+                    self.body = Body::Done;
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(0) | Err(_) => return Poll::Ready(Err(Broken::Source)),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Writes what waits for the sink.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &mut TcpStream) -> Poll<io::Result<()>> {
+        while self.is_pending() {
+            let sink = Pin::new(&mut *sink);
+            let head = self.output.rest();
+            let body = match &self.input {
+                Some(input) => &input.filled()[..self.direct],
+                None => &[],
+            };
+            let count = match (head.is_empty(), body.is_empty()) {
+                (_, true) => ready!(sink.poll_write(cx, head))?,
+                (true, false) => ready!(sink.poll_write(cx, body))?,
+                _ => ready!(sink.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)]))?,
+            };
+            self.count_written(count)?;
+        }
+        if !self.rewindable {
+            self.output.clear();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once; 0 is the end.
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut TcpStream,
+        size: Size,
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(poll_fill(cx, source, &mut self.input, &self.pool, size))?;
+        self.read += count as u64;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Frames what has been read, unless something waits to be written.
+    fn take_in(&mut self, copied: usize) -> Result<(), ChunkError> {
+        let Some(input) = self.input.as_mut().filter(|input| !input.is_empty() && self.direct == 0) else {
+            return Ok(());
+        };
+        let count = match &mut self.body {
+            Body::Done => return Ok(()),
+            Body::Chunked(chunks) => {
+                let taken = chunks.advance(input.filled(), self.output.append())?;
+                if chunks.is_done() {
+                    self.body = Body::Done;
+                }
+                input.consume(taken);
+                return Ok(());
+            }
+            Body::UntilClose => input.filled().len(),
+            Body::Length(left) => {
+                let count = input.filled().len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= count as u64;
+                if *left == 0 {
+                    self.body = Body::Done;
+                }
+                count
+            }
+        };
+        if count <= copied {
+            self.output.append().extend_from_slice(&input.filled()[..count]);
+            input.consume(count);
+        } else {
+            self.direct = count;
+        }
+        Ok(())
+    }
+
+    fn count_written(&mut self, count: usize) -> io::Result<()> {
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let from_output = count.min(self.output.rest().len());
+        self.output.sent(from_output);
+        if let Some(input) = self.input.as_mut().filter(|_| count > from_output) {
+            input.consume(count - from_output);
+            self.direct -= count - from_output;
+        }
+        self.written += count as u64;
+        Ok(())
+    }
+
+    const fn wanted_size(&self) -> Size {
+        match &self.body {
+            Body::Length(left) if *left < LONG_BODY => Size::Relay,
+            Body::Length(_) => Size::Long,
+            _ => Size::Relay,
+        }
+    }
+}

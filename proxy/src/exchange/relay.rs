@@ -1,0 +1,362 @@
+//! Request and response on their way, both at once.
+//!
+//! A server may answer before it has read the request, say something in between (1xx), change the protocol (101), or
+//! die at any byte. The relay moves bytes until the response has been read to its end, and tells how it ended.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{io::AsyncWrite, net::TcpStream};
+
+use super::{
+    Core,
+    buffer::Size,
+    pipe::{Broken, Pipe},
+    record::Story,
+    request::Asked,
+    timer::Timer,
+};
+use crate::{
+    backend::{
+        Server,
+        persistence::{Passage, set_cookie_passage},
+    },
+    clock,
+    http1::{
+        BadResponse, HeadScan, Method, ResponseHead, Storage,
+        forward::{self, FieldEdit, ResponseEdits},
+        unfold,
+    },
+};
+
+/// An exchange with one server.
+pub(super) struct Relay<'a> {
+    core: &'a Core,
+    asked: &'a Asked,
+    server: &'a Server,
+    story: &'a mut Story,
+    up: &'a mut Pipe,
+    down: Pipe,
+    scan: HeadScan,
+    stage: Stage,
+    request: Request,
+    reusable: bool,
+    keep_alive: bool,
+}
+
+/// How far the response is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Head,
+    Body,
+    Tunnel,
+}
+
+/// How far the request is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Request {
+    Sending,
+    Sent,
+    /// The server takes no more of it. It may still answer.
+    Broken,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// The response has been read to its end.
+    Complete,
+    /// The server closed before it said anything.
+    Silence,
+    /// The server closed within its head.
+    HeadCutOff,
+    /// What it said is not a response.
+    BadHead(BadResponse),
+    /// It said nothing for too long.
+    HeadTimeout,
+    /// The response broke off.
+    BodyCutOff,
+    /// The response's chunks are malformed.
+    BadChunks,
+    /// The response stalled.
+    BodyTimeout,
+    /// The client went while it sent or received.
+    ClientGone,
+    /// The client took nothing for too long.
+    ClientTimeout,
+    /// The request's chunks are malformed.
+    BadRequest,
+}
+
+/// What is left when an exchange has ended.
+pub(super) struct Remains {
+    /// How it ended.
+    pub(super) end: End,
+    /// The response; some of it may still have to be written.
+    pub(super) down: Pipe,
+    /// The head of a final response went out.
+    pub(super) answered: bool,
+    /// The server's connection can serve another request.
+    pub(super) reusable: bool,
+    /// The client's connection can carry another request.
+    pub(super) keep_alive: bool,
+}
+
+impl<'a> Relay<'a> {
+    pub(super) fn new(
+        core: &'a Core,
+        asked: &'a Asked,
+        server: &'a Server,
+        up: &'a mut Pipe,
+        story: &'a mut Story,
+    ) -> Self {
+        Self {
+            core,
+            asked,
+            server,
+            story,
+            up,
+            down: Pipe::new(&core.pool, None, core.pool.output()),
+            scan: HeadScan::default(),
+            stage: Stage::Head,
+            request: Request::Sending,
+            reusable: false,
+            keep_alive: false,
+        }
+    }
+
+    /// Moves bytes until it ends.
+    pub(super) async fn run(
+        mut self,
+        client: &mut TcpStream,
+        server: &mut TcpStream,
+        timer: &mut Timer,
+    ) -> Remains {
+        let mut moved = None;
+        let end = poll_fn(|cx| {
+            if let Poll::Ready(end) = self.poll(cx, client, server) {
+                return Poll::Ready(end);
+            }
+            // What is left to write needs no server: a slow client must not hold its slot.
+            if self.stage == Stage::Body && self.request == Request::Sent && self.down.is_read() {
+                return Poll::Ready(End::Complete);
+            }
+            let now_moved = self.up.moved() + self.down.moved();
+            if moved != Some(now_moved) {
+                moved = Some(now_moved);
+                timer.set(clock::now() + self.patience());
+            }
+            timer.poll_expired(cx).map(|()| self.timeout())
+        })
+        .await;
+        let is_over = end == End::Complete && self.request == Request::Sent && self.stage != Stage::Tunnel;
+        let extra = self.down.is_read() && self.down.has_unread();
+        Remains {
+            end,
+            answered: self.stage != Stage::Head,
+            reusable: is_over && self.reusable && !extra,
+            keep_alive: is_over && self.keep_alive,
+            down: self.down,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, client: &mut TcpStream, server: &mut TcpStream) -> Poll<End> {
+        if self.request == Request::Sending {
+            match self.up.poll_transfer(cx, client, server) {
+                Poll::Ready(Ok(())) => self.request = Request::Sent,
+                Poll::Ready(Err(Broken::Sink)) => self.request = Request::Broken,
+                Poll::Ready(Err(Broken::Source)) => return Poll::Ready(End::ClientGone),
+                Poll::Ready(Err(Broken::Chunks(error))) => {
+                    tracing::debug!(%error, "request body refused");
+                    return Poll::Ready(End::BadRequest);
+                }
+                Poll::Pending => {}
+            }
+        }
+        if self.stage == Stage::Head
+            && let Err(end) = ready!(self.poll_head(cx, client, server))
+        {
+            return Poll::Ready(end);
+        }
+        if self.stage == Stage::Tunnel {
+            return self.poll_tunnel(cx, client, server);
+        }
+        match ready!(self.down.poll_transfer(cx, server, client)) {
+            Ok(()) => Poll::Ready(End::Complete),
+            Err(Broken::Source) => Poll::Ready(End::BodyCutOff),
+            Err(Broken::Chunks(error)) => {
+                tracing::debug!(server = self.server.name(), %error, "response body refused");
+                Poll::Ready(End::BadChunks)
+            }
+            Err(Broken::Sink) => Poll::Ready(End::ClientGone),
+        }
+    }
+
+    /// Reads heads until the final one, and passes on those before it.
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut TcpStream,
+        server: &mut TcpStream,
+    ) -> Poll<Result<(), End>> {
+        while self.stage == Stage::Head {
+            if self.down.is_pending() && ready!(self.down.poll_flush(cx, client)).is_err() {
+                return Poll::Ready(Err(End::ClientGone));
+            }
+            match self.next_head() {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::debug!(server = self.server.name(), %error, "response refused");
+                    return Poll::Ready(Err(End::BadHead(error)));
+                }
+            }
+            match ready!(self.down.poll_fill(cx, server, Size::Relay)) {
+                Ok(count) if count > 0 => {}
+                _ if self.down.moved() == 0 => return Poll::Ready(Err(End::Silence)),
+                _ => return Poll::Ready(Err(End::HeadCutOff)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes a head from what has been read; false: there is none yet.
+    fn next_head(&mut self) -> Result<bool, BadResponse> {
+        let Some(input) = self.down.input.as_mut().filter(|input| !input.is_empty()) else {
+            return Ok(false);
+        };
+        let length = self.scan.resume(input.filled())?;
+        if length.unwrap_or(input.filled().len()) > self.core.head_bytes {
+            return Err(BadResponse::HeadTooLarge);
+        }
+        let Some(length) = length else { return Ok(false) };
+        let bytes = &mut input.filled_mut()[..length];
+        if self.scan.folded() {
+            unfold(bytes);
+        }
+        self.scan = HeadScan::default();
+        let mut storage = Storage::new();
+        let head = ResponseHead::parse(bytes, self.asked.method, &mut storage)?;
+        if head.status == 101 && !(self.asked.upgrade && head.upgrades()) {
+            return Err(BadResponse::Upgrade);
+        }
+        if head.is_interim() {
+            let edits = ResponseEdits { client: self.asked.version, keep_alive: true, set_cookie: None };
+            forward::response(
+                &head,
+                self.asked.method,
+                edits,
+                |_| FieldEdit::Keep,
+                self.down.output.append(),
+            );
+            input.consume(length);
+            return Ok(true);
+        }
+        let tunnel =
+            head.status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&head.status));
+        self.keep_alive = self.asked.keep_alive
+            && head.framing != crate::http1::Framing::UntilClose
+            && self.request != Request::Broken
+            && !tunnel
+            && !self.core.is_stopping();
+        self.reusable = head.reusable && self.asked.reusable;
+        let framing = head.framing;
+        self.story.status = Some(head.status);
+        self.story.answered = Some(clock::now());
+        let backend = &self.core.backend;
+        let sent = self
+            .asked
+            .persistence
+            .as_ref()
+            .and_then(|persistence| persistence.set_cookie(backend, self.server));
+        let mut dropped = false;
+        let edits = ResponseEdits {
+            client: self.asked.version,
+            keep_alive: self.keep_alive,
+            set_cookie: sent.as_ref().map(|cookie| cookie.value.as_slice()),
+        };
+        let set_cookie = |value: &[u8]| {
+            let edit = FieldEdit::from(set_cookie_passage(backend, value));
+            dropped |= edit == FieldEdit::Drop;
+            edit
+        };
+        forward::response(&head, self.asked.method, edits, set_cookie, self.down.output.append());
+        if let Some(persistence) = &self.asked.persistence {
+            self.story.cookie = persistence.log_flags(Some(self.server), sent.as_ref(), dropped);
+        }
+        input.consume(length);
+        self.stage = if tunnel { Stage::Tunnel } else { Stage::Body };
+        self.down.expect(framing);
+        if tunnel {
+            self.open_tunnel();
+        }
+        Ok(true)
+    }
+
+    fn open_tunnel(&mut self) {
+        self.up.open();
+        self.down.open();
+        self.request = Request::Sending;
+    }
+
+    /// Both directions until both have ended; the end of one is passed on at once.
+    fn poll_tunnel(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut TcpStream,
+        server: &mut TcpStream,
+    ) -> Poll<End> {
+        if self.request == Request::Sending {
+            match self.up.poll_transfer(cx, client, server) {
+                Poll::Ready(Ok(())) => {
+                    drop(std::pin::Pin::new(server as &mut TcpStream).poll_shutdown(cx));
+                    self.request = Request::Sent;
+                }
+                Poll::Ready(Err(Broken::Source)) => return Poll::Ready(End::ClientGone),
+                Poll::Ready(Err(_)) => return Poll::Ready(End::BodyCutOff),
+                Poll::Pending => {}
+            }
+        }
+        if !self.down.is_read() || self.down.is_pending() {
+            match ready!(self.down.poll_transfer(cx, server, client)) {
+                Ok(()) => drop(std::pin::Pin::new(client as &mut TcpStream).poll_shutdown(cx)),
+                Err(Broken::Sink) => return Poll::Ready(End::ClientGone),
+                Err(_) => return Poll::Ready(End::BodyCutOff),
+            }
+        }
+        if self.request == Request::Sent { Poll::Ready(End::Complete) } else { Poll::Pending }
+    }
+
+    /// How long whoever is waited for may take.
+    fn patience(&self) -> Duration {
+        let settings = &self.core.backend.settings().timeout;
+        let client = self.core.frontend.timeout.client;
+        match self.stage {
+            Stage::Tunnel => settings.tunnel.unwrap_or(client.min(settings.server)),
+            _ if self.down.is_pending() => client,
+            _ => settings.server,
+        }
+    }
+
+    fn timeout(&self) -> End {
+        match self.stage {
+            Stage::Tunnel => End::ClientTimeout,
+            _ if self.down.is_pending() => End::ClientTimeout,
+            Stage::Head => End::HeadTimeout,
+            Stage::Body => End::BodyTimeout,
+        }
+    }
+}
+
+impl From<Passage> for FieldEdit {
+    fn from(passage: Passage) -> Self {
+        match passage {
+            Passage::Unchanged => Self::Keep,
+            Passage::Dropped => Self::Drop,
+            Passage::Replaced(value) => Self::Replace(value),
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! One request, from its first byte to the record of its end.
+
+use std::{future::poll_fn, task::Poll};
+
+use super::{
+    Core,
+    answer::{self, Status},
+    buffer::{Output, Size, poll_fill},
+    client::{After, Client},
+    connect::{self, NoConnection, NoSlot},
+    pipe::Pipe,
+    record::{Record, Story},
+    relay::{End, Relay, Remains},
+    retry::{self, Failed, Next},
+};
+use crate::{
+    backend::{
+        Slot, Wish,
+        idle::Connection,
+        persistence::{Persistence, cookie_passage},
+    },
+    clock,
+    http1::{
+        HeadScan, Method, Refusal, RequestHead, Storage, Version,
+        forward::{self, FieldEdit, RequestEdits},
+        unfold,
+    },
+};
+
+/// What the rest of the exchange must know of a request.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) version: Version,
+    /// The client keeps its connection.
+    pub(super) keep_alive: bool,
+    /// The server's connection may serve others after it.
+    pub(super) reusable: bool,
+    /// The client asks for another protocol.
+    pub(super) upgrade: bool,
+    pub(super) persistence: Option<Persistence>,
+}
+
+/// Why there is no request.
+enum NoRequest {
+    Refused(Refusal),
+    TimedOut,
+    /// The client closed within it.
+    CutOff,
+    /// The client closed before it.
+    Gone,
+}
+
+/// Serves the request whose first bytes are there.
+pub(super) async fn serve(core: &Core, client: &mut Client) -> After {
+    let mut story = Story::begin(clock::now(), clock::wall());
+    let read = match read_head(core, client, &story).await {
+        Ok((length, folded)) => prepare(core, client, length, folded, &mut story).map_err(NoRequest::Refused),
+        Err(error) => Err(error),
+    };
+    let (asked, up) = match read {
+        Ok(read) => read,
+        Err(error) => return refuse(core, client, &error, story).await,
+    };
+    forward(core, client, &asked, up, story).await
+}
+
+/// Reads until the head is complete; gives its length, and whether some field is folded.
+async fn read_head(core: &Core, client: &mut Client, story: &Story) -> Result<(usize, bool), NoRequest> {
+    if client.served {
+        client.timer.set(story.began + core.frontend.timeout.http_request);
+    }
+    let mut scan = HeadScan::default();
+    poll_fn(|cx| {
+        loop {
+            if let Some(input) = &mut client.input {
+                // Some old clients send an empty line after a body.
+                while !scan.past_start_line() && input.filled().starts_with(b"\r\n") {
+                    input.consume(2);
+                }
+                match find_head(core, &mut scan, input.filled()) {
+                    Ok(None) => {}
+                    Ok(Some(length)) => return Poll::Ready(Ok((length, scan.folded()))),
+                    Err(refusal) => return Poll::Ready(Err(NoRequest::Refused(refusal))),
+                }
+            }
+            match poll_fill(cx, &mut client.stream, &mut client.input, &core.pool, Size::Head) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => {
+                    let began = client.input.as_ref().is_some_and(|input| !input.is_empty());
+                    return Poll::Ready(Err(if began || !client.served {
+                        NoRequest::CutOff
+                    } else {
+                        NoRequest::Gone
+                    }));
+                }
+                Poll::Pending => return client.timer.poll_expired(cx).map(|()| Err(NoRequest::TimedOut)),
+            }
+        }
+    })
+    .await
+}
+
+fn find_head(core: &Core, scan: &mut HeadScan, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+    if bytes == b"\r" {
+        return Ok(None);
+    }
+    let length = scan.resume(bytes)?;
+    match length.unwrap_or(bytes.len()) > core.head_bytes {
+        true if scan.past_start_line() => Err(Refusal::HeadTooLarge),
+        true => Err(Refusal::TargetTooLong),
+        false => Ok(length),
+    }
+}
+
+/// Checks the head and writes it anew, with as much of the body as is there.
+fn prepare(
+    core: &Core,
+    client: &mut Client,
+    length: usize,
+    folded: bool,
+    story: &mut Story,
+) -> Result<(Asked, Pipe), Refusal> {
+    let mut input = client.input.take().expect("the head that was found lies in the input");
+    let bytes = &mut input.filled_mut()[..length];
+    if folded {
+        unfold(bytes);
+    }
+    let mut storage = Storage::new();
+    let head = RequestHead::parse(bytes, &mut storage)?;
+    story.read = Some(clock::now());
+    if core.sink.is_some() {
+        let mut line = core.pool.output();
+        line.append().extend_from_slice(head.line);
+        story.line = Some(line);
+    }
+    let backend = &core.backend;
+    let cookies = head.fields.all(crate::http1::Kind::Cookie);
+    let asked = Asked {
+        method: head.method,
+        version: head.version,
+        keep_alive: head.keeps_alive(),
+        reusable: !head.close_after,
+        upgrade: head.wants_upgrade(),
+        persistence: Persistence::read(backend, cookies, client.address.ip()),
+    };
+    let forwarded_for = core.frontend.forward_for.as_ref().and_then(|settings| {
+        let present = settings.if_none && head.fields.last(settings.header.as_bytes()).is_some();
+        let address = forward::forwarded_for(client.address, &settings.except, settings.if_none, present)?;
+        Some((&*settings.header, address))
+    });
+    let edits = RequestEdits { forwarded_for, close: head.close_after };
+    let mut output = core.pool.output();
+    forward::request(&head, edits, |value| FieldEdit::from(cookie_passage(backend, value)), output.append());
+    let framing = head.framing;
+    input.consume(length);
+    let mut up = Pipe::new(&core.pool, Some(input), output);
+    up.expect(framing);
+    up.begin()?;
+    Ok((asked, up))
+}
+
+/// Finds a server, and has it answer.
+async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, mut story: Story) -> After {
+    let settings = core.backend.settings();
+    let mut wish = asked.persistence.as_ref().map_or(Wish::Balanced { avoid: None }, Persistence::wish);
+    // What may be lost on a connection that its server is just closing goes out on a new one.
+    let mut reuse = asked.method.is_idempotent() && up.is_rewindable();
+    loop {
+        let slot = match connect::slot(core, wish, &mut client.timer, &mut story).await {
+            Ok(slot) => slot,
+            Err(error) => {
+                story.end(if error == NoSlot::NoServer { *b"SC" } else { *b"sQ" });
+                return fail(core, client, asked, up, story, Status::Unavailable).await;
+            }
+        };
+        let avoided = matches!(wish, Wish::Balanced { avoid } if avoid == Some(slot.server().index()));
+        if avoided {
+            connect::pause(&mut client.timer, retry::pause(false, settings)).await;
+        }
+        match on_server(core, client, asked, &slot, &mut up, &mut reuse, &mut story).await {
+            Tried::Ended(remains, connection) => {
+                if remains.reusable {
+                    core.idle.park(slot.server(), connection);
+                } else {
+                    drop(connection);
+                }
+                drop(slot);
+                return finish(core, client, asked, up, remains, story).await;
+            }
+            Tried::Elsewhere => wish = Wish::Balanced { avoid: Some(slot.server().index()) },
+            Tried::NoConnection(timed_out) => {
+                drop(slot);
+                story.end(if timed_out { *b"sC" } else { *b"SC" });
+                return fail(core, client, asked, up, story, Status::Unavailable).await;
+            }
+        }
+    }
+}
+
+/// What came of a server.
+#[expect(clippy::large_enum_variant, reason = "it is moved once per request and never kept")]
+enum Tried {
+    Ended(Remains, Connection),
+    Elsewhere,
+    NoConnection(bool),
+}
+
+/// Has one server answer; tries it again where that is safe and sensible.
+async fn on_server(
+    core: &Core,
+    client: &mut Client,
+    asked: &Asked,
+    slot: &Slot,
+    up: &mut Pipe,
+    reuse: &mut bool,
+    story: &mut Story,
+) -> Tried {
+    let settings = core.backend.settings();
+    let server = slot.server();
+    let pinned = asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server));
+    story.server = Some(server.clone());
+    story.admitted = Some(clock::now());
+    loop {
+        let mut timed_out = false;
+        match connect::connection(core, slot, *reuse, &mut client.timer).await {
+            Ok(mut connection) => {
+                story.connected = if connection.reused { story.admitted } else { Some(clock::now()) };
+                let relay = Relay::new(core, asked, server, up, story);
+                let remains = relay.run(&mut client.stream, &mut connection.stream, &mut client.timer).await;
+                let silent = remains.end == End::Silence;
+                if silent && connection.reused && up.is_rewindable() {
+                    // It was closing while the request was on its way; what is asked may be asked twice.
+                    up.rewind();
+                    *reuse = false;
+                    continue;
+                }
+                if !(silent && up.is_untouched()) {
+                    return Tried::Ended(remains, connection);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(server = server.name(), %error, "no connection");
+                timed_out = matches!(error, NoConnection::Timeout);
+            }
+        }
+        let down = !server.operation().keeps_pinned_users();
+        let left = settings.retries.saturating_sub(story.retries);
+        match retry::after(Failed { pinned, timed_out, down }, left, settings) {
+            Next::Same(pause) => {
+                story.retries += 1;
+                connect::pause(&mut client.timer, pause).await;
+            }
+            Next::Elsewhere => {
+                story.retries += 1;
+                story.redispatched = true;
+                return Tried::Elsewhere;
+            }
+            Next::GiveUp => return Tried::NoConnection(timed_out),
+        }
+    }
+}
+
+/// Writes what is left of the response, or the error that stands for it.
+async fn finish(
+    core: &Core,
+    client: &mut Client,
+    asked: &Asked,
+    up: Pipe,
+    mut remains: Remains,
+    mut story: Story,
+) -> After {
+    if remains.end == End::Complete && remains.down.is_pending() {
+        remains.end = write_rest(core, client, &mut remains.down).await;
+    }
+    story.bytes += remains.down.written();
+    let (cause, status) = match remains.end {
+        End::Complete => (*b"--", None),
+        End::Silence | End::HeadCutOff => (*b"SH", Some(Status::BadGateway)),
+        End::BadHead(_) => (*b"PH", Some(Status::BadGateway)),
+        End::HeadTimeout => (*b"sH", Some(Status::GatewayTimeout)),
+        End::BodyCutOff => (*b"SD", None),
+        End::BadChunks => (*b"PD", None),
+        End::BodyTimeout => (*b"sD", None),
+        End::ClientGone => (*b"CD", None),
+        End::ClientTimeout => (*b"cD", None),
+        End::BadRequest => (*b"PR", Some(Status::BadRequest)),
+    };
+    story.end(cause);
+    match status {
+        Some(status) if !remains.answered => fail(core, client, asked, up, story, status).await,
+        _ => {
+            let after = if remains.end != End::Complete {
+                After::Close
+            } else if remains.keep_alive {
+                After::Next
+            } else if up.is_read() && !up.has_unread() && asked.reusable {
+                After::Close
+            } else {
+                After::Linger
+            };
+            client.input = up.into_rest();
+            log(core, client, &story);
+            after
+        }
+    }
+}
+
+/// Answers with an error; the connection goes on where the request has been read to its end.
+async fn fail(
+    core: &Core,
+    client: &mut Client,
+    asked: &Asked,
+    up: Pipe,
+    mut story: Story,
+    status: Status,
+) -> After {
+    let keep_alive = asked.keep_alive && up.is_read() && !core.is_stopping() && status != Status::BadRequest;
+    let clean = up.is_read() && asked.reusable;
+    client.input = up.into_rest();
+    let mut output = core.pool.output();
+    answer::write(status, keep_alive, asked.method == Method::Head, output.append());
+    let written = write_answer(core, client, output, &mut story, status).await;
+    if story.server.is_none()
+        && let Some(persistence) = &asked.persistence
+    {
+        story.cookie = persistence.log_flags(None, None, false);
+    }
+    log(core, client, &story);
+    match written {
+        false => After::Close,
+        true if keep_alive => After::Next,
+        true if clean && client.input.is_none() => After::Close,
+        true => After::Linger,
+    }
+}
+
+/// Answers a request that no server is asked for.
+async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, mut story: Story) -> After {
+    let (status, cause) = match error {
+        NoRequest::Gone => return After::Close,
+        NoRequest::Refused(refusal) => {
+            tracing::debug!(client = %client.address, error = %refusal, "request refused");
+            (Status::from(*refusal), *b"PR")
+        }
+        NoRequest::TimedOut => (Status::RequestTimeout, *b"cR"),
+        NoRequest::CutOff => (Status::BadRequest, *b"CR"),
+    };
+    story.end(cause);
+    story.line = None;
+    let mut output = core.pool.output();
+    answer::write(status, false, false, output.append());
+    let written = write_answer(core, client, output, &mut story, status).await;
+    story.bytes = 0;
+    log(core, client, &story);
+    if written && !matches!(error, NoRequest::CutOff) { After::Linger } else { After::Close }
+}
+
+/// Writes an answer of the proxy's own; false: the client is gone.
+async fn write_answer(
+    core: &Core,
+    client: &mut Client,
+    output: Output,
+    story: &mut Story,
+    status: Status,
+) -> bool {
+    story.status = Some(status.code());
+    let mut pipe = Pipe::new(&core.pool, None, output);
+    let end = write_rest(core, client, &mut pipe).await;
+    story.bytes += pipe.written();
+    end == End::Complete
+}
+
+/// Writes what waits for the client.
+async fn write_rest(core: &Core, client: &mut Client, pipe: &mut Pipe) -> End {
+    let patience = core.frontend.timeout.client;
+    client.timer.set(clock::now() + patience);
+    let mut moved = pipe.moved();
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = pipe.poll_flush(cx, &mut client.stream) {
+            return Poll::Ready(if result.is_ok() { End::Complete } else { End::ClientGone });
+        }
+        if moved != pipe.moved() {
+            moved = pipe.moved();
+            client.timer.set(clock::now() + patience);
+        }
+        client.timer.poll_expired(cx).map(|()| End::ClientTimeout)
+    })
+    .await
+}
+
+fn log(core: &Core, client: &Client, story: &Story) {
+    let Some(sink) = &core.sink else { return };
+    let [cause, stage] = story.cause;
+    let [named, set] = story.cookie;
+    let server = story.server.as_deref();
+    let open = |count: &std::sync::atomic::AtomicU32| count.load(std::sync::atomic::Ordering::Relaxed);
+    sink.record(&Record {
+        client: client.address,
+        began: story.began_wall,
+        frontend: &core.frontend.name,
+        backend: core.backend.name(),
+        server,
+        phases: story.phases(),
+        total: clock::now().saturating_duration_since(story.began),
+        status: story.status,
+        bytes: story.bytes,
+        termination: [cause, stage, named, set],
+        counts: [
+            open(&core.open.process),
+            open(&core.open.frontend),
+            core.backend.in_flight(),
+            server.map_or(0, crate::backend::Server::in_flight),
+        ],
+        retries: story.retries,
+        redispatched: story.redispatched,
+        queued_behind: story.queued_behind,
+        line: story.line.as_ref().map(Output::rest),
+    });
+}
