@@ -1,6 +1,7 @@
 //! The companion proxy: an HTTP/1.1 reverse proxy that obeys its servers' health answers.
 
 pub mod backend;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod exchange;

@@ -2,7 +2,10 @@
 
 use std::{cell::RefCell, ops::Range, time::Duration};
 
-use toml::{Spanned, de::DeTable};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 use crate::{
     field::Field,
@@ -92,12 +95,22 @@ impl<'d> Table<'d> {
         result
     }
 
+    /// The keys of the table under `key`, in the order of the text.
+    pub fn names_in(&self, key: &str) -> Vec<&'d str> {
+        let Some(DeValue::Table(entries)) = self.entries.get(key).map(Spanned::get_ref) else {
+            return Vec::new();
+        };
+        let mut names: Vec<_> = entries.keys().collect();
+        names.sort_by_key(|name| name.span().start);
+        names.into_iter().map(|name| name.get_ref().as_ref()).collect()
+    }
+
     /// Reads the tables under `key`, which have names of the user's choice, in the order of the text.
     /// `reader` gets each with its name.
     pub fn named_sections<T>(
         &self,
         key: &'static str,
-        mut reader: impl FnMut(&Spanned<&str>, &Table<'_>) -> T,
+        mut reader: impl FnMut(&str, &Table<'_>) -> T,
     ) -> Vec<T> {
         let Some(entries) = self.take(key).and_then(|value| value.entries()) else {
             return Vec::new();
@@ -107,7 +120,7 @@ impl<'d> Table<'d> {
         let read = named.into_iter().filter_map(|(name, value)| {
             let path = format!("{}.{}", self.path_of(key), bare_or_quoted(name.get_ref()));
             let value = Value::new(path, value, self.mistakes);
-            value.section(|table| reader(&Spanned::new(name.span(), name.get_ref().as_ref()), table))
+            value.section(|table| reader(name.get_ref(), table))
         });
         read.collect()
     }

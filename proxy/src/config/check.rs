@@ -2,6 +2,13 @@
 
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
+use drain_config::{Table, Value};
+
+use super::{
+    lookup::Lookup,
+    words::{header_value, target, token},
+};
+
 /// How one server's health is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Check {
@@ -48,4 +55,162 @@ pub enum HttpVersion {
     Http10,
     /// HTTP/1.1
     Http11,
+}
+
+/// A backend's check, from which its servers' inherit.
+#[derive(Clone, Debug)]
+pub(super) struct CheckDefaults {
+    request: Arc<CheckRequest>,
+    soft_drain_on: Option<u16>,
+    send_state: bool,
+    timeout: Option<Duration>,
+    pace: Pace,
+}
+
+/// When a check follows another, and how many decide.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    inter: Duration,
+    /// `None`: not set by anybody so far.
+    fastinter: Option<Duration>,
+    downinter: Option<Duration>,
+    rise: NonZeroU32,
+    fall: NonZeroU32,
+}
+
+impl Pace {
+    /// HAProxy's defaults.
+    const STANDARD: Self = Self {
+        inter: Duration::from_secs(2),
+        fastinter: None,
+        downinter: None,
+        rise: NonZeroU32::new(2).expect("2 is not 0"),
+        fall: NonZeroU32::new(3).expect("3 is not 0"),
+    };
+
+    /// What a table sets, and the rest from `inherited`.
+    fn read(table: &Table<'_>, inherited: Self) -> Self {
+        let maybe = |key, inherited| table.field(key, inherited, |value| value.duration().map(Some)).copied();
+        Self {
+            inter: table.duration("inter", inherited.inter).copied(),
+            fastinter: maybe("fastinter", inherited.fastinter),
+            downinter: maybe("downinter", inherited.downinter),
+            rise: table.field("rise", inherited.rise, counter).copied(),
+            fall: table.field("fall", inherited.fall, counter).copied(),
+        }
+    }
+}
+
+/// The greatest number of checks that a counter may ask for: at one a second, more than a quarter of an hour.
+const MOST_COUNTED: u32 = 1000;
+
+fn counter(value: &Value<'_>) -> Option<NonZeroU32> {
+    value.number(1, MOST_COUNTED).and_then(NonZeroU32::new)
+}
+
+impl CheckDefaults {
+    /// A backend's `check`; `timeout` is its `timeout.check`.
+    pub(super) fn read(table: &Table<'_>, timeout: Option<Duration>) -> Self {
+        if let Some(value) = table.take("timeout") {
+            value.wrong("stands elsewhere", r#"write `timeout = { check = "2s" }` in the backend"#);
+        }
+        let (host, version) = (table.take("host"), table.take("version"));
+        let words = [("HTTP/1.0", HttpVersion::Http10), ("HTTP/1.1", HttpVersion::Http11)];
+        let chosen = version.as_ref().map_or(Some(HttpVersion::Http10), |value| value.choice(&words));
+        if let (None, Some(version), Some(HttpVersion::Http11)) = (&host, &version, chosen) {
+            version
+                .wrong("needs `host`", "servers refuse an HTTP/1.1 request without it: set `host` beside it");
+        }
+        let standard = Self::standard(timeout);
+        let CheckRequest { method, uri, .. } = CheckRequest::standard();
+        let request = CheckRequest {
+            method: table.field("method", method, |value| token(value, "a method")).into_inner(),
+            uri: table.field("uri", uri, target).into_inner(),
+            version: chosen.unwrap_or(HttpVersion::Http10),
+            host: host.and_then(|value| header_value(&value)),
+        };
+        Self {
+            request: Arc::new(request),
+            soft_drain_on: match table.take("soft_drain_on") {
+                Some(value) => soft_drain_on(&value),
+                None => standard.soft_drain_on,
+            },
+            send_state: table.flag("send_state", standard.send_state).copied(),
+            timeout,
+            pace: Pace::read(table, standard.pace),
+        }
+    }
+
+    /// HAProxy's defaults, for a server with a check whose backend has none.
+    pub(super) fn standard(timeout: Option<Duration>) -> Self {
+        Self {
+            request: Arc::new(CheckRequest::standard()),
+            soft_drain_on: Some(404),
+            send_state: true,
+            timeout,
+            pace: Pace::STANDARD,
+        }
+    }
+}
+
+impl CheckRequest {
+    /// HAProxy's `option httpchk` without arguments.
+    fn standard() -> Self {
+        Self { method: "OPTIONS".into(), uri: "/".into(), version: HttpVersion::Http10, host: None }
+    }
+}
+
+/// A status that would be a failure otherwise; nothing for `false`.
+fn soft_drain_on(value: &Value<'_>) -> Option<u16> {
+    if value.is_flag() {
+        if value.flag()? {
+            value.wrong("is `true`", "expected the status, such as 404, or `false`");
+        }
+        return None;
+    }
+    value.number(400, 599)
+}
+
+impl Check {
+    /// A server's `check`; what it leaves out comes from its backend's, the address from `server`. `None` where it
+    /// is disabled.
+    pub(super) fn read(
+        table: &Table<'_>,
+        defaults: &CheckDefaults,
+        server: SocketAddr,
+        lookup: &Lookup<'_>,
+    ) -> Option<Self> {
+        let disabled = table.flag("disabled", false).copied();
+        let pace = Pace::read(table, defaults.pace);
+        let port = table.take("port").and_then(|value| value.number(1, u16::MAX));
+        let mut address = table
+            .take("address")
+            .and_then(|value| lookup.address(&value, Some(server.port())))
+            .unwrap_or(server);
+        if let Some(port) = port {
+            address.set_port(port);
+        }
+        (!disabled).then(|| Self::at_pace(defaults, pace, address))
+    }
+
+    /// The check of a server that sets nothing of its own.
+    pub(super) fn inherited(defaults: &CheckDefaults, server: SocketAddr) -> Self {
+        Self::at_pace(defaults, defaults.pace, server)
+    }
+
+    fn at_pace(defaults: &CheckDefaults, pace: Pace, address: SocketAddr) -> Self {
+        let Pace { inter, fastinter, downinter, rise, fall } = pace;
+        Self {
+            address,
+            request: Arc::clone(&defaults.request),
+            soft_drain_on: defaults.soft_drain_on,
+            send_state: defaults.send_state,
+            inter,
+            fastinter: fastinter.unwrap_or(inter),
+            downinter: downinter.unwrap_or(inter),
+            rise,
+            fall,
+            timeout: defaults.timeout,
+        }
+    }
 }

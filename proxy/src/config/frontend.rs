@@ -2,9 +2,14 @@
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
+use drain_config::{Mistake, Table, Value};
 use ipnet::IpNet;
 
-use super::BackendIndex;
+use super::{
+    BackendIndex, Limits,
+    limits::count,
+    words::{later_words, object_name, token},
+};
 
 /// Where requests come in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,4 +76,99 @@ pub struct FrontendTimeout {
     pub http_request: Duration,
     /// Until the first byte of a connection's next request; `http_request` where not set.
     pub http_keep_alive: Duration,
+}
+
+/// Unless configured: a minute, in which a phone that has changed its network is back.
+const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
+
+impl Frontend {
+    /// `[frontend.NAME]`, among `backends` by name and `limits`.
+    pub(super) fn read(name: &str, table: &Table<'_>, backends: &[&str], limits: &Limits) -> Option<Self> {
+        let name = object_name(name, table);
+        let bind =
+            table.require("bind", r#"["0.0.0.0:80"]"#).and_then(|value| value.each_once(Value::address));
+        let backend = table.require("backend", r#""NAME""#).and_then(|value| reference(&value, backends));
+        let forward_for = table.take("forward_for").and_then(|value| ForwardFor::read(&value));
+        let log = table.field("log", None, |value| value.section(Log::read)).into_inner();
+        table.later("capture_request_headers", "leave it out: the access log has no captured headers");
+        let timeout = table.section("timeout", FrontendTimeout::read);
+        let most = limits.connections;
+        let maxconn = table.field("maxconn", most, |value| count(value, i64::MAX));
+        if let Some(place) = maxconn.place()
+            && maxconn.copied() > most
+        {
+            let title = format!("`{}` can't be reached", table.path_of("maxconn"));
+            table.report(Mistake::new(place.clone(), title, format!("`limits.connections` is {most}")));
+        }
+        let maxconn = maxconn.copied();
+        Some(Self { name: name?, bind: bind?, backend: backend?, forward_for, log, timeout, maxconn })
+    }
+}
+
+/// The backend that a frontend names.
+fn reference(value: &Value<'_>, backends: &[&str]) -> Option<BackendIndex> {
+    let words: Vec<_> = backends.iter().enumerate().map(|(at, name)| (*name, BackendIndex(at))).collect();
+    if words.is_empty() {
+        value.wrong("names a backend", "but the file has none: write `[backend.NAME]`");
+        return None;
+    }
+    value.choice(&words)
+}
+
+impl ForwardFor {
+    /// `true`, `false` or a table.
+    fn read(value: &Value<'_>) -> Option<Self> {
+        if !value.is_table() {
+            return value.flag()?.then(Self::standard);
+        }
+        value.section(|table| {
+            let Self { header, except, if_none } = Self::standard();
+            Self {
+                header: table.field("header", header, |value| token(value, "a header's name")).into_inner(),
+                except: table.field("except", except, |value| value.each(Value::network)).into_inner(),
+                if_none: table.flag("if_none", if_none).copied(),
+            }
+        })
+    }
+
+    fn standard() -> Self {
+        Self { header: "X-Forwarded-For".into(), except: Vec::new(), if_none: false }
+    }
+}
+
+impl Log {
+    fn read(table: &Table<'_>) -> Option<Self> {
+        let format = table.field("format", LogFormat::Http, |value| {
+            later_words(value, &["tcp", "clf"], r#""http""#)?;
+            value.choice(&[("http", LogFormat::Http)])
+        });
+        let target = table.require("target", r#""stdout""#).and_then(|value| LogTarget::read(&value));
+        Some(Self { format: format.copied(), target: target? })
+    }
+}
+
+impl LogTarget {
+    fn read(value: &Value<'_>) -> Option<Self> {
+        match value.text()? {
+            "stdout" => Some(Self::Stdout),
+            text if text.starts_with("syslog:") => {
+                value.wrong("is not supported in this version", r#"expected "stdout" or the path of a file"#);
+                None
+            }
+            text if text.starts_with('/') => value.absolute_path().map(Self::File),
+            _ => {
+                value.wrong("is not a log's target", r#"expected "stdout" or the absolute path of a file"#);
+                None
+            }
+        }
+    }
+}
+
+impl FrontendTimeout {
+    fn read(table: &Table<'_>) -> Self {
+        let client = table.duration("client", CLIENT_TIMEOUT).copied();
+        let http_request = table.duration("http_request", client).copied();
+        let http_keep_alive = table.duration("http_keep_alive", http_request).copied();
+        Self { client, http_request, http_keep_alive }
+    }
 }

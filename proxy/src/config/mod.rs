@@ -7,11 +7,23 @@ mod backend;
 mod check;
 mod frontend;
 mod limits;
+mod lookup;
+mod words;
 
 pub use backend::{Backend, BackendTimeout, Balance, Cookie, Server, WhenAllDrain};
 pub use check::{Check, CheckRequest, HttpVersion};
 pub use frontend::{ForwardFor, Frontend, FrontendTimeout, Log, LogFormat, LogTarget};
 pub use limits::Limits;
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use drain_config::{Document, Invalid, Mistake, Table};
+
+use self::lookup::Lookup;
 
 /// Everything that a proxy is told about its work.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,5 +45,82 @@ impl std::ops::Index<BackendIndex> for [Backend] {
 
     fn index(&self, index: BackendIndex) -> &Backend {
         &self[index.0]
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file can't be read.
+    #[error("can't read the configuration {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// What it says is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+impl Config {
+    /// Reads the file at `path`. The names of servers' hosts are looked up, which may wait for name servers.
+    ///
+    /// # Errors
+    /// It can't be read, or anything in it is wrong.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let text = Document::text_of(path)
+            .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+        Ok(Self::parse(&path.display().to_string(), &text, &lookup::system)?)
+    }
+
+    /// Reads `text`; `file` is what messages call it, and `lookup` finds the addresses of a host and a port.
+    ///
+    /// # Errors
+    /// Anything in it is wrong.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        lookup: &dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+    ) -> Result<Self, Invalid> {
+        Document::parse(file, text)?.read(|root| Self::read(root, &Lookup(lookup)))
+    }
+
+    fn read(root: &Table<'_>, lookup: &Lookup<'_>) -> Option<Self> {
+        root.later("admin", "leave it out: there is no runtime command yet");
+        let limits = root.section("limits", Limits::read);
+        let names = root.names_in("backend");
+        let mut binds = Vec::new();
+        let frontends = root.named_sections("frontend", |name, table| {
+            refuse_bound(table, &mut binds);
+            Frontend::read(name, table, &names, &limits)
+        });
+        let backends =
+            root.named_sections("backend", |name, table| Backend::read(name, table, &binds, lookup));
+        for (kind, is_missing) in [("frontend", frontends.is_empty()), ("backend", backends.is_empty())] {
+            if is_missing {
+                let help = format!("write `[{kind}.NAME]` and what belongs to it");
+                root.report(Mistake::new(root.place(), format!("there is no {kind}"), "").help(help));
+            }
+        }
+        Some(Self {
+            frontends: frontends.into_iter().collect::<Option<_>>()?,
+            backends: backends.into_iter().collect::<Option<_>>()?,
+            limits,
+        })
+    }
+}
+
+/// Refuses addresses of a frontend that are among those of others, `binds`, and adds its own to them.
+fn refuse_bound(frontend: &Table<'_>, binds: &mut Vec<SocketAddr>) {
+    let own = frontend.take("bind").map(|value| value.items()).unwrap_or_default();
+    let others = binds.clone();
+    for value in own.iter().filter(|value| value.is_text()) {
+        let Some(address) = value.string().and_then(|text| text.parse::<SocketAddr>().ok()) else { continue };
+        if address.port() != 0 && others.contains(&address) {
+            value.wrong("is taken by another frontend", "expected an address that no other one binds");
+        }
+        binds.push(address);
     }
 }
