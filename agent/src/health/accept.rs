@@ -111,7 +111,7 @@ impl Shared {
     }
 
     /// Takes a connection in; the oldest that has not been answered goes where there is no room.
-    fn admit(self: &Arc<Self>, stream: TcpStream, source: SocketAddr) {
+    pub(super) fn admit(self: &Arc<Self>, stream: TcpStream, source: SocketAddr) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let ticket = Ticket { id, shared: Arc::clone(self) };
         // On this runtime the task does not run before the table knows it.

@@ -134,3 +134,84 @@ async fn discard(stream: &TcpStream) -> io::Result<usize> {
 fn discard_now(stream: &TcpStream) -> io::Result<usize> {
     stream.try_read(&mut [0; HEAD_BYTES])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::{
+        io::AsyncReadExt,
+        net::TcpListener,
+        sync::{mpsc, watch},
+    };
+
+    use super::{
+        super::{Answer, Check, Counters, accept::Shared},
+        *,
+    };
+    use crate::lifecycle::Phase;
+
+    /// The two ends of a connection that is served, and what is reported of it.
+    async fn connection() -> (TcpStream, mpsc::Receiver<Check>, Arc<Shared>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let up =
+            Answer { status: 200, phase: Phase::Up, reason: "up".to_owned(), since_unix: 0, generation: 1 };
+        let (report, checks) = mpsc::channel(8);
+        let shared = Arc::new(Shared::new(watch::channel(Some(up)).1, report, Arc::new(Counters::default())));
+        let (stream, source) = server.unwrap();
+        shared.admit(stream, source);
+        (client.unwrap(), checks, shared)
+    }
+
+    async fn rest(client: &mut TcpStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_is_closed_after_its_time() {
+        let (mut client, _checks, _shared) = connection().await;
+        let start = Instant::now();
+        assert_eq!(rest(&mut client).await, "");
+        assert!(start.elapsed() >= HEAD && start.elapsed() < 2 * HEAD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_is_told_that_it_is_slow() {
+        let (client, mut checks, _shared) = connection().await;
+        let (mut read, mut write) = client.into_split();
+        let start = Instant::now();
+        let slow = async {
+            // One byte a second, and the end would come after twice the time.
+            while write.write_all(b"G").await.is_ok() && start.elapsed() < 2 * HEAD {
+                time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let mut text = String::new();
+        tokio::select! {
+            () = slow => panic!("expected to be answered before the end"),
+            read = read.read_to_string(&mut text) => { read.unwrap(); }
+        }
+        assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+        assert!(start.elapsed() < HEAD + Duration::from_secs(1));
+        assert!(checks.try_recv().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_close_is_not_waited_for_long() {
+        let (mut client, mut checks, shared) = connection().await;
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        let text = rest(&mut client).await;
+        assert!(text.ends_with("\r\n\r\nup\n"), "{text}");
+        assert_eq!(checks.try_recv().unwrap().status, 200);
+        // The task holds the other reference, and lets it go when it ends.
+        let start = Instant::now();
+        while Arc::strong_count(&shared) > 1 {
+            time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(start.elapsed() <= 2 * LINGER);
+    }
+}
