@@ -9,5 +9,6 @@ pub mod control;
 pub mod health;
 pub mod lifecycle;
 pub mod ready;
+pub mod restart;
 pub mod signals;
 pub mod traffic;

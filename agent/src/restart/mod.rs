@@ -1,0 +1,145 @@
+//! The restart of the server, and the proof that it is a new one.
+//!
+//! ```text
+//! identity ──► begin ──► end: the command ends ──► the old processes are gone ──► done
+//!                          │ not in time, in vain          │ not in time
+//!                          └────────────► failed ◄─────────┘
+//! ```
+//!
+//! [`Restarter`] has one variant for each way to restart a server. Today that is a command; the restart of a
+//! systemd unit over D-Bus gets its variant here, with the unit's invocation id in the place of the processes.
+
+mod command;
+mod identity;
+mod output;
+mod process;
+
+pub use command::{CommandError, Done, Running};
+pub use identity::{Identity, IdentityError, ProofError};
+pub use output::Output;
+pub use process::Process;
+
+use std::{num::NonZeroU16, sync::Arc, time::Duration};
+
+use thiserror::Error;
+
+use self::command::Command;
+use crate::{
+    clock::Moment,
+    config::{self, Proof},
+};
+
+/// What the proof gets at least, however much of the limit the restart itself has used up: an old process that
+/// was told to end may need a moment for it.
+const PROOF_AT_LEAST: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 5000 });
+
+/// A way to restart the server that listens on certain ports.
+#[derive(Clone, Debug)]
+pub struct Restarter {
+    way: Way,
+    ports: Arc<[NonZeroU16]>,
+    proof: Proof,
+    timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Command(Command),
+}
+
+impl Restarter {
+    /// The restart that `restart` describes, of the server on `ports`.
+    pub fn new(restart: &config::Restart, ports: &[NonZeroU16]) -> Self {
+        Self {
+            way: Way::Command(Command::new(&restart.command)),
+            ports: ports.into(),
+            proof: restart.proof,
+            timeout: restart.timeout,
+        }
+    }
+
+    /// Which processes are the server at this moment: what a restart is to replace. It looks through all
+    /// processes of the host, so take it before the moment that counts.
+    ///
+    /// Without a proof nobody needs to be permitted to look: then what can't be found out is left empty.
+    pub async fn identity(&self) -> Result<Identity, IdentityError> {
+        match Identity::of(Arc::clone(&self.ports)).await {
+            Err(error) if self.proof == Proof::None => {
+                tracing::debug!(%error, "the server's processes are unknown, and restart.proof asks for none");
+                Ok(Identity::default())
+            }
+            identity => identity,
+        }
+    }
+
+    /// Whether the server is still the one that `before` names, so that its restart has not happened: something
+    /// that had to go is there, or nothing listens where nothing has listened.
+    pub async fn has_not_happened(&self, before: &Identity) -> Result<bool, IdentityError> {
+        if before.is_empty() {
+            return Ok(Identity::of(Arc::clone(&self.ports)).await?.is_empty());
+        }
+        Ok(!before.remaining(self.proof).await?.is_empty())
+    }
+
+    /// Begins the restart. Write [`Running::process`] down before anything else, so that an agent that comes
+    /// after a crash of this one knows that a restart is under way.
+    pub async fn begin(&self) -> Result<Running, RestartError> {
+        match &self.way {
+            Way::Command(command) => Ok(command.start(self.timeout).await?),
+        }
+    }
+
+    /// Waits until the restart has ended and the server that `before` names has been replaced.
+    pub async fn end(&self, running: Running, before: &Identity) -> Result<Done, RestartError> {
+        let done = running.end().await?;
+        let limit = self.timeout.saturating_sub(done.took).max(PROOF_AT_LEAST);
+        before.replaced(Arc::clone(&self.ports), self.proof, limit).await?;
+        Ok(done)
+    }
+
+    /// [`Self::begin`] and [`Self::end`].
+    pub async fn restart(&self, before: &Identity) -> Result<Done, RestartError> {
+        self.end(self.begin().await?, before).await
+    }
+
+    /// Waits for the end of a restart that another agent had begun and that is still under way; how it ended
+    /// nobody knows, so the proof alone decides.
+    pub async fn end_orphan(
+        &self,
+        command: &Process,
+        began: Moment,
+        before: &Identity,
+    ) -> Result<(), RestartError> {
+        let limit = self.timeout.saturating_sub(Moment::now().since(began)).max(PROOF_AT_LEAST);
+        command.ended(limit).await?;
+        before.replaced(Arc::clone(&self.ports), self.proof, PROOF_AT_LEAST).await?;
+        Ok(())
+    }
+}
+
+/// Why a restart has failed.
+#[derive(Debug, Error)]
+pub enum RestartError {
+    /// The command did not do it.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The command did, but the server is not a new one.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// Another agent's restart command does not end.
+    #[error(
+        "expected the restart command of an earlier agent to end within {limit:?}, found {process} still running"
+    )]
+    Orphan {
+        /// The command.
+        process: Process,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The processes could not be looked at.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! Restarts of real processes. Each server is a small Python program with as many workers as are wanted, which
+//! it replaces on SIGHUP.
+
+use std::{fs, net::TcpListener, path::PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::timeout;
+
+use super::*;
+
+/// Longer than anything here takes, unless it hangs for good.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const SERVER: &str = r"
+import os, signal, socket, sys
+port, workers, ready = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(('127.0.0.1', port))
+listener.listen()
+children = []
+def fork_all(*_):
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    children.clear()
+    for _ in range(workers):
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            while True: signal.pause()
+        children.append(child)
+def stop(*_):
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    os._exit(0)
+signal.signal(signal.SIGHUP, fork_all)
+signal.signal(signal.SIGTERM, stop)
+fork_all()
+open(ready, 'w').write(str(os.getpid()))
+while True: signal.pause()
+";
+
+/// A place for one server: its port, its program, and the file that holds its pid.
+struct Place {
+    directory: PathBuf,
+    port: NonZeroU16,
+}
+
+impl Place {
+    fn new(test: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("drain-restart-{}-{test}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("server.py"), SERVER).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { directory, port: NonZeroU16::new(port).unwrap() }
+    }
+
+    /// Shell text that starts a server with so many workers and returns when it listens.
+    fn start(&self, workers: u32) -> String {
+        format!(
+            "cd {}; rm -f pid; python3 server.py {} {workers} pid >/dev/null 2>&1 & \
+             until [ -s {}/pid ]; do sleep 0.01; done",
+            self.directory.display(),
+            self.port,
+            self.directory.display(),
+        )
+    }
+
+    /// Shell text that sends a signal to the server.
+    fn signal(&self, signal: &str) -> String {
+        format!("kill -{signal} $(cat {}/pid)", self.directory.display())
+    }
+
+    fn restarter(&self, script: &str, proof: Proof) -> Restarter {
+        let restart = config::Restart { command: sh(script), timeout: PATIENCE, proof };
+        Restarter::new(&restart, &[self.port])
+    }
+
+    /// Gives little time, for what can't succeed.
+    fn impatient(&self, script: &str, proof: Proof) -> Restarter {
+        let timeout = Duration::from_millis(1);
+        Restarter { timeout, ..self.restarter(script, proof) }
+    }
+
+    async fn started(&self, workers: u32) -> Identity {
+        let restarter = self.restarter(&self.start(workers), Proof::Process);
+        restarter.restart(&Identity::default()).await.unwrap();
+        restarter.identity().await.unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let pid = fs::read_to_string(self.directory.join("pid")).ok().and_then(|p| p.parse().ok());
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn sh(script: &str) -> Vec<String> {
+    ["/bin/sh", "-c", script].map(str::to_owned).into()
+}
+
+async fn run(script: &str, limit: Duration) -> Result<Done, CommandError> {
+    Command::new(&sh(script)).start(limit).await?.end().await
+}
+
+/// The process whose number is the output's last word.
+async fn named_by(output: &Output) -> Process {
+    let pid = output.to_string().split_whitespace().last().unwrap().parse().unwrap();
+    let found = process::blocking(move || process::find(&[pid])).await.unwrap();
+    found
+        .into_values()
+        .next()
+        .map_or_else(|| Process { pid, started_seconds: 0, name: "ended".into() }, |found| found.process)
+}
+
+#[tokio::test]
+async fn output_and_errors_are_kept_in_order() {
+    let done = run("echo one; echo two >&2; echo three", PATIENCE).await.unwrap();
+    assert_eq!(done.output.to_string(), "one\ntwo\nthree");
+    assert!(!done.output_is_held);
+}
+
+#[tokio::test]
+async fn a_failing_command_says_why() {
+    let error = run("echo bad configuration >&2; exit 3", PATIENCE).await.unwrap_err().to_string();
+    assert!(error.contains("exit status: 3: bad configuration"), "{error}");
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_exist_could_not_be_run() {
+    let command = Command::new(&["/nowhere/apachectl".to_owned()]);
+    let error = command.start(PATIENCE).await.unwrap_err();
+    assert!(matches!(error, CommandError::Start { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_command_reads_nothing_and_hears_nothing_of_systemd() {
+    let done = run("cat; echo [$NOTIFY_SOCKET$LISTEN_FDS]", PATIENCE).await.unwrap();
+    assert_eq!(done.output.to_string(), "[]");
+}
+
+#[tokio::test]
+async fn at_its_limit_a_command_is_ended_with_its_process_group() {
+    let error = run("sleep 100 & echo $!; wait", Duration::from_millis(200)).await.unwrap_err();
+    let CommandError::TimedOut { output, .. } = error else { panic!("{error}") };
+    assert!(!named_by(&output).await.is_running().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_command_that_ignores_sigterm_is_killed() {
+    let script = "trap '' TERM; echo $$; while :; do sleep 0.1; done";
+    let error = run(script, Duration::from_millis(200)).await.unwrap_err();
+    let CommandError::TimedOut { output, .. } = error else { panic!("{error}") };
+    assert!(!named_by(&output).await.is_running().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_the_pipe_does_not_hold_the_end_and_lives_on() {
+    let done = timeout(PATIENCE, run("sleep 100 & echo $!", PATIENCE)).await.unwrap().unwrap();
+    assert!(done.output_is_held);
+    let server = named_by(&done.output).await;
+    assert!(server.is_running().await.unwrap());
+    kill_process(Pid::from_raw(server.pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_new_process_is_proof() {
+    let place = Place::new("process");
+    let before = place.started(0).await;
+    assert_eq!((before.main.len(), before.workers.len()), (1, 0));
+    let script = format!("{}; {}", place.signal("TERM"), place.start(0));
+    let restarter = place.restarter(&script, Proof::Process);
+    assert!(restarter.has_not_happened(&before).await.unwrap());
+    restarter.restart(&before).await.unwrap();
+    assert!(!restarter.has_not_happened(&before).await.unwrap());
+    let after = restarter.identity().await.unwrap();
+    assert!(!after.main[0].is(&before.main[0]));
+}
+
+#[tokio::test]
+async fn an_identity_survives_the_state_file() {
+    let place = Place::new("state");
+    let before = place.started(1).await;
+    let text = serde_json::to_string(&before).unwrap();
+    let read: Identity = serde_json::from_str(&text).unwrap();
+    assert!(place.restarter("true", Proof::Process).has_not_happened(&read).await.unwrap());
+    assert!(read.main[0].is(&before.main[0]));
+}
+
+#[tokio::test]
+async fn a_command_that_leaves_the_old_process_is_no_restart() {
+    let place = Place::new("same");
+    let before = place.started(0).await;
+    let restarter = place.impatient("true", Proof::Process);
+    let running = place.restarter("true", Proof::Process).begin().await.unwrap();
+    let error = restarter.end(running, &before).await.unwrap_err();
+    assert!(matches!(error, RestartError::Proof(ProofError::Remain { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn new_workers_under_the_old_parent_are_proof_where_workers_are_asked_for() {
+    let place = Place::new("workers");
+    let before = place.started(2).await;
+    assert_eq!((before.main.len(), before.workers.len()), (1, 2));
+    let hup = place.signal("HUP");
+    place.restarter(&hup, Proof::Workers).restart(&before).await.unwrap();
+    let after = place.restarter(&hup, Proof::Workers).identity().await.unwrap();
+    assert!(after.main[0].is(&before.main[0]));
+    let running = place.restarter("true", Proof::Process).begin().await.unwrap();
+    let error = place.impatient("true", Proof::Process).end(running, &before).await.unwrap_err();
+    assert!(matches!(error, RestartError::Proof(ProofError::Remain { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn where_nobody_listened_it_is_proof_that_somebody_does() {
+    let place = Place::new("dead");
+    let nobody = place.restarter("true", Proof::Process).identity().await.unwrap();
+    assert!(nobody.is_empty());
+    let running = place.restarter("true", Proof::Process).begin().await.unwrap();
+    let error = place.impatient("true", Proof::Process).end(running, &nobody).await.unwrap_err();
+    assert!(matches!(error, RestartError::Proof(ProofError::NobodyListens { .. })), "{error}");
+    let restarter = place.restarter(&place.start(0), Proof::Process);
+    assert!(restarter.has_not_happened(&nobody).await.unwrap());
+    restarter.restart(&nobody).await.unwrap();
+    assert!(!restarter.has_not_happened(&nobody).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_command_of_an_earlier_agent_is_waited_for() {
+    let command = Command::new(&sh("sleep 100"));
+    let running = command.start(PATIENCE).await.unwrap();
+    let process = running.process().clone();
+    let place = Place::new("orphan");
+    let restarter = place.impatient("true", Proof::None);
+    let nobody = Identity::default();
+    let error = restarter.end_orphan(&process, Moment::now(), &nobody).await.unwrap_err();
+    assert!(matches!(error, RestartError::Orphan { .. }), "{error}");
+    kill_process(Pid::from_raw(process.pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    assert!(running.end().await.is_err());
+    restarter.end_orphan(&process, Moment::now(), &nobody).await.unwrap();
+}
