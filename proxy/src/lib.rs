@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod cli;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod exchange;

@@ -24,6 +24,10 @@ pub(crate) fn limited(name: &str, maxconn: u32) -> config::Server {
 }
 
 pub(crate) fn checked(name: &str) -> config::Server {
+    config::Server { check: Some(check()), ..server(name) }
+}
+
+pub(crate) fn check() -> config::Check {
     let request = config::CheckRequest {
         method: "OPTIONS".into(),
         uri: "/".into(),
@@ -31,7 +35,7 @@ pub(crate) fn checked(name: &str) -> config::Server {
         host: None,
     };
     let inter = Duration::from_secs(2);
-    let check = config::Check {
+    config::Check {
         address: "127.0.0.1:80".parse().unwrap(),
         request: request.into(),
         soft_drain_on: Some(404),
@@ -42,8 +46,7 @@ pub(crate) fn checked(name: &str) -> config::Server {
         rise: NonZeroU32::new(2).unwrap(),
         fall: NonZeroU32::new(3).unwrap(),
         timeout: None,
-    };
-    config::Server { check: Some(check), ..server(name) }
+    }
 }
 
 pub(crate) fn settings(servers: Vec<config::Server>) -> config::Backend {

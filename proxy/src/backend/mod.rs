@@ -33,8 +33,9 @@ pub use server::{IdleOrder, OpenConnection, Operation, Server};
 
 use queue::{Answer, Queue, Reply};
 use select::Selection;
+use users::Users;
 
-use crate::config;
+use crate::{clock, config};
 
 /// What a request wants.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +86,10 @@ impl Backend {
             .servers
             .iter()
             .enumerate()
-            .map(|(index, server)| Arc::new(Server::new(index, server.clone())))
+            .map(|(index, server)| {
+                let users = Users::new(clock::now(), settings.users_window);
+                Arc::new(Server::new(index, server.clone(), users))
+            })
             .collect();
         let selection = Selection::new(&servers, settings.when_all_drain);
         Arc::new(Self {
@@ -120,6 +124,23 @@ impl Backend {
     /// Requests in flight on all its servers.
     pub fn in_flight(&self) -> u32 {
         self.servers.iter().map(|server| server.in_flight()).sum()
+    }
+
+    /// Servers that take new users at present: active ones and backups. A first check that is under way does not
+    /// count against a server.
+    pub fn usable(&self) -> Usable {
+        let usable = |backup: bool| {
+            let of_kind = self.servers.iter().filter(move |server| server.settings().backup == backup);
+            of_kind.filter(|server| {
+                let operation = server.operation();
+                let takes_new_users = operation.takes_new_users() || operation == Operation::Starting;
+                takes_new_users && server.settings().weight > 0
+            })
+        };
+        let weights = usable(false).map(|server| u32::from(server.settings().weight));
+        let first_backup = usable(true).next().map_or(0, |server| u32::from(server.settings().weight));
+        let (active, backup) = (usable(false).count(), usable(true).count());
+        Usable { active, backup, weight: if active > 0 { weights.sum() } else { first_backup } }
     }
 
     /// A slot for a request, or a place to wait.
@@ -284,6 +305,17 @@ impl Backend {
         // Nothing under the lock can leave it half changed; a panic elsewhere must not stop every request.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Servers that take new users.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Usable {
+    /// Those that are no backups.
+    pub active: usize,
+    /// Backups.
+    pub backup: usize,
+    /// The weights of those among whom new users are shared out.
+    pub weight: u32,
 }
 
 /// What a change of a server did to those who waited.

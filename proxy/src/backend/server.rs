@@ -98,7 +98,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) fn new(index: usize, settings: config::Server) -> Self {
+    pub(super) fn new(index: usize, settings: config::Server, users: Users) -> Self {
         let operation = if settings.check.is_some() { Operation::Starting } else { Operation::Unchecked };
         Self {
             settings,
@@ -107,7 +107,7 @@ impl Server {
             draining: AtomicBool::new(false),
             counters: Counters::default(),
             pinned_waiting: AtomicU32::new(0),
-            users: Users::new(),
+            users,
             idle_orders: watch::Sender::new(IdleOrder::default()),
             closed: Notify::new(),
         }

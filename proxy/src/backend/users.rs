@@ -6,6 +6,9 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Entries per server (128 KiB, made when the first user comes): more users than one server serves in a window of
 /// minutes on the machines that this is for. Beyond it the count stays at what the table holds.
@@ -15,8 +18,11 @@ const ENTRIES: usize = 16 * 1024;
 const PROBES: usize = 8;
 
 /// The users of one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Users {
+    /// Second 1 of the times in the table.
+    epoch: Instant,
+    window_s: u32,
     /// Fingerprint in the upper half, second last seen in the lower; zero is empty.
     table: OnceLock<Box<[AtomicU64]>>,
     /// When a user found no entry last: it counts as one user.
@@ -24,13 +30,15 @@ pub struct Users {
 }
 
 impl Users {
-    /// No users.
-    pub fn new() -> Self {
-        Self::default()
+    /// No users yet. Who is not seen for the window is none any more.
+    pub fn new(now: Instant, window: Duration) -> Self {
+        let window_s = u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
+        Self { epoch: now, window_s, table: OnceLock::new(), overflowed_at: AtomicU32::new(0) }
     }
 
-    /// Notes that the user with this hash was here at `second`, counted from any fixed point but zero.
-    pub fn touch(&self, hash: u64, second: u32, window_s: u32) {
+    /// Notes that the user with this hash is here.
+    pub fn touch(&self, hash: u64, now: Instant) {
+        let second = self.second(now);
         let table = self.table.get_or_init(|| (0..ENTRIES).map(|_| AtomicU64::new(0)).collect());
         // Fingerprint 0 is left to mean "empty".
         let fingerprint = ((hash >> 32) as u32).max(1);
@@ -45,7 +53,7 @@ impl Users {
                 }
                 return;
             }
-            if free.is_none() && !is_fresh(held, second, window_s) {
+            if free.is_none() && !self.is_fresh(held, second) {
                 free = Some((place, held));
             }
         }
@@ -57,60 +65,72 @@ impl Users {
         }
     }
 
-    /// How many users were seen within the window that ends at `second`.
-    pub fn count(&self, second: u32, window_s: u32) -> u32 {
+    /// How many users were seen within the window that ends now.
+    pub fn count(&self, now: Instant) -> u32 {
         let Some(table) = self.table.get() else { return 0 };
+        let second = self.second(now);
         let listed =
-            table.iter().filter(|entry| is_fresh(entry.load(Ordering::Relaxed), second, window_s)).count();
-        let overflowed_at = self.overflowed_at.load(Ordering::Relaxed);
-        let unlisted = overflowed_at != 0 && second.saturating_sub(overflowed_at) <= window_s;
-        listed as u32 + u32::from(unlisted)
+            table.iter().filter(|entry| self.is_fresh(entry.load(Ordering::Relaxed), second)).count();
+        let overflowed_at = u64::from(self.overflowed_at.load(Ordering::Relaxed));
+        listed as u32 + u32::from(self.is_fresh(overflowed_at, second))
     }
-}
 
-fn is_fresh(entry: u64, second: u32, window_s: u32) -> bool {
-    entry != 0 && second.saturating_sub(entry as u32) <= window_s
+    /// Seconds are counted from one, so that no entry is zero.
+    fn second(&self, now: Instant) -> u32 {
+        now.saturating_duration_since(self.epoch).as_secs() as u32 + 1
+    }
+
+    fn is_fresh(&self, entry: u64, second: u32) -> bool {
+        entry != 0 && second.saturating_sub(entry as u32) <= self.window_s
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WINDOW_S: u32 = 300;
+    const WINDOW: Duration = Duration::from_mins(5);
 
     fn hash(user: u64) -> u64 {
         (user + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
+    fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
     #[test]
     fn users_are_counted_once_each() {
-        let users = Users::new();
-        assert_eq!(users.count(1000, WINDOW_S), 0);
+        let start = crate::clock::now();
+        let users = Users::new(start, WINDOW);
+        assert_eq!(users.count(start), 0);
         for user in 0..1000 {
-            users.touch(hash(user), 1000, WINDOW_S);
-            users.touch(hash(user), 1001, WINDOW_S);
+            users.touch(hash(user), start);
+            users.touch(hash(user), start + seconds(1));
         }
-        assert_eq!(users.count(1001, WINDOW_S), 1000);
+        assert_eq!(users.count(start + seconds(1)), 1000);
     }
 
     #[test]
     fn users_leave_when_the_window_has_passed() {
-        let users = Users::new();
-        users.touch(hash(1), 1000, WINDOW_S);
-        users.touch(hash(2), 1100, WINDOW_S);
-        assert_eq!(users.count(1300, WINDOW_S), 2);
-        assert_eq!(users.count(1301, WINDOW_S), 1);
-        assert_eq!(users.count(1401, WINDOW_S), 0);
+        let start = crate::clock::now();
+        let users = Users::new(start, WINDOW);
+        users.touch(hash(1), start);
+        users.touch(hash(2), start + seconds(100));
+        assert_eq!(users.count(start + seconds(300)), 2);
+        assert_eq!(users.count(start + seconds(301)), 1);
+        assert_eq!(users.count(start + seconds(401)), 0);
     }
 
     #[test]
     fn more_users_than_entries_are_bounded_and_never_zero() {
-        let users = Users::new();
+        let start = crate::clock::now();
+        let users = Users::new(start, WINDOW);
         for user in 0..3 * ENTRIES as u64 {
-            users.touch(hash(user), 1000, WINDOW_S);
+            users.touch(hash(user), start);
         }
-        let count = users.count(1000, WINDOW_S) as usize;
+        let count = users.count(start) as usize;
         assert!(count > ENTRIES / 2 && count <= ENTRIES + 1, "{count}");
-        assert_eq!(users.count(1301, WINDOW_S), 0);
+        assert_eq!(users.count(start + seconds(301)), 0);
     }
 }

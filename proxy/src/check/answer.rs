@@ -1,0 +1,230 @@
+//! What the answer to a check means. Pure.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::machine::Finding;
+
+/// Header lines of an answer that are looked at: an agent sends six.
+const MAX_HEADERS: usize = 64;
+
+/// How much of a reason phrase is kept: HAProxy's limit.
+const MAX_INFO: usize = 127;
+
+/// The header by which an agent says what its server is doing.
+const MARKER: &str = "x-drain-state";
+
+/// Phases in which a server goes on purpose.
+const DRAIN_PHASES: [&str; 4] = ["soft", "hard", "restarting", "warming"];
+
+/// HAProxy's names for how a check ends, with what it says for them in its logs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Status {
+    /// No socket could be had (`SOCKERR`).
+    SocketError,
+    /// No connection in time (`L4TOUT`).
+    ConnectTimeout,
+    /// No connection (`L4CON`).
+    ConnectFailed,
+    /// No answer in time (`L7TOUT`).
+    AnswerTimeout,
+    /// Something that is no HTTP answer, or none (`L7RSP`).
+    BadAnswer,
+    /// A status that says no (`L7STS`).
+    BadStatus,
+    /// A good answer (`L7OK`).
+    Passed,
+    /// The status of a soft drain (`L7OKC`).
+    Conditional,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::SocketError => "Socket error",
+            Self::ConnectTimeout => "Layer4 timeout",
+            Self::ConnectFailed => "Layer4 connection problem",
+            Self::AnswerTimeout => "Layer7 timeout",
+            Self::BadAnswer => "Layer7 invalid response",
+            Self::BadStatus => "Layer7 wrong status",
+            Self::Passed => "Layer7 check passed",
+            Self::Conditional => "Layer7 check conditionally passed",
+        })
+    }
+}
+
+/// How one check ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// How it ended.
+    pub status: Status,
+    /// The status code, where there was one.
+    pub code: Option<u16>,
+    /// The reason phrase of a bad status, or what the system said.
+    pub info: String,
+    /// The phase of the drain that the answer says the server is in.
+    pub drain: Option<String>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl Report {
+    /// A check that ended without an answer.
+    pub(super) fn without_answer(status: Status, info: String) -> Self {
+        Self { status, code: None, info, drain: None, duration: Duration::ZERO }
+    }
+
+    /// What it means to the machine. A conditional pass that finds the server down is judged there.
+    pub fn finding(&self) -> Finding {
+        match self.status {
+            Status::Passed => Finding::Passed,
+            Status::Conditional => Finding::Soft { marked: self.drain.is_some() },
+            _ => Finding::Failed,
+        }
+    }
+}
+
+/// As in HAProxy's log: `Layer7 wrong status, code: 500, info: "Boo", check duration: 0ms`.
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.status)?;
+        if let Some(code) = self.code {
+            write!(out, ", code: {code}")?;
+        }
+        if !self.info.is_empty() {
+            write!(out, ", info: \"{}\"", Escaped(&self.info))?;
+        }
+        write!(out, ", check duration: {}ms", self.duration.as_millis())
+    }
+}
+
+/// Judges what has come so far; `None`: the head is not complete yet.
+pub(super) fn judge(bytes: &[u8], soft_drain_on: Option<u16>) -> Option<Report> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    match response.parse(bytes) {
+        Ok(httparse::Status::Partial) => return None,
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(_) => return Some(Report::without_answer(Status::BadAnswer, String::new())),
+    }
+    let all = |name: &'static str| {
+        response.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
+    };
+    let is_number = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    if !all("content-length").all(|header| is_number(header.value)) {
+        return Some(Report::without_answer(Status::BadAnswer, String::new()));
+    }
+    let code = response.code.unwrap_or_default();
+    let status = match code {
+        code if Some(code) == soft_drain_on => Status::Conditional,
+        200..=399 => Status::Passed,
+        _ => Status::BadStatus,
+    };
+    let info = if status == Status::BadStatus { response.reason.unwrap_or_default() } else { "" };
+    let drain = all(MARKER).find_map(|header| drain_phase(header.value));
+    let info = info.chars().take(MAX_INFO).collect();
+    Some(Report { status, code: Some(code), info, drain, duration: Duration::ZERO })
+}
+
+/// `soft; reason="…"; since=…` is a drain; `down; …` is not.
+fn drain_phase(marker: &[u8]) -> Option<String> {
+    let phase = marker.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    DRAIN_PHASES.iter().find(|drain| drain.as_bytes() == phase).map(|&drain| drain.to_owned())
+}
+
+/// As HAProxy writes what others said into its log.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0.bytes() {
+            match byte {
+                b'"' | 0..32 | 127.. => write!(out, "<{byte:02X}>")?,
+                _ => write!(out, "{}", char::from(byte))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(answer: &str, expected: Option<Status>) {
+        let judged = judge(answer.as_bytes(), Some(404)).map(|report| report.status);
+        assert_eq!(judged, expected, "{answer:?}");
+    }
+
+    #[test]
+    fn an_answer_is_judged_when_its_head_is_complete() {
+        check("", None);
+        check("HTTP/1.1 200 OK\r\nserver: x\r\n", None);
+        check("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc", Some(Status::Passed));
+    }
+
+    #[test]
+    fn the_status_decides() {
+        for (code, expected) in [
+            (100, Status::BadStatus),
+            (103, Status::BadStatus),
+            (200, Status::Passed),
+            (302, Status::Passed),
+            (399, Status::Passed),
+            (400, Status::BadStatus),
+            (404, Status::Conditional),
+            (500, Status::BadStatus),
+            (600, Status::BadStatus),
+        ] {
+            check(&format!("HTTP/1.0 {code} Text\r\n\r\n"), Some(expected));
+        }
+        let without_drain = judge(b"HTTP/1.0 404 Not Found\r\n\r\n", None).unwrap();
+        assert_eq!((without_drain.status, without_drain.info.as_str()), (Status::BadStatus, "Not Found"));
+    }
+
+    #[test]
+    fn odd_but_readable_answers_are_accepted_and_others_are_not() {
+        check("HTTP/1.0 200\r\n\r\n", Some(Status::Passed));
+        check("HTTP/1.0 200 OK\nserver: x\n\n", Some(Status::Passed));
+        check("SSH-2.0-OpenSSH\r\n", Some(Status::BadAnswer));
+        check("hello world, here is a page", Some(Status::BadAnswer));
+        check("HTTP/1.0 200 OK\r\ncontent-length: abc\r\n\r\n", Some(Status::BadAnswer));
+    }
+
+    #[test]
+    fn the_marker_tells_a_drain_from_any_404() {
+        for (marker, expected) in [
+            ("soft; reason=\"deploy\"; since=1", Some("soft")),
+            ("hard", Some("hard")),
+            ("warming; since=1", Some("warming")),
+            ("up", None),
+            ("down; reason=\"not ready\"", None),
+            ("failed", None),
+            ("softly", None),
+        ] {
+            let answer = format!("HTTP/1.0 404 Not Found\r\nX-Drain-State: {marker}\r\n\r\n");
+            let report = judge(answer.as_bytes(), Some(404)).unwrap();
+            assert_eq!(report.drain.as_deref(), expected, "{marker}");
+            assert_eq!(report.finding(), Finding::Soft { marked: expected.is_some() });
+        }
+        assert_eq!(judge(b"HTTP/1.0 404 Not Found\r\n\r\n", Some(404)).unwrap().drain, None);
+    }
+
+    #[test]
+    fn a_report_reads_as_in_haproxy() {
+        let mut report = judge(b"HTTP/1.0 500 Bo\"o\r\n\r\n", Some(404)).unwrap();
+        report.duration = Duration::from_micros(2700);
+        assert_eq!(
+            report.to_string(),
+            "Layer7 wrong status, code: 500, info: \"Bo<22>o\", check duration: 2ms"
+        );
+        let refused = Report::without_answer(Status::ConnectFailed, "Connection refused".to_owned());
+        assert_eq!(
+            refused.to_string(),
+            "Layer4 connection problem, info: \"Connection refused\", check duration: 0ms"
+        );
+        let passed = judge(b"HTTP/1.0 200 OK\r\n\r\n", Some(404)).unwrap();
+        assert_eq!(passed.to_string(), "Layer7 check passed, code: 200, check duration: 0ms");
+    }
+}

@@ -1,0 +1,189 @@
+//! Health checks: who is asked when, and what becomes of the answers.
+//!
+//! All checks of the process run on one thread with a runtime of its own, so that a busy core never delays them; each
+//! server has a task, which owns its [`Machine`] and publishes what it comes to by
+//! [`Backend::set_operation`](crate::backend::Backend::set_operation).
+//!
+//! The first check of each server is made at once, because requests wait for it. The later ones are spread over the
+//! interval as HAProxy spreads its first ones.
+
+mod answer;
+mod machine;
+mod notice;
+mod probe;
+mod request;
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep, timeout};
+
+pub use answer::{Report, Status};
+pub use machine::{Finding, Machine};
+
+use crate::backend::{Backend, Operation, Server};
+use crate::{clock, config};
+
+use notice::Level;
+
+/// Shorter intervals do not take part in choosing the smallest one over which checks are spread (HAProxy).
+const SHORTEST_SPREAD: Duration = Duration::from_secs(1);
+
+/// Checks the servers of these backends for as long as the process lives. `node` is this machine's name.
+pub fn spawn(backends: Vec<Arc<Backend>>, node: String) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("checks".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            let tasks = LocalSet::new();
+            for checker in Checker::of_all(&backends, &Arc::from(node)) {
+                tasks.spawn_local(checker.run());
+            }
+            tasks.await;
+        });
+    })?;
+    Ok(())
+}
+
+/// Checks one server.
+#[derive(Debug)]
+struct Checker {
+    backend: Arc<Backend>,
+    server: Arc<Server>,
+    check: config::Check,
+    machine: Machine,
+    node: Arc<str>,
+    /// When its second check is due after its first, at the latest: this spreads the checks of the process.
+    offset: Duration,
+}
+
+impl Checker {
+    /// One for each server that is checked, in configuration order.
+    fn of_all(backends: &[Arc<Backend>], node: &Arc<str>) -> Vec<Self> {
+        let mut checkers: Vec<Self> = backends
+            .iter()
+            .flat_map(|backend| backend.servers().iter().map(move |server| (backend, server)))
+            .filter_map(|(backend, server)| {
+                let check = server.settings().check.clone()?;
+                let machine = Machine::new(check.rise, check.fall);
+                let (backend, server, node) = (backend.clone(), server.clone(), node.clone());
+                Some(Self { backend, server, check, machine, node, offset: Duration::ZERO })
+            })
+            .collect();
+        let intervals: Vec<Duration> = checkers.iter().map(|checker| checker.check.inter).collect();
+        for (checker, offset) in checkers.iter_mut().zip(spread(&intervals)) {
+            checker.offset = offset;
+        }
+        checkers
+    }
+
+    async fn run(mut self) {
+        self.first().await;
+        let mut pause = self.machine.interval(&self.check);
+        if !self.offset.is_zero() {
+            pause = pause.min(self.offset);
+        }
+        loop {
+            sleep(pause).await;
+            let report = self.ask().await;
+            self.take_in(&report);
+            pause = self.machine.interval(&self.check);
+        }
+    }
+
+    /// Nobody is sent to the server before its first check has come back, but nobody waits longer than `inter`.
+    async fn first(&mut self) {
+        let (check, request) = (self.check.clone(), self.request(clock::now()));
+        let mut asking = pin!(probe::ask(&check, self.connect_limit(), &request));
+        if let Ok(report) = timeout(check.inter, &mut asking).await {
+            self.take_in(&report);
+            self.stop_waiting();
+        } else {
+            self.stop_waiting();
+            self.take_in(&asking.await);
+        }
+    }
+
+    /// Without a verdict the server is taken for up.
+    fn stop_waiting(&mut self) {
+        self.machine.stop_waiting();
+        if self.server.operation() == Operation::Starting {
+            self.backend.set_operation(self.server.index(), self.machine.operation(), false);
+        }
+    }
+
+    async fn ask(&self) -> Report {
+        probe::ask(&self.check, self.connect_limit(), &self.request(clock::now())).await
+    }
+
+    fn connect_limit(&self) -> Duration {
+        self.backend.settings().timeout.connect
+    }
+
+    fn request(&self, now: Instant) -> Vec<u8> {
+        let state = self
+            .check
+            .send_state
+            .then(|| request::state(&self.backend, &self.server, &self.machine, &self.node, now));
+        request::bytes(&self.check, state.as_deref())
+    }
+
+    fn take_in(&mut self, report: &Report) {
+        // Not having had a socket says nothing about the server.
+        if report.status == Status::SocketError {
+            tracing::warn!("check of {}/{}: {report}; asked again", self.backend.name(), self.server.name());
+            return;
+        }
+        let before = self.server.operation();
+        self.machine.step(report.finding());
+        let operation = self.machine.operation();
+        let drains = report.drain.is_some();
+        if operation == before && drains == self.server.is_draining() {
+            return;
+        }
+        let had_servers = self.has_servers();
+        let moved = self.backend.set_operation(self.server.index(), operation, drains);
+        match notice::change(&self.backend, &self.server, before, report, moved) {
+            Some((Level::Alert, line)) => tracing::error!("{line}"),
+            Some((Level::Notice, line)) => tracing::info!("{line}"),
+            None => {}
+        }
+        if had_servers && !self.has_servers() {
+            tracing::error!("{}", notice::nobody_left(&self.backend));
+        }
+    }
+
+    fn has_servers(&self) -> bool {
+        let usable = self.backend.usable();
+        usable.active + usable.backup > 0
+    }
+}
+
+/// When each check starts within its interval (HAProxy's `start_checks`): all of them are spread over the smallest
+/// interval that is long enough, or over their own if that is longer.
+fn spread(intervals: &[Duration]) -> Vec<Duration> {
+    let smallest =
+        intervals.iter().copied().filter(|&inter| inter >= SHORTEST_SPREAD).min().unwrap_or_default();
+    let count = intervals.len() as u32;
+    let place = |(at, &inter): (usize, &Duration)| inter.max(smallest) * at as u32 / count;
+    intervals.iter().enumerate().map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_spread_as_in_haproxy() {
+        let spread_ms = |intervals: &[u64]| -> Vec<u128> {
+            let intervals: Vec<_> = intervals.iter().map(|&inter| Duration::from_millis(inter)).collect();
+            spread(&intervals).iter().map(Duration::as_millis).collect()
+        };
+        assert_eq!(spread_ms(&[2000, 2000, 1200, 500]), [0, 500, 600, 900]);
+        assert_eq!(spread_ms(&[500; 4]), [0, 125, 250, 375]);
+        assert_eq!(spread_ms(&[]), [] as [u128; 0]);
+    }
+}

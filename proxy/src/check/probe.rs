@@ -1,0 +1,128 @@
+//! One check of one server: a connection of its own, a request, the head of an answer.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+
+use super::answer::{Report, Status, judge};
+use crate::clock;
+use crate::config::Check;
+
+/// The longest head of an answer: HAProxy's buffer.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Asks once. Without `check.timeout` all of it ends within `inter`; with it, that is the limit for the answer, after
+/// the connection, which has the lesser of `connect_timeout` and `inter`.
+pub(super) async fn ask(check: &Check, connect_timeout: Duration, request: &[u8]) -> Report {
+    let start = clock::now();
+    let connect_limit = check.timeout.map_or(check.inter, |_| check.inter.min(connect_timeout));
+    let connecting = timeout_at(start + connect_limit, TcpStream::connect(check.address));
+    let mut report = match connecting.await {
+        Err(_) => Report::without_answer(Status::ConnectTimeout, String::new()),
+        Ok(Err(error)) => Report::without_answer(connect_status(&error), plain(&error)),
+        Ok(Ok(stream)) => {
+            let deadline = check.timeout.map_or(start + check.inter, |limit| clock::now() + limit);
+            match timeout_at(deadline, exchange(stream, check, request)).await {
+                Err(_) => Report::without_answer(Status::AnswerTimeout, String::new()),
+                Ok(report) => report,
+            }
+        }
+    };
+    report.duration = clock::now().duration_since(start);
+    report
+}
+
+async fn exchange(mut stream: TcpStream, check: &Check, request: &[u8]) -> Report {
+    let no_answer = || Report::without_answer(Status::BadAnswer, String::new());
+    if stream.write_all(request).await.is_err() {
+        return no_answer();
+    }
+    let mut answer = Vec::with_capacity(1024);
+    loop {
+        match stream.read_buf(&mut answer).await {
+            Ok(0) | Err(_) => return no_answer(),
+            Ok(_) => {}
+        }
+        if let Some(report) = judge(&answer, check.soft_drain_on) {
+            return report;
+        }
+        if answer.len() >= MAX_HEAD_BYTES {
+            return no_answer();
+        }
+    }
+}
+
+/// Not having a socket says nothing about the server.
+fn connect_status(error: &io::Error) -> Status {
+    let ours = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS];
+    let is_ours = ours.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
+    if is_ours { Status::SocketError } else { Status::ConnectFailed }
+}
+
+/// The system's words without its number: `Connection refused`.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::backend::fixture;
+
+    /// Runs a check against a server that reads a request and answers so; closes then, unless it is to hang.
+    async fn asked(answer: &'static [u8], hangs: bool) -> (Report, Vec<u8>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let check = Check {
+            address: listener.local_addr().unwrap(),
+            inter: Duration::from_millis(100),
+            ..fixture::check()
+        };
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut seen = vec![0; 1024];
+            let length = stream.read(&mut seen).await.unwrap();
+            seen.truncate(length);
+            stream.write_all(answer).await.unwrap();
+            let held = hangs.then_some(stream);
+            (seen, held)
+        };
+        let probe = ask(&check, Duration::from_secs(1), b"OPTIONS / HTTP/1.0\r\n\r\n");
+        let (report, (seen, _held)) = tokio::join!(probe, serve);
+        (report, seen)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_answers_is_judged_by_its_answer() {
+        let (report, seen) = asked(b"HTTP/1.0 200 OK\r\n\r\n", true).await;
+        assert_eq!((report.status, report.code), (Status::Passed, Some(200)));
+        assert_eq!(seen, b"OPTIONS / HTTP/1.0\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_closes_without_an_answer_has_given_a_bad_one() {
+        assert_eq!(asked(b"", false).await.0.status, Status::BadAnswer);
+        assert_eq!(asked(b"HTTP/1.0 200 OK\r\nserver: x\r\n", false).await.0.status, Status::BadAnswer);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_hangs_is_late_after_inter() {
+        let (report, _) = asked(b"HTTP/1.0 200 OK\r\n", true).await;
+        assert_eq!(report.status, Status::AnswerTimeout);
+        assert!(report.duration >= Duration::from_millis(100));
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_says_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let check = Check { address: listener.local_addr().unwrap(), ..fixture::check() };
+        drop(listener);
+        let report = ask(&check, Duration::from_secs(1), b"").await;
+        assert_eq!((report.status, report.info.as_str()), (Status::ConnectFailed, "Connection refused"));
+    }
+}
