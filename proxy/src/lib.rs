@@ -1,8 +1,8 @@
 //! The companion proxy: an HTTP/1.1 reverse proxy that obeys its servers' health answers.
 
 pub mod backend;
-pub mod cli;
 pub mod check;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod exchange;
