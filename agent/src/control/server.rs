@@ -25,8 +25,8 @@ use super::{
 /// How many connections are served at once; others wait in the kernel. People and scripts, and some watchers.
 const CONNECTIONS: usize = 32;
 
-/// How long the head of a request may take to come.
-const HEAD: Duration = Duration::from_secs(5);
+/// How long the head of a request may take to come: the other side is on the same host.
+const HEAD: Duration = Duration::from_secs(2);
 
 /// The largest head, of which hyper keeps a buffer for each connection: 8 KiB is the least that it takes.
 const HEAD_BYTES: usize = 8 * 1024;

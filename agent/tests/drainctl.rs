@@ -1,0 +1,404 @@
+//! `drainctl` against a real control socket, behind which a small owner plays the life cycle.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use drain_agent::{
+    clock::Moment,
+    control::{
+        Ask, Owner, Server,
+        api::{
+            Acknowledged, Agent, Asked, Balancer, Drain, Limit, Options, Outcome, Readiness, Reply, Request,
+            Status, Target, Then, Traffic, Wait,
+        },
+    },
+    lifecycle::Phase,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Longer than anything here may take on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An agent of which only the control socket is real.
+struct Fake {
+    directory: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<Vec<Request>>>,
+}
+
+/// How the owner behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Script {
+    /// Every drain goes through at once.
+    Obliging,
+    /// Drains never get any further than their announcement.
+    Stuck,
+    /// Every request is refused.
+    Refusing,
+    /// Restarts fail.
+    Failing,
+    /// A drain is under way that somebody else asked for.
+    Busy,
+}
+
+impl Fake {
+    fn start(test: &str, script: Script) -> Self {
+        let directory = std::env::temp_dir().join(format!("drainctl-{test}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("shop.sock");
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let (status, statuses) = watch::channel(Arc::new(status()));
+                let (asks, mut asked) = mpsc::channel(8);
+                let server = Server::open(&path, None).unwrap();
+                ready.send(()).unwrap();
+                let mut requests = Vec::new();
+                tokio::select! {
+                    () = server.run(Owner { status: statuses, asks }) => {}
+                    () = play(script, status, &mut asked, &mut requests) => {}
+                    _ = stopped => {}
+                }
+                requests
+            })
+        });
+        is_ready.recv_timeout(DEADLINE).unwrap();
+        Self { directory, stop: Some(stop), thread: Some(thread) }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drainctl"));
+        command.arg("--socket").arg(self.directory.join("shop.sock")).args(arguments);
+        command
+    }
+
+    fn drainctl(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Ends it, and tells what it was asked.
+    fn requests(mut self) -> Vec<Request> {
+        drop(self.stop.take());
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _removed = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn status() -> Status {
+    Status {
+        server: "shop".to_owned(),
+        phase: Phase::Up,
+        answer: 200,
+        reason: "ready".to_owned(),
+        since_unix: 1000,
+        generation: 1,
+        asked: None,
+        limit: None,
+        acknowledged: Acknowledged { count: 1, of: 1, complete: true },
+        balancers: vec![Balancer {
+            source: "10.0.0.2".parse().unwrap(),
+            node: Some("lb1".to_owned()),
+            name: Some("shop/a".to_owned()),
+            since_unix: 10,
+            interval_seconds: Some(0.5),
+            last_seconds: 0.2,
+            answer: 200,
+            view: Some("UP".to_owned()),
+            weight: Some("1/3".to_owned()),
+            scur: Some(0),
+            users: None,
+            acknowledged: true,
+            why: "its header says UP".to_owned(),
+        }],
+        traffic: Traffic { in_flight: Some(0), idle: Some(0), ..Traffic::default() },
+        readiness: Readiness { ready: Some(true), text: "200".to_owned() },
+        drains: Vec::new(),
+        warnings: Vec::new(),
+        agent: Agent { pid: 1, version: "0.1.0".to_owned(), uptime_seconds: 1.0 },
+        taken: Moment::now(),
+    }
+}
+
+/// The owner: publishes first and answers then, as the real one.
+async fn play(
+    script: Script,
+    status: watch::Sender<Arc<Status>>,
+    asked: &mut mpsc::Receiver<Ask>,
+    requests: &mut Vec<Request>,
+) {
+    let change = |f: &dyn Fn(&mut Status)| status.send_modify(|status| f(Arc::make_mut(status)));
+    let mut id = 40;
+    if script == Script::Busy {
+        change(&|status| announce(status, 40, Target::Soft, Some(Then::Restart)));
+    }
+    while let Some(Ask { request, reply, .. }) = asked.recv().await {
+        requests.push(request.clone());
+        let accepted = |id| Reply::Accepted { drain: Some(id), text: "announced".to_owned() };
+        let (target, options) = match (script, request) {
+            (Script::Refusing, _) => {
+                let text = "1 server would remain, and min_remaining is 2".to_owned();
+                reply.send(Reply::Refused { name: "too_few_remain".to_owned(), text }).unwrap();
+                continue;
+            }
+            (_, Request::Up | Request::Return) => {
+                change(&|status| end(status, id, Outcome::Done, "up again"));
+                reply.send(accepted(id)).unwrap();
+                continue;
+            }
+            (Script::Busy, Request::Soft(_) | Request::Hard(_)) => {
+                let text = "drain 40 is under way".to_owned();
+                reply.send(Reply::Already { drain: Some(40), text }).unwrap();
+                change(&|status| end(status, 40, Outcome::Done, "restarted in 2s"));
+                continue;
+            }
+            (_, Request::Soft(options)) => (Target::Soft, options),
+            (_, Request::Hard(options)) => (Target::Hard, options),
+        };
+        id += 1;
+        change(&|status| announce(status, id, target, options.then));
+        // Who asked may have gone.
+        let _gone = reply.send(accepted(id));
+        match (script, options.then) {
+            (Script::Stuck, _) => {}
+            (Script::Failing, _) => change(&|status| {
+                end(status, id, Outcome::Failed, "the restart failed: exit status 1");
+                status.drains.last_mut().unwrap().output = Some("Syntax error on line 7\n".to_owned());
+            }),
+            (_, Some(Then::Restart)) => change(&|status| end(status, id, Outcome::Done, "restarted in 2s")),
+            (_, _) => change(&|status| status.asked.as_mut().unwrap().reached = true),
+        }
+    }
+}
+
+fn announce(status: &mut Status, id: u64, what: Target, then: Option<Then>) {
+    (status.phase, status.answer) = match what {
+        Target::Soft => (Phase::Soft, 404),
+        Target::Hard => (Phase::Hard, 500),
+    };
+    status.generation += 1;
+    status.limit = Some(Limit { waits_for: Wait::Quiet, seconds_left: 30.0, then: "hard".to_owned() });
+    status.asked = Some(Asked {
+        drain: id,
+        what,
+        then,
+        origin: drain_agent::control::api::Origin::Agent,
+        reason: None,
+        since_unix: 1000,
+        reached: false,
+        again: false,
+    });
+}
+
+fn end(status: &mut Status, id: u64, outcome: Outcome, text: &str) {
+    (status.phase, status.answer) =
+        if outcome == Outcome::Failed { (Phase::Failed, 500) } else { (Phase::Up, 200) };
+    status.generation += 1;
+    (status.asked, status.limit) = (None, None);
+    let text = text.to_owned();
+    status.drains.push(Drain { id, outcome, text, ended_unix: 1, restart_seconds: None, output: None });
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[track_caller]
+fn expect(output: &Output, code: i32, stdout: &str, stderr: &str) {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
+    assert!(out.contains(stdout), "{stdout:?} in {out}");
+    assert!(err.contains(stderr), "{stderr:?} in {err}");
+}
+
+#[test]
+fn status_and_balancers_are_shown() {
+    let fake = Fake::start("status", Script::Obliging);
+    expect(&fake.drainctl(&["status"]), 0, "shop is up (answers 200) for ", "");
+    expect(&fake.drainctl(&["balancers"]), 0, "10.0.0.2  lb1   shop/a", "");
+    let shown: Status = serde_json::from_slice(&fake.drainctl(&["--json", "status"]).stdout).unwrap();
+    assert_eq!((shown.server.as_str(), shown.phase), ("shop", Phase::Up));
+    let shown: Vec<Balancer> =
+        serde_json::from_slice(&fake.drainctl(&["balancers", "--json"]).stdout).unwrap();
+    assert_eq!(shown.len(), 1);
+    assert_eq!(fake.requests(), []);
+}
+
+#[test]
+fn soft_comes_back_when_it_is_reached() {
+    let fake = Fake::start("soft", Script::Obliging);
+    expect(&fake.drainctl(&["soft", "--reason", "new kernel"]), 0, "shop is in soft: 0 in flight", "");
+    let options = Options { then: None, reason: Some("new kernel".to_owned()), force: false };
+    assert_eq!(fake.requests(), [Request::Soft(options)]);
+}
+
+#[test]
+fn without_waiting_it_comes_back_at_once() {
+    let fake = Fake::start("no-wait", Script::Stuck);
+    expect(&fake.drainctl(&["hard", "--no-wait", "--force", "--then", "hold"]), 0, "announced", "");
+    let options = Options { then: Some(Then::Hold), reason: None, force: true };
+    assert_eq!(fake.requests(), [Request::Hard(options)]);
+}
+
+#[test]
+fn restart_waits_for_the_end_and_shows_progress() {
+    let fake = Fake::start("restart", Script::Obliging);
+    expect(&fake.drainctl(&["restart"]), 0, "shop: restarted in 2s", "");
+    let verdict: Value =
+        serde_json::from_slice(&fake.drainctl(&["restart", "--hard", "--json"]).stdout).unwrap();
+    assert_eq!((&verdict["result"], &verdict["exit"]), (&Value::from("done"), &Value::from(0)));
+    assert_eq!(verdict["drain"]["outcome"], "done");
+    let restart = || Options { then: Some(Then::Restart), ..Options::default() };
+    assert_eq!(fake.requests(), [Request::Soft(restart()), Request::Hard(restart())]);
+}
+
+#[test]
+fn a_second_restart_joins_the_first() {
+    let fake = Fake::start("join", Script::Busy);
+    expect(&fake.drainctl(&["restart"]), 0, "shop: restarted in 2s", "drain 40 is under way");
+}
+
+#[test]
+fn a_refusal_is_75_with_its_reason() {
+    let fake = Fake::start("refused", Script::Refusing);
+    expect(&fake.drainctl(&["restart"]), 75, "", "drainctl: 1 server would remain, and min_remaining is 2");
+    let verdict: Value = serde_json::from_slice(&fake.drainctl(&["hard", "--json"]).stdout).unwrap();
+    assert_eq!((&verdict["result"], &verdict["refusal"]), (&"refused".into(), &"too_few_remain".into()));
+}
+
+#[test]
+fn a_failed_restart_is_1_with_the_end_of_its_output() {
+    let fake = Fake::start("failed", Script::Failing);
+    expect(&fake.drainctl(&["restart"]), 1, "", "the restart failed: exit status 1");
+    expect(&fake.drainctl(&["restart"]), 1, "", "Syntax error on line 7");
+}
+
+#[test]
+fn no_agent_is_69_and_no_command_64() {
+    let drainctl = || Command::new(env!("CARGO_BIN_EXE_drainctl"));
+    let nowhere = drainctl().args(["--socket", "/nonexistent/x.sock", "status"]).output().unwrap();
+    expect(&nowhere, 69, "", "no agent answers on /nonexistent/x.sock");
+    expect(&drainctl().arg("frobnicate").output().unwrap(), 64, "", "frobnicate");
+    expect(&drainctl().output().unwrap(), 64, "", "Usage");
+    expect(&drainctl().arg("--help").output().unwrap(), 0, "75 refused for now", "");
+}
+
+#[test]
+fn others_may_look_where_they_can_connect_and_not_drain() {
+    if !rustix::process::geteuid().is_root() {
+        // Only root can run a command as somebody else.
+        return;
+    }
+    let fake = Fake::start("others", Script::Obliging);
+    let as_nobody = |arguments: &[&str]| fake.command(arguments).uid(65534).gid(65534).output().unwrap();
+    expect(&as_nobody(&["status"]), 77, "", "may be used by root, the agent's own user and the group");
+    fs::set_permissions(fake.directory.join("shop.sock"), fs::Permissions::from_mode(0o666)).unwrap();
+    expect(&as_nobody(&["status"]), 0, "shop is up", "");
+    expect(&as_nobody(&["restart"]), 77, "", "uid 65534 may look, but not drain");
+    assert_eq!(fake.requests(), []);
+}
+
+#[test]
+fn up_waits_until_the_server_is_up() {
+    let fake = Fake::start("up", Script::Obliging);
+    expect(&fake.drainctl(&["soft", "--no-wait"]), 0, "announced", "");
+    expect(&fake.drainctl(&["up"]), 0, "shop is up", "");
+}
+
+#[test]
+fn run_brings_the_server_back_after_the_command() {
+    let fake = Fake::start("run", Script::Obliging);
+    let mark = fake.directory.join("mark");
+    let touch = format!("echo hello; touch {}", mark.display());
+    expect(&fake.drainctl(&["run", "--", "sh", "-c", &touch]), 0, "hello\nshop is up again", "");
+    assert!(mark.exists());
+    let hold = Options { then: Some(Then::Hold), ..Options::default() };
+    assert_eq!(fake.requests(), [Request::Soft(hold), Request::Return]);
+}
+
+#[test]
+fn run_returns_the_server_after_a_failed_command_too() {
+    let fake = Fake::start("run-failed", Script::Obliging);
+    let output = fake.drainctl(&["run", "--hard", "--", "sh", "-c", "exit 3"]);
+    expect(&output, 1, "", "the command failed (exit status: 3); shop is up again");
+    assert!(matches!(fake.requests()[..], [Request::Hard(_), Request::Return]));
+}
+
+#[test]
+fn run_joins_nobody_elses_drain() {
+    let fake = Fake::start("run-busy", Script::Busy);
+    expect(&fake.drainctl(&["run", "--", "true"]), 75, "", "drain 40 is under way: nothing was run");
+    assert_eq!(fake.requests(), []);
+}
+
+#[test]
+fn run_of_a_program_that_is_not_there_asks_nothing() {
+    let fake = Fake::start("run-none", Script::Obliging);
+    expect(&fake.drainctl(&["run", "--", "no-such-program-here"]), 64, "", "there is no program");
+    assert_eq!(fake.requests(), []);
+}
+
+/// Starts a command that waits, and interrupts it when it has shown `line`.
+fn interrupted(mut command: Command, line: &str) -> Output {
+    use std::io::{BufRead, BufReader, Read};
+    let mut child: Child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut stderr = String::new();
+    while !stderr.contains(line) {
+        assert!(errors.read_line(&mut stderr).unwrap() > 0, "{line:?} in {stderr}");
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    errors.read_to_string(&mut stderr).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Output { stderr: stderr.into_bytes(), ..output }
+}
+
+#[test]
+fn ctrl_c_leaves_a_restart_running_and_says_how_to_cancel() {
+    let fake = Fake::start("ctrl-c", Script::Stuck);
+    let output = interrupted(fake.command(&["restart"]), "shop soft 404");
+    let cancel = format!(
+        "drain 41 goes on: `drainctl --socket {} up` cancels it",
+        fake.directory.join("shop.sock").display()
+    );
+    expect(&output, 130, "", &cancel);
+    assert!(matches!(fake.requests()[..], [Request::Soft(_)]));
+}
+
+#[test]
+fn ctrl_c_before_the_command_cancels_a_run() {
+    let fake = Fake::start("ctrl-c-run", Script::Stuck);
+    let output = interrupted(fake.command(&["run", "--", "true"]), "shop soft 404");
+    expect(&output, 130, "", "nothing was run, and the drain is cancelled");
+    assert!(matches!(fake.requests()[..], [Request::Soft(_), Request::Up]));
+}
+
+#[test]
+fn watch_shows_each_change() {
+    use std::io::{BufRead, BufReader};
+    let fake = Fake::start("watch", Script::Stuck);
+    let mut watch = fake.command(&["watch", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Status>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next().phase, Phase::Up);
+    expect(&fake.drainctl(&["soft", "--no-wait"]), 0, "announced", "");
+    assert_eq!(next().phase, Phase::Soft);
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
