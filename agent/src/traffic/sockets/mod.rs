@@ -87,3 +87,6 @@ impl Reading {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

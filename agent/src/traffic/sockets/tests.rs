@@ -1,0 +1,220 @@
+//! Looks at real sockets: this test is the server, its users, and the one who looks.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use super::*;
+use crate::clock::Moment;
+
+/// Longer than anything here takes, unless it hangs for good.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// A server, and how its users reach it.
+struct Server {
+    listener: TcpListener,
+    reached_at: SocketAddr,
+    own: Own,
+    sockets: Sockets,
+}
+
+/// The two ends of a connection.
+struct Connection {
+    user: TcpStream,
+    server: TcpStream,
+}
+
+impl Server {
+    fn new(listens_on: IpAddr, reached_at: IpAddr) -> Self {
+        let listener = TcpListener::bind((listens_on, 0)).unwrap();
+        let port = NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap();
+        let reached_at = SocketAddr::new(reached_at, port.get());
+        let own = Own::default();
+        Self { listener, reached_at, sockets: Sockets::new(&[port], own.clone()), own }
+    }
+
+    /// One for each way to speak TCP: IPv4, IPv6, and IPv4 to a socket that listens on both.
+    fn each() -> [Self; 3] {
+        let both = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        [Self::new(V4, V4), Self::new(V6, V6), Self::new(both, V4)]
+    }
+
+    fn port(&self) -> NonZeroU16 {
+        NonZeroU16::new(self.reached_at.port()).unwrap()
+    }
+
+    fn accept(&self) -> Connection {
+        let user = TcpStream::connect(self.reached_at).unwrap();
+        let (server, _) = self.listener.accept().unwrap();
+        Connection { user, server }
+    }
+
+    /// Looks until the reading is as it should be. What is done on a socket is to be seen at once, but
+    /// acknowledgements come when they come.
+    #[track_caller]
+    fn sees(&self, what: &str, is_so: impl Fn(&Reading) -> bool) -> Reading {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let deadline = Moment::now() + PATIENCE;
+        loop {
+            let reading = runtime.block_on(self.sockets.look()).unwrap();
+            if is_so(&reading) {
+                return reading;
+            }
+            assert!(Moment::now() < deadline, "expected {what}, found {reading:?}");
+        }
+    }
+}
+
+impl Connection {
+    fn ask(&mut self) {
+        self.user.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    }
+
+    fn read_request(&mut self) {
+        let mut request = [0; 18];
+        self.server.read_exact(&mut request).unwrap();
+    }
+
+    fn answer(&mut self) {
+        self.server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        let mut answer = [0; 27];
+        self.user.read_exact(&mut answer).unwrap();
+    }
+}
+
+const fn is_idle(reading: &Reading) -> bool {
+    reading.busy == 0 && reading.answered.count + reading.unsure.count == 1
+}
+
+#[test]
+fn nobody_is_nobody() {
+    for server in Server::each() {
+        assert_eq!(server.sees("nobody", |_| true), Reading::default());
+    }
+}
+
+#[test]
+fn a_connection_goes_from_fresh_to_busy_to_idle_and_away() {
+    for server in Server::each() {
+        let waiting = TcpStream::connect(server.reached_at).unwrap();
+        server.sees("a fresh connection in the accept queue", |r| {
+            *r == Reading { fresh: 1, ..Reading::default() }
+        });
+        drop(waiting);
+        drop(server.listener.accept().unwrap());
+        let mut connection = server.accept();
+        let busy = |r: &Reading| *r == Reading { busy: 1, ..Reading::default() };
+        server.sees("a fresh connection", |r| *r == Reading { fresh: 1, ..Reading::default() });
+        connection.ask();
+        server.sees("an unread request", busy);
+        connection.read_request();
+        server.sees("a server that thinks", busy);
+        connection.answer();
+        server.sees("an idle connection", is_idle);
+        connection.ask();
+        server.sees("a second request", busy);
+        connection.read_request();
+        server.sees("a server that thinks again, if they are not in one tick", |r| r.in_flight() == 1);
+        connection.answer();
+        server.sees("an idle connection again", is_idle);
+        let Connection { user, server: held } = connection;
+        drop(user);
+        server.sees("a connection that its user has closed, idle", is_idle);
+        drop(held);
+        server.sees("nobody", |r| *r == Reading::default());
+    }
+}
+
+#[test]
+fn silence_grows_until_the_next_request() {
+    let server = Server::new(V4, V4);
+    let mut connection = server.accept();
+    connection.ask();
+    connection.read_request();
+    connection.answer();
+    let long = Duration::from_millis(100);
+    server.sees("silence", |r| is_idle(r) && r.silent_for() >= Some(long));
+    connection.ask();
+    connection.read_request();
+    connection.answer();
+    server.sees("less silence", |r| is_idle(r) && r.silent_for() < Some(long));
+}
+
+#[test]
+fn a_response_that_nobody_reads_is_busy() {
+    for server in Server::each() {
+        let mut connection = server.accept();
+        connection.ask();
+        connection.read_request();
+        connection.server.set_nonblocking(true).unwrap();
+        while connection.server.write(&[b'x'; 16384]).is_ok() {}
+        server.sees("an unacknowledged response", |r| r.busy == 1);
+    }
+}
+
+#[test]
+fn a_refused_upload_is_busy_while_the_server_lingers_with_its_response_unread() {
+    let server = Server::new(V4, V4);
+    let mut connection = server.accept();
+    connection.ask();
+    connection.read_request();
+    connection.server.set_nonblocking(true).unwrap();
+    while connection.server.write(&[b'x'; 16384]).is_ok() {}
+    connection.server.shutdown(std::net::Shutdown::Write).unwrap();
+    server.sees("a lingering connection", |r| r.busy == 1);
+    let Connection { user, server: lingering } = connection;
+    drop(lingering);
+    server.sees("what the kernel delivers alone, not counted", |r| *r == Reading::default());
+    drop(user);
+}
+
+#[test]
+fn a_connection_that_closes_without_asking_is_fresh() {
+    for server in Server::each() {
+        let Connection { user, server: _held } = server.accept();
+        drop(user);
+        server.sees("a closed fresh connection", |r| *r == Reading { fresh: 1, ..Reading::default() });
+    }
+}
+
+#[test]
+fn other_ports_are_not_looked_at() {
+    let [server, other] = [Server::new(V4, V4), Server::new(V4, V4)];
+    let _connection = other.accept();
+    assert_eq!(server.sees("nobody", |_| true), Reading::default());
+}
+
+#[test]
+fn own_connections_are_not_traffic_even_after_they_were_given_up() {
+    for server in Server::each() {
+        let mut probe = server.accept();
+        let entry = server.own.enter(probe.user.local_addr().unwrap(), probe.user.peer_addr().unwrap());
+        probe.ask();
+        let mut user = server.accept();
+        user.ask();
+        server.sees("the user alone", |r| *r == Reading { busy: 1, ..Reading::default() });
+        let Connection { user: probe, server: _hangs } = probe;
+        drop((probe, entry));
+        for _ in 0..3 {
+            assert_eq!(server.sees("one", |_| true).busy, 1);
+        }
+    }
+}
+
+#[test]
+fn listeners_are_found_with_their_addresses() {
+    for server in Server::each() {
+        let listeners = Listener::all(&[server.port()]).unwrap();
+        let [listener] = listeners[..] else { panic!("expected one, found {listeners:?}") };
+        assert_eq!(listener.address, server.listener.local_addr().unwrap());
+        assert_ne!(listener.inode, 0);
+        TcpStream::connect(listener.reachable_at()).unwrap();
+        drop(server.listener);
+        assert_eq!(Listener::all(&[NonZeroU16::new(server.reached_at.port()).unwrap()]).unwrap(), []);
+    }
+}
