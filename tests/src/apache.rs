@@ -37,6 +37,8 @@ pub const PAGE_BYTES: usize = 40_000;
 pub const ORDER: &str = "/cgi/order";
 /// Takes as many seconds as its query says.
 pub const SLOW: &str = "/cgi/slow";
+/// Writes down what reached it, and answers with the first two words of that: see [`Apache::recorded`].
+pub const RECORD: &str = "/cgi/record";
 /// What readiness probes ask for.
 pub const HEALTH: &str = "/health";
 
@@ -117,6 +119,11 @@ impl Apache {
         // As after a crash the pid file stays; the socket of mod_cgid too.
     }
 
+    /// The test's place.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Whom its answers name in `X-Server`.
     pub fn name(&self) -> &str {
         &self.name
@@ -154,6 +161,16 @@ impl Apache {
         let _ = fs::remove_file(self.root.join("broken"));
     }
 
+    /// From now on the restart command takes so long before it touches the server.
+    pub fn slow_restarts_down(&self, by: Duration) {
+        fs::write(self.root.join("slow"), by.as_secs_f64().to_string()).expect("write the mark that slows");
+    }
+
+    /// From now on the server is not ready after a restart, until [`show_health`](Self::show_health).
+    pub fn restart_unready(&self) {
+        fs::write(self.root.join("unready"), "").expect("write the mark that makes restarts unready");
+    }
+
     /// Takes the page that readiness probes ask for away: the server runs, and is not ready.
     pub fn hide_health(&self) {
         let _ = fs::remove_file(self.public.join("htdocs/health"));
@@ -173,6 +190,11 @@ impl Apache {
     /// Its access log, a line per request: time in µs since 1970, client's port, request line, status, bytes.
     pub fn access_log(&self) -> String {
         fs::read_to_string(self.root.join("access.log")).unwrap_or_default()
+    }
+
+    /// What reached [`RECORD`], a line per request: method, query, and the body in hexadecimal digits.
+    pub fn recorded(&self) -> String {
+        fs::read_to_string(self.public.join("recorded")).unwrap_or_default()
     }
 
     /// From now on a line of the error log that contains this text is no surprise.
@@ -200,15 +222,20 @@ impl Apache {
         fs::write(htdocs.join("page.html"), "0123456789abcdef".repeat(PAGE_BYTES / 16))
             .expect("write the page");
         self.show_health();
-        // The workers run under another user's name than we, who is root in a container.
-        let orders = self.public.join("orders");
-        fs::write(&orders, "").expect("create the order file");
-        fs::set_permissions(&orders, fs::Permissions::from_mode(0o666))
-            .expect("let the workers write orders");
-        script(&cgi.join("think"), THINK_CGI);
-        script(&cgi.join("slow"), SLOW_CGI);
-        script(&cgi.join("order"), &ORDER_CGI.replace("@ORDERS@", &orders.to_string_lossy()));
-        script(&self.restart_command(), &RESTART.replace("@ROOT@", &self.root.to_string_lossy()));
+        // The workers run under another user's name than we, who are root in a container.
+        for written in ["orders", "recorded"].map(|name| self.public.join(name)) {
+            fs::write(&written, "").expect("create what the workers write");
+            fs::set_permissions(&written, fs::Permissions::from_mode(0o666)).expect("let the workers write");
+        }
+        let placed = |text: &str| {
+            let text = text.replace("@ROOT@", &self.root.to_string_lossy());
+            text.replace("@PUBLIC@", &self.public.to_string_lossy())
+        };
+        let pages = [("think", THINK_CGI), ("slow", SLOW_CGI), ("order", ORDER_CGI), ("record", RECORD_CGI)];
+        for (name, text) in pages {
+            script(&cgi.join(name), &placed(text));
+        }
+        script(&self.restart_command(), &placed(RESTART));
         fs::write(self.root.join("httpd.conf"), self.config()).expect("write httpd.conf");
     }
 
@@ -314,9 +341,16 @@ printf 'Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nslow\n'
 const ORDER_CGI: &str = r#"#!/bin/sh
 [ "$REQUEST_METHOD" = POST ] || { printf 'Status: 405\r\nContent-Length: 0\r\n\r\n'; exit; }
 IFS= read -r id
-printf '%s\n' "$id" >>@ORDERS@
+printf '%s\n' "$id" >>"@PUBLIC@/orders"
 sleep 0.05
 printf 'Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s\n' $((${#id} + 1)) "$id"
+"#;
+
+const RECORD_CGI: &str = r#"#!/bin/sh
+body=$(od -An -v -tx1 | tr -d ' \n')
+printf '%s %s %s\n' "$REQUEST_METHOD" "$QUERY_STRING" "$body" >>"@PUBLIC@/recorded"
+text="$REQUEST_METHOD $QUERY_STRING"
+printf 'Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s\n' $((${#text} + 1)) "$text"
 "#;
 
 /// Stop, wait, start: what `systemctl restart apache2` does. A server that is dead is just started.
@@ -325,10 +359,12 @@ set -eu
 cd "@ROOT@"
 if [ -e broken ]; then cat broken >&2; exit 7; fi
 date +%s%N >>restarts
+if [ -e slow ]; then sleep "$(cat slow)"; fi
 pid=$(cat httpd.pid 2>/dev/null || true)
 if [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; then
     apache2 -d "@ROOT@" -f "@ROOT@/httpd.conf" -k stop
     while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
 fi
+if [ -e unready ]; then rm -f unready "@PUBLIC@/htdocs/health"; fi
 apache2 -d "@ROOT@" -f "@ROOT@/httpd.conf" -k start
 "#;

@@ -1,8 +1,10 @@
 //! A small HTTP/1.1 client that hides nothing: what was sent, what came back, and how it broke off.
 
 use std::{
-    io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
     time::Duration,
 };
 
@@ -41,6 +43,8 @@ impl std::fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
 /// A complete answer.
 #[derive(Clone, Debug, Default)]
 pub struct Response {
@@ -63,8 +67,8 @@ impl Response {
 
 /// A connection to a server or a balancer.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S = TcpStream> {
+    stream: S,
     /// What was read and not yet used.
     buffer: Vec<u8>,
 }
@@ -89,6 +93,22 @@ impl Connection {
         self.stream.local_addr().map_or(0, |a| a.port())
     }
 
+    /// Says that nothing more will be sent.
+    pub fn finish_sending(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
+
+impl Connection<UnixStream> {
+    /// Connects to a Unix socket.
+    pub fn open_unix(to: &Path) -> Result<Self, Failure> {
+        let stream = UnixStream::connect(to).map_err(Failure::Connect)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(Failure::Connect)?;
+        Ok(Self { stream, buffer: Vec::new() })
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
     /// Sends a request with a body of known length and reads its whole answer. `headers` are lines without
     /// their ends; `Host` and, where there is a body, `Content-Length` are added.
     pub fn fetch(
@@ -111,11 +131,6 @@ impl Connection {
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
-    }
-
-    /// Says that nothing more will be sent.
-    pub fn finish_sending(&self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
 
     /// Reads one whole answer to a request of this method; interim answers (1xx) are skipped.

@@ -1,6 +1,7 @@
 //! A real HAProxy with the configuration that the agent is made for.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
@@ -58,6 +59,42 @@ impl Server {
     }
 }
 
+/// The runtime socket of an HAProxy.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    socket: PathBuf,
+}
+
+impl Runtime {
+    /// Runs a command and gives its answer; empty where there is none.
+    pub fn command(&self, command: &str) -> String {
+        let mut answer = String::new();
+        if let Ok(mut socket) = UnixStream::connect(&self.socket) {
+            let _ = socket.write_all(format!("{command}\n").as_bytes());
+            let _ = socket.read_to_string(&mut answer);
+        }
+        answer
+    }
+
+    /// The status of each server.
+    pub fn statuses(&self) -> BTreeMap<String, String> {
+        self.column(column::STATUS)
+    }
+
+    /// One column of `show stat`, for each server.
+    fn column(&self, column: usize) -> BTreeMap<String, String> {
+        self.command("show stat")
+            .lines()
+            .filter_map(|line| {
+                let cells: Vec<&str> = line.split(',').collect();
+                let of_ours = *cells.get(column::BACKEND)? == "shop";
+                of_ours
+                    .then_some(((*cells.get(column::SERVER)?).to_owned(), (*cells.get(column)?).to_owned()))
+            })
+            .collect()
+    }
+}
+
 /// One HAProxy. When dropped it is stopped; the test fails if it had died.
 #[derive(Debug)]
 pub struct Haproxy {
@@ -65,7 +102,7 @@ pub struct Haproxy {
     name: String,
     dir: PathBuf,
     address: SocketAddr,
-    stats: PathBuf,
+    runtime: Runtime,
     servers: Vec<Server>,
     lines: String,
     check: String,
@@ -80,7 +117,7 @@ impl Haproxy {
             name: name.to_owned(),
             dir: place.subdir(name),
             address: port::free(),
-            stats: place.public().join(format!("{name}.stats")),
+            runtime: Runtime { socket: place.public().join(format!("{name}.stats")) },
             servers: Vec::new(),
             lines: "    http-check send-state\n    http-check disable-on-404\n".to_owned(),
             check: "inter 500 fastinter 100 fall 1 rise 2".to_owned(),
@@ -175,24 +212,13 @@ impl Haproxy {
         });
     }
 
-    /// Runs a command on the runtime socket and gives its answer.
-    pub fn command(&self, command: &str) -> String {
-        let mut answer = String::new();
-        if let Ok(mut socket) = UnixStream::connect(&self.stats) {
-            let _ = socket.write_all(format!("{command}\n").as_bytes());
-            let _ = socket.read_to_string(&mut answer);
-        }
-        answer
+    /// Its runtime socket.
+    pub fn runtime(&self) -> Runtime {
+        self.runtime.clone()
     }
 
     fn stat(&self, server: &str, column: usize) -> Option<String> {
-        let table = self.command("show stat");
-        table.lines().find_map(|line| {
-            let cells: Vec<&str> = line.split(',').collect();
-            (cells.get(column::BACKEND) == Some(&"shop") && cells.get(column::SERVER) == Some(&server))
-                .then(|| cells.get(column).map(|&cell| cell.to_owned()))
-                .flatten()
-        })
+        self.runtime.column(column).remove(server)
     }
 
     fn launch(&mut self) {
@@ -203,7 +229,7 @@ impl Haproxy {
         command.arg("-db").arg("-f").arg(&config);
         self.child = Some(Child::start(&self.place, &self.dir, "haproxy", command, is_error));
         self.place.wait_for(&format!("{} to answer on its socket", self.name), START_WITHIN, || {
-            let saw = self.command("show info");
+            let saw = self.runtime.command("show info");
             holds(saw.contains("Pid:"), || saw)
         });
     }
@@ -219,7 +245,7 @@ impl Haproxy {
     }
 
     fn config(&self) -> String {
-        let Self { name, address, stats, lines, check, .. } = self;
+        let Self { name, address, runtime, lines, check, .. } = self;
         let mut text = format!(
             "global
     log stdout format raw local0
@@ -243,7 +269,7 @@ listen shop
     retries 10
     option httpchk
 {lines}",
-            stats = stats.display()
+            stats = runtime.socket.display()
         );
         for server in &self.servers {
             let Server { name, address, extra, .. } = server;

@@ -13,18 +13,26 @@
 //!
 //! A fixture that goes away fails the test if its program died or logged an error that no one expected.
 
+pub mod agent;
 pub mod apache;
 pub mod child;
 pub mod client;
 pub mod clock;
+pub mod flood;
 pub mod haproxy;
 pub mod load;
+pub mod nginx;
 pub mod orders;
 pub mod place;
 pub mod port;
+pub mod proxy;
 pub mod tally;
+pub mod usage;
 
+pub use agent::Agent;
 pub use apache::Apache;
 pub use haproxy::{Haproxy, Server};
 pub use load::Load;
+pub use nginx::Nginx;
 pub use place::Place;
+pub use proxy::Proxy;

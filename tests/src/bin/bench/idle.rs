@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{peer::Peer, usage};
+use drain_tests::usage;
+
+use crate::peer::Peer;
 
 /// The longest that a proxy may take for one answer here.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);

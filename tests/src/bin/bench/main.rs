@@ -7,14 +7,13 @@
 mod idle;
 mod peer;
 mod table;
-mod usage;
 mod wrk;
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use drain_tests::Place;
+use drain_tests::{Place, usage};
 
 use crate::{
     peer::{Duties, Peer},

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 /// CPU time of a process and all its descendants, in nanoseconds on the processor.
 ///
 /// Summed over threads from `/proc/PID/task/*/schedstat`: clock ticks would be too coarse for short rounds.
-pub(crate) fn cpu_nanos(pid: u32) -> Result<u64> {
+pub fn cpu_nanos(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for pid in family(pid)? {
         for task in fs::read_dir(format!("/proc/{pid}/task")).context("the process has ended")? {
@@ -19,7 +19,7 @@ pub(crate) fn cpu_nanos(pid: u32) -> Result<u64> {
 }
 
 /// Resident memory of a process and all its descendants, in KiB.
-pub(crate) fn resident_kib(pid: u32) -> Result<u64> {
+pub fn resident_kib(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for pid in family(pid)? {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
@@ -30,6 +30,13 @@ pub(crate) fn resident_kib(pid: u32) -> Result<u64> {
             .unwrap_or(0);
     }
     Ok(sum)
+}
+
+/// The most memory that one process has had resident since its start, in KiB.
+pub fn peak_kib(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).context("the kernel tells no VmHWM")?;
+    peak.trim().trim_end_matches(" kB").parse().context("VmHWM is no number of kB")
 }
 
 /// The process and its descendants.

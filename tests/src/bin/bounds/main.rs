@@ -1,0 +1,193 @@
+//! Measures the agent against its bounds: size, memory, CPU time, the time of a health answer, and the time
+//! from quiet to restart. `tests/bounds` builds the release and calls this; it wants a quiet machine.
+
+use std::{fs, net::SocketAddr, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result};
+use drain_agent::lifecycle::Phase;
+use drain_tests::{
+    Agent, Haproxy, Nginx, Place, Server, client::Connection, clock, flood::Flood, place, usage,
+};
+use rustix::process::Signal;
+
+/// The bounds.
+const SIZE_BYTES: f64 = 6e6;
+const MEMORY_KIB: f64 = 8.0 * 1024.0;
+const CPU_PER_CENT: f64 = 0.2;
+const ANSWER_MICROS: f64 = 1000.0;
+const RESTART_MILLIS: f64 = 100.0;
+
+/// Open connections to the guarded server while CPU time is measured.
+const CONNECTIONS: usize = 1_000;
+/// Between two health checks, of ten a second.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// Checks while CPU time is measured: for 30 seconds.
+const CHECKS: usize = 300;
+/// Clients of the flood, and how long it lasts.
+const FLOOD: (usize, Duration) = (5_000, Duration::from_secs(10));
+/// Drains whose last request is timed.
+const DRAINS: usize = 10;
+/// The quiet of those drains.
+const QUIET: (&str, Duration) = ("1s", Duration::from_secs(1));
+/// Everything that is waited for here takes a few seconds.
+const WITHIN: Duration = Duration::from_secs(30);
+
+fn main() -> Result<ExitCode> {
+    let mut rows = vec![size()?];
+    rows.extend(at_rest()?);
+    rows.push(under_flood()?);
+    rows.push(quiet_to_restart()?);
+    println!("{:<52} {:>12} {:>12}", "", "measured", "at most");
+    for row in &rows {
+        let mark = if row.holds() { "" } else { "  EXCEEDED" };
+        println!("{:<52} {:>12.2} {:>12.2}{mark}", row.what, row.measured, row.bound);
+    }
+    Ok(if rows.iter().all(Row::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One figure and its bound.
+struct Row {
+    what: &'static str,
+    measured: f64,
+    bound: f64,
+}
+
+impl Row {
+    fn holds(&self) -> bool {
+        self.measured <= self.bound
+    }
+}
+
+fn size() -> Result<Row> {
+    let bytes = fs::metadata(place::built("drain-agent")).context("the release build of drain-agent")?.len();
+    Ok(Row { what: "size of drain-agent, bytes", measured: bytes as f64, bound: SIZE_BYTES })
+}
+
+/// Ten checks a second, a thousand connections, nothing else.
+fn at_rest() -> Result<Vec<Row>> {
+    let place = Place::new("bounds_rest");
+    let nginx = Nginx::new(&place, "shop").start();
+    let mut agent = Agent::guarding(&place, "agent", nginx.address().port())
+        .ready_at(Some(format!("http://{}/", nginx.address())))
+        .probe_interval("500ms")
+        .start();
+    let held: Vec<Connection> =
+        (0..CONNECTIONS).map(|_| asked_once(nginx.address())).collect::<Result<_>>()?;
+    let pid = agent.child().pid();
+    checks(&agent, CHECKS / 10)?;
+
+    let (before, start) = (usage::cpu_nanos(pid)?, clock::now());
+    let mut times = checks(&agent, CHECKS)?;
+    let cpu = (usage::cpu_nanos(pid)? - before) as f64 / start.elapsed().as_nanos() as f64;
+    drop(held);
+    times.sort();
+    let median = times[times.len() / 2];
+    Ok(vec![
+        Row {
+            what: "CPU, 10 checks/s and 1,000 connections, % of a core",
+            measured: 100.0 * cpu,
+            bound: CPU_PER_CENT,
+        },
+        Row {
+            what: "a health answer, median, µs",
+            measured: median.as_secs_f64() * 1e6,
+            bound: ANSWER_MICROS,
+        },
+        Row {
+            what: "resident memory so far at most, KiB",
+            measured: usage::peak_kib(pid)? as f64,
+            bound: MEMORY_KIB,
+        },
+    ])
+}
+
+/// Five thousand clients who say nothing that makes sense.
+fn under_flood() -> Result<Row> {
+    let place = Place::new("bounds_flood");
+    let nginx = Nginx::new(&place, "shop").start();
+    let mut agent = Agent::guarding(&place, "agent", nginx.address().port()).start();
+    let pid = agent.child().pid();
+    let flood = Flood::on(agent.address(), FLOOD.0);
+    let start = clock::now();
+    while start.elapsed() < FLOOD.1 {
+        checks(&agent, 1)?;
+    }
+    flood.end();
+    Ok(Row {
+        what: "resident memory under the flood at most, KiB",
+        measured: usage::peak_kib(pid)? as f64,
+        bound: MEMORY_KIB,
+    })
+}
+
+/// From the end of the last request and the configured quiet to the first line of the restart's command.
+fn quiet_to_restart() -> Result<Row> {
+    let place = Place::new("bounds_restart");
+    let nginx = Nginx::new(&place, "shop").start();
+    let noted = place.dir().join("restarts");
+    let note = format!("date +%s%N >>'{}'", noted.display());
+    let agent = Agent::guarding(&place, "agent", nginx.address().port())
+        .restarting_by(vec!["sh".to_owned(), "-c".to_owned(), note])
+        .proof("none")
+        .hard_quiet(QUIET.0)
+        .start();
+    let balancer = Haproxy::new(&place, "lb")
+        .check("inter 100 fall 1 rise 1")
+        .server(Server::new("s1", nginx.address()).checked_at(agent.address()))
+        .start();
+    let mut slowest = Duration::ZERO;
+    for drain in 0..DRAINS {
+        balancer.wait_for_status("s1", "UP", WITHIN);
+        let mut user = Connection::open(nginx.address())?;
+        let before = agent.last_ended();
+        agent.signal(Signal::USR2);
+        let start = clock::now();
+        let mut last = clock::unix();
+        // Somebody asks until all have acknowledged, and then no more.
+        loop {
+            user.fetch("GET", "/", &[], b"")?;
+            last = last.max(clock::unix());
+            let status = agent.status();
+            if status.phase == Phase::Hard && status.acknowledged.complete {
+                break;
+            }
+            anyhow::ensure!(start.elapsed() < WITHIN, "nobody acknowledges");
+            clock::pause(Duration::from_millis(50));
+        }
+        agent.wait_for_success(before, WITHIN);
+        let text = fs::read_to_string(&noted)?;
+        let line = text.lines().nth(drain).context("the restart is not noted")?;
+        let restart = Duration::from_nanos(line.parse()?);
+        let late = restart.saturating_sub(last + QUIET.1);
+        anyhow::ensure!(
+            restart >= last + QUIET.1.mul_f64(0.95),
+            "restarted before it was quiet for a second"
+        );
+        slowest = slowest.max(late);
+    }
+    Ok(Row {
+        what: "from quiet to the restart, slowest of 10, ms",
+        measured: slowest.as_secs_f64() * 1e3,
+        bound: RESTART_MILLIS,
+    })
+}
+
+/// Asks for the server's health ten times a second and gives how long each answer took.
+fn checks(agent: &Agent, count: usize) -> Result<Vec<Duration>> {
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let start = clock::now();
+        let answer = agent.check().map_err(|e| anyhow::anyhow!("a check: {e}"))?;
+        times.push(start.elapsed());
+        anyhow::ensure!(answer.status == 200, "a check was answered {}", answer.status);
+        clock::pause(CHECK_EVERY.saturating_sub(start.elapsed()));
+    }
+    Ok(times)
+}
+
+/// A connection on which one request was answered and which stays open.
+fn asked_once(server: SocketAddr) -> Result<Connection> {
+    let mut connection = Connection::open(server)?;
+    connection.fetch("GET", "/", &[], b"")?;
+    Ok(connection)
+}

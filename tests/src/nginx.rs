@@ -1,0 +1,102 @@
+//! A real nginx that answers everything and writes down what it was asked.
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::{child::Child, client::Connection, place::Place, port};
+
+/// nginx is there within tens of milliseconds; a loaded machine may need longer.
+const START_WITHIN: Duration = Duration::from_secs(10);
+
+/// One nginx. When dropped it is stopped; the test fails if it had died or logged an error.
+#[derive(Debug)]
+pub struct Nginx {
+    place: Place,
+    name: String,
+    dir: PathBuf,
+    address: SocketAddr,
+    child: Option<Child>,
+}
+
+impl Nginx {
+    /// An nginx of this name, which its answers carry in `X-Server`; not yet running.
+    pub fn new(place: &Place, name: &str) -> Self {
+        Self {
+            place: place.clone(),
+            name: name.to_owned(),
+            dir: place.subdir(name),
+            address: port::free(),
+            child: None,
+        }
+    }
+
+    /// Starts it and waits until it answers.
+    #[must_use]
+    pub fn start(mut self) -> Self {
+        let config = self.dir.join("nginx.conf");
+        fs::write(&config, self.config()).expect("write nginx.conf");
+        let mut command = self.place.command("nginx");
+        command.arg("-p").arg(&self.dir).arg("-c").arg(&config).args(["-e", "stderr"]);
+        self.child = Some(Child::start(&self.place, &self.dir, "nginx", command, is_error));
+        self.place.wait_for(&format!("{} to answer", self.name), START_WITHIN, || {
+            let got = Connection::open(self.address).and_then(|mut c| c.fetch("GET", "/health", &[], b""));
+            got.map(drop).map_err(|e| e.to_string())
+        });
+        self
+    }
+
+    /// Whom its answers name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("this nginx was started")
+    }
+
+    /// Its access log, a line per request: the request line in quotes, status, content length, coding.
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.dir.join("access.log")).unwrap_or_default()
+    }
+
+    fn config(&self) -> String {
+        let Self { name, address, dir, .. } = self;
+        let dir = dir.display();
+        // One worker: what it logs is in the order in which it was asked.
+        let user = if rustix::process::geteuid().is_root() { "user www-data;\n" } else { "" };
+        format!(
+            r#"{user}daemon off;
+worker_processes 1;
+pid {dir}/nginx.pid;
+events {{ worker_connections 4096; }}
+http {{
+    log_format plain '"$request" $status $http_content_length $http_transfer_encoding';
+    access_log {dir}/access.log plain;
+    client_body_temp_path {dir}/body;
+    proxy_temp_path {dir}/proxy;
+    fastcgi_temp_path {dir}/fastcgi;
+    uwsgi_temp_path {dir}/uwsgi;
+    scgi_temp_path {dir}/scgi;
+    keepalive_timeout 120s;
+    keepalive_requests 1000000;
+    server {{
+        listen {address};
+        add_header X-Server {name} always;
+        default_type text/plain;
+        return 200 "$request_method $args\n";
+    }}
+}}
+"#
+        )
+    }
+}
+
+/// Whether a line that nginx wrote reports an error or worse.
+fn is_error(line: &str) -> bool {
+    ["[error]", "[crit]", "[alert]", "[emerg]"].iter().any(|level| line.contains(level))
+}

@@ -1,0 +1,131 @@
+//! Our proxy, as a process of its own.
+
+use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::{
+    child::Child,
+    client::Connection,
+    place::{self, Place},
+    port,
+};
+
+/// The proxy listens at once; a loaded machine may need longer.
+const START_WITHIN: Duration = Duration::from_secs(10);
+
+/// One drain-proxy. When dropped it is stopped; the test fails if it had died or logged an error.
+#[derive(Debug)]
+pub struct Proxy {
+    place: Place,
+    name: String,
+    dir: PathBuf,
+    address: SocketAddr,
+    servers: String,
+    frontend: String,
+    backend: String,
+    check: String,
+    child: Option<Child>,
+}
+
+impl Proxy {
+    /// A proxy of this name with the check times of the HAProxy in these tests; not yet running.
+    pub fn new(place: &Place, name: &str) -> Self {
+        Self {
+            place: place.clone(),
+            name: name.to_owned(),
+            dir: place.subdir(name),
+            address: port::free(),
+            servers: String::new(),
+            frontend: String::new(),
+            backend: String::new(),
+            check:
+                r#"check = { soft_drain_on = 404, inter = "500ms", fastinter = "100ms", fall = 1, rise = 2 }"#
+                    .to_owned(),
+            child: None,
+        }
+    }
+
+    /// One more server; its checks go to its own port unless an agent's is given.
+    #[must_use]
+    pub fn server(mut self, name: &str, address: SocketAddr, agent: Option<SocketAddr>) -> Self {
+        let _ = writeln!(
+            self.servers,
+            "\n[[backend.shop.server]]\nname = \"{name}\"\naddress = \"{address}\"\ncookie = \"{name}\""
+        );
+        if let Some(agent) = agent {
+            let _ = writeln!(self.servers, "check = {{ address = \"{agent}\" }}");
+        }
+        self
+    }
+
+    /// One more line in the frontend's table.
+    #[must_use]
+    pub fn frontend_line(mut self, line: &str) -> Self {
+        let _ = writeln!(self.frontend, "{line}");
+        self
+    }
+
+    /// One more line in the backend's table.
+    #[must_use]
+    pub fn backend_line(mut self, line: &str) -> Self {
+        let _ = writeln!(self.backend, "{line}");
+        self
+    }
+
+    /// Starts it and waits until it lets users in.
+    #[must_use]
+    pub fn start(mut self) -> Self {
+        let config = self.dir.join("proxy.toml");
+        fs::write(&config, self.config()).expect("write proxy.toml");
+        let mut command = self.place.command(place::built("drain-proxy"));
+        command.arg("-f").arg(&config);
+        self.child = Some(Child::start(&self.place, &self.dir, "proxy", command, is_error));
+        self.place.wait_for(&format!("{} to serve a page", self.name), START_WITHIN, || {
+            let got = Connection::open(self.address).and_then(|mut c| c.fetch("GET", "/health", &[], b""));
+            match got {
+                Ok(answer) if answer.status == 200 => Ok(()),
+                Ok(answer) => Err(format!("status {}", answer.status)),
+                Err(e) => Err(e.to_string()),
+            }
+        });
+        self
+    }
+
+    /// Where users come in.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("this proxy was started")
+    }
+
+    /// Its access log.
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.dir.join("access.log")).unwrap_or_default()
+    }
+
+    fn config(&self) -> String {
+        let Self { address, dir, servers, frontend, backend, check, .. } = self;
+        format!(
+            r#"[frontend.web]
+bind = ["{address}"]
+backend = "shop"
+log = {{ format = "http", target = "{log}" }}
+{frontend}
+[backend.shop]
+balance = "roundrobin"
+cookie = {{ name = "SERVERID", mode = "insert", indirect = true }}
+{check}
+retries = 10
+redispatch = true
+{backend}{servers}"#,
+            log = dir.join("access.log").display(),
+        )
+    }
+}
+
+/// Whether a line of the proxy's log reports an error.
+fn is_error(line: &str) -> bool {
+    line.contains(" ERROR ") || line.contains("panicked at")
+}
