@@ -15,6 +15,7 @@ use reqwest::Client;
 use rustix::process::Signal;
 use tokio::{
     process::Command,
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
@@ -170,10 +171,8 @@ impl Stage {
 
     /// Ends everything.
     pub(crate) async fn strike(self) {
-        self.proxy.end().await;
-        for agent in self.agents {
-            agent.end().await;
-        }
+        let ends: JoinSet<()> = self.agents.into_iter().chain([self.proxy]).map(Process::end).collect();
+        ends.join_all().await;
         self.lifeline.cut().await;
     }
 
