@@ -341,6 +341,22 @@ fn run_returns_the_server_after_a_failed_command_too() {
 }
 
 #[test]
+fn run_waits_for_an_agent_that_is_being_restarted() {
+    let fake = Fake::start("run-away", Script::Obliging);
+    let (socket, away) = (fake.directory.join("shop.sock"), fake.directory.join("away"));
+    let hide = format!("mv {} {}", socket.display(), away.display());
+    let mut run = fake.command(&["run", "--", "sh", "-c", &hide]).stdout(Stdio::piped()).spawn().unwrap();
+    let start = Moment::now();
+    while !away.exists() {
+        assert!(Moment::now().since(start) < DEADLINE, "the command was not run");
+        thread::yield_now();
+    }
+    assert!(run.try_wait().unwrap().is_none(), "it has not given up");
+    fs::rename(&away, &socket).unwrap();
+    expect(&run.wait_with_output().unwrap(), 0, "shop is up again", "");
+}
+
+#[test]
 fn run_joins_nobody_elses_drain() {
     let fake = Fake::start("run-busy", Script::Busy);
     expect(&fake.drainctl(&["run", "--", "true"]), 75, "", "drain 40 is under way: nothing was run");

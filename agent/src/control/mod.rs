@@ -18,6 +18,8 @@ pub use server::Server;
 pub use socket::Error;
 
 /// One request that came over the control socket, on its way to the owner of the life cycle.
+///
+/// The owner publishes the status that follows from it before it answers: who asked looks at the status next.
 #[derive(Debug)]
 pub struct Ask {
     /// What is asked.

@@ -1,8 +1,8 @@
-//! Following an agent's status over the agent's own restart.
+//! Staying with an agent over its own restart.
 
 use std::time::Duration;
 
-use drain_agent::control::api::Status;
+use drain_agent::control::api::{Reply, Status};
 use tokio::time::{self, Instant};
 
 use crate::{
@@ -15,6 +15,17 @@ const AWAY: Duration = Duration::from_secs(30);
 
 /// How often to look whether it is back.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// Asks an agent that may be away at the moment.
+pub(crate) async fn ask_patiently(client: &Client, path: &str) -> Result<Reply, Fault> {
+    let since = Instant::now();
+    loop {
+        match client.ask(path, None).await {
+            Err(Fault::NoAgent { .. }) if since.elapsed() < AWAY => time::sleep(LOOK).await,
+            done => return done,
+        }
+    }
+}
 
 /// One status after the other.
 pub(crate) struct Follow<'a> {

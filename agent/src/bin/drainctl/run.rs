@@ -20,6 +20,7 @@ use tokio::process::Command;
 use crate::{
     args::Run,
     commands::{End, Goal, Session, install, understood},
+    follow::ask_patiently,
     interrupt::Interrupts,
     verdict::{Done, Fault},
 };
@@ -100,7 +101,8 @@ async fn execute(command: &[OsString], interrupts: &mut Interrupts) -> io::Resul
 }
 
 async fn come_back(session: &Session, id: u64, interrupts: &mut Interrupts) -> Result<String, Fault> {
-    session.client.ask("/v1/return", None).await?;
+    // The command may have been an upgrade of the agent.
+    ask_patiently(&session.client, "/v1/return").await?;
     match session.wait(Goal::Ended(id), interrupts).await? {
         End::Come(status) => Ok(format!("{} is {} again", status.server, status.phase)),
         End::Interrupted => {
