@@ -45,7 +45,56 @@ pub(crate) fn parse(text: &str) -> Result<Duration, Unusable> {
     duration.try_into().map_err(|_| Unusable::Negative)
 }
 
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
 /// `duration` in the notation of the configuration: "2m 30s".
 pub(crate) fn written(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if duration.subsec_nanos() == 0 && seconds >= DAY_SECONDS && seconds.is_multiple_of(DAY_SECONDS) {
+        return format!("{}d", seconds / DAY_SECONDS);
+    }
     SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |d| format!("{d:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_write_is_read() {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("2m 30s", 150_000),
+            ("2m30s", 150_000),
+            ("1.5s", 1500),
+            ("1d", 86_400_000),
+            ("PT5S", 5000),
+            ("3 mins, 2s", 182_000),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_called_by_its_fault() {
+        for (text, fault) in [
+            ("", Unusable::NoDuration),
+            ("30 parsecs", Unusable::NoDuration),
+            ("30", Unusable::NoUnit),
+            ("-5s", Unusable::Negative),
+            ("5s ago", Unusable::Negative),
+            ("1mo", Unusable::Calendar),
+            ("1y", Unusable::Calendar),
+            ("99999999999h", Unusable::TooLarge),
+        ] {
+            assert_eq!(parse(text), Err(fault), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for duration in [SHORTEST, LONGEST, Duration::from_secs(150), Duration::from_millis(1500)] {
+            assert_eq!(parse(&written(duration)), Ok(duration));
+        }
+    }
 }

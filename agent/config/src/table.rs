@@ -55,7 +55,10 @@ impl<'d> Table<'d> {
 
     /// The value of `key`, if it is there.
     pub fn take(&self, key: &'static str) -> Option<Value<'d>> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
         let (_, value) = self.entries.get_key_value(key)?;
         Some(Value::new(self.path_of(key), value, self.mistakes))
     }

@@ -163,7 +163,9 @@ impl<'d> Value<'d> {
         if let Some((_, meant)) = words.iter().find(|(word, _)| word == text) {
             return Some(*meant);
         }
-        let hint = nearest(text, known()).map(|meant| format!(r#"; did you mean "{meant}"?"#));
+        let hint = nearest(text, known())
+            .filter(|_| words.len() > 1)
+            .map(|meant| format!(r#"; did you mean "{meant}"?"#));
         let expected = format!("expected {}{}", listed(known(), '"'), hint.unwrap_or_default());
         self.wrong("has an unknown value", expected);
         None
@@ -274,7 +276,8 @@ impl<'d> Value<'d> {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "a number",
             DeValue::Float(_) => "a number with a fraction",
-            DeValue::Boolean(_) => "`true` or `false`",
+            DeValue::Boolean(true) => "`true`",
+            DeValue::Boolean(false) => "`false`",
             DeValue::Datetime(_) => "a date or time",
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",

@@ -104,13 +104,11 @@ impl Config {
     }
 
     fn read(root: &Table<'_>, name: Option<&str>) -> Option<Self> {
-        let listen = root.require("listen", r#""0.0.0.0:8404""#);
-        let addresses = listen.as_ref().and_then(|value| value.each_once(Value::address));
+        let listen =
+            root.require("listen", r#""0.0.0.0:8404""#).and_then(|value| value.each_once(Value::address));
         let answers = root.section("answers", Answers::read);
-        let server = root.section("server", |table| Server::read(table, name));
-        if let (Some(listen), Some(server)) = (&listen, &server) {
-            refuse_own_ports(listen, server);
-        }
+        let own = listen.as_deref().unwrap_or_default();
+        let server = root.section("server", |table| Server::read(table, name, own));
         let restart = root.section("restart", Restart::read);
         let drain = root.section("drain", Drain::read);
         let balancers = root.section("balancers", Balancers::read);
@@ -123,7 +121,7 @@ impl Config {
         let state = root.field("state", state, Value::absolute_path).into_inner();
         let control = root.section("control", |table| Control::read(table, name));
         Some(Self {
-            listen: addresses?,
+            listen: listen?,
             state,
             answers,
             server: server?,
@@ -133,17 +131,6 @@ impl Config {
             control,
         })
     }
-}
-
-/// Refuses to listen on a port of the server: its sockets would be taken for the server's traffic.
-fn refuse_own_ports(listen: &Value<'_>, server: &Server) {
-    listen.each(|value| {
-        let port = value.text()?.parse::<SocketAddr>().ok()?.port();
-        if server.ports.iter().any(|server_port| server_port.get() == port) {
-            value.wrong("has a port of the server", "expected another port than those in `server.ports`");
-        }
-        Some(())
-    });
 }
 
 impl Answers {

@@ -87,8 +87,8 @@ impl StatusSet {
 }
 
 impl Server {
-    /// `[server]`; `name` is what it is called where no name is set.
-    pub(super) fn read(table: &Table<'_>, name: Option<&str>) -> Option<Self> {
+    /// `[server]`; `name` is what it is called where no name is set, `own` are the agent's addresses.
+    pub(super) fn read(table: &Table<'_>, name: Option<&str>, own: &[SocketAddr]) -> Option<Self> {
         let name = match name {
             Some(name) => table.field("name", name.into(), server_name).into_inner(),
             None => table
@@ -100,9 +100,20 @@ impl Server {
             "netns",
             "start the agent in the server's network namespace: `ip netns exec NAME drain-agent …`",
         );
-        let ports = table
-            .require("ports", "[80]")
-            .and_then(|value| value.each_once(|port| port.number(1, u16::MAX).and_then(NonZeroU16::new)));
+        let ports = table.require("ports", "[80]").and_then(|value| {
+            value.each_once(|port| {
+                let number = port.number(1, u16::MAX).and_then(NonZeroU16::new)?;
+                // The agent's own sockets would be taken for the server's traffic.
+                if own.iter().any(|address| address.port() == number.get()) {
+                    port.wrong(
+                        "has a port of `listen`",
+                        "expected another port for the agent than the server's",
+                    );
+                    return None;
+                }
+                Some(number)
+            })
+        });
         let first = ports.as_ref().and_then(|ports| ports.first().copied());
         let ready = table.section("ready", |ready| Ready::read(ready, first));
         Some(Self { name, ports: ports?, ready: ready? })
@@ -116,12 +127,14 @@ impl Ready {
         let deadline = table.duration("deadline", Duration::from_mins(1));
         let (rise, fall) = (table.field("rise", RISE, counter), table.field("fall", FALL, counter));
         let interval = table.duration("interval", Duration::from_millis(500));
+        let interval = interval.at_most("interval", &deadline, "deadline", table);
+        let timeout = timeout.at_most("timeout", &deadline, "deadline", table);
         Some(Self {
             probe: Probe::read(table, port)?,
             rise: rise.into_inner(),
             fall: fall.into_inner(),
-            interval: interval.at_most("interval", &deadline, "deadline", table),
-            timeout: timeout.at_most("timeout", &deadline, "deadline", table),
+            interval,
+            timeout,
             deadline: deadline.copied(),
         })
     }

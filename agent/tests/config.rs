@@ -1,0 +1,235 @@
+//! What the agent says about configurations: each `config/NAME.toml` is wrong, and `config/NAME.err` is what is
+//! said about it. `UPDATE_EXPECTED=1 cargo test` writes what is said now.
+
+use std::{fs, num::NonZeroU32, path::Path, time::Duration};
+
+use drain_agent::config::{
+    Acknowledge, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, Config, Control, Drain, Expected, Hard,
+    LongLived, MinRemaining, Probe, Proof, Ready, Restart, Server, Soft,
+};
+use proptest::prelude::*;
+
+fn parse(text: &str) -> Result<Config, drain_config::Invalid> {
+    Config::parse("apache2.toml", text, Some("apache2"))
+}
+
+#[test]
+fn every_mistake_is_shown_at_its_place() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let mut seen = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "toml") {
+            continue;
+        }
+        seen += 1;
+        let said = parse(&fs::read_to_string(&path).unwrap()).expect_err(&path.display().to_string());
+        let said = format!("{said}\n");
+        let expected = path.with_extension("err");
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            fs::write(&expected, &said).unwrap();
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        assert_eq!(said, expected, "of {}", path.display());
+    }
+    assert_eq!(seen, 9, "files in tests/config");
+}
+
+#[test]
+fn a_minimal_file_has_every_default() {
+    let text = r#"
+        listen = "0.0.0.0:8404"
+        [server]
+        ports = [80]
+        [restart]
+        command = ["apachectl", "restart"]"#;
+    let count = |n| NonZeroU32::new(n).unwrap();
+    let expected = Config {
+        listen: vec!["0.0.0.0:8404".parse().unwrap()],
+        state: "/var/lib/drain-agent/apache2.json".into(),
+        answers: Answers { soft: 404, hard: 500 },
+        server: Server {
+            name: "apache2".into(),
+            ports: vec![80.try_into().unwrap()],
+            ready: Ready {
+                probe: Probe::Tcp("127.0.0.1:80".parse().unwrap()),
+                rise: count(2),
+                fall: count(3),
+                interval: Duration::from_millis(500),
+                timeout: Duration::from_secs(2),
+                deadline: Duration::from_mins(1),
+            },
+        },
+        restart: Restart {
+            command: vec!["apachectl".to_owned(), "restart".to_owned()],
+            timeout: Duration::from_secs(90),
+            proof: Proof::Process,
+        },
+        drain: Drain {
+            acknowledge: Acknowledge { limit: Duration::from_mins(1), at_limit: AtAcknowledgeLimit::Abort },
+            soft: Soft { quiet: Duration::from_mins(5), limit: Duration::from_mins(30) },
+            hard: Hard {
+                quiet: Duration::from_secs(3),
+                quiet_is_default: true,
+                limit: Duration::from_secs(30),
+                at_limit: AtHardLimit::Restart,
+            },
+            fall: count(3),
+            min_remaining: MinRemaining::Weight(1),
+            long_lived: LongLived::Quiet,
+        },
+        balancers: Balancers::default(),
+        control: Control { socket: "/run/drain-agent/apache2.sock".into(), group: None },
+    };
+    assert_eq!(parse(text).unwrap(), expected);
+}
+
+#[test]
+fn every_key_is_read() {
+    let text = r#"
+        listen = ["127.0.0.1:8404", "[::1]:8404"]
+        state = "/tmp/state.json"
+        answers = { soft = 503, hard = 502 }
+        [server]
+        name = "shop"
+        ports = [80, 443]
+        [server.ready]
+        url = "http://127.0.0.1/health"
+        status = [204, "3xx", "410-412"]
+        body = "fine"
+        rise = 4
+        fall = 5
+        interval = "1s"
+        timeout = "3s"
+        deadline = "2m 30s"
+        [restart]
+        command = ["/bin/sh", "-c", ""]
+        timeout = "1h"
+        proof = "workers"
+        on_failure = "stay"
+        [drain]
+        acknowledge = { limit = "7s", at_limit = "proceed" }
+        soft = { quiet = "8s", limit = "9s" }
+        hard = { quiet = "1s", limit = "1500ms", at_limit = "abort" }
+        fall = 6
+        min_remaining = "25%"
+        long_lived = "wait"
+        [balancers]
+        expect = ["10.0.0.1", "::1", "lb1"]
+        trust = ["10.0.0.0/8", "192.168.1.1"]
+        ignore = ["172.16.0.0/12"]
+        [control]
+        socket = "/tmp/a.sock"
+        group = "www-ops""#;
+    let config = parse(text).unwrap();
+    assert_eq!(config.listen.len(), 2);
+    assert_eq!(config.state.to_str(), Some("/tmp/state.json"));
+    assert_eq!(config.answers, Answers { soft: 503, hard: 502 });
+    assert_eq!((&*config.server.name, config.server.ports.len()), ("shop", 2));
+    let ready = config.server.ready;
+    let Probe::Http { url, status, body } = ready.probe else { panic!("an HTTP probe") };
+    assert_eq!((url.as_str(), body.as_deref()), ("http://127.0.0.1/health", Some("fine")));
+    let within: Vec<u16> = (100..600).filter(|code| status.contains(*code)).collect();
+    assert_eq!(within, [vec![204], (300..400).collect(), vec![410, 411, 412]].concat());
+    assert_eq!((ready.rise.get(), ready.fall.get()), (4, 5));
+    let seconds = Duration::from_secs;
+    assert_eq!((ready.interval, ready.timeout, ready.deadline), (seconds(1), seconds(3), seconds(150)));
+    assert_eq!(config.restart.command, ["/bin/sh", "-c", ""]);
+    assert_eq!((config.restart.timeout, config.restart.proof), (seconds(3600), Proof::Workers));
+    let drain = config.drain;
+    assert_eq!(drain.acknowledge, Acknowledge { limit: seconds(7), at_limit: AtAcknowledgeLimit::Proceed });
+    assert_eq!(drain.soft, Soft { quiet: seconds(8), limit: seconds(9) });
+    let hard = Hard {
+        quiet: seconds(1),
+        quiet_is_default: false,
+        limit: Duration::from_millis(1500),
+        at_limit: AtHardLimit::Abort,
+    };
+    assert_eq!((drain.hard, drain.fall.get()), (hard, 6));
+    assert_eq!((drain.min_remaining, drain.long_lived), (MinRemaining::Percent(25), LongLived::Wait));
+    let named = |name: &str| Expected::Node(name.into());
+    let at = |address: &str| Expected::Address(address.parse().unwrap());
+    assert_eq!(config.balancers.expect, [at("10.0.0.1"), at("::1"), named("lb1")]);
+    let networks = ["10.0.0.0/8".parse().unwrap(), "192.168.1.1/32".parse().unwrap()];
+    assert_eq!(config.balancers.trust, networks);
+    assert_eq!(config.balancers.ignore, ["172.16.0.0/12".parse().unwrap()]);
+    assert_eq!(config.control.socket.to_str(), Some("/tmp/a.sock"));
+    assert_eq!(config.control.group.as_deref(), Some("www-ops"));
+}
+
+#[test]
+fn a_default_gives_way_to_a_shorter_limit() {
+    let text = r#"
+        listen = "0.0.0.0:8404"
+        server = { ports = [80], ready = { deadline = "300ms" } }
+        restart = { command = ["true"] }
+        [drain]
+        soft = { limit = "1m" }
+        hard = { limit = "1s" }"#;
+    let config = parse(text).unwrap();
+    assert_eq!(config.drain.soft.quiet, Duration::from_mins(1));
+    assert_eq!(config.drain.hard.quiet, Duration::from_secs(1));
+    assert_eq!(config.server.ready.interval, Duration::from_millis(300));
+    assert_eq!(config.server.ready.timeout, Duration::from_millis(300));
+}
+
+#[test]
+fn the_example_is_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/apache2.toml");
+    let config = Config::load(&path).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(&*config.server.name, "apache2");
+}
+
+#[test]
+fn a_file_is_named_after_its_server_or_must_say_its_name() {
+    let text = "listen = '0.0.0.0:1'\nserver = { ports = [80] }\nrestart = { command = ['true'] }";
+    assert!(
+        Config::parse("f", text, Some("my server"))
+            .unwrap_err()
+            .to_string()
+            .contains("`server.name` is missing")
+    );
+    assert_eq!(&*Config::parse("f", text, Some("blog@2")).unwrap().server.name, "blog@2");
+}
+
+#[test]
+fn deep_nesting_is_refused_and_not_followed() {
+    for open in ["[", "{a=", "a."] {
+        let text = format!("x = {}", open.repeat(200_000));
+        assert!(parse(&text).is_err());
+        assert!(parse(&format!("{}=1", open.repeat(200_000))).is_err());
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        if let Err(invalid) = parse(&text) {
+            prop_assert!(!invalid.mistakes().is_empty());
+            prop_assert!(!invalid.render(true).is_empty());
+        }
+    }
+
+    #[test]
+    fn no_value_of_any_key_makes_it_panic(
+        key in prop::sample::select(vec![
+            "listen", "state", "answers", "answers.soft", "server", "server.name", "server.ports", "server.ready",
+            "server.ready.url", "server.ready.tcp", "server.ready.status", "server.ready.timeout", "restart.command",
+            "restart.unit", "drain", "drain.soft.quiet", "drain.min_remaining", "balancers.expect", "balancers.trust",
+            "control.socket", "control", "traffic",
+        ]),
+        value in prop_oneof![
+            Just("[]".to_owned()), Just("{}".to_owned()), Just("[[]]".to_owned()), Just("1979-05-27".to_owned()),
+            any::<i64>().prop_map(|n| n.to_string()),
+            any::<f64>().prop_map(|n| format!("{n:?}")),
+            any::<bool>().prop_map(|b| b.to_string()),
+            "[a-z0-9:/.%\\[\\]-]{0,12}".prop_map(|s| format!("'{s}'")),
+            "\\PC{0,8}".prop_map(|s| format!("[1, {s:?}, {{ x = '' }}]")),
+        ],
+    ) {
+        if let Err(invalid) = parse(&format!("{key} = {value}")) {
+            prop_assert!(!invalid.mistakes().is_empty());
+            prop_assert!(!invalid.render(false).is_empty());
+        }
+    }
+}

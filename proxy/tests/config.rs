@@ -1,0 +1,233 @@
+//! What the proxy says about configurations: each `config/NAME.toml` is wrong, and `config/NAME.err` is what is
+//! said about it. `UPDATE_EXPECTED=1 cargo test` writes what is said now.
+
+use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
+
+use drain_proxy::config::{
+    BackendIndex, BackendTimeout, Check, Config, Cookie, ForwardFor, FrontendTimeout, HttpVersion, LogTarget,
+    WhenAllDrain,
+};
+use proptest::prelude::*;
+
+/// A resolver that knows one host.
+fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    match host {
+        "known.example" => Ok(vec![([192, 0, 2, 7], port).into(), ([192, 0, 2, 8], port).into()]),
+        _ => Err(io::Error::other("Name or service not known")),
+    }
+}
+
+fn parse(text: &str) -> Result<Config, drain_config::Invalid> {
+    Config::parse("shop.toml", text, &lookup)
+}
+
+#[test]
+fn every_mistake_is_shown_at_its_place() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let mut seen = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "toml") {
+            continue;
+        }
+        seen += 1;
+        let said = parse(&fs::read_to_string(&path).unwrap()).expect_err(&path.display().to_string());
+        let said = format!("{said}\n");
+        let expected = path.with_extension("err");
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            fs::write(&expected, &said).unwrap();
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        assert_eq!(said, expected, "of {}", path.display());
+    }
+    assert_eq!(seen, 5, "files in tests/config");
+}
+
+const MINIMAL: &str = r#"
+    [frontend.web]
+    bind = "0.0.0.0:80"
+    backend = "shop"
+    [backend.shop]
+    [[backend.shop.server]]
+    name = "pool1"
+    address = "10.0.0.11:80"
+"#;
+
+#[test]
+fn a_minimal_file_has_every_default() {
+    let config = parse(MINIMAL).unwrap();
+    let (frontend, backend) = (&config.frontends[0], &config.backends[0]);
+    let seconds = Duration::from_secs;
+    assert_eq!((&*frontend.name, frontend.backend), ("web", BackendIndex(0)));
+    assert_eq!((&frontend.forward_for, &frontend.log), (&None, &None));
+    let timeout =
+        FrontendTimeout { client: seconds(60), http_request: seconds(60), http_keep_alive: seconds(60) };
+    assert_eq!((frontend.timeout, frontend.maxconn), (timeout, config.limits.connections));
+    assert_eq!((config.limits.connections.get(), config.limits.head_bytes), (20_000, 15 * 1024));
+    let timeout =
+        BackendTimeout { connect: seconds(5), server: seconds(60), queue: seconds(5), tunnel: None };
+    assert_eq!((&*backend.name, backend.timeout, &backend.cookie), ("shop", timeout, &None));
+    assert_eq!((backend.retries, backend.redispatch), (3, true));
+    assert_eq!((backend.users_window, backend.when_all_drain), (seconds(300), WhenAllDrain::Serve));
+    let server = &backend.servers[0];
+    assert_eq!((&*server.name, server.address), ("pool1", "10.0.0.11:80".parse().unwrap()));
+    assert_eq!((server.weight, server.maxconn, server.backup), (1, None, false));
+    assert_eq!((&server.cookie, &server.check), (&None, &None));
+}
+
+#[test]
+fn an_empty_check_is_haproxys_with_the_soft_drain() {
+    let config = parse(&MINIMAL.replace("[backend.shop]", "[backend.shop]\ncheck = {}")).unwrap();
+    let check = config.backends[0].servers[0].check.clone().unwrap();
+    assert_eq!(check.address, "10.0.0.11:80".parse().unwrap());
+    assert_eq!((&*check.request.method, &*check.request.uri), ("OPTIONS", "/"));
+    assert_eq!((check.request.version, check.request.host.as_deref()), (HttpVersion::Http10, None));
+    assert_eq!((check.soft_drain_on, check.send_state, check.timeout), (Some(404), true, None));
+    let two = Duration::from_secs(2);
+    assert_eq!((check.inter, check.fastinter, check.downinter), (two, two, two));
+    assert_eq!((check.rise.get(), check.fall.get()), (2, 3));
+}
+
+#[test]
+fn a_servers_check_inherits_what_it_leaves_out() {
+    let text = r#"
+        [frontend.web]
+        bind = ["0.0.0.0:80"]
+        backend = "shop"
+        [backend.shop]
+        check = { method = "GET", uri = "/up", version = "HTTP/1.1", host = "shop", soft_drain_on = false, inter = "1s", fastinter = "100ms", rise = 4, fall = 5, send_state = false }
+        timeout = { connect = "1s", check = "700ms" }
+        server = [
+            { name = "a", address = "10.0.0.1:80" },
+            { name = "b", address = "10.0.0.2:80", check = { port = 8404, inter = "3s", downinter = "9s", fall = 1 } },
+            { name = "c", address = "10.0.0.3:80", check = { address = "10.9.9.9:8404" } },
+            { name = "d", address = "10.0.0.4:80", check = { address = "10.9.9.9" } },
+            { name = "e", address = "known.example:80", check = { disabled = true } },
+            { name = "f", address = "10.0.0.6:80", check = { address = "known.example:1", port = 2 } },
+        ]"#;
+    let backend = &parse(text).unwrap().backends[0];
+    let check = |at: usize| backend.servers[at].check.clone().unwrap();
+    let request = check(0).request;
+    assert_eq!((&*request.method, &*request.uri, request.host.as_deref()), ("GET", "/up", Some("shop")));
+    let millis = Duration::from_millis;
+    let count = |n| NonZeroU32::new(n).unwrap();
+    let first = Check {
+        address: "10.0.0.1:80".parse().unwrap(),
+        request,
+        soft_drain_on: None,
+        send_state: false,
+        inter: millis(1000),
+        fastinter: millis(100),
+        downinter: millis(1000),
+        rise: count(4),
+        fall: count(5),
+        timeout: Some(millis(700)),
+    };
+    let second = Check {
+        address: "10.0.0.2:8404".parse().unwrap(),
+        inter: millis(3000),
+        downinter: millis(9000),
+        fall: count(1),
+        ..first.clone()
+    };
+    assert_eq!((check(0), check(1)), (first, second));
+    assert_eq!(check(2).address, "10.9.9.9:8404".parse().unwrap());
+    assert_eq!(check(3).address, "10.9.9.9:80".parse().unwrap());
+    assert_eq!(backend.servers[4].check, None);
+    assert_eq!(backend.servers[4].address, "192.0.2.7:80".parse().unwrap());
+    assert_eq!(check(5).address, "192.0.2.7:2".parse().unwrap());
+}
+
+#[test]
+fn the_order_of_the_file_is_kept() {
+    let text = r#"
+        [backend.z]
+        server = { name = "s", address = "10.0.0.1:80" }
+        [backend.a]
+        server = { name = "s", address = "10.0.0.2:80" }
+        [frontend.y]
+        bind = "0.0.0.0:81"
+        backend = "a"
+        [frontend.b]
+        bind = "0.0.0.0:82"
+        backend = "z""#;
+    let config = parse(text).unwrap();
+    assert_eq!(config.frontends.iter().map(|f| &*f.name).collect::<Vec<_>>(), ["y", "b"]);
+    assert_eq!(config.backends.iter().map(|b| &*b.name).collect::<Vec<_>>(), ["z", "a"]);
+    assert_eq!(
+        (config.frontends[0].backend, config.frontends[1].backend),
+        (BackendIndex(1), BackendIndex(0))
+    );
+}
+
+#[test]
+fn a_server_that_is_the_proxy_itself_is_a_loop() {
+    for (bind, address, is_loop) in [
+        ("0.0.0.0:80", "127.0.0.1:80", true),
+        ("10.0.0.11:80", "10.0.0.11:80", true),
+        ("0.0.0.0:81", "127.0.0.1:80", false),
+        ("127.0.0.1:80", "127.0.0.2:80", false),
+    ] {
+        let text = MINIMAL.replace("0.0.0.0:80", bind).replace("10.0.0.11:80\"\n", &format!("{address}\"\n"));
+        let text = text.replace(&format!("bind = \"{address}\""), &format!("bind = \"{bind}\""));
+        assert_eq!(parse(&text).is_err(), is_loop, "{text}");
+    }
+}
+
+#[test]
+fn the_example_is_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/shop.toml");
+    let config = Config::load(&path).unwrap_or_else(|e| panic!("{e}"));
+    let (frontend, backend) = (&config.frontends[0], &config.backends[0]);
+    let forward_for = ForwardFor {
+        header: "X-Forwarded-For".into(),
+        except: vec!["10.0.0.0/8".parse().unwrap()],
+        if_none: false,
+    };
+    assert_eq!(frontend.forward_for, Some(forward_for));
+    assert_eq!(frontend.log.as_ref().unwrap().target, LogTarget::Stdout);
+    let cookie = Cookie {
+        name: "SERVERID".into(),
+        indirect: true,
+        attributes: "; HttpOnly; SameSite=Lax".into(),
+        count_users: true,
+    };
+    assert_eq!(backend.cookie, Some(cookie));
+    let checked: Vec<_> =
+        backend.servers.iter().map(|s| s.check.as_ref().unwrap().address.to_string()).collect();
+    assert_eq!(checked, ["10.0.0.11:8404", "10.0.0.12:8404", "10.0.0.13:8404"]);
+    assert!(backend.servers[2].backup);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        if let Err(invalid) = parse(&text) {
+            prop_assert!(!invalid.mistakes().is_empty());
+            prop_assert!(!invalid.render(true).is_empty());
+        }
+    }
+
+    #[test]
+    fn no_value_of_any_key_makes_it_panic(
+        key in prop::sample::select(vec![
+            "frontend", "frontend.web", "frontend.web.bind", "frontend.web.forward_for", "frontend.web.log",
+            "frontend.web.log.target", "frontend.web.maxconn", "backend", "backend.shop", "backend.shop.cookie.name",
+            "backend.shop.cookie.attr", "backend.shop.check", "backend.shop.check.uri", "backend.shop.server",
+            "backend.shop.server.address", "backend.shop.timeout.connect", "limits.head", "limits", "admin",
+        ]),
+        value in prop_oneof![
+            Just("[]".to_owned()), Just("{}".to_owned()), Just("[[]]".to_owned()), Just("1979-05-27".to_owned()),
+            any::<i64>().prop_map(|n| n.to_string()),
+            any::<f64>().prop_map(|n| format!("{n:?}")),
+            any::<bool>().prop_map(|b| b.to_string()),
+            "[a-z0-9:/.%\\[\\]-]{0,12}".prop_map(|s| format!("'{s}'")),
+            "\\PC{0,8}".prop_map(|s| format!("[1, {s:?}, {{ x = '' }}]")),
+        ],
+    ) {
+        if let Err(invalid) = parse(&format!("{key} = {value}")) {
+            prop_assert!(!invalid.mistakes().is_empty());
+            prop_assert!(!invalid.render(false).is_empty());
+        }
+    }
+}
