@@ -19,7 +19,7 @@ pub struct Restart {
 /// What shows that a server is a new one after its restart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Proof {
-    /// None of the processes that listened on the server's ports before does so still.
+    /// None of the main processes that listened on the server's ports before is left.
     Process,
     /// The listening process may be the old one, but its children are new (`apachectl restart`).
     Workers,

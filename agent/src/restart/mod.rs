@@ -58,8 +58,11 @@ impl Restarter {
         }
     }
 
-    /// Which processes are the server at this moment: what a restart is to replace. It looks through all
-    /// processes of the host, so take it before the moment that counts.
+    /// Which processes are the server at this moment: what a restart is to replace.
+    ///
+    /// Take it directly before the restart: a server changes its workers on its own too, and workers that were
+    /// gone before the restart prove nothing. It looks through the open files of all processes of the host,
+    /// about a millisecond for each hundred, in a thread of its own.
     ///
     /// Without a proof nobody needs to be permitted to look: then what can't be found out is left empty.
     pub async fn identity(&self) -> Result<Identity, IdentityError> {
