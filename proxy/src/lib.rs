@@ -1,5 +1,6 @@
 //! The companion proxy: an HTTP/1.1 reverse proxy that obeys its servers' health answers.
 
+pub mod admin;
 pub mod backend;
 pub mod check;
 pub mod cli;

@@ -51,7 +51,7 @@ pub(super) async fn slot(
         Admission::Refused(_) => return Err(NoSlot::NoServer),
         Admission::Queued(ticket) => ticket,
     };
-    story.queued_behind[usize::from(!ticket.is_pinned())] = ticket.before();
+    story.queued_behind[usize::from(!ticket.is_pinned())] = ticket.before() + 1;
     match within(timer, core.backend.settings().timeout.queue, ticket).await {
         Some(Ok(slot)) => Ok(slot),
         Some(Err(_)) => Err(NoSlot::NoServer),

@@ -47,7 +47,7 @@ pub struct Record<'a> {
     pub retries: u32,
     /// One of them went to another server.
     pub redispatched: bool,
-    /// How many stood before it in the server's queue and in the backend's.
+    /// Its place in the server's queue and in the backend's, from one; 0: it did not wait there.
     pub queued_behind: [usize; 2],
     /// The request line; `None`: there was no valid one.
     pub line: Option<&'a [u8]>,

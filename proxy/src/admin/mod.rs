@@ -1,0 +1,3 @@
+//! What people and monitoring see of the proxy: its logs.
+
+pub mod log;
