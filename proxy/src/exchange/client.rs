@@ -80,8 +80,12 @@ impl Client {
         }
         let mut stopped = pin!(core.stop.notified());
         poll_fn(|cx| {
-            if self.stream.poll_read_ready(cx).is_ready() {
-                return Poll::Ready(true);
+            // Read, not only asked for readiness: the runtime may take a new socket for readable.
+            match poll_fill(cx, &mut self.stream, &mut self.input, &core.pool, Size::Head) {
+                Poll::Ready(Ok(count)) if count > 0 => return Poll::Ready(true),
+                // The end before the first request is an answer's worth, see there.
+                Poll::Ready(_) => return Poll::Ready(!self.served),
+                Poll::Pending => {}
             }
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(false);

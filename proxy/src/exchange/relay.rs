@@ -164,6 +164,9 @@ impl<'a> Relay<'a> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, client: &mut TcpStream, server: &mut TcpStream) -> Poll<End> {
+        if self.stage == Stage::Tunnel {
+            return self.poll_tunnel(cx, client, server);
+        }
         if self.request == Request::Sending {
             match self.up.poll_transfer(cx, client, server) {
                 Poll::Ready(Ok(())) => self.request = Request::Sent,
@@ -259,7 +262,8 @@ impl<'a> Relay<'a> {
             head.status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&head.status));
         self.keep_alive = self.asked.keep_alive
             && head.framing != crate::http1::Framing::UntilClose
-            && self.request != Request::Broken
+            // Who answers and closes before it has read the request leaves the rest of it in the client's connection.
+            && (self.request == Request::Sent || (self.request == Request::Sending && head.reusable))
             && !tunnel
             && !self.core.is_stopping();
         self.reusable = head.reusable && self.asked.reusable;
@@ -312,7 +316,7 @@ impl<'a> Relay<'a> {
         if self.request == Request::Sending {
             match self.up.poll_transfer(cx, client, server) {
                 Poll::Ready(Ok(())) => {
-                    drop(std::pin::Pin::new(server as &mut TcpStream).poll_shutdown(cx));
+                    drop(std::pin::Pin::new(&mut *server).poll_shutdown(cx));
                     self.request = Request::Sent;
                 }
                 Poll::Ready(Err(Broken::Source)) => return Poll::Ready(End::ClientGone),
@@ -322,7 +326,7 @@ impl<'a> Relay<'a> {
         }
         if !self.down.is_read() || self.down.is_pending() {
             match ready!(self.down.poll_transfer(cx, server, client)) {
-                Ok(()) => drop(std::pin::Pin::new(client as &mut TcpStream).poll_shutdown(cx)),
+                Ok(()) => drop(std::pin::Pin::new(&mut *client).poll_shutdown(cx)),
                 Err(Broken::Sink) => return Poll::Ready(End::ClientGone),
                 Err(_) => return Poll::Ready(End::BodyCutOff),
             }

@@ -75,7 +75,7 @@ async fn read_head(core: &Core, client: &mut Client, story: &Story) -> Result<(u
         loop {
             if let Some(input) = &mut client.input {
                 // Some old clients send an empty line after a body.
-                while !scan.past_start_line() && input.filled().starts_with(b"\r\n") {
+                while scan.start_line().is_none() && input.filled().starts_with(b"\r\n") {
                     input.consume(2);
                 }
                 match find_head(core, &mut scan, input.filled()) {
@@ -107,7 +107,9 @@ fn find_head(core: &Core, scan: &mut HeadScan, bytes: &[u8]) -> Result<Option<us
     }
     let length = scan.resume(bytes)?;
     match length.unwrap_or(bytes.len()) > core.head_bytes {
-        true if scan.past_start_line() => Err(Refusal::HeadTooLarge),
+        true if scan.start_line().is_some_and(|length| length <= core.head_bytes) => {
+            Err(Refusal::HeadTooLarge)
+        }
         true => Err(Refusal::TargetTooLong),
         false => Ok(length),
     }

@@ -54,3 +54,45 @@ pub(super) fn after(failed: Failed, left: u32, settings: &config::Backend) -> Ne
 pub(super) fn pause(timed_out: bool, settings: &config::Backend) -> Duration {
     if timed_out { Duration::ZERO } else { SAME_SERVER_PAUSE.min(settings.timeout.connect) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::fixture;
+
+    #[test]
+    fn each_failure_has_its_next_step() {
+        const SOON: Next = Next::Same(Duration::from_secs(1));
+        const AT_ONCE: Next = Next::Same(Duration::ZERO);
+        // pinned, timed out, down, left, redispatch
+        for (pinned, timed_out, down, left, redispatch, next) in [
+            (false, false, false, 3, true, Next::Elsewhere),
+            (false, false, false, 3, false, SOON),
+            (false, true, false, 3, false, AT_ONCE),
+            (true, false, false, 3, true, SOON),
+            (true, false, false, 2, true, SOON),
+            (true, false, false, 1, true, Next::Elsewhere),
+            (true, false, false, 1, false, SOON),
+            (true, true, false, 2, true, AT_ONCE),
+            (true, false, true, 3, true, Next::Elsewhere),
+            (true, false, true, 3, false, Next::Elsewhere),
+            (true, false, true, 0, true, Next::GiveUp),
+            (false, false, false, 0, true, Next::GiveUp),
+        ] {
+            let settings = config::Backend { redispatch, ..fixture::settings(Vec::new()) };
+            let failed = Failed { pinned, timed_out, down };
+            assert_eq!(
+                after(failed, left, &settings),
+                next,
+                "{failed:?}, {left} left, redispatch {redispatch}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pause_is_no_longer_than_an_attempt_may_last() {
+        let mut settings = fixture::settings(Vec::new());
+        settings.timeout.connect = Duration::from_millis(300);
+        assert_eq!(pause(false, &settings), Duration::from_millis(300));
+    }
+}

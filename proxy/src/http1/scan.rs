@@ -12,6 +12,8 @@ pub struct HeadScan {
     /// The number of that line, from 0.
     number: u32,
     folded: bool,
+    /// The length of the first line, once it is known.
+    start_line: usize,
 }
 
 /// Why there is no head in these bytes, whatever may follow.
@@ -42,6 +44,9 @@ impl HeadScan {
                 }
                 self.folded = true;
             }
+            if self.number == 0 {
+                self.start_line = lf + 1;
+            }
             self.line = lf + 1;
             self.seen = lf + 1;
             self.number = self.number.saturating_add(1);
@@ -55,9 +60,9 @@ impl HeadScan {
         self.folded
     }
 
-    /// The start line is complete.
-    pub const fn past_start_line(&self) -> bool {
-        self.number > 0
+    /// The length of the start line with its end, once that has been seen.
+    pub const fn start_line(&self) -> Option<usize> {
+        if self.number > 0 { Some(self.start_line) } else { None }
     }
 }
 

@@ -1,0 +1,199 @@
+//! Responses: what passes, what becomes a 502, what comes in between.
+
+use super::*;
+
+/// Sends a request, has the server answer and close, and gives back all that the client got until it was closed or
+/// answered in full, and the log.
+async fn answered(method: &str, answer: &str) -> (String, Vec<String>) {
+    let server = Server::start().await;
+    let proxy = Proxy::before(&[&server]).await;
+    let mut client = proxy.send(format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+    let (mut wire, _) = server.request().await;
+    wire.send(answer).await;
+    drop(wire);
+    let log = proxy.logged(1).await;
+    proxy.core.stop();
+    (client.rest().await, log)
+}
+
+#[test]
+fn responses_without_a_body_end_with_their_head() {
+    on_a_core(async {
+        for (method, answer, expected) in [
+            (
+                "HEAD",
+                "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+            ),
+            (
+                "GET",
+                "HTTP/1.1 304 N\r\nContent-Length: 9\r\n\r\n",
+                "HTTP/1.1 304 N\r\nContent-Length: 9\r\n\r\n",
+            ),
+            ("GET", "HTTP/1.1 204 N\r\nContent-Length: 9\r\n\r\nextra", "HTTP/1.1 204 N\r\n\r\n"),
+        ] {
+            let (found, log) = answered(method, answer).await;
+            assert_eq!(found, expected);
+            assert!(log[0][4..].starts_with("---- 0"), "{log:?}");
+        }
+    });
+}
+
+#[test]
+fn a_response_that_lasts_until_the_server_closes_closes_the_client() {
+    on_a_core(async {
+        let (found, log) = answered("GET", "HTTP/1.1 200 OK\r\n\r\nall of it").await;
+        assert_eq!(found, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nall of it");
+        assert_eq!(log, ["200 ---- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_chunked_response_is_framed_anew() {
+    on_a_core(async {
+        let (found, _) = answered(
+            "GET",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n05;a\r\nhello\r\n0\r\nX-Sum: 1\r\nTransfer-Encoding: x\r\n\r\n",
+        )
+        .await;
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(found, format!("{head}5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"));
+    });
+}
+
+#[test]
+fn a_response_that_breaks_off_is_never_ended_as_if_it_were_whole() {
+    on_a_core(async {
+        for (answer, body) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "half"),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf", "4\r\nhalf\r\n"),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "4\r\nhalf\r\n"),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n", "4\r\nhalf\r\n"),
+        ] {
+            let (found, log) = answered("GET", answer).await;
+            assert_eq!(found.split_once("\r\n\r\n").unwrap().1, body);
+            assert_eq!(log, ["200 SD-- 0 GET / HTTP/1.1"]);
+        }
+    });
+}
+
+#[test]
+fn what_is_no_response_becomes_502() {
+    on_a_core(async {
+        for (answer, cause) in [
+            ("", "SH"),
+            ("HTTP/1.1 200 OK\r\nConte", "SH"),
+            ("nonsense\r\n\r\n", "PH"),
+            ("HTTP/1.1 200 OK\nContent-Length: 0\n\n", "PH"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "PH"),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "PH"),
+            ("HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "PH"),
+        ] {
+            let (found, log) = answered("GET", answer).await;
+            assert!(
+                found.starts_with("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 107\r\n"),
+                "{answer:?}: {found:?}"
+            );
+            assert!(!found.contains("connection: close"), "{answer:?}: {found:?}");
+            assert_eq!(log, [format!("502 {cause}-- 0 GET / HTTP/1.1")], "{answer:?}");
+        }
+    });
+}
+
+#[test]
+fn an_error_leaves_the_clients_connection_open() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send(GET).await;
+        drop(server.request().await);
+        assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+        client.bytes(107).await;
+        client.send(GET).await;
+        let (mut wire, _) = server.request().await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+    });
+}
+
+#[test]
+fn interim_responses_and_expect_pass() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let head = "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+        let mut client = proxy.send(head).await;
+        let (mut wire, found) = server.request().await;
+        assert_eq!(found, head);
+        wire.send("HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n").await;
+        client.expect("HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n").await;
+        client.send("abc").await;
+        wire.expect("abc").await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+    });
+}
+
+#[test]
+fn a_server_may_answer_before_it_has_read_the_request() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send("POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\nbegin").await;
+        let (mut wire, _) = server.request().await;
+        wire.send("HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno").await;
+        drop(wire);
+        client.expect("HTTP/1.1 413 No\r\nContent-Length: 2\r\nconnection: close\r\n\r\nno").await;
+        assert!(client.is_closed().await);
+        assert_eq!(proxy.logged(1).await, ["413 ---- 0 POST / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn an_upgrade_opens_a_tunnel_both_ways() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let head = "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+        let mut client = proxy.send(head).await;
+        let (mut wire, found) = server.request().await;
+        assert_eq!(found, head);
+        let switch = "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+        wire.send(format!("{switch}first")).await;
+        client.expect(&format!("{switch}first")).await;
+        client.send("\0raw\n").await;
+        wire.expect("\0raw\n").await;
+        client.half_close().await;
+        assert!(wire.is_closed().await);
+        wire.send("last").await;
+        drop(wire);
+        assert_eq!(client.rest().await, "last");
+        assert_eq!(proxy.logged(1).await, ["101 ---- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn the_cookie_pins_and_is_stripped() {
+    on_a_core(async {
+        let (one, two) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::with(&[&one, &two], |_, backend| {
+            let (name, attributes) = ("SID".into(), "".into());
+            backend.cookie = Some(config::Cookie { name, indirect: true, attributes, count_users: false });
+        })
+        .await;
+        let mut client = proxy.send("GET / HTTP/1.1\r\nCookie: x=1; SID=b\r\n\r\n").await;
+        let (mut wire, head) = two.request().await;
+        assert_eq!(head, "GET / HTTP/1.1\r\nCookie: x=1\r\n\r\n");
+        wire.send("HTTP/1.1 200 OK\r\nSet-Cookie: SID=own\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!(client.head().await, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        client.send("GET /new HTTP/1.1\r\nCookie: SID=zz\r\n\r\n").await;
+        let (mut wire, head) = one.request().await;
+        assert_eq!(head, "GET /new HTTP/1.1\r\n\r\n");
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!(
+            client.head().await,
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nset-cookie: SID=a; path=/\r\n\r\n"
+        );
+        assert_eq!(proxy.logged(2).await, ["200 --VD 0 GET / HTTP/1.1", "200 --II 0 GET /new HTTP/1.1"]);
+    });
+}

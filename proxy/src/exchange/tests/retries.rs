@@ -1,0 +1,159 @@
+//! What is sent again, where, and what never is.
+
+use super::*;
+use crate::backend::Operation;
+
+#[test]
+fn a_refused_connection_goes_elsewhere_at_once() {
+    on_a_core(async {
+        let (dead, alive) = (Server::dead().await, Server::start().await);
+        let proxy = Proxy::before(&[&dead, &alive]).await;
+        let mut client = proxy.send("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc").await;
+        let (mut wire, _) = alive.request().await;
+        wire.expect("abc").await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+        assert_eq!(proxy.logged(1).await, ["200 ---- +1 POST / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_pinned_user_of_a_refusing_server_moves_with_the_last_retry() {
+    with_paused_time(async {
+        let (dead, alive) = (Server::dead().await, Server::start().await);
+        let proxy = Proxy::with(&[&dead, &alive], |_, backend| {
+            backend.retries = 2;
+            let (name, attributes) = ("SID".into(), "".into());
+            backend.cookie = Some(config::Cookie { name, indirect: true, attributes, count_users: false });
+        })
+        .await;
+        let start = tokio::time::Instant::now();
+        let mut client = proxy.send("GET / HTTP/1.1\r\nCookie: SID=a\r\n\r\n").await;
+        let (mut wire, _) = alive.request().await;
+        assert_eq!(start.elapsed().as_secs(), 1);
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        assert!(client.head().await.contains("set-cookie: SID=b; path=/\r\n"));
+        assert_eq!(proxy.logged(1).await, ["200 --DI +2 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_single_dead_server_is_503_after_its_retries() {
+    with_paused_time(async {
+        let dead = Server::dead().await;
+        let proxy = Proxy::with(&[&dead], |_, backend| backend.redispatch = false).await;
+        let start = tokio::time::Instant::now();
+        let mut client = proxy.send(GET).await;
+        let head = client.head().await;
+        assert_eq!(
+            head,
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 107\r\ncache-control: no-cache\r\ncontent-type: text/html\r\n\r\n"
+        );
+        assert_eq!(start.elapsed().as_secs(), 3);
+        assert_eq!(proxy.logged(1).await, ["503 SC-- 3 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn nobody_to_serve_is_503_at_once() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        proxy.backend.set_operation(0, Operation::Down, false);
+        let mut client = proxy.send(GET).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 503 "));
+        assert_eq!(proxy.logged(1).await, ["503 SC-- 0 GET / HTTP/1.1"]);
+    });
+}
+
+/// A proxy with one idle connection, and the server's end of it.
+async fn with_an_idle_connection(server: &Server) -> (Proxy, Wire, Wire) {
+    let proxy = Proxy::before(&[server]).await;
+    let mut client = proxy.send(GET).await;
+    let (mut wire, _) = server.request().await;
+    wire.send(OK).await;
+    client.expect(OK).await;
+    (proxy, client, wire)
+}
+
+#[test]
+fn a_get_on_an_idle_connection_that_closes_is_sent_on_a_new_one() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let (proxy, mut client, mut old) = with_an_idle_connection(&server).await;
+        client.send("GET /again HTTP/1.1\r\n\r\n").await;
+        old.expect("GET /again HTTP/1.1\r\n\r\n").await;
+        drop(old);
+        let (mut new, head) = server.request().await;
+        assert_eq!(head, "GET /again HTTP/1.1\r\n\r\n");
+        new.send(OK).await;
+        client.expect(OK).await;
+        assert_eq!(proxy.logged(2).await[1], "200 ---- 0 GET /again HTTP/1.1");
+    });
+}
+
+#[test]
+fn an_idle_connection_that_has_closed_is_not_used() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let (_proxy, mut client, old) = with_an_idle_connection(&server).await;
+        drop(old);
+        client.send(GET).await;
+        let (mut new, _) = server.request().await;
+        new.send(OK).await;
+        client.expect(OK).await;
+    });
+}
+
+#[test]
+fn a_post_never_goes_out_on_a_connection_that_has_served() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let (_proxy, mut client, _old) = with_an_idle_connection(&server).await;
+        client.send("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx").await;
+        let (mut new, head) = server.request().await;
+        assert!(head.starts_with("POST / "));
+        new.expect("x").await;
+        new.send(OK).await;
+        client.expect(OK).await;
+    });
+}
+
+#[test]
+fn a_put_whose_body_is_not_there_yet_goes_out_on_a_new_connection() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let (_proxy, mut client, _old) = with_an_idle_connection(&server).await;
+        client.send("PUT / HTTP/1.1\r\nContent-Length: 1\r\n\r\n").await;
+        let (_, head) = server.request().await;
+        assert!(head.starts_with("PUT / "));
+    });
+}
+
+#[test]
+fn a_post_that_a_server_has_seen_is_never_sent_again() {
+    on_a_core(async {
+        let (one, two) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::before(&[&one, &two]).await;
+        let mut client = proxy.send("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx").await;
+        let (wire, _) = one.request().await;
+        drop(wire);
+        assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+        assert!(one.is_left_alone().await && two.is_left_alone().await);
+        assert_eq!(proxy.logged(1).await, ["502 SH-- 0 POST / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_response_that_has_begun_is_never_asked_for_again() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let (_proxy, mut client, mut old) = with_an_idle_connection(&server).await;
+        client.send(GET).await;
+        old.head().await;
+        old.send("HTTP/1.1 2").await;
+        drop(old);
+        assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+        assert!(server.is_left_alone().await);
+    });
+}

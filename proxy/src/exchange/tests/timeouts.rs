@@ -1,0 +1,116 @@
+//! Who may take how long.
+
+use super::*;
+
+/// Whole seconds that have passed since `start`.
+fn seconds_since(start: tokio::time::Instant) -> u64 {
+    start.elapsed().as_secs()
+}
+
+#[test]
+fn a_head_that_does_not_end_in_time_is_408_however_it_trickles() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let start = tokio::time::Instant::now();
+        let mut client = proxy.send("GET / HTTP/1.1\r\n").await;
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            client.send("A: b\r\n").await;
+        }
+        let answer = client.head().await;
+        assert!(answer.starts_with("HTTP/1.1 408 Request Time-out\r\n"), "{answer}");
+        assert_eq!(seconds_since(start), 5);
+        assert_eq!(proxy.logged(1).await, ["408 cR-- 0 <BADREQ>"]);
+    });
+}
+
+#[test]
+fn an_idle_client_is_closed_in_silence() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send(GET).await;
+        let (mut wire, _) = server.request().await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+        let start = tokio::time::Instant::now();
+        assert_eq!(client.rest().await, "");
+        assert_eq!(seconds_since(start), 7);
+        assert_eq!(proxy.log().len(), 1);
+    });
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_504() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send(GET).await;
+        let (_wire, _) = server.request().await;
+        let start = tokio::time::Instant::now();
+        assert!(client.head().await.starts_with("HTTP/1.1 504 Gateway Time-out\r\n"));
+        assert_eq!(seconds_since(start), 11);
+        assert_eq!(proxy.logged(1).await, ["504 sH-- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_response_that_stalls_is_cut_off() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send(GET).await;
+        let (mut wire, _) = server.request().await;
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await;
+        assert!(client.rest().await.ends_with("half"));
+        assert_eq!(proxy.logged(1).await, ["200 sD-- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn who_waits_too_long_in_the_queue_gets_503() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy =
+            Proxy::with(&[&server], |_, backend| backend.servers[0].maxconn = 1.try_into().ok()).await;
+        let _first = proxy.send(GET).await;
+        let _wire = server.request().await;
+        let mut second = proxy.send(GET).await;
+        assert!(second.head().await.starts_with("HTTP/1.1 503 "));
+        assert_eq!(proxy.log(), ["503 sQ-- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_silent_tunnel_ends() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy =
+            Proxy::with(&[&server], |_, backend| backend.timeout.tunnel = Some(Duration::from_secs(90)))
+                .await;
+        let mut client = proxy.send("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n").await;
+        let (mut wire, _) = server.request().await;
+        let start = tokio::time::Instant::now();
+        wire.send("HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n").await;
+        client.head().await;
+        assert!(client.is_closed().await);
+        assert_eq!(seconds_since(start), 90);
+        assert_eq!(proxy.logged(1).await, ["101 cD-- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn an_idle_server_connection_is_closed_after_a_while() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send(GET).await;
+        let (mut wire, _) = server.request().await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+        let start = tokio::time::Instant::now();
+        assert!(wire.is_closed().await);
+        assert!((5..=6).contains(&seconds_since(start)));
+    });
+}
