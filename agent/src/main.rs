@@ -1,3 +1,101 @@
-//! Placeholder.
+//! `drain-agent`: stands beside a web server. See the library's documentation.
 
-fn main() {}
+use std::{env, process::ExitCode, sync::Arc};
+
+use anyhow::{Context, anyhow};
+use drain_agent::{
+    cli::{self, Order, Run},
+    config::Config,
+    control, health, log,
+    owner::{Inlets, Owner, Real},
+    signals::Signals,
+};
+use tokio::sync::mpsc;
+use tracing::info;
+
+/// Checks that wait for the owner. At 1,000 a second it may be busy for a second, as with a slow disk, before one is
+/// not counted.
+const CHECKS: usize = 1024;
+/// Requests that wait for the owner; each has a person or a program behind it that waits.
+const ASKS: usize = 16;
+/// Signals that wait for the owner; the kernel and signal-hook keep more.
+const SIGNALS: usize = 16;
+
+fn main() -> ExitCode {
+    let run = match cli::order(env::args_os()) {
+        Order::Run(run) => *run,
+        Order::Done(code) => return code,
+    };
+    log::start();
+    match start(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(run: Run) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("can't start the runtime")?;
+    runtime.block_on(serve(run))
+}
+
+async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
+    // First of all: until then SIGUSR1 would end the process.
+    let mut signals = Signals::install().context("can't take the signals over")?;
+    // Before anything answers: a second agent for the same server must not get further than this.
+    let control = control::Server::open(&config.control.socket, config.control.group.as_deref())?;
+    let listeners =
+        config.listen.iter().map(|address| health::bind(*address)).collect::<Result<Vec<_>, _>>()?;
+
+    let (checks_in, checks) = mpsc::channel(CHECKS);
+    let (asks_in, asks) = mpsc::channel(ASKS);
+    let (signals_in, signal_inlet) = mpsc::channel(SIGNALS);
+    let outside = Real::new(&config, file)?;
+    say_where(&config, &listeners);
+    let inlets = Inlets { checks, asks, signals: signal_inlet };
+    let (owner, answer, status) = Owner::begin(config, outside, inlets).await;
+    let mut endpoint = health::Endpoint::start(listeners, answer, checks_in)?;
+
+    let serving = tokio::spawn(control.run(control::Owner { status, asks: asks_in }));
+    tokio::spawn(async move {
+        loop {
+            let signal = signals.next().await;
+            if signals_in.send(signal).await.is_err() {
+                return;
+            }
+        }
+    });
+    let outcome = tokio::select! {
+        () = owner.run() => Ok(()),
+        () = endpoint.ended() => Err(anyhow!("the health endpoint has ended by a fault of its own")),
+    };
+    // Its file goes with it.
+    serving.abort();
+    let _ = serving.await;
+    outcome
+}
+
+/// The first lines of a log: what runs, and where it can be asked.
+fn say_where(config: &Config, listeners: &[std::net::TcpListener]) {
+    let addresses: Vec<String> = listeners
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok())
+        .map(|address| address.to_string())
+        .collect();
+    let ports: Vec<String> = config.server.ports.iter().map(ToString::to_string).collect();
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        server = %Arc::clone(&config.server.name),
+        ports = %ports.join(","),
+        listen = %addresses.join(","),
+        control = %config.control.socket.display(),
+        state = %config.state.display(),
+        "answers health checks on {}",
+        addresses.join(", "),
+    );
+}

@@ -1,0 +1,146 @@
+//! How an owner begins: where the state file ends.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info};
+
+use super::{
+    Inlets, Outlets, Outside, Owner,
+    errands::{Errands, REPORTS, Report},
+    records::Records,
+    task::Core,
+};
+use crate::{
+    balancers::Table,
+    clock::Moment,
+    config::Config,
+    control::api,
+    health::Answer,
+    lifecycle::{Effects, Level, Machine, Phase, Replaced, Verdict},
+    state::{self, Found},
+    traffic::quiet::Quiet,
+};
+
+impl<O: Outside> Owner<O> {
+    /// An owner that goes on where the state file ends. The outlets hold its answer and status when this returns.
+    pub async fn begin(
+        config: Config,
+        outside: O,
+        inlets: Inlets,
+    ) -> (Self, watch::Receiver<Option<Answer>>, watch::Receiver<Arc<api::Status>>) {
+        let now = outside.now();
+        let unix = outside.unix();
+        let boot = state::boot_id();
+        let records = Records::new(state::File::at(&config.state), boot.clone(), now);
+        let found = records.read().await;
+        let table = Table::new(config.balancers.clone(), config.drain.fall.get(), now);
+        let mut core = Core {
+            machine: Machine::new((&config).into()),
+            table,
+            drains: VecDeque::new(),
+            restart: None,
+            since: None,
+        };
+        let mut effects = Effects::default();
+        let mut last_known = Verdict::Unknown;
+        let mut standing_warning = None;
+        let mut replaced = Replaced::Perhaps;
+        match found {
+            Found::Nothing => {}
+            Found::State(state) => {
+                let same_boot = state.boot == boot;
+                if let Some(restart) = state.restart.as_ref().filter(|_| same_boot) {
+                    replaced = outside.left_behind(restart).await;
+                }
+                last_known = state.machine.server;
+                core.drains = state.drains.into();
+                core.restart = state.restart.filter(|_| same_boot);
+                core.since = state.shown;
+                core.table = core.table.restored(state.balancers, same_boot, 1);
+                let restored = Machine::restored((&config).into(), state.machine, now, same_boot, replaced);
+                (core.machine, effects) = restored;
+                if let Some(drain) = core.machine.course().drain() {
+                    info!(drain = drain.id, stage = ?core.machine.course().stage(), "goes on with drain {} after a restart of the agent", drain.id);
+                }
+            }
+            Found::Unreadable(why) => {
+                let why = format!(
+                    "what was asked before is unknown, so the server takes no new users until `drainctl up`: {why}"
+                );
+                (core.machine, effects) = Machine::held((&config).into(), now, unix, why.clone());
+                core.table.announce(Some(Level::Soft), 1, now);
+                error!("{why}");
+                standing_warning = Some(why);
+            }
+        }
+        let (report, reports) = mpsc::channel(REPORTS);
+        let (answer, answers) = watch::channel(None);
+        let (status, statuses) = watch::channel(Arc::new(first_status(&config)));
+        let mut owner = Self {
+            quiet: Quiet::new(config.drain.long_lived),
+            config,
+            outside: Arc::new(outside),
+            inlets,
+            outlets: Outlets { answer, status },
+            core,
+            records,
+            errands: Errands::new(now),
+            started: now,
+            generation: 0,
+            renew: false,
+            reading: None,
+            probed: "not probed yet".into(),
+            last_known,
+            standing_warning,
+            identity: None,
+            output: None,
+            status_published: now,
+            status_stale: true,
+            report,
+            reports,
+        };
+        owner.resume(effects, replaced).await;
+        (owner, answers, statuses)
+    }
+
+    /// Carries on what an earlier agent has left.
+    async fn resume(&mut self, effects: Effects, replaced: Replaced) {
+        if let Some(restart) = self.core.restart.clone().filter(|_| replaced == Replaced::UnderWay) {
+            let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
+            tokio::spawn(async move {
+                let drain = restart.drain;
+                let restarted = outside.await_left_behind(restart).await;
+                let _ = report.send(Report::Restarted { drain, restarted }).await;
+            });
+        }
+        let before = self.core.clone();
+        // There is nobody to be refused.
+        let _ = self.carry_out(before, effects, false).await;
+    }
+}
+
+fn first_status(config: &Config) -> api::Status {
+    api::Status {
+        server: config.server.name.to_string(),
+        phase: Phase::Down,
+        answer: config.answers.hard,
+        reason: "no verdict yet".into(),
+        since_unix: 0,
+        generation: 0,
+        asked: None,
+        limit: None,
+        acknowledged: api::Acknowledged::default(),
+        balancers: Vec::new(),
+        traffic: api::Traffic::default(),
+        readiness: api::Readiness::default(),
+        drains: Vec::new(),
+        warnings: Vec::new(),
+        agent: api::Agent {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: 0.0,
+        },
+        taken: Moment::default(),
+    }
+}

@@ -1,0 +1,164 @@
+//! Carrying out what the machine says.
+
+use tracing::{error, warn};
+
+use super::{Outside, Owner, errands::IDENTITY_AGE, journal, task::Core};
+use crate::{
+    clock::Moment,
+    control::api,
+    health::Answer,
+    lifecycle::{Effects, Event, Refusal, Said, Stage},
+    state::{self, State},
+    traffic::quiet::Quiet,
+};
+
+impl<O: Outside> Owner<O> {
+    /// Carries out what the machine says: first the state file, then the answer, then everything else.
+    pub(super) async fn carry_out(
+        &mut self,
+        before: Core,
+        mut effects: Effects,
+        is_request: bool,
+    ) -> Result<Option<Said>, Refusal> {
+        let now = self.outside.now();
+        self.announce(&before, now);
+        if let Some(drain) = effects.restart
+            && let Err(why) = self.prepare_restart(drain, now).await
+        {
+            return self.withdraw(before, why).await;
+        }
+        if self.core.machine.course().stage() != Stage::Restarting {
+            self.core.restart = None;
+        }
+        self.remember(&effects);
+        self.note_phase();
+        if self.records.lack(self.core.machine.course())
+            && let Err(why) = self.write_now().await
+        {
+            if is_request && drains(self.core.machine.course().stage()) {
+                self.core = before;
+                return Err(Refusal::StateUnwritable(why));
+            }
+            if effects.restart.is_some() {
+                return self.withdraw(before, format!("the restart can't be written down: {why}")).await;
+            }
+            error!("{why}; an agent that begins now would not know of the present state");
+        }
+        let drain = self.core.machine.course().drain().or(before.machine.course().drain()).cloned();
+        let changed = !effects.transitions.is_empty() || effects.acknowledged || !effects.ended.is_empty();
+        self.publish_answer();
+        if changed || effects.said.is_some() {
+            self.publish_status(now);
+        }
+        journal::write(&effects, drain.as_ref());
+        if effects.restart.is_some() {
+            self.start_restart();
+        }
+        Ok(effects.said.take())
+    }
+
+    /// What was about to be done can't be; the drain is given up.
+    async fn withdraw(&mut self, before: Core, why: String) -> Result<Option<Said>, Refusal> {
+        error!("the drain is given up: {why}");
+        self.core = before;
+        let now = self.outside.now();
+        let course = self.core.machine.course().stage();
+        let event = match course {
+            Stage::Restarting => Event::RestartEnded(Err(why)),
+            _ => Event::GivenUp { why },
+        };
+        Box::pin(self.take(now, event)).await
+    }
+
+    /// Tells the table and the looks what is announced from the next answer on.
+    fn announce(&mut self, before: &Core, now: Moment) {
+        let (was, is) = (before.machine.announcement(), self.core.machine.announcement());
+        if was == is {
+            return;
+        }
+        self.core.table.announce(is.map(|announcement| announcement.level), self.generation + 1, now);
+        self.renew = true;
+        if was.is_none() {
+            self.quiet = Quiet::new(self.config.drain.long_lived);
+            self.errands.looked = None;
+        }
+    }
+
+    /// Notes what is to be replaced, before the restart.
+    async fn prepare_restart(&mut self, drain: u64, now: Moment) -> Result<(), String> {
+        let known = self.identity.take().filter(|(at, _)| now.since(*at) < IDENTITY_AGE);
+        let before = match known {
+            Some((_, identity)) => identity,
+            None => self.outside.identity().await?,
+        };
+        self.output = None;
+        self.core.restart = Some(state::Restart { drain, began: now, before, command: None });
+        Ok(())
+    }
+
+    fn remember(&mut self, effects: &Effects) {
+        for ended in &effects.ended {
+            if self.core.drains.len() == api::DRAINS {
+                self.core.drains.pop_front();
+            }
+            self.core.drains.push_back(api::Drain {
+                id: ended.id,
+                outcome: ended.outcome,
+                text: ended.text.clone(),
+                ended_unix: self.outside.unix(),
+                restart_seconds: ended.restart_took.map(|took| took.as_secs_f64()),
+                output: self.output.clone(),
+            });
+            self.standing_warning = None;
+        }
+    }
+
+    /// Notes since when the present phase is shown.
+    fn note_phase(&mut self) {
+        let Some((phase, _)) = self.shown() else { return };
+        if self.core.since.is_none_or(|(shown, _)| shown != phase) {
+            self.core.since = Some((phase, self.outside.unix()));
+        }
+    }
+
+    fn publish_answer(&mut self) {
+        let Some((phase, reason)) = self.shown() else { return };
+        let since_unix = self.core.since.map_or(0, |(_, since)| since);
+        let status = phase.status(self.config.answers);
+        let same = self.outlets.answer.borrow().as_ref().is_some_and(|answer| {
+            answer.phase == phase && answer.reason == reason && answer.status == status
+        });
+        if same && !self.renew {
+            return;
+        }
+        self.renew = false;
+        self.generation += 1;
+        self.status_stale = true;
+        let generation = self.generation;
+        self.outlets.answer.send_replace(Some(Answer { status, phase, reason, since_unix, generation }));
+    }
+
+    pub(super) async fn write(&mut self) {
+        if let Err(why) = self.write_now().await {
+            warn!("{why}");
+        }
+    }
+
+    async fn write_now(&mut self) -> Result<(), String> {
+        let now = self.outside.now();
+        let state = State {
+            machine: self.core.machine.saved(),
+            shown: self.core.since,
+            balancers: self.core.table.saved(),
+            restart: self.core.restart.clone(),
+            drains: self.core.drains.iter().cloned().collect(),
+            ..State::new(self.records.boot.clone())
+        };
+        self.records.write(state, now).await
+    }
+}
+
+/// Whether forgetting this stage would forget a drain. What leads back to up is never refused.
+fn drains(stage: Stage) -> bool {
+    matches!(stage, Stage::Waiting | Stage::Soft | Stage::Hard | Stage::Restarting)
+}

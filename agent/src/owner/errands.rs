@@ -1,0 +1,127 @@
+//! What takes long: looks, probes and restarts, in tasks that report back.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
+
+use super::{
+    Outside, Owner, Restarted, schedule,
+    task::{STATUS, TABLE, VERDICT},
+};
+use crate::{
+    clock::Moment,
+    lifecycle::{Course, Follow, Verdict},
+    restart::{Identity, Process},
+    traffic::Reading,
+};
+
+/// What is on its way.
+#[derive(Debug)]
+pub(super) struct Errands {
+    /// A look is under way.
+    pub(super) looking: bool,
+    /// When the last look began.
+    pub(super) looked: Option<Moment>,
+    /// A probe is under way.
+    pub(super) probing: bool,
+    /// When the next probe is due.
+    next_probe: Moment,
+    /// The server's processes are being looked up.
+    pub(super) identifying: bool,
+}
+
+impl Errands {
+    /// Everything is due at once.
+    pub(super) fn new(now: Moment) -> Self {
+        Self { looking: false, looked: None, probing: false, next_probe: now, identifying: false }
+    }
+}
+
+/// Reports that wait: each task has at most one or two.
+pub(super) const REPORTS: usize = 16;
+/// How old the list of the server's processes may be at the restart.
+pub(super) const IDENTITY_AGE: Duration = Duration::from_secs(10);
+
+/// What the owner's own tasks report.
+pub(super) enum Report {
+    Looked { at: Moment, reading: Result<Reading, String> },
+    Probed { began: Moment, result: Result<(), String> },
+    Identified { at: Moment, identity: Result<Identity, String> },
+    Begun { drain: u64, process: Process },
+    Restarted { drain: u64, restarted: Restarted },
+}
+
+impl<O: Outside> Owner<O> {
+    /// Starts the looks and probes that are due.
+    pub(super) fn start_tasks(&mut self) {
+        let now = self.outside.now();
+        if !self.errands.looking
+            && schedule::next_look(&self.core.machine, self.errands.looked, self.due(), now) <= now
+        {
+            self.errands.looking = true;
+            self.errands.looked = Some(now);
+            let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
+            tokio::spawn(async move {
+                let reading = outside.look().await;
+                let _ = report.send(Report::Looked { at: now, reading }).await;
+            });
+        }
+        if !self.errands.probing && self.errands.next_probe <= now {
+            self.errands.probing = true;
+            self.errands.next_probe = now + self.config.server.ready.interval;
+            let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
+            tokio::spawn(async move {
+                let result = outside.probe().await;
+                let _ = report.send(Report::Probed { began: now, result }).await;
+            });
+        }
+        if self.wants_identity(now) {
+            self.errands.identifying = true;
+            let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
+            tokio::spawn(async move {
+                let identity = outside.identity().await;
+                let _ = report.send(Report::Identified { at: now, identity }).await;
+            });
+        }
+    }
+
+    /// Whether the list of processes should be brought up to date: it takes longer than a restart may wait.
+    fn wants_identity(&self, now: Moment) -> bool {
+        let Course::Hard(out) = self.core.machine.course() else { return false };
+        let fresh = self.identity.as_ref().is_some_and(|(at, _)| now.since(*at) < IDENTITY_AGE / 2);
+        out.drain.follow == Follow::Restart && !self.errands.identifying && !fresh
+    }
+
+    /// For how long nothing is due.
+    pub(super) fn wake(&self) -> Duration {
+        let now = self.outside.now();
+        let machine = &self.core.machine;
+        let look = (!self.errands.looking)
+            .then(|| schedule::next_look(machine, self.errands.looked, self.due(), now));
+        let probe = (!self.errands.probing).then_some(self.errands.next_probe);
+        let verdict = (machine.server() == Verdict::Unknown).then_some(self.started + VERDICT);
+        let write = self.records.stale.then_some(self.records.written_at + TABLE);
+        let status = self.status_stale.then_some(self.status_published + STATUS);
+        let moments =
+            [machine.deadline(), self.core.table.deadline(now), look, probe, verdict, write, status];
+        let next = moments.into_iter().flatten().min().map_or(IDENTITY_AGE, |next| next.since(now));
+        // Rounded up, so that what is due is due then.
+        next.min(IDENTITY_AGE / 2) + Duration::from_millis(1)
+    }
+    pub(super) fn start_restart(&mut self) {
+        let Some(restart) = &self.core.restart else { return };
+        let (drain, before) = (restart.drain, restart.before.clone());
+        let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
+        let (begun, process) = oneshot::channel();
+        let begun_report = self.report.clone();
+        tokio::spawn(async move {
+            if let Ok(process) = process.await {
+                let _ = begun_report.send(Report::Begun { drain, process }).await;
+            }
+        });
+        tokio::spawn(async move {
+            let restarted = outside.restart(before, begun).await;
+            let _ = report.send(Report::Restarted { drain, restarted }).await;
+        });
+    }
+}

@@ -1,0 +1,58 @@
+//! The owner of the life cycle: the one task that feeds the machine and carries out what it says.
+//!
+//! ```text
+//!   checks (health) ─┐                                    ┌─► state file, before anything else
+//!   asks (control) ──┤        ┌──────────┐  effects       ├─► answer (watch) ─► health endpoint
+//!   signals ─────────┼─ event │ machine  │ ──────────────►├─► status (watch) ─► control socket
+//!   looks, probes ───┤ ──────►│ balancers│                ├─► log
+//!   restart's end ───┤        │ quiet    │                └─► restart, looks, probes (tasks that report back)
+//!   time ────────────┘        └──────────┘
+//! ```
+//!
+//! It awaits nothing that can hang: what takes long runs in tasks that report back. What changes an answer is
+//! written to the state file first, so that no drain is forgotten by a crash.
+
+mod begin;
+mod effects;
+mod errands;
+mod journal;
+mod outside;
+mod records;
+mod schedule;
+mod status;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+pub use outside::{Outside, Real, Restarted};
+pub use task::Owner;
+
+use crate::{
+    control::{Ask, api::Status},
+    health::{Answer, Check},
+    signals::Signal,
+};
+
+/// What comes to the owner.
+#[derive(Debug)]
+pub struct Inlets {
+    /// Health checks that were answered.
+    pub checks: mpsc::Receiver<Check>,
+    /// What people ask.
+    pub asks: mpsc::Receiver<Ask>,
+    /// Signals.
+    pub signals: mpsc::Receiver<Signal>,
+}
+
+/// What the owner publishes.
+#[derive(Debug)]
+pub struct Outlets {
+    /// What health checks are answered.
+    pub answer: watch::Sender<Option<Answer>>,
+    /// What can be seen.
+    pub status: watch::Sender<Arc<Status>>,
+}

@@ -1,0 +1,151 @@
+//! The status, as people and programs see it.
+
+use std::{process, sync::Arc};
+
+use super::{Outside, Owner};
+use crate::{
+    clock::Moment,
+    control::api,
+    lifecycle::{Course, Drain, Follow, Level, Phase, Traffic, Verdict, phase},
+};
+
+impl<O: Outside> Owner<O> {
+    /// Everything that can be seen now.
+    pub(super) fn status(&self, now: Moment) -> api::Status {
+        let machine = &self.core.machine;
+        let answer = self.outlets.answer.borrow().clone();
+        let (count, of) = self.core.table.count(now);
+        let acknowledged = match machine.course() {
+            Course::Soft(out) | Course::Hard(out) => out.acknowledged.is_some(),
+            _ => false,
+        };
+        api::Status {
+            server: self.config.server.name.to_string(),
+            phase: answer.as_ref().map_or(Phase::Down, |answer| answer.phase),
+            answer: answer.as_ref().map_or(self.config.answers.hard, |answer| answer.status),
+            reason: answer
+                .as_ref()
+                .map_or_else(|| "no verdict yet".to_owned(), |answer| answer.reason.clone()),
+            since_unix: answer.as_ref().map_or(0, |answer| answer.since_unix),
+            generation: self.generation,
+            asked: machine.course().drain().map(|drain| self.asked(drain, now)),
+            limit: machine.waits().map(|waiting| api::Limit {
+                waits_for: waiting.what,
+                seconds_left: waiting.until.since(now).as_secs_f64(),
+                then: waiting.then.to_owned(),
+            }),
+            acknowledged: api::Acknowledged { count, of, complete: acknowledged },
+            balancers: self.core.table.shown(now),
+            traffic: self.traffic(now),
+            readiness: api::Readiness {
+                ready: match machine.server() {
+                    Verdict::Unknown => None,
+                    verdict => Some(verdict == Verdict::Ready),
+                },
+                text: self.probed.clone(),
+            },
+            drains: self.core.drains.iter().cloned().collect(),
+            warnings: self.warnings(now),
+            agent: api::Agent {
+                pid: process::id(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                uptime_seconds: now.since(self.started).as_secs_f64(),
+            },
+            taken: now,
+        }
+    }
+
+    /// Publishes it; those who watch are woken only if it shows more than the passing of time.
+    pub(super) fn publish_status(&mut self, now: Moment) {
+        self.status_published = now;
+        self.status_stale = false;
+        let status = Arc::new(self.status(now));
+        self.outlets.status.send_if_modified(|published| {
+            let news = still(published) != still(&status);
+            *published = status;
+            news
+        });
+    }
+
+    fn asked(&self, drain: &Drain, now: Moment) -> api::Asked {
+        api::Asked {
+            drain: drain.id,
+            what: match drain.level {
+                Level::Soft => api::Target::Soft,
+                Level::Hard => api::Target::Hard,
+            },
+            then: match drain.follow {
+                Follow::Restart => Some(api::Then::Restart),
+                Follow::Hold => Some(api::Then::Hold),
+                Follow::HoldSoft => None,
+            },
+            origin: drain.origin.clone(),
+            reason: drain.reason.clone(),
+            since_unix: drain.asked_unix,
+            reached: self.core.machine.reached(now),
+            again: self.core.machine.course().next().is_some(),
+        }
+    }
+
+    fn traffic(&self, now: Moment) -> api::Traffic {
+        let (in_flight, idle) = match &self.reading {
+            Some(Ok(reading)) => (Some(reading.in_flight()), Some(reading.idle())),
+            _ => (None, None),
+        };
+        let draining = self.core.machine.announcement().is_some();
+        let quiet = match self.quiet.traffic(false) {
+            Traffic::Quiet { since, .. } if draining => Some(now.since(since).as_secs_f64()),
+            _ => None,
+        };
+        api::Traffic {
+            in_flight,
+            idle,
+            quiet_seconds: quiet,
+            needed_seconds: self.core.machine.needed_quiet().map(|needed| needed.as_secs_f64()),
+            unknown: match &self.reading {
+                Some(Err(why)) => vec![why.clone()],
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    fn warnings(&self, now: Moment) -> Vec<String> {
+        let mut warnings = self.core.table.warnings(now);
+        warnings.extend(self.standing_warning.clone());
+        warnings.extend(
+            self.records
+                .trouble
+                .as_ref()
+                .map(|trouble| format!("drains are refused, because the agent {trouble}")),
+        );
+        warnings
+    }
+
+    /// What a health check is answered, and why in one line; `None` where nothing can be said yet.
+    pub(super) fn shown(&self) -> Option<(Phase, String)> {
+        let course = self.core.machine.course();
+        let phase = phase(course.stage(), self.core.machine.server())?;
+        let reason = match phase {
+            Phase::Up if course.why().is_empty() => "ready".to_owned(),
+            Phase::Down => "the server does not answer its readiness probe".to_owned(),
+            _ => course.why().to_owned(),
+        };
+        Some((phase, reason))
+    }
+}
+
+/// A status without what runs with the clock.
+fn still(status: &api::Status) -> api::Status {
+    let mut status = status.clone();
+    status.taken = Moment::default();
+    status.agent.uptime_seconds = 0.0;
+    status.traffic.quiet_seconds = status.traffic.quiet_seconds.map(|_| 0.0);
+    if let Some(limit) = &mut status.limit {
+        limit.seconds_left = 0.0;
+    }
+    for balancer in &mut status.balancers {
+        balancer.last_seconds = 0.0;
+        balancer.interval_seconds = None;
+    }
+    status
+}

@@ -1,0 +1,286 @@
+//! The task itself.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, time};
+use tracing::{error, info, warn};
+
+use super::{
+    Inlets, Outlets, Outside, Restarted,
+    errands::{Errands, Report},
+    records::Records,
+};
+use crate::{
+    balancers::Table,
+    clock::Moment,
+    config::Config,
+    control::{Ask, api},
+    health::Check,
+    lifecycle::{Event, Machine, Phase, Refusal, Said, Stage, Verdict, View},
+    restart::Identity,
+    signals::{Signal, Wish},
+    state,
+    traffic::{Reading, quiet::Quiet},
+};
+
+/// The one writer of everything that concerns the life cycle.
+pub struct Owner<O> {
+    pub(super) config: Config,
+    pub(super) outside: Arc<O>,
+    pub(super) inlets: Inlets,
+    pub(super) outlets: Outlets,
+    pub(super) core: Core,
+    pub(super) quiet: Quiet,
+    pub(super) records: Records,
+    pub(super) errands: Errands,
+    /// When the agent began.
+    pub(super) started: Moment,
+    /// The generation of the answer that was published last.
+    pub(super) generation: u64,
+    /// What is announced has changed, so that the next answer is another even if it reads the same.
+    pub(super) renew: bool,
+    /// What the last look has found.
+    pub(super) reading: Option<Result<Reading, String>>,
+    /// What the last probe has found, for people.
+    pub(super) probed: String,
+    /// What the probes had shown when the agent last ran.
+    pub(super) last_known: Verdict,
+    /// Said as long as it holds: how this agent began.
+    pub(super) standing_warning: Option<String>,
+    /// The server's processes, looked up before the moment that counts.
+    pub(super) identity: Option<(Moment, Identity)>,
+    /// The end of what the restart has written.
+    pub(super) output: Option<String>,
+    /// When the status was last brought up to date.
+    pub(super) status_published: Moment,
+    /// It is not up to date.
+    pub(super) status_stale: bool,
+    pub(super) report: mpsc::Sender<Report>,
+    pub(super) reports: mpsc::Receiver<Report>,
+}
+
+/// What a refused request leaves as it was, together.
+#[derive(Clone, Debug)]
+pub(super) struct Core {
+    pub(super) machine: Machine,
+    pub(super) table: Table,
+    pub(super) drains: VecDeque<api::Drain>,
+    /// The restart that is under way.
+    pub(super) restart: Option<state::Restart>,
+    /// What is shown, and since when (seconds since 1970).
+    pub(super) since: Option<(Phase, u64)>,
+}
+
+/// Checks taken at once: so many are merged into one step.
+const CHECKS_AT_ONCE: usize = 256;
+/// After so long without a verdict the last one known holds: the health endpoint lets checks wait for 300 ms.
+pub(super) const VERDICT: Duration = Duration::from_millis(250);
+/// How often the status is brought up to date while nothing happens but checks.
+pub(super) const STATUS: Duration = Duration::from_millis(500);
+/// How often the state file is written for the sake of the table alone.
+pub(super) const TABLE: Duration = Duration::from_secs(5);
+impl<O: Outside> Owner<O> {
+    /// Runs until it is told to stop. What was asked stays written down, for the next agent.
+    pub async fn run(mut self) {
+        let mut checks = Vec::with_capacity(CHECKS_AT_ONCE);
+        loop {
+            self.start_tasks();
+            let wake = self.wake();
+            tokio::select! {
+                biased;
+                Some(signal) = self.inlets.signals.recv() => {
+                    info!(signal = signal.name, pid = signal.pid, uid = signal.uid, "{signal}");
+                    if signal.wish == Wish::Stop {
+                        break;
+                    }
+                    self.signalled(&signal).await;
+                }
+                Some(report) = self.reports.recv() => self.reported(report).await,
+                Some(ask) = self.inlets.asks.recv() => self.asked_for(ask).await,
+                1.. = self.inlets.checks.recv_many(&mut checks, CHECKS_AT_ONCE) => self.checked(&mut checks).await,
+                () = time::sleep(wake) => self.see().await,
+            }
+            self.keep_up().await;
+        }
+        self.stop().await;
+    }
+
+    async fn signalled(&mut self, signal: &Signal) {
+        let request = match signal.wish {
+            Wish::Soft => api::Request::Soft(api::Options::default()),
+            Wish::Hard => api::Request::Hard(api::Options::default()),
+            Wish::Reload => return self.reload().await,
+            Wish::Stop => return,
+        };
+        match self.ask(request, signal.origin()).await {
+            Ok(Said::Accepted { text, .. } | Said::Already { text, .. }) => info!("{}: {text}", signal.name),
+            Err(refusal) => warn!(refusal = refusal.name(), "{} is refused: {refusal}", signal.name),
+        }
+    }
+
+    async fn asked_for(&mut self, ask: Ask) {
+        let reply = match self.ask(ask.request, ask.origin).await {
+            Ok(Said::Accepted { drain, text }) => api::Reply::Accepted { drain, text },
+            Ok(Said::Already { drain, text }) => api::Reply::Already { drain, text },
+            Err(refusal) => {
+                api::Reply::Refused { name: refusal.name().to_owned(), text: refusal.to_string() }
+            }
+        };
+        // Whoever asked may have gone; what was asked holds.
+        let _ = ask.reply.send(reply);
+    }
+
+    async fn ask(&mut self, request: api::Request, origin: api::Origin) -> Result<Said, Refusal> {
+        let unix = self.outside.unix();
+        let said = self.step(Event::Asked { request, origin, unix }).await?;
+        Ok(said.unwrap_or(Said::Already { drain: None, text: String::new() }))
+    }
+
+    async fn checked(&mut self, checks: &mut Vec<Check>) {
+        let unix = self.outside.unix();
+        for check in checks.drain(..) {
+            if self.core.table.observe(&check, unix) {
+                info!(source = %check.source.ip(), state = check.state.as_deref(), "a balancer asks");
+                self.records.stale = true;
+            }
+        }
+        self.status_stale = true;
+        self.see().await;
+    }
+
+    async fn reported(&mut self, report: Report) {
+        match report {
+            Report::Looked { at, reading } => self.looked_at(at, reading).await,
+            Report::Probed { began, result } => {
+                self.errands.probing = false;
+                let passed = result.is_ok();
+                self.probed = result.err().unwrap_or_else(|| "ready".to_owned());
+                self.status_stale = true;
+                let _ = self.step(Event::Probed { began, passed }).await;
+            }
+            Report::Identified { at, identity } => {
+                self.errands.identifying = false;
+                self.identity = identity.ok().map(|identity| (at, identity));
+            }
+            Report::Begun { drain, process } => {
+                if let Some(restart) = self.core.restart.as_mut().filter(|restart| restart.drain == drain) {
+                    restart.command = Some(process);
+                    self.write().await;
+                }
+            }
+            Report::Restarted { drain, restarted: Restarted { result, output } } => {
+                // One that was given up for lost may still end, when another is under way.
+                if self.core.restart.as_ref().is_some_and(|restart| restart.drain == drain) {
+                    self.output = output;
+                    let _ = self.step(Event::RestartEnded(result)).await;
+                }
+            }
+        }
+    }
+
+    async fn looked_at(&mut self, at: Moment, reading: Result<Reading, String>) {
+        self.errands.looking = false;
+        let now = self.outside.now();
+        let sessions = self.core.table.sessions(now);
+        let soft = self.core.machine.course().stage() == Stage::Soft;
+        let held = if sessions.in_flight > 0 {
+            Some(format!("balancers report {} in flight", sessions.in_flight))
+        } else if soft && sessions.users > 0 {
+            Some(format!("balancers report {} users", sessions.users))
+        } else {
+            None
+        };
+        if reading.as_ref().is_ok_and(|reading| reading.in_flight() + reading.idle() == 0) {
+            self.core.table.nothing_open();
+        }
+        self.status_stale |= self.reading.as_ref() != Some(&reading);
+        self.quiet.look(at, reading.clone(), held);
+        self.reading = Some(reading);
+        self.see().await;
+    }
+
+    /// What the time brings, whatever else keeps the owner busy.
+    async fn keep_up(&mut self) {
+        let now = self.outside.now();
+        if self.core.machine.server() == Verdict::Unknown && now >= self.started + VERDICT {
+            let _ = self.step(Event::NoVerdict { last: self.last_known }).await;
+        }
+        if self.records.stale && now >= self.records.written_at + TABLE {
+            self.core.table.tidy(now);
+            self.write().await;
+        }
+        if self.status_stale && now >= self.status_published + STATUS {
+            self.publish_status(now);
+        }
+    }
+
+    async fn reload(&mut self) {
+        let (config, outside) = match self.outside.reload() {
+            Ok(reloaded) => reloaded,
+            Err(why) => return error!("the configuration is not reloaded, the old one holds: {why}"),
+        };
+        if config.listen != self.config.listen
+            || config.state != self.config.state
+            || config.control != self.config.control
+        {
+            warn!("listen, state and control hold from the agent's next start on; the rest holds now");
+        }
+        self.core.table.reload(config.balancers.clone(), config.drain.fall.get());
+        self.outside = Arc::new(outside);
+        self.identity = None;
+        if config.drain.long_lived != self.config.drain.long_lived {
+            self.quiet = Quiet::new(config.drain.long_lived);
+        }
+        let rules = (&config).into();
+        self.config = config;
+        info!("the configuration is reloaded");
+        let _ = self.step(Event::Reloaded(rules)).await;
+    }
+
+    async fn stop(&mut self) {
+        self.write().await;
+        while let Ok(ask) = self.inlets.asks.try_recv() {
+            let refusal = Refusal::Stopping;
+            let _ = ask
+                .reply
+                .send(api::Reply::Refused { name: refusal.name().into(), text: refusal.to_string() });
+        }
+        let Some(drain) = self.core.machine.course().drain() else { return info!("stops") };
+        info!(drain = drain.id, "stops; drain {} goes on with the next agent", drain.id);
+    }
+
+    /// Tells the machine what is seen.
+    pub(super) async fn see(&mut self) {
+        let now = self.outside.now();
+        let view = self.view(now);
+        let _ = self.take(now, Event::Seen(view)).await;
+    }
+
+    /// Tells the machine what is seen, and then of an event.
+    async fn step(&mut self, event: Event) -> Result<Option<Said>, Refusal> {
+        self.see().await;
+        self.take(self.outside.now(), event).await
+    }
+
+    pub(super) async fn take(&mut self, now: Moment, event: Event) -> Result<Option<Said>, Refusal> {
+        let is_request = matches!(event, Event::Asked { .. });
+        let before = self.core.clone();
+        let effects = self.core.machine.step(now, event)?;
+        self.carry_out(before, effects, is_request).await
+    }
+
+    pub(super) fn view(&self, now: Moment) -> View {
+        let all_zero = self.config.drain.hard.quiet_is_default && self.core.table.sessions(now).all_zero;
+        View {
+            acknowledged: self.core.table.acknowledged(now),
+            remaining: self.core.table.remaining(self.config.drain.min_remaining, now),
+            traffic: self.quiet.traffic(all_zero),
+            jitter: self.outside.jitter(),
+        }
+    }
+
+    /// When silence will have been long enough for the present phase.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.core.machine.needed_quiet().and_then(|needed| self.quiet.due(needed))
+    }
+}

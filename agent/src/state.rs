@@ -1,0 +1,213 @@
+//! The state file: what of a drain must outlive the agent's process.
+//!
+//! It is written before an answer changes: to a temporary file beside it, synced, renamed, and the directory synced, so
+//! that at every moment the old or the new one is there, whole. One that can't be read is set aside, never overwritten.
+
+use std::{
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    balancers,
+    clock::Moment,
+    control::api,
+    lifecycle::{self, Phase},
+    restart::{Identity, Process},
+};
+
+/// The layout of the file. Another one is not understood.
+const SCHEMA: u32 = 1;
+
+/// What the file holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// The layout.
+    pub schema: u32,
+    /// The host's boot in which it was written: moments mean nothing in another.
+    pub boot: String,
+    /// The life cycle.
+    pub machine: lifecycle::Saved,
+    /// What was shown last, and since when (seconds since 1970).
+    pub shown: Option<(Phase, u64)>,
+    /// Who asks.
+    pub balancers: balancers::Saved,
+    /// The restart that is under way.
+    pub restart: Option<Restart>,
+    /// The last drains that have ended.
+    pub drains: Vec<api::Drain>,
+}
+
+/// A restart that is about to begin or has begun.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Restart {
+    /// For which drain.
+    pub drain: u64,
+    /// When it was begun.
+    pub began: Moment,
+    /// What it is to replace.
+    pub before: Identity,
+    /// The restart's own process, as soon as it is known.
+    pub command: Option<Process>,
+}
+
+impl State {
+    /// A state of this layout and boot.
+    pub fn new(boot: String) -> Self {
+        Self {
+            schema: SCHEMA,
+            boot,
+            machine: lifecycle::Saved::default(),
+            shown: None,
+            balancers: balancers::Saved::default(),
+            restart: None,
+            drains: Vec::new(),
+        }
+    }
+}
+
+/// What was found where the state file should be.
+#[derive(Debug)]
+pub enum Found {
+    /// No file: the agent runs for the first time.
+    Nothing,
+    /// The state.
+    State(Box<State>),
+    /// A file that can't be understood, and why, and where it is now.
+    Unreadable(String),
+}
+
+/// The state could not be written.
+#[derive(Debug, Error)]
+#[error("can't write {}: {source}", path.display())]
+pub struct Unwritable {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The state file's place.
+#[derive(Clone, Debug)]
+pub struct File {
+    path: PathBuf,
+}
+
+impl File {
+    /// The file at `path`.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Reads it; sets it aside where it can't be understood. Blocking.
+    pub fn read(&self) -> Found {
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+            Err(error) => return Found::Unreadable(format!("can't read {}: {error}", self.path.display())),
+        };
+        match serde_json::from_slice::<State>(&text) {
+            Ok(state) if state.schema == SCHEMA => Found::State(Box::new(state)),
+            Ok(state) => self.set_aside(&format!("its layout is {}, not {SCHEMA}", state.schema)),
+            Err(error) => self.set_aside(&error.to_string()),
+        }
+    }
+
+    /// Replaces it. Blocking.
+    pub fn write(&self, state: &State) -> Result<(), Unwritable> {
+        self.replace(state).map_err(|source| Unwritable { path: self.path.clone(), source })
+    }
+
+    fn replace(&self, state: &State) -> io::Result<()> {
+        let directory =
+            self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let temporary = self.beside("new");
+        let text = serde_json::to_vec(state).map_err(io::Error::other)?;
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&temporary, &self.path)?;
+        fs::File::open(directory)?.sync_all()
+    }
+
+    fn set_aside(&self, why: &str) -> Found {
+        let aside = self.beside("unreadable");
+        let what = format!("can't understand {}: {why}", self.path.display());
+        Found::Unreadable(match fs::rename(&self.path, &aside) {
+            Ok(()) => format!("{what}; it is now {}", aside.display()),
+            Err(error) => format!("{what}; it can't be renamed to {} either: {error}", aside.display()),
+        })
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".");
+        name.push(ending);
+        name.into()
+    }
+}
+
+/// Where the kernel tells the present boot from others.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The present boot's id; empty where the kernel does not tell, which is then the same as before.
+pub fn boot_id() -> String {
+    fs::read_to_string(BOOT_ID).map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(name: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("drain-agent-state-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let directory = directory("roundtrip");
+        let file = File::at(&directory.join("s.json"));
+        assert!(matches!(file.read(), Found::Nothing));
+        let mut state = State::new("boot".into());
+        state.machine.next_id = 7;
+        file.write(&state).unwrap();
+        state.machine.next_id = 8;
+        file.write(&state).unwrap();
+        let Found::State(found) = file.read() else { panic!("not found") };
+        assert_eq!((found.machine.next_id, found.boot.as_str()), (8, "boot"));
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_can_not_be_understood_is_set_aside() {
+        let directory = directory("aside");
+        let file = File::at(&directory.join("s.json"));
+        fs::write(directory.join("s.json"), "{\"schema\":1,").unwrap();
+        assert!(matches!(file.read(), Found::Unreadable(_)));
+        assert_eq!(fs::read(directory.join("s.json.unreadable")).unwrap(), b"{\"schema\":1,");
+        assert!(matches!(file.read(), Found::Nothing));
+    }
+
+    #[test]
+    fn another_layout_is_not_understood() {
+        let directory = directory("schema");
+        let file = File::at(&directory.join("s.json"));
+        let state = State { schema: SCHEMA + 1, ..State::new(String::new()) };
+        file.write(&state).unwrap();
+        let Found::Unreadable(why) = file.read() else { panic!("understood") };
+        assert!(why.contains("layout"), "{why}");
+    }
+
+    #[test]
+    fn an_unwritable_place_is_an_error_that_names_it() {
+        let directory = directory("unwritable");
+        let error = File::at(&directory.join("none/s.json")).write(&State::new(String::new())).unwrap_err();
+        assert!(error.to_string().contains("none/s.json"), "{error}");
+    }
+}
