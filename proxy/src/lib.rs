@@ -8,3 +8,5 @@ pub mod clock;
 pub mod config;
 pub mod exchange;
 pub mod http1;
+pub mod listen;
+pub mod worker;

@@ -176,6 +176,109 @@ fn spread(intervals: &[Duration]) -> Vec<Duration> {
 mod tests {
     use super::*;
 
+    use std::num::NonZeroU32;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use crate::backend::fixture;
+
+    /// A checked server whose checks are answered with these heads one after the other, and with the last one for
+    /// ever; tells what the server has become after each answer, and what the checks said.
+    async fn becomes(answers: &[&str]) -> Vec<(Operation, bool, String)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let interval = Duration::from_millis(1);
+        let check = config::Check {
+            address: listener.local_addr().unwrap(),
+            inter: Duration::from_secs(5),
+            fastinter: interval,
+            downinter: interval,
+            fall: NonZeroU32::MIN,
+            rise: NonZeroU32::MIN,
+            ..fixture::check()
+        };
+        let server = config::Server { check: Some(check), ..fixture::server("a") };
+        let backend = fixture::backend_of(fixture::settings(vec![server]));
+        let mut checker = Checker::of_all(std::slice::from_ref(&backend), &Arc::from("lb1")).remove(0);
+        let mut seen = Vec::new();
+        for (number, answer) in answers.iter().enumerate() {
+            let serve = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 1024];
+                let length = stream.read(&mut request).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                request.truncate(length);
+                String::from_utf8(request).unwrap()
+            };
+            let ask = async {
+                if number == 0 {
+                    checker.first().await;
+                } else {
+                    let report = checker.ask().await;
+                    checker.take_in(&report);
+                }
+            };
+            let (request, ()) = tokio::join!(serve, ask);
+            let state = request
+                .split("x-haproxy-server-state: ")
+                .nth(1)
+                .unwrap()
+                .split(';')
+                .next()
+                .unwrap()
+                .to_owned();
+            let server = &backend.servers()[0];
+            seen.push((server.operation(), server.is_draining(), state));
+        }
+        seen
+    }
+
+    #[tokio::test]
+    async fn a_server_is_taken_through_its_drain_and_told_how_it_is_seen() {
+        let up = "HTTP/1.0 200 OK\r\nx-drain-state: up; since=1\r\n\r\n";
+        let soft = "HTTP/1.0 404 Soft\r\nx-drain-state: soft; since=2\r\n\r\n";
+        let hard = "HTTP/1.0 500 Hard\r\nx-drain-state: hard; since=3\r\n\r\n";
+        assert_eq!(
+            becomes(&[up, soft, soft, hard, hard, up, up]).await,
+            [
+                (Operation::Up, false, "UP".to_owned()),
+                (Operation::Soft, true, "UP".to_owned()),
+                (Operation::Soft, true, "NOLB".to_owned()),
+                (Operation::Down, true, "NOLB".to_owned()),
+                (Operation::Down, true, "DOWN".to_owned()),
+                (Operation::Up, false, "DOWN".to_owned()),
+                (Operation::Up, false, "UP".to_owned()),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_first_answer_is_late_is_taken_for_up_until_it_comes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let check = config::Check {
+            address: listener.local_addr().unwrap(),
+            inter: Duration::from_millis(20),
+            timeout: Some(Duration::from_secs(5)),
+            ..fixture::check()
+        };
+        let server = config::Server { check: Some(check), ..fixture::server("a") };
+        let backend = fixture::backend_of(fixture::settings(vec![server]));
+        let server = backend.servers()[0].clone();
+        let mut checker = Checker::of_all(std::slice::from_ref(&backend), &Arc::from("lb1")).remove(0);
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            while server.operation() == Operation::Starting {
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(server.operation(), Operation::Up);
+            stream.write_all(b"HTTP/1.0 500 No\r\n\r\n").await.unwrap();
+            // Closing with the request unread would break the answer off.
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+        };
+        tokio::join!(serve, checker.first());
+        assert_eq!(server.operation(), Operation::Down);
+    }
+
     #[test]
     fn checks_are_spread_as_in_haproxy() {
         let spread_ms = |intervals: &[u64]| -> Vec<u128> {

@@ -172,6 +172,10 @@ async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, 
         let slot = match connect::slot(core, wish, &mut client.timer, &mut story).await {
             Ok(slot) => slot,
             Err(error) => {
+                if error == NoSlot::QueueTimeout {
+                    // Waiting is all that this request did, and Tw says for how long.
+                    story.admitted = Some(clock::now());
+                }
                 story.end(if error == NoSlot::NoServer { *b"SC" } else { *b"sQ" });
                 return fail(core, client, asked, up, story, Status::Unavailable).await;
             }

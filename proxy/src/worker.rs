@@ -1,0 +1,293 @@
+//! The process at work: one thread per core, each with its own runtime, listeners and idle connections.
+//!
+//! ```text
+//! signals ──► main ── watch ──► worker 0: listeners ─► exchange::serve, a task per connection
+//!                        └────► worker 1: …
+//! ```
+//!
+//! | stop | listeners | clients that are idle | requests in flight |
+//! |---|---|---|---|
+//! | softly (SIGUSR1) | closed | closed | finished, then closed; the process ends with the last one |
+//! | now (SIGTERM, SIGINT) | closed | closed | cut off |
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::sleep;
+
+use crate::admin::log::{CoreLog, Feed};
+use crate::backend::{Backend, idle::IdlePool};
+use crate::config::{self, Config};
+use crate::exchange::{self, OpenCounts, Sink};
+
+/// How long a core accepts nothing after it has run out of file descriptors or memory: long enough for some
+/// connections to end.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the workers are told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, PartialOrd)]
+pub enum Stop {
+    /// Work on.
+    No,
+    /// Finish what is under way.
+    Softly,
+    /// End now.
+    Now,
+}
+
+/// A frontend as all workers share it.
+#[derive(Clone, Debug)]
+pub struct Frontend {
+    settings: config::Frontend,
+    backend: Arc<Backend>,
+    open: OpenCounts,
+    /// Connections that may still be accepted.
+    room: Arc<Semaphore>,
+    log: Option<Feed>,
+}
+
+/// What all workers share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    limits: config::Limits,
+    backends: Vec<Arc<Backend>>,
+    frontends: Vec<Frontend>,
+    /// Connections that may still be accepted by the whole process.
+    room: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// What the workers need for this configuration; `logs` has the access log of each frontend.
+    pub fn new(config: &Config, backends: Vec<Arc<Backend>>, logs: Vec<Option<Feed>>) -> Self {
+        let process = OpenCounts::default().process;
+        let frontend = |(settings, log): (&config::Frontend, Option<Feed>)| Frontend {
+            settings: settings.clone(),
+            backend: backends[settings.backend.0].clone(),
+            open: OpenCounts { process: process.clone(), frontend: Arc::default() },
+            room: semaphore(settings.maxconn.get()),
+            log,
+        };
+        let frontends = config.frontends.iter().zip(logs).map(frontend).collect();
+        let room = semaphore(config.limits.connections.get());
+        Self { limits: config.limits, backends, frontends, room }
+    }
+}
+
+fn semaphore(permits: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
+}
+
+/// Starts one worker on a thread of its own. `listeners` are its own, each with the index of its frontend; `running`
+/// is dropped when it has ended.
+pub fn spawn(
+    core: usize,
+    shared: Shared,
+    listeners: Vec<(usize, std::net::TcpListener)>,
+    stop: watch::Receiver<Stop>,
+    running: mpsc::Sender<()>,
+) -> io::Result<()> {
+    thread::Builder::new().name(format!("core {core}")).spawn(move || {
+        let _running = running;
+        let work = || -> io::Result<()> {
+            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+            runtime.block_on(run(&shared, listeners, stop))
+        };
+        if let Err(error) = work() {
+            tracing::error!("core {core} can't work: {error}");
+        }
+    })?;
+    Ok(())
+}
+
+async fn run(
+    shared: &Shared,
+    listeners: Vec<(usize, std::net::TcpListener)>,
+    mut stop: watch::Receiver<Stop>,
+) -> io::Result<()> {
+    let pools: Vec<Rc<IdlePool>> = shared
+        .backends
+        .iter()
+        .map(|backend| {
+            let pool = IdlePool::new(backend);
+            pool.follow(backend);
+            pool
+        })
+        .collect();
+    let cores: Vec<Rc<exchange::Core>> = shared
+        .frontends
+        .iter()
+        .map(|frontend| {
+            let sink = frontend.log.clone().map(|feed| CoreLog::new(feed) as Rc<dyn Sink>);
+            let pool = pools[frontend.settings.backend.0].clone();
+            let (settings, backend) = (frontend.settings.clone(), frontend.backend.clone());
+            exchange::Core::new(settings, backend, pool, &shared.limits, sink, frontend.open.clone())
+        })
+        .collect();
+    let live = Rc::new(Live::default());
+    for (index, listener) in listeners {
+        listener.set_nonblocking(true)?;
+        let acceptor = Acceptor {
+            listener: TcpListener::from_std(listener)?,
+            core: cores[index].clone(),
+            process_room: shared.room.clone(),
+            frontend_room: shared.frontends[index].room.clone(),
+            live: live.clone(),
+        };
+        tokio::task::spawn_local(acceptor.run(stop.clone()));
+    }
+    // An error means that main has gone, which is a reason to end as well.
+    let _ = stop.wait_for(|&stop| stop >= Stop::Softly).await;
+    if *stop.borrow() == Stop::Softly {
+        // Let the acceptors take what is in their backlogs before idle connections are closed.
+        live.acceptors_ended().await;
+        for core in &cores {
+            core.stop();
+        }
+        tokio::select! {
+            () = live.ended() => {}
+            _ = stop.wait_for(|&stop| stop == Stop::Now) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Accepts the connections of one listener.
+struct Acceptor {
+    listener: TcpListener,
+    core: Rc<exchange::Core>,
+    process_room: Arc<Semaphore>,
+    frontend_room: Arc<Semaphore>,
+    live: Rc<Live>,
+}
+
+impl Acceptor {
+    /// Until a stop: then what has already come is accepted, and the listener is closed.
+    async fn run(self, mut stop: watch::Receiver<Stop>) {
+        let _counted = Live::count(&self.live, Kind::Acceptor);
+        tokio::select! {
+            () = self.accept_all() => {}
+            _ = stop.wait_for(|&stop| stop >= Stop::Softly) => {}
+        }
+        while let Poll::Ready(Ok((stream, client))) = self.accept_ready().await {
+            let (Ok(process), Ok(frontend)) = (
+                self.process_room.clone().try_acquire_owned(),
+                self.frontend_room.clone().try_acquire_owned(),
+            ) else {
+                return;
+            };
+            self.serve(stream, client, [process, frontend]);
+        }
+    }
+
+    async fn accept_all(&self) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, client)) => {
+                    // One connection per listener waits here; more wait in the kernel's backlog.
+                    let room = async {
+                        let process = self.process_room.clone().acquire_owned().await?;
+                        Ok::<_, tokio::sync::AcquireError>([
+                            process,
+                            self.frontend_room.clone().acquire_owned().await?,
+                        ])
+                    };
+                    let room = room.await.expect("the semaphores are never closed");
+                    self.serve(stream, client, room);
+                }
+                Err(error) if is_exhausted(&error) => {
+                    tracing::warn!("no connection can be accepted for now: {error}");
+                    sleep(EXHAUSTED_PAUSE).await;
+                }
+                // The client has gone before it was accepted.
+                Err(error) => tracing::debug!(%error, "accept"),
+            }
+        }
+    }
+
+    /// Does not wait: pending if nobody has come.
+    async fn accept_ready(&self) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        poll_fn(|context| Poll::Ready(self.listener.poll_accept(context))).await
+    }
+
+    fn serve(&self, stream: TcpStream, client: SocketAddr, room: [OwnedSemaphorePermit; 2]) {
+        // Without it an answer in two parts waits for the client's acknowledgement; failing means the client has gone.
+        let _ = stream.set_nodelay(true);
+        let (core, counted) = (self.core.clone(), Live::count(&self.live, Kind::Connection));
+        tokio::task::spawn_local(async move {
+            let _held = (counted, room);
+            exchange::serve(core, stream, client).await;
+        });
+    }
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// What a worker still has to do.
+#[derive(Debug, Default)]
+struct Live {
+    connections: Cell<usize>,
+    acceptors: Cell<usize>,
+    fewer: Notify,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Connection,
+    Acceptor,
+}
+
+impl Live {
+    fn count(this: &Rc<Self>, kind: Kind) -> Counted {
+        let count = this.of(kind);
+        count.set(count.get() + 1);
+        Counted(this.clone(), kind)
+    }
+
+    async fn ended(&self) {
+        while self.connections.get() > 0 {
+            self.fewer.notified().await;
+        }
+    }
+
+    async fn acceptors_ended(&self) {
+        while self.acceptors.get() > 0 {
+            self.fewer.notified().await;
+        }
+    }
+
+    fn of(&self, kind: Kind) -> &Cell<usize> {
+        match kind {
+            Kind::Connection => &self.connections,
+            Kind::Acceptor => &self.acceptors,
+        }
+    }
+}
+
+/// One thing that is still to be done.
+#[derive(Debug)]
+struct Counted(Rc<Live>, Kind);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let count = self.0.of(self.1);
+        count.set(count.get() - 1);
+        if count.get() == 0 {
+            // Only `run` waits, and it looks again.
+            self.0.fewer.notify_one();
+        }
+    }
+}
