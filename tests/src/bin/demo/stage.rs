@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use drain_tests::port;
-use reqwest::Client;
+use reqwest::{Client, StatusCode};
 use rustix::process::Signal;
 use tokio::{
     process::Command,
@@ -26,6 +26,7 @@ use crate::{
     process::{Process, last_lines, own_program},
     programs::Programs,
     shop::Premises,
+    status::Status,
 };
 
 /// How long everything may take to be up.
@@ -176,42 +177,52 @@ impl Stage {
         self.lifeline.cut().await;
     }
 
-    /// Waits until each shop, each agent and the proxy answer.
+    /// Waits until shoppers can come.
     async fn rise(&mut self) -> Result<()> {
-        let mut wanted = Vec::new();
-        for seat in &self.seats {
-            wanted.push((seat.shop.name(), format!("{}/health", url(seat.port))));
-            if let Some(port) = seat.agent_port {
-                wanted.push((format!("the agent of {}", seat.shop.name()), format!("{}/", url(port))));
-            }
-        }
-        wanted.push(("the proxy".to_owned(), format!("{}/", self.url())));
         let client = Client::builder().no_proxy().timeout(LOOK_LIMIT).build().context("building a client")?;
         let deadline = Instant::now() + RISE_LIMIT;
-        for (who, url) in wanted {
-            let mut seen = String::from("nothing");
-            while !look(&client, &url, &mut seen).await {
-                self.nobody_has_left()?;
-                ensure!(
-                    Instant::now() < deadline,
-                    "{who} does not answer 200 at {url} after {RISE_LIMIT:?}, but {seen}. The ends of the logs:\n{}",
-                    self.last_words(),
-                );
-                sleep(RISE_POLL).await;
-            }
+        while let Some(missing) = self.missing(&client).await {
+            self.nobody_has_left()?;
+            ensure!(
+                Instant::now() < deadline,
+                "{missing}, even after {RISE_LIMIT:?}. The ends of the logs:\n{}",
+                self.last_words(),
+            );
+            sleep(RISE_POLL).await;
         }
         Ok(())
     }
+
+    /// The first thing without which shoppers can't come.
+    async fn missing(&self, client: &Client) -> Option<String> {
+        for (shop, url) in self.shop_urls() {
+            let url = format!("{url}/health");
+            if let Some(seen) = answer_but_200(client, &url).await {
+                return Some(format!("{} should answer 200 at {url}: {seen}", shop.name()));
+            }
+        }
+        // Not by a look at its health endpoint: whoever looks there again and again is a balancer to an agent.
+        for seat in self.seats.iter().filter(|seat| seat.agent_port.is_some()) {
+            let status = Status::ask(self.drainctl(seat.shop)).await;
+            if status.as_ref().is_none_or(|status| status.phase != "up" || status.acknowledged.of == 0) {
+                return Some(format!(
+                    "the agent of {} should be up with a balancer: {status:?}",
+                    seat.shop.name()
+                ));
+            }
+        }
+        let url = format!("{}/", self.url());
+        answer_but_200(client, &url).await.map(|seen| format!("the proxy should answer 200 at {url}: {seen}"))
+    }
 }
 
-/// Whether `url` answers 200; what it answers else goes to `seen`.
-async fn look(client: &Client, url: &str, seen: &mut String) -> bool {
+/// What `url` answers, unless it is 200.
+async fn answer_but_200(client: &Client, url: &str) -> Option<String> {
     match client.get(url).send().await {
-        Ok(answer) if answer.status() == 200 => return true,
-        Ok(answer) => *seen = format!("status {}", answer.status().as_u16()),
-        Err(error) => *seen = error.to_string(),
+        Ok(answer) if answer.status() == StatusCode::OK => None,
+        Ok(answer) => Some(format!("status {}", answer.status().as_u16())),
+        Err(error) => Some(error.to_string()),
     }
-    false
 }
 
 fn url(port: u16) -> String {
