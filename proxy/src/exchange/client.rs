@@ -50,9 +50,6 @@ pub(super) enum After {
 
 /// Serves a connection until it is over.
 pub(super) async fn serve(core: &Core, stream: TcpStream, address: SocketAddr) {
-    // Heads and bodies go out as soon as they are there; waiting to fill packets would only delay them. A socket that
-    // can't be told so is as good as closed, and the first read shows it.
-    drop(stream.set_nodelay(true));
     let timer = Timer::new(clock::now() + core.frontend.timeout.http_request);
     let mut client = Client { stream, address, timer, input: None, served: false };
     while client.next_request(core).await {

@@ -97,7 +97,8 @@ impl Core {
     }
 }
 
-/// Serves a client's connection until it is over; a task of the core that accepted it.
+/// Serves a client's connection until it is over; a task of the core that accepted it. The socket should send at once
+/// (`TCP_NODELAY`).
 pub async fn serve(core: Rc<Core>, stream: TcpStream, client: SocketAddr) {
     let _open = Opened::new(&core.open);
     client::serve(&core, stream, client).await;

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::{LocalSet, spawn_local},
 };
 
@@ -153,22 +153,24 @@ impl Proxy {
 struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    /// Holds the port of one that refuses.
+    _silent: Option<TcpSocket>,
 }
 
 impl Server {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        Self { listener, address }
+        Self { listener, address, _silent: None }
     }
 
-    /// One that refuses connections.
+    /// One that refuses connections: its port is taken, but nobody listens.
     async fn dead() -> Self {
-        let alive = Self::start().await;
-        let address = alive.address;
-        drop(alive);
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
         // Its own listener is never connected to.
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), address }
+        Self { address, _silent: Some(socket), ..Self::start().await }
     }
 
     async fn accept(&self) -> Wire {
