@@ -1,1 +1,236 @@
 //! Tests of the machine: each edge, what requests mean, recovery, and a property test.
+
+mod edges;
+mod property;
+mod recovery;
+mod requests;
+
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    clock::Moment,
+    config::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Hard, Soft},
+    control::api::{Options, Origin, Outcome, Request, Then},
+};
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn at(second: u64) -> Moment {
+    Moment::from_boot(seconds(1000 + second))
+}
+
+fn rules() -> Rules {
+    Rules {
+        acknowledge: Acknowledge { limit: seconds(60), at_limit: AtAcknowledgeLimit::Abort },
+        soft: Soft { quiet: seconds(300), limit: seconds(1800) },
+        hard: Hard {
+            quiet: seconds(3),
+            quiet_is_default: true,
+            limit: seconds(30),
+            at_limit: AtHardLimit::Restart,
+        },
+        rise: 2,
+        fall: 3,
+        ready_deadline: seconds(60),
+        restart_limit: seconds(120),
+    }
+}
+
+fn signal() -> Origin {
+    Origin::Signal { signal: "SIGUSR1".into(), pid: Some(1), uid: Some(0) }
+}
+
+fn person() -> Origin {
+    Origin::Control { pid: Some(1), uid: 0, gid: 0 }
+}
+
+fn restart() -> Request {
+    Request::Soft(Options { then: Some(Then::Restart), ..Options::default() })
+}
+
+fn soft() -> Request {
+    Request::Soft(Options::default())
+}
+
+fn hard() -> Request {
+    Request::Hard(Options::default())
+}
+
+fn forced(options: Options) -> Options {
+    Options { force: true, ..options }
+}
+
+/// A machine in a world that a test sets.
+struct World {
+    machine: Machine,
+    now: u64,
+    acknowledged: bool,
+    enough: bool,
+    /// Since when it is quiet; `None`: busy.
+    quiet: Option<u64>,
+    empty: bool,
+    transitions: Vec<(Stage, Stage)>,
+    restarts: Vec<u64>,
+    ended: Vec<(u64, Outcome)>,
+    warnings: Vec<String>,
+}
+
+impl World {
+    /// A server that is up, with traffic.
+    fn up() -> Self {
+        Self::with(rules())
+    }
+
+    fn with(rules: Rules) -> Self {
+        let mut world = Self::of(Machine::new(rules));
+        world.probe(true);
+        world
+    }
+
+    fn of(machine: Machine) -> Self {
+        Self {
+            machine,
+            now: 0,
+            acknowledged: false,
+            enough: true,
+            quiet: None,
+            empty: false,
+            transitions: Vec::new(),
+            restarts: Vec::new(),
+            ended: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn view(&self) -> View {
+        View {
+            acknowledged: if self.acknowledged {
+                Acknowledgement::Complete
+            } else {
+                Acknowledgement::Pending { missing: "lb1".into() }
+            },
+            remaining: if self.enough {
+                Remaining::Enough
+            } else {
+                Remaining::TooFew("lb1 has none left".into())
+            },
+            traffic: match self.quiet {
+                None => Traffic::Busy("1 in flight".into()),
+                Some(since) => Traffic::Quiet {
+                    since: at(since),
+                    previous: at(self.now),
+                    last: at(self.now),
+                    empty: self.empty.then(|| at(self.now)),
+                },
+            },
+            jitter: seconds(5),
+        }
+    }
+
+    fn step(&mut self, event: Event) -> Result<Option<Said>, Refusal> {
+        let effects = self.machine.step(at(self.now), event)?;
+        self.transitions
+            .extend(effects.transitions.iter().map(|transition| (transition.from, transition.to)));
+        self.restarts.extend(effects.restart);
+        self.ended.extend(effects.ended.iter().map(|ended| (ended.id, ended.outcome)));
+        self.warnings.extend(effects.warnings);
+        Ok(effects.said)
+    }
+
+    /// Lets `n` seconds pass.
+    fn pass(&mut self, n: u64) {
+        for _ in 0..n {
+            self.now += 1;
+            self.see();
+        }
+    }
+
+    fn see(&mut self) {
+        let view = self.view();
+        self.step(Event::Seen(view)).unwrap();
+    }
+
+    fn ask(&mut self, request: Request) -> Result<Said, Refusal> {
+        self.ask_as(request, person())
+    }
+
+    fn ask_as(&mut self, request: Request, origin: Origin) -> Result<Said, Refusal> {
+        // An acknowledgement belongs to what is announced already.
+        self.see();
+        self.acknowledged = false;
+        self.step(Event::Asked { request, origin, unix: 1 }).map(|said| said.expect("an answer"))
+    }
+
+    fn probe(&mut self, passed: bool) {
+        self.step(Event::Probed { began: at(self.now), passed }).unwrap();
+    }
+
+    fn dies(&mut self) {
+        for _ in 0..3 {
+            self.probe(false);
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        self.acknowledged = true;
+        self.see();
+        self.acknowledged = false;
+    }
+
+    fn restart_ends(&mut self, result: Result<(), &str>) {
+        self.step(Event::RestartEnded(result.map_err(ToOwned::to_owned))).unwrap();
+    }
+
+    /// Quiet for long, so that only acknowledgements are missing.
+    fn falls_quiet(&mut self) {
+        self.quiet = Some(self.now);
+    }
+
+    /// From up to restarting, by way of soft and hard.
+    fn restarting() -> Self {
+        let mut world = Self::up();
+        world.ask(restart()).unwrap();
+        world.acknowledge();
+        world.ask(hard()).unwrap();
+        world.acknowledge();
+        world.falls_quiet();
+        world.pass(3);
+        assert_eq!(world.stage(), Stage::Restarting);
+        world
+    }
+
+    fn warming() -> Self {
+        let mut world = Self::restarting();
+        world.restart_ends(Ok(()));
+        world
+    }
+
+    fn failed() -> Self {
+        let mut world = Self::restarting();
+        world.restart_ends(Err("exit status 1"));
+        world
+    }
+
+    fn waiting() -> Self {
+        let mut world = Self::up();
+        world.ask(restart()).unwrap();
+        world.enough = false;
+        world.see();
+        world
+    }
+
+    fn stage(&self) -> Stage {
+        self.machine.course().stage()
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        phase(self.stage(), self.machine.server())
+    }
+
+    fn drain(&self) -> &Drain {
+        self.machine.course().drain().expect("a drain is under way")
+    }
+}

@@ -1,0 +1,188 @@
+//! The machine against a naive shadow of it that only keeps the invariants, under any sequence of events.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Happens {
+    Pass(u64),
+    Acknowledged(bool),
+    Enough(bool),
+    Quiet(bool),
+    Probe(bool),
+    Ask(Request, bool),
+    RestartEnds(bool),
+    AgentDies,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let then = prop_oneof![Just(None), Just(Some(Then::Restart)), Just(Some(Then::Hold))];
+    let options =
+        (then, any::<bool>()).prop_map(|(then, force)| Options { then, force, ..Options::default() });
+    let request = prop_oneof![
+        options.clone().prop_map(Request::Soft),
+        options.prop_map(Request::Hard),
+        Just(Request::Up),
+        Just(Request::Return),
+    ];
+    prop_oneof![
+        5 => (1_u64..400).prop_map(Happens::Pass),
+        3 => any::<bool>().prop_map(Happens::Acknowledged),
+        1 => prop::bool::weighted(0.8).prop_map(Happens::Enough),
+        3 => any::<bool>().prop_map(Happens::Quiet),
+        5 => prop::bool::weighted(0.7).prop_map(Happens::Probe),
+        3 => (request, any::<bool>()).prop_map(|(request, by_signal)| Happens::Ask(request, by_signal)),
+        3 => prop::bool::weighted(0.8).prop_map(Happens::RestartEnds),
+        1 => Just(Happens::AgentDies),
+    ]
+}
+
+/// What must hold, told from outside: it sees what the world sees, and knows nothing of the machine's inside.
+#[derive(Default)]
+struct Shadow {
+    /// How often each drain has restarted the server.
+    restarts: HashMap<u64, u32>,
+    /// The deepest answer of each drain since it was last announced out of up.
+    deepest: HashMap<u64, Level>,
+    /// An announcement was made, and neither readiness nor the drain's end has followed.
+    out: bool,
+    /// The present hard announcement has been acknowledged, by balancers or by the limit.
+    acknowledged: bool,
+}
+
+impl Shadow {
+    fn check(&mut self, world: &World, before: Stage, effects: &Effects, asked_back: bool) {
+        self.acknowledged |=
+            effects.acknowledged && world.machine.announcement().is_some_and(|a| a.level == Level::Hard);
+        for transition in &effects.transitions {
+            match transition.to {
+                Stage::Soft | Stage::Hard => self.announced(transition),
+                Stage::Restarting => self.restarted(world, transition, effects),
+                Stage::Up => {
+                    let ready = transition.from == Stage::Warming && world.machine.server() == Verdict::Ready;
+                    let ended = effects.ended.iter().any(|ended| Some(ended.id) == transition.drain);
+                    assert!(
+                        ready || ended || asked_back,
+                        "up without a cause after {before:?}: {transition:?}"
+                    );
+                    self.out = false;
+                }
+                Stage::Waiting => {
+                    assert!(!world.enough, "withdrawn although enough remain");
+                    self.out = false;
+                    self.deepest.clear();
+                }
+                Stage::Warming | Stage::Failed => {}
+            }
+        }
+        assert!(!(self.out && world.phase() == Some(Phase::Up)), "an answer of up in the middle of a drain");
+    }
+
+    fn announced(&mut self, transition: &Transition) {
+        self.out = true;
+        self.acknowledged = false;
+        let level = if transition.to == Stage::Soft { Level::Soft } else { Level::Hard };
+        let id = transition.drain.expect("an announcement has a drain");
+        let deepest = self.deepest.entry(id).or_insert(level);
+        assert!(level >= *deepest, "back from hard to soft");
+        *deepest = level;
+    }
+
+    fn restarted(&mut self, world: &World, transition: &Transition, effects: &Effects) {
+        let id = transition.drain.expect("a restart has a drain");
+        assert_eq!(effects.restart, Some(id));
+        let count = self.restarts.entry(id).or_default();
+        *count += 1;
+        assert_eq!(*count, 1, "a second restart for one request");
+        if matches!(transition.from, Stage::Restarting | Stage::Warming) {
+            return;
+        }
+        let dead = world.machine.server() == Verdict::NotReady;
+        assert!(dead || world.enough || world.machine.course().drain().is_some_and(|drain| drain.unguarded));
+        assert!(dead || self.acknowledged || effects.acknowledged, "a restart that nobody has acknowledged");
+        let limit = transition.why.contains("limit");
+        assert!(limit || world.quiet.is_some(), "a restart in the middle of traffic");
+    }
+}
+
+fn play(world: &mut World, shadow: &mut Shadow, event: Event) {
+    let before = world.stage();
+    let asked_back = matches!(event, Event::Asked { request: Request::Up, .. });
+    let kept = world.machine.saved();
+    match world.machine.step(at(world.now), event) {
+        Ok(effects) => shadow.check(world, before, &effects, asked_back),
+        Err(_) => assert_eq!(world.machine.saved(), kept, "a refusal has changed something"),
+    }
+}
+
+fn see(world: &mut World, shadow: &mut Shadow) {
+    let view = world.view();
+    play(world, shadow, Event::Seen(view));
+}
+
+/// Whether a drain is under way that is to end by itself.
+fn must_end(world: &World) -> bool {
+    let holds = |drain: &Drain| drain.follow != Follow::Restart;
+    match world.machine.course() {
+        Course::Up | Course::Failed { .. } => false,
+        Course::Waiting { .. } | Course::Restarting(_) | Course::Warming(_) => true,
+        Course::Soft(out) | Course::Hard(out) => !holds(&out.drain),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_invariants_hold_whatever_happens(story in prop::collection::vec(happens(), 1..60)) {
+        let mut world = World::up();
+        let mut shadow = Shadow::default();
+        for event in story {
+            see(&mut world, &mut shadow);
+            match event {
+                Happens::Pass(seconds) => world.now += seconds,
+                Happens::Acknowledged(is) => world.acknowledged = is,
+                Happens::Enough(are) => world.enough = are,
+                Happens::Quiet(is) => world.quiet = is.then_some(world.now),
+                Happens::Probe(passed) => {
+                    let event = Event::Probed { began: at(world.now), passed };
+                    play(&mut world, &mut shadow, event);
+                }
+                Happens::Ask(request, by_signal) => {
+                    let origin = if by_signal { signal() } else { person() };
+                    play(&mut world, &mut shadow, Event::Asked { request, origin, unix: 1 });
+                }
+                Happens::RestartEnds(done) => {
+                    let result = if done { Ok(()) } else { Err("exit status 1".to_owned()) };
+                    play(&mut world, &mut shadow, Event::RestartEnded(result));
+                }
+                Happens::AgentDies => {
+                    let saved = world.machine.saved();
+                    let verdict = world.machine.server() == Verdict::Ready;
+                    let (machine, effects) = Machine::restored(rules(), saved, at(world.now), true, Replaced::Perhaps);
+                    prop_assert!(effects.restart.is_none());
+                    world.machine = machine;
+                    let probed = Event::Probed { began: at(world.now), passed: verdict };
+                    play(&mut world, &mut shadow, probed);
+                }
+            }
+            see(&mut world, &mut shadow);
+        }
+        // However it stands now: if nobody helps and nobody asks, it ends, and every wait has a deadline.
+        world.quiet = None;
+        for _ in 0..40 {
+            if !must_end(&world) {
+                break;
+            }
+            let deadline = world.machine.deadline();
+            prop_assert!(deadline.is_some(), "it waits for ever in {:?}", world.stage());
+            let seconds = deadline.map_or(0, |deadline| deadline.since(at(0)).as_secs() + 1);
+            world.now = world.now.max(seconds) + 1;
+            see(&mut world, &mut shadow);
+        }
+        prop_assert!(!must_end(&world), "it has not ended: {:?}", world.machine.course());
+    }
+}
