@@ -12,6 +12,8 @@ pub struct Rhythm {
     recent: VecDeque<Moment>,
     /// The longest interval that was known before the agent's own restart.
     before: Option<Duration>,
+    /// The last check before it.
+    last_before: Option<Moment>,
 }
 
 /// So many moments are kept: the longest interval of a balancer that alternates between `inter` and `fastinter` must
@@ -39,7 +41,7 @@ impl Rhythm {
 
     /// When they asked last.
     pub fn last(&self) -> Option<Moment> {
-        self.recent.back().copied()
+        self.recent.back().copied().or(self.last_before)
     }
 
     /// The longest of the recent intervals.
@@ -69,17 +71,12 @@ impl Rhythm {
 
     /// The agent was away: the gap is not theirs.
     pub fn interrupted(&mut self) {
-        self.before = self.longest();
-        let last = self.last();
-        self.recent.clear();
-        self.recent.extend(last);
+        *self = Self { before: self.longest(), last_before: self.last(), recent: VecDeque::new() };
     }
 
     /// Moments of another boot mean nothing; it is as if they had last asked at `at`.
     pub fn rebased(&mut self, at: Moment) {
-        self.before = self.longest();
-        self.recent.clear();
-        self.recent.push_back(at);
+        *self = Self { before: self.longest(), last_before: Some(at), recent: VecDeque::new() };
     }
 
     fn intervals(&self) -> impl DoubleEndedIterator<Item = Duration> {
@@ -131,6 +128,8 @@ mod tests {
         rhythm.interrupted();
         assert_eq!(rhythm.longest(), Some(Duration::from_secs(2)));
         assert_eq!(rhythm.last(), Some(Moment::from_boot(Duration::from_secs(2))));
+        rhythm.beat(Moment::from_boot(Duration::from_mins(10)));
+        assert_eq!(rhythm.longest(), Some(Duration::from_secs(2)));
     }
 
     #[test]

@@ -1,1 +1,378 @@
+//! The owner in a world of its own: time is tokio's and stands still until everybody waits.
 
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time,
+};
+
+use super::*;
+use crate::{
+    clock::Moment,
+    config::Config,
+    control::api::{Options, Origin, Outcome, Reply, Request, Then},
+    lifecycle::{Phase, Replaced},
+    restart::{Identity, Process},
+    signals::Wish,
+    state,
+    traffic::Reading,
+};
+
+/// What the fake outside shows and counts.
+struct World {
+    reading: Result<Reading, String>,
+    ready: bool,
+    restart: Result<(), String>,
+    restarts: Vec<Moment>,
+    /// Since when the last look found nothing.
+    idle_since: Option<Moment>,
+    replaced: Replaced,
+}
+
+#[derive(Clone)]
+struct Fake {
+    start: time::Instant,
+    world: Arc<Mutex<World>>,
+}
+
+/// How long the fake restart takes.
+const RESTART: Duration = Duration::from_millis(700);
+
+impl Fake {
+    fn world<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
+        f(&mut self.world.lock().unwrap())
+    }
+}
+
+impl Outside for Fake {
+    fn now(&self) -> Moment {
+        Moment::from_boot(Duration::from_secs(1000) + self.start.elapsed())
+    }
+
+    fn unix(&self) -> u64 {
+        1_700_000_000 + self.start.elapsed().as_secs()
+    }
+
+    fn jitter(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    async fn look(&self) -> Result<Reading, String> {
+        self.world(|world| world.reading.clone())
+    }
+
+    async fn probe(&self) -> Result<(), String> {
+        time::sleep(Duration::from_millis(5)).await;
+        self.world(|world| if world.ready { Ok(()) } else { Err("refused".into()) })
+    }
+
+    async fn identity(&self) -> Result<Identity, String> {
+        Ok(Identity::default())
+    }
+
+    async fn restart(&self, _before: Identity, begun: oneshot::Sender<Process>) -> Restarted {
+        let now = self.now();
+        self.world(|world| world.restarts.push(now));
+        let _ = begun.send(Process { pid: 1, started_seconds: 1, name: "restart".into() });
+        time::sleep(RESTART).await;
+        Restarted { result: self.world(|world| world.restart.clone()), output: Some("said".into()) }
+    }
+
+    async fn left_behind(&self, _restart: &state::Restart) -> Replaced {
+        self.world(|world| world.replaced)
+    }
+
+    async fn await_left_behind(&self, _restart: state::Restart) -> Restarted {
+        time::sleep(RESTART).await;
+        Restarted { result: Ok(()), output: None }
+    }
+
+    fn reload(&self) -> Result<(Config, Self), String> {
+        Err("it is wrong".into())
+    }
+}
+
+/// An agent without endpoint and socket, and one balancer that acts like `HAProxy` with `fall 1`.
+struct Agent {
+    fake: Fake,
+    state: PathBuf,
+    answer: watch::Receiver<Option<Answer>>,
+    status: watch::Receiver<Arc<Status>>,
+    asks: mpsc::Sender<Ask>,
+    signals: mpsc::Sender<Signal>,
+    owner: JoinHandle<()>,
+    balancer: JoinHandle<()>,
+}
+
+fn directory(test: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("drain-agent-owner-{}-{test}", std::process::id()));
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+fn fake() -> Fake {
+    let world = World {
+        reading: Ok(Reading::default()),
+        ready: true,
+        restart: Ok(()),
+        restarts: Vec::new(),
+        idle_since: None,
+        replaced: Replaced::Perhaps,
+    };
+    Fake { start: time::Instant::now(), world: Arc::new(Mutex::new(world)) }
+}
+
+impl Agent {
+    async fn start(test: &str) -> Self {
+        Self::start_in(directory(test).join("state.json"), fake()).await
+    }
+
+    async fn start_in(state: PathBuf, fake: Fake) -> Self {
+        let text = format!(
+            "listen = '127.0.0.1:1'\nstate = '{}'\nserver.ports = [80]\nrestart.command = ['true']\n\
+             [drain]\nsoft = {{ quiet = '20s', limit = '60s' }}",
+            state.display()
+        );
+        let config = Config::parse("test", &text, Some("shop")).unwrap();
+        let (checks_in, checks) = mpsc::channel(1024);
+        let (asks, asks_out) = mpsc::channel(16);
+        let (signals, signals_out) = mpsc::channel(16);
+        let inlets = Inlets { checks, asks: asks_out, signals: signals_out };
+        let (owner, answer, status) = Owner::begin(config, fake.clone(), inlets).await;
+        let owner = tokio::spawn(owner.run());
+        let balancer = tokio::spawn(balance(fake.clone(), answer.clone(), checks_in));
+        Self { fake, state, answer, status, asks, signals, owner, balancer }
+    }
+
+    /// Up and known to its balancer for long.
+    async fn up(test: &str) -> Self {
+        let agent = Self::start(test).await;
+        time::sleep(Duration::from_secs(40)).await;
+        assert_eq!(agent.phase(), Phase::Up);
+        agent
+    }
+
+    fn phase(&self) -> Phase {
+        self.answer.borrow().as_ref().unwrap().phase
+    }
+
+    async fn reach(&mut self, phase: Phase) {
+        let is = |answer: &Option<Answer>| answer.as_ref().is_some_and(|answer| answer.phase == phase);
+        time::timeout(Duration::from_mins(5), self.answer.wait_for(is)).await.expect("in time").unwrap();
+    }
+
+    async fn ask(&self, request: Request) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        let origin = Origin::Control { pid: None, uid: 0, gid: 0 };
+        self.asks.send(Ask { request, origin, reply }).await.unwrap();
+        answer.await.unwrap()
+    }
+
+    async fn signal(&self, wish: Wish) {
+        let signal = Signal { wish, name: "SIGUSR1", pid: Some(7), uid: Some(0) };
+        self.signals.send(signal).await.unwrap();
+    }
+
+    fn written(&self) -> String {
+        fs::read_to_string(&self.state).unwrap()
+    }
+
+    /// As SIGKILL does it.
+    async fn kill(self) -> (PathBuf, Fake) {
+        self.owner.abort();
+        self.balancer.abort();
+        let _ = self.owner.await;
+        (self.state, self.fake)
+    }
+}
+
+fn restart() -> Request {
+    Request::Soft(Options { then: Some(Then::Restart), ..Options::default() })
+}
+
+async fn balance(fake: Fake, answer: watch::Receiver<Option<Answer>>, checks: mpsc::Sender<Check>) {
+    let mut view = "UP";
+    loop {
+        time::sleep(Duration::from_millis(500)).await;
+        let Some(given) = answer.borrow().clone() else { continue };
+        let total = if view == "UP" { 30 } else { 20 };
+        let check = Check {
+            at: fake.now(),
+            source: ([10, 0, 0, 1], 4711).into(),
+            state: Some(format!("{view}; node=lb1; name=b/s; weight=10/{total}; scur=0/0")),
+            status: given.status,
+            generation: given.generation,
+        };
+        view = match given.status {
+            200 => "UP",
+            404 if view != "DOWN" => "NOLB",
+            _ => "DOWN",
+        };
+        if checks.send(check).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_leads_through_the_whole_drain_and_back() {
+    let mut agent = Agent::up("whole").await;
+    agent.signal(Wish::Soft).await;
+    for phase in [Phase::Soft, Phase::Hard, Phase::Restarting, Phase::Warming, Phase::Up] {
+        agent.reach(phase).await;
+        assert!(agent.phase() == Phase::Up || agent.written().contains("\"drain\":{\"id\":1"));
+    }
+    assert_eq!(agent.fake.world(|world| world.restarts.len()), 1);
+    let status = agent.status.borrow().clone();
+    let ended = status.ended(1).unwrap();
+    assert_eq!((ended.outcome, ended.output.as_deref()), (Outcome::Done, Some("said")));
+    assert!(ended.restart_seconds.unwrap() >= RESTART.as_secs_f64());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_drain_is_written_down_before_the_answer_changes() {
+    let mut agent = Agent::up("before").await;
+    let (asked, mut answer) = (agent.ask(restart()), agent.answer.clone());
+    answer.mark_unchanged();
+    let (reply, changed) = tokio::join!(asked, async {
+        answer.changed().await.unwrap();
+        fs::read_to_string(&agent.state).unwrap()
+    });
+    assert!(matches!(reply, Reply::Accepted { drain: Some(1), .. }));
+    assert!(changed.contains("\"soft\":{\"drain\""), "{changed}");
+    agent.reach(Phase::Soft).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_can_not_be_written_down_is_refused() {
+    let agent = Agent::up("refused").await;
+    fs::remove_dir_all(agent.state.parent().unwrap()).unwrap();
+    let Reply::Refused { name, text } = agent.ask(restart()).await else { panic!("not refused") };
+    assert_eq!(name, "state_unwritable");
+    assert!(text.contains("state.json"), "{text}");
+    assert_eq!(agent.phase(), Phase::Up);
+    time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(agent.phase(), Phase::Up);
+    assert!(agent.fake.world(|world| world.restarts.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_quiet_to_the_restart_it_takes_at_most_100_ms() {
+    let mut agent = Agent::up("latency").await;
+    agent.fake.world(|world| world.reading = Ok(Reading { busy: 1, ..Reading::default() }));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Hard).await;
+    time::sleep(Duration::from_millis(10_037)).await;
+    let now = agent.fake.now();
+    agent.fake.world(|world| {
+        world.reading = Ok(Reading::default());
+        world.idle_since = Some(now);
+    });
+    agent.reach(Phase::Restarting).await;
+    let (idle, restarted) = agent.fake.world(|world| (world.idle_since.unwrap(), world.restarts[0]));
+    // Every balancer reports zero here: two looks 200 ms apart are what quiet means.
+    let quiet = Duration::from_millis(200);
+    assert!(restarted.since(idle) >= quiet, "{:?}", restarted.since(idle));
+    assert!(restarted.since(idle) <= quiet + Duration::from_millis(200), "{:?}", restarted.since(idle));
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_that_can_not_be_read_holds_the_drain_until_its_limit() {
+    let mut agent = Agent::up("unknown").await;
+    agent.fake.world(|world| world.reading = Err("denied".into()));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Hard).await;
+    time::sleep(Duration::from_secs(29)).await;
+    assert_eq!(agent.phase(), Phase::Hard);
+    assert_eq!(agent.status.borrow().traffic.unknown, ["denied"]);
+    assert_eq!(agent.status.borrow().traffic.in_flight, None);
+    agent.reach(Phase::Restarting).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_fails_leaves_the_server_out_and_says_why() {
+    let mut agent = Agent::up("failed").await;
+    agent.fake.world(|world| world.restart = Err("exit status 1".into()));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Failed).await;
+    assert_eq!(agent.answer.borrow().as_ref().unwrap().reason, "exit status 1");
+    assert!(matches!(agent.ask(Request::Up).await, Reply::Accepted { .. }));
+    agent.reach(Phase::Up).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_killed_anywhere_carries_on_and_restarts_once() {
+    for phase in [Phase::Soft, Phase::Hard, Phase::Restarting, Phase::Warming] {
+        for replaced in [Replaced::Perhaps, Replaced::UnderWay] {
+            let mut agent = Agent::up("killed").await;
+            agent.signal(Wish::Soft).await;
+            agent.reach(phase).await;
+            let began = agent.fake.world(|world| world.restarts.len());
+            let (state, fake) = agent.kill().await;
+            fake.world(|world| world.replaced = replaced);
+            let mut agent = Agent::start_in(state, fake).await;
+            agent.reach(Phase::Up).await;
+            let restarts = agent.fake.world(|world| world.restarts.len());
+            assert_eq!(restarts, 1.max(began), "killed in {phase:?}");
+            assert_eq!(agent.status.borrow().ended(1).map(|drain| drain.outcome), Some(Outcome::Done));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_file_that_can_not_be_read_holds_with_404_until_up() {
+    let state = directory("garbled").join("state.json");
+    fs::write(&state, "garbled").unwrap();
+    let mut agent = Agent::start_in(state, fake()).await;
+    time::sleep(Duration::from_secs(200)).await;
+    assert_eq!(agent.answer.borrow().as_ref().map(|answer| answer.status), Some(404));
+    assert!(!agent.status.borrow().warnings.is_empty());
+    assert!(matches!(agent.ask(Request::Up).await, Reply::Accepted { .. }));
+    agent.reach(Phase::Up).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_dead_from_the_start_is_down() {
+    let fake = fake();
+    fake.world(|world| world.ready = false);
+    let mut agent = Agent::start_in(directory("dead").join("state.json"), fake).await;
+    agent.reach(Phase::Down).await;
+    agent.fake.world(|world| world.ready = true);
+    agent.reach(Phase::Up).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_is_wrong_leaves_the_old_one() {
+    let agent = Agent::up("reload").await;
+    agent.signal(Wish::Reload).await;
+    time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(agent.phase(), Phase::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_stops_in_a_drain_leaves_it_to_the_next() {
+    let mut agent = Agent::up("stop").await;
+    agent.signal(Wish::Soft).await;
+    agent.reach(Phase::Soft).await;
+    agent.signal(Wish::Stop).await;
+    (&mut agent.owner).await.unwrap();
+    assert!(agent.written().contains("\"soft\":{\"drain\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn watchers_are_not_woken_by_the_clock() {
+    let mut agent = Agent::up("still").await;
+    agent.status.mark_unchanged();
+    time::sleep(Duration::from_secs(30)).await;
+    assert!(!agent.status.has_changed().unwrap());
+    let last = agent.status.borrow().balancers[0].last_seconds;
+    assert!(last < 1.5, "{last}");
+}
