@@ -53,6 +53,9 @@ fn why(balancer: &Balancer, standing: Option<Standing>, level: Option<Level>) ->
         (Some(Standing::Unproven), view) => {
             format!("still says {} after {} answers", view.unwrap_or_default(), balancer.heard.given)
         }
+        (Some(Standing::Pending), _) if balancer.heard.given == 0 => {
+            "has not asked since the announcement".into()
+        }
         (Some(Standing::Pending), Some(view)) => {
             let wanted = if level == Some(Level::Soft) { "NOLB" } else { "DOWN" };
             format!("says {view}, not yet {wanted}, after {} answers", balancer.heard.given)
