@@ -57,7 +57,8 @@ pub struct Record<'a> {
 #[derive(Debug)]
 pub(super) struct Story {
     pub(super) began: Instant,
-    pub(super) began_wall: SystemTime,
+    /// By the wall clock, for the log; `None` where there is none.
+    pub(super) began_wall: Option<SystemTime>,
     pub(super) read: Option<Instant>,
     pub(super) admitted: Option<Instant>,
     pub(super) connected: Option<Instant>,
@@ -74,7 +75,7 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) const fn begin(now: Instant, wall: SystemTime) -> Self {
+    pub(super) const fn begin(now: Instant, wall: Option<SystemTime>) -> Self {
         Self {
             began: now,
             began_wall: wall,

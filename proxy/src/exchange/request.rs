@@ -53,7 +53,7 @@ enum NoRequest {
 
 /// Serves the request whose first bytes are there.
 pub(super) async fn serve(core: &Core, client: &mut Client) -> After {
-    let mut story = Story::begin(clock::now(), clock::wall());
+    let mut story = Story::begin(clock::now(), core.sink.as_ref().map(|_| clock::wall()));
     let read = match read_head(core, client, &story).await {
         Ok((length, folded)) => prepare(core, client, length, folded, &mut story).map_err(NoRequest::Refused),
         Err(error) => Err(error),
@@ -168,6 +168,8 @@ async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, 
     let mut wish = asked.persistence.as_ref().map_or(Wish::Balanced { avoid: None }, Persistence::wish);
     // What may be lost on a connection that its server is just closing goes out on a new one.
     let mut reuse = asked.method.is_idempotent() && up.is_rewindable();
+    // The server that refused a connection, and whether it took its time.
+    let mut failed = None;
     loop {
         let slot = match connect::slot(core, wish, &mut client.timer, &mut story).await {
             Ok(slot) => slot,
@@ -180,9 +182,13 @@ async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, 
                 return fail(core, client, asked, up, story, Status::Unavailable).await;
             }
         };
-        let avoided = matches!(wish, Wish::Balanced { avoid } if avoid == Some(slot.server().index()));
-        if avoided {
-            connect::pause(&mut client.timer, retry::pause(false, settings)).await;
+        if let Some((index, timed_out)) = failed {
+            if slot.server().index() == index {
+                // There is no other.
+                connect::pause(&mut client.timer, retry::pause(timed_out, settings)).await;
+            } else {
+                story.redispatched = true;
+            }
         }
         match on_server(core, client, asked, &slot, &mut up, &mut reuse, &mut story).await {
             Tried::Ended(remains, connection) => {
@@ -194,8 +200,12 @@ async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, 
                 drop(slot);
                 return finish(core, client, asked, up, remains, story).await;
             }
-            Tried::Elsewhere => wish = Wish::Balanced { avoid: Some(slot.server().index()) },
-            Tried::NoConnection(timed_out) => {
+            Tried::Elsewhere { timed_out } => {
+                let index = slot.server().index();
+                failed = Some((index, timed_out));
+                wish = Wish::Balanced { avoid: Some(index) };
+            }
+            Tried::NoConnection { timed_out } => {
                 drop(slot);
                 story.end(if timed_out { *b"sC" } else { *b"SC" });
                 return fail(core, client, asked, up, story, Status::Unavailable).await;
@@ -208,8 +218,8 @@ async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, 
 #[expect(clippy::large_enum_variant, reason = "it is moved once per request and never kept")]
 enum Tried {
     Ended(Remains, Connection),
-    Elsewhere,
-    NoConnection(bool),
+    Elsewhere { timed_out: bool },
+    NoConnection { timed_out: bool },
 }
 
 /// Has one server answer; tries it again where that is safe and sensible.
@@ -263,10 +273,9 @@ async fn on_server(
             }
             Next::Elsewhere => {
                 story.retries += 1;
-                story.redispatched = true;
-                return Tried::Elsewhere;
+                return Tried::Elsewhere { timed_out };
             }
-            Next::GiveUp => return Tried::NoConnection(timed_out),
+            Next::GiveUp => return Tried::NoConnection { timed_out },
         }
     }
 }
@@ -405,9 +414,10 @@ fn log(core: &Core, client: &Client, story: &Story) {
     let [named, set] = story.cookie;
     let server = story.server.as_deref();
     let open = |count: &std::sync::atomic::AtomicU32| count.load(std::sync::atomic::Ordering::Relaxed);
+    let Some(began) = story.began_wall else { return };
     sink.record(&Record {
         client: client.address,
-        began: story.began_wall,
+        began,
         frontend: &core.frontend.name,
         backend: core.backend.name(),
         server,

@@ -55,6 +55,19 @@ fn a_single_dead_server_is_503_after_its_retries() {
 }
 
 #[test]
+fn where_there_is_no_other_server_the_same_is_tried_again_after_a_pause() {
+    with_paused_time(async {
+        let dead = Server::dead().await;
+        let proxy = Proxy::before(&[&dead]).await;
+        let start = tokio::time::Instant::now();
+        let mut client = proxy.send(GET).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 503 "));
+        assert_eq!(start.elapsed().as_secs(), 3);
+        assert_eq!(proxy.logged(1).await, ["503 SC-- 3 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
 fn nobody_to_serve_is_503_at_once() {
     on_a_core(async {
         let server = Server::start().await;
