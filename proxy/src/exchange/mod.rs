@@ -19,6 +19,7 @@ mod answer;
 mod buffer;
 mod client;
 mod connect;
+mod ending;
 mod pipe;
 mod record;
 mod relay;

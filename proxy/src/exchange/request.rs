@@ -4,12 +4,13 @@ use std::{future::poll_fn, task::Poll};
 
 use super::{
     Core,
-    answer::{self, Status},
-    buffer::{Output, Size, poll_fill},
+    answer::Status,
+    buffer::{Size, poll_fill},
     client::{After, Client},
     connect::{self, NoConnection, NoSlot},
+    ending::{fail, finish, refuse},
     pipe::Pipe,
-    record::{Record, Story},
+    record::Story,
     relay::{End, Relay, Remains},
     retry::{self, Failed, Next},
 };
@@ -42,7 +43,7 @@ pub(super) struct Asked {
 }
 
 /// Why there is no request.
-enum NoRequest {
+pub(super) enum NoRequest {
     Refused(Refusal),
     TimedOut,
     /// The client closed within it.
@@ -278,163 +279,4 @@ async fn on_server(
             Next::GiveUp => return Tried::NoConnection { timed_out },
         }
     }
-}
-
-/// Writes what is left of the response, or the error that stands for it.
-async fn finish(
-    core: &Core,
-    client: &mut Client,
-    asked: &Asked,
-    up: Pipe,
-    mut remains: Remains,
-    mut story: Story,
-) -> After {
-    if remains.end == End::Complete && remains.down.is_pending() {
-        remains.end = write_rest(core, client, &mut remains.down).await;
-    }
-    story.bytes += remains.down.written();
-    let (cause, status) = match remains.end {
-        End::Complete => (*b"--", None),
-        End::Silence | End::HeadCutOff => (*b"SH", Some(Status::BadGateway)),
-        End::BadHead(_) => (*b"PH", Some(Status::BadGateway)),
-        End::HeadTimeout => (*b"sH", Some(Status::GatewayTimeout)),
-        End::BodyCutOff => (*b"SD", None),
-        End::BadChunks => (*b"PD", None),
-        End::BodyTimeout => (*b"sD", None),
-        End::ClientGone => (*b"CD", None),
-        End::ClientTimeout => (*b"cD", None),
-        End::BadRequest => (*b"PR", Some(Status::BadRequest)),
-    };
-    story.end(cause);
-    match status {
-        Some(status) if !remains.answered => fail(core, client, asked, up, story, status).await,
-        _ => {
-            let after = if remains.end != End::Complete {
-                After::Close
-            } else if remains.keep_alive {
-                After::Next
-            } else if up.is_read() && !up.has_unread() && asked.reusable {
-                After::Close
-            } else {
-                After::Linger
-            };
-            client.input = up.into_rest();
-            log(core, client, &story);
-            after
-        }
-    }
-}
-
-/// Answers with an error; the connection goes on where the request has been read to its end.
-async fn fail(
-    core: &Core,
-    client: &mut Client,
-    asked: &Asked,
-    up: Pipe,
-    mut story: Story,
-    status: Status,
-) -> After {
-    let keep_alive = asked.keep_alive && up.is_read() && !core.is_stopping() && status != Status::BadRequest;
-    let clean = up.is_read() && asked.reusable;
-    client.input = up.into_rest();
-    let mut output = core.pool.output();
-    answer::write(status, keep_alive, asked.method == Method::Head, output.append());
-    let written = write_answer(core, client, output, &mut story, status).await;
-    if story.server.is_none()
-        && let Some(persistence) = &asked.persistence
-    {
-        story.cookie = persistence.log_flags(None, None, false);
-    }
-    log(core, client, &story);
-    match written {
-        false => After::Close,
-        true if keep_alive => After::Next,
-        true if clean && client.input.is_none() => After::Close,
-        true => After::Linger,
-    }
-}
-
-/// Answers a request that no server is asked for.
-async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, mut story: Story) -> After {
-    let (status, cause) = match error {
-        NoRequest::Gone => return After::Close,
-        NoRequest::Refused(refusal) => {
-            tracing::debug!(client = %client.address, error = %refusal, "request refused");
-            (Status::from(*refusal), *b"PR")
-        }
-        NoRequest::TimedOut => (Status::RequestTimeout, *b"cR"),
-        NoRequest::CutOff => (Status::BadRequest, *b"CR"),
-    };
-    story.end(cause);
-    story.line = None;
-    let mut output = core.pool.output();
-    answer::write(status, false, false, output.append());
-    let written = write_answer(core, client, output, &mut story, status).await;
-    story.bytes = 0;
-    log(core, client, &story);
-    if written && !matches!(error, NoRequest::CutOff) { After::Linger } else { After::Close }
-}
-
-/// Writes an answer of the proxy's own; false: the client is gone.
-async fn write_answer(
-    core: &Core,
-    client: &mut Client,
-    output: Output,
-    story: &mut Story,
-    status: Status,
-) -> bool {
-    story.status = Some(status.code());
-    let mut pipe = Pipe::new(&core.pool, None, output);
-    let end = write_rest(core, client, &mut pipe).await;
-    story.bytes += pipe.written();
-    end == End::Complete
-}
-
-/// Writes what waits for the client.
-async fn write_rest(core: &Core, client: &mut Client, pipe: &mut Pipe) -> End {
-    let patience = core.frontend.timeout.client;
-    client.timer.set(clock::now() + patience);
-    let mut moved = pipe.moved();
-    poll_fn(|cx| {
-        if let Poll::Ready(result) = pipe.poll_flush(cx, &mut client.stream) {
-            return Poll::Ready(if result.is_ok() { End::Complete } else { End::ClientGone });
-        }
-        if moved != pipe.moved() {
-            moved = pipe.moved();
-            client.timer.set(clock::now() + patience);
-        }
-        client.timer.poll_expired(cx).map(|()| End::ClientTimeout)
-    })
-    .await
-}
-
-fn log(core: &Core, client: &Client, story: &Story) {
-    let Some(sink) = &core.sink else { return };
-    let [cause, stage] = story.cause;
-    let [named, set] = story.cookie;
-    let server = story.server.as_deref();
-    let open = |count: &std::sync::atomic::AtomicU32| count.load(std::sync::atomic::Ordering::Relaxed);
-    let Some(began) = story.began_wall else { return };
-    sink.record(&Record {
-        client: client.address,
-        began,
-        frontend: &core.frontend.name,
-        backend: core.backend.name(),
-        server,
-        phases: story.phases(),
-        total: clock::now().saturating_duration_since(story.began),
-        status: story.status,
-        bytes: story.bytes,
-        termination: [cause, stage, named, set],
-        counts: [
-            open(&core.open.process),
-            open(&core.open.frontend),
-            core.backend.in_flight(),
-            server.map_or(0, crate::backend::Server::in_flight),
-        ],
-        retries: story.retries,
-        redispatched: story.redispatched,
-        queued_behind: story.queued_behind,
-        line: story.line.as_ref().map(Output::rest),
-    });
 }

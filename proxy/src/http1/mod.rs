@@ -17,6 +17,8 @@ mod connection;
 mod field;
 pub mod forward;
 pub mod framing;
+#[cfg(test)]
+mod properties;
 mod refusal;
 mod request;
 mod response;
