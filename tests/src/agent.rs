@@ -29,13 +29,14 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 /// One agent. When dropped it is stopped; the test fails if it had died or logged an error.
 #[derive(Debug)]
 pub struct Agent {
+    /// First, because it must have ended when the place goes.
+    child: Option<Child>,
     place: Place,
     name: String,
     dir: PathBuf,
     listen: SocketAddr,
     socket: PathBuf,
     settings: Settings,
-    child: Option<Child>,
 }
 
 /// What its configuration says; texts as they are written there.

@@ -98,6 +98,8 @@ impl Runtime {
 /// One HAProxy. When dropped it is stopped; the test fails if it had died.
 #[derive(Debug)]
 pub struct Haproxy {
+    /// First, because it must have ended when the place goes.
+    child: Option<Child>,
     place: Place,
     name: String,
     dir: PathBuf,
@@ -106,7 +108,6 @@ pub struct Haproxy {
     servers: Vec<Server>,
     lines: String,
     check: String,
-    child: Option<Child>,
 }
 
 impl Haproxy {

@@ -10,11 +10,12 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 /// One nginx. When dropped it is stopped; the test fails if it had died or logged an error.
 #[derive(Debug)]
 pub struct Nginx {
+    /// First, because it must have ended when the place goes.
+    child: Option<Child>,
     place: Place,
     name: String,
     dir: PathBuf,
     address: SocketAddr,
-    child: Option<Child>,
 }
 
 impl Nginx {

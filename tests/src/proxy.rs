@@ -15,6 +15,8 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 /// One drain-proxy. When dropped it is stopped; the test fails if it had died or logged an error.
 #[derive(Debug)]
 pub struct Proxy {
+    /// First, because it must have ended when the place goes.
+    child: Option<Child>,
     place: Place,
     name: String,
     dir: PathBuf,
@@ -23,7 +25,6 @@ pub struct Proxy {
     frontend: String,
     backend: String,
     check: String,
-    child: Option<Child>,
 }
 
 impl Proxy {

@@ -1,5 +1,16 @@
 //! End-to-end tests against real programs, one file per subject. `tests/run e2e` runs them.
 
 mod baseline;
+mod crash;
+mod crowd;
+mod dead_server;
 mod demo;
+mod failed_restart;
 mod farm;
+mod flood;
+mod framing;
+mod limits;
+mod reuse;
+mod rolling;
+mod two_drains;
+mod vanishing_balancer;
