@@ -113,6 +113,26 @@ fn a_post_at_maxconn_takes_the_place_of_an_idle_connection() {
 }
 
 #[test]
+fn at_maxconn_a_request_waits_for_the_connection_that_another_core_gives_up() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy =
+            Proxy::with(&[&server], |_, backend| backend.servers[0].maxconn = 1.try_into().ok()).await;
+        let guarded = &proxy.backend.servers()[0];
+        let elsewhere = guarded.try_connection().unwrap();
+        let mut orders = guarded.idle_orders();
+        let mut client = proxy.send(GET).await;
+        orders.changed().await.unwrap();
+        assert_eq!(orders.borrow().close_one, 1);
+        assert!(server.is_left_alone().await);
+        drop(elsewhere);
+        let (mut wire, _) = server.request().await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+    });
+}
+
+#[test]
 fn a_stop_closes_idle_clients_and_lets_the_others_finish() {
     on_a_core(async {
         let server = Server::start().await;

@@ -197,3 +197,23 @@ fn the_cookie_pins_and_is_stripped() {
         assert_eq!(proxy.logged(2).await, ["200 --VD 0 GET / HTTP/1.1", "200 --II 0 GET /new HTTP/1.1"]);
     });
 }
+
+#[test]
+fn malformed_chunks_cut_off_what_they_belong_to() {
+    on_a_core(async {
+        let (found, log) =
+            answered("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\nzz\r\n").await;
+        assert!(!found.ends_with("0\r\n\r\n"), "{found:?}");
+        assert_eq!(log, ["200 PD-- 0 GET / HTTP/1.1"]);
+
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client =
+            proxy.send("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n").await;
+        let (mut wire, _) = server.request().await;
+        wire.expect("4\r\ngood\r\n").await;
+        client.send("zz\r\n").await;
+        assert!(client.head().await.starts_with("HTTP/1.1 400 "));
+        assert!(wire.is_closed().await);
+    });
+}

@@ -114,3 +114,40 @@ fn an_idle_server_connection_is_closed_after_a_while() {
         assert!((5..=6).contains(&seconds_since(start)));
     });
 }
+
+#[test]
+fn a_connection_that_does_not_come_in_time_is_503_without_pauses() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::with(&[&server], |_, backend| {
+            backend.servers[0].maxconn = 1.try_into().ok();
+            backend.timeout.connect = Duration::from_millis(300);
+        })
+        .await;
+        let _elsewhere = proxy.backend.servers()[0].try_connection().unwrap();
+        let start = tokio::time::Instant::now();
+        let mut client = proxy.send(GET).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 503 "));
+        assert!((1_200..1_300).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+        assert_eq!(proxy.logged(1).await, ["503 sC-- 3 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let _client = proxy.send(GET).await;
+        let (mut wire, _) = server.request().await;
+        spawn_local(async move {
+            wire.send("HTTP/1.1 200 OK\r\n\r\n").await;
+            // More than the kernel's buffers take.
+            while wire.0.write_all(&[0; 8_192]).await.is_ok() {}
+        });
+        while proxy.log().is_empty() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(proxy.log(), ["200 cD-- 0 GET / HTTP/1.1"]);
+    });
+}
