@@ -17,7 +17,7 @@ use crate::{
     clock::Moment,
     control::api,
     lifecycle::{self, Phase},
-    restart::{Identity, Process},
+    restart::{Identity, Mark, Process},
 };
 
 /// The layout of the file. Another one is not understood.
@@ -51,6 +51,8 @@ pub struct Restart {
     pub began: Moment,
     /// What it is to replace.
     pub before: Identity,
+    /// By which its processes are known.
+    pub mark: Mark,
     /// The restart's own process, as soon as it is known.
     pub command: Option<Process>,
 }

@@ -48,9 +48,9 @@ impl<O: Outside> Owner<O> {
         let mut replaced = Replaced::Perhaps;
         match found {
             Found::Nothing => {}
-            Found::State(state) => {
+            Found::State(mut state) => {
                 let same_boot = state.boot == boot;
-                if let Some(restart) = state.restart.as_ref().filter(|_| same_boot) {
+                if let Some(restart) = state.restart.as_mut().filter(|_| same_boot) {
                     replaced = outside.left_behind(restart).await;
                 }
                 last_known = state.machine.server;

@@ -8,6 +8,7 @@ use crate::{
     control::api,
     health::Answer,
     lifecycle::{Effects, Event, Refusal, Said, Stage},
+    restart::Mark,
     state::{self, State},
     traffic::quiet::Quiet,
 };
@@ -92,7 +93,8 @@ impl<O: Outside> Owner<O> {
             None => self.outside.identity().await?,
         };
         self.output = None;
-        self.core.restart = Some(state::Restart { drain, began: now, before, command: None });
+        let mark = Mark::new(&self.config.server.name, drain, &self.records.boot, now);
+        self.core.restart = Some(state::Restart { drain, began: now, before, mark, command: None });
         Ok(())
     }
 

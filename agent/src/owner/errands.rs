@@ -110,7 +110,7 @@ impl<O: Outside> Owner<O> {
     }
     pub(super) fn start_restart(&mut self) {
         let Some(restart) = &self.core.restart else { return };
-        let (drain, before) = (restart.drain, restart.before.clone());
+        let (drain, restart) = (restart.drain, restart.clone());
         let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
         let (begun, process) = oneshot::channel();
         let begun_report = self.report.clone();
@@ -120,7 +120,7 @@ impl<O: Outside> Owner<O> {
             }
         });
         tokio::spawn(async move {
-            let restarted = outside.restart(before, begun).await;
+            let restarted = outside.restart(restart, begun).await;
             let _ = report.send(Report::Restarted { drain, restarted }).await;
         });
     }

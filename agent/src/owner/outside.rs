@@ -43,11 +43,11 @@ pub trait Outside: Send + Sync + 'static {
     /// Restarts the server; tells the restart's own process as soon as it is known.
     fn restart(
         &self,
-        before: Identity,
+        restart: state::Restart,
         begun: oneshot::Sender<Process>,
     ) -> impl Future<Output = Restarted> + Send;
-    /// What has become of a restart that an earlier agent has left.
-    fn left_behind(&self, restart: &state::Restart) -> impl Future<Output = Replaced> + Send;
+    /// What has become of a restart that an earlier agent has left. Fills in its command where that is found.
+    fn left_behind(&self, restart: &mut state::Restart) -> impl Future<Output = Replaced> + Send;
     /// Waits for the end of a restart that an earlier agent has left and that is under way.
     fn await_left_behind(&self, restart: state::Restart) -> impl Future<Output = Restarted> + Send;
     /// Reads the configuration again; what it says of the outside holds from the new outside on.
@@ -92,13 +92,13 @@ impl Real {
 
     async fn run_restart(
         &self,
-        before: &Identity,
+        restart: &state::Restart,
         begun: oneshot::Sender<Process>,
     ) -> Result<String, RestartError> {
-        let running = self.restarter.begin().await?;
+        let running = self.restarter.begin(&restart.mark).await?;
         // Nobody listens where the owner is about to stop.
         let _ = begun.send(running.process().clone());
-        let done = self.restarter.end(running, before).await?;
+        let done = self.restarter.end(running, &restart.before).await?;
         Ok(done.output.to_string())
     }
 }
@@ -128,28 +128,39 @@ impl Outside for Real {
         self.restarter.identity().await.map_err(|error| error.to_string())
     }
 
-    async fn restart(&self, before: Identity, begun: oneshot::Sender<Process>) -> Restarted {
-        match self.run_restart(&before, begun).await {
+    async fn restart(&self, restart: state::Restart, begun: oneshot::Sender<Process>) -> Restarted {
+        match self.run_restart(&restart, begun).await {
             Ok(output) => Restarted { result: Ok(()), output: Some(output) },
             Err(error) => Restarted { result: Err(error.to_string()), output: None },
         }
     }
 
-    async fn left_behind(&self, restart: &state::Restart) -> Replaced {
+    /// | the command | its helpers | what it was to replace | |
+    /// |---|---|---|---|
+    /// | runs, by its pid or by its mark | | | under way |
+    /// | can't be looked at | | | under way |
+    /// | does not run | run | is still there | under way |
+    /// | does not run | don't run, or can't be looked at | is still there | not |
+    /// | does not run | | is gone, or can't be looked at | perhaps |
+    async fn left_behind(&self, restart: &mut state::Restart) -> Replaced {
+        let marked = restart.mark.carried().await.ok();
+        if restart.command.is_none() {
+            restart.command = marked.as_ref().and_then(|marked| marked.command.clone());
+        }
         if let Some(command) = &restart.command
             && command.is_running().await.unwrap_or(true)
         {
             return Replaced::UnderWay;
         }
         match self.restarter.has_not_happened(&restart.before).await {
+            Ok(true) if marked.is_some_and(|marked| !marked.is_empty()) => Replaced::UnderWay,
             Ok(true) => Replaced::Not,
             Ok(false) | Err(_) => Replaced::Perhaps,
         }
     }
 
     async fn await_left_behind(&self, restart: state::Restart) -> Restarted {
-        let Some(command) = &restart.command else { return Restarted { result: Ok(()), output: None } };
-        let ended = self.restarter.end_orphan(command, restart.began, &restart.before).await;
+        let ended = self.restarter.end_orphan(restart.command.as_ref(), restart.began, &restart.before).await;
         Restarted { result: ended.map_err(|error| error.to_string()), output: None }
     }
 
@@ -160,5 +171,90 @@ impl Outside for Real {
         let outside =
             Self::with(&config, self.file.clone(), self.own.clone()).map_err(|error| error.to_string())?;
         Ok((config, outside))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use rustix::process::{Pid, Signal, kill_process_group};
+
+    use super::*;
+    use crate::restart::Mark;
+
+    /// An agent's outside whose server is this test's own process, so that no restart ever replaces it.
+    fn outside(script: &str) -> (TcpListener, Real) {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        let text = format!(
+            "listen = '127.0.0.1:1'\nserver.ports = [{port}]\nrestart.command = ['/bin/sh', '-c', '{script}']"
+        );
+        let config = Config::parse("test", &text, Some("shop")).unwrap();
+        (server, Real::new(&config, None).unwrap())
+    }
+
+    async fn written_before(outside: &Real, drain: u64) -> state::Restart {
+        let (began, before) = (outside.now(), outside.identity().await.unwrap());
+        let mark = Mark::new("shop", drain, &state::boot_id(), began);
+        state::Restart { drain, began, before, mark, command: None }
+    }
+
+    /// Starts the command and dies before it has written its pid down.
+    async fn dies_after_the_start(outside: &Real, restart: &state::Restart) -> Process {
+        let (begun, process) = oneshot::channel();
+        let (outside, restart) = (outside.clone(), restart.clone());
+        let agent = tokio::spawn(async move { outside.restart(restart, begun).await });
+        let process = process.await.unwrap();
+        agent.abort();
+        process
+    }
+
+    fn end(command: &Process) {
+        let group = Pid::from_raw(command.pid.cast_signed()).unwrap();
+        kill_process_group(group, Signal::KILL).unwrap();
+    }
+
+    /// Waits until what is left behind is so, and its command is found or not: the kernel takes a moment to end a
+    /// process, and a shell to start one.
+    async fn becomes(outside: &Real, restart: &state::Restart, replaced: Replaced, command: bool) {
+        let becomes = async {
+            loop {
+                let mut found = restart.clone();
+                if outside.left_behind(&mut found).await == replaced && found.command.is_some() == command {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let message = format!("expected {replaced:?} for {restart:?}");
+        tokio::time::timeout(Duration::from_secs(20), becomes).await.expect(&message);
+    }
+
+    #[tokio::test]
+    async fn a_command_whose_pid_was_not_written_down_is_not_run_again_while_it_runs() {
+        let (_server, outside) = outside("sleep 100; true");
+        let restart = written_before(&outside, 1).await;
+        assert_eq!(outside.left_behind(&mut restart.clone()).await, Replaced::Not, "not begun");
+        let command = dies_after_the_start(&outside, &restart).await;
+        let mut found = restart.clone();
+        assert_eq!(outside.left_behind(&mut found).await, Replaced::UnderWay);
+        assert!(found.command.is_some_and(|found| found.is(&command)));
+        let another = written_before(&outside, 2).await;
+        assert_eq!(outside.left_behind(&mut another.clone()).await, Replaced::Not, "another restart");
+        end(&command);
+        becomes(&outside, &restart, Replaced::Not, false).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_command_has_left_in_the_background_is_still_its_restart() {
+        let (_server, outside) = outside("sleep 100 >/dev/null 2>&1 & exec true");
+        let restart = written_before(&outside, 1).await;
+        let command = dies_after_the_start(&outside, &restart).await;
+        becomes(&outside, &restart, Replaced::UnderWay, false).await;
+        let found = state::Restart { command: Some(command.clone()), ..restart.clone() };
+        becomes(&outside, &found, Replaced::UnderWay, true).await;
+        end(&command);
+        becomes(&outside, &restart, Replaced::Not, false).await;
     }
 }

@@ -77,7 +77,7 @@ impl Outside for Fake {
         Ok(Identity::default())
     }
 
-    async fn restart(&self, _before: Identity, begun: oneshot::Sender<Process>) -> Restarted {
+    async fn restart(&self, _restart: state::Restart, begun: oneshot::Sender<Process>) -> Restarted {
         let now = self.now();
         self.world(|world| world.restarts.push(now));
         let _ = begun.send(Process { pid: 1, started_seconds: 1, name: "restart".into() });
@@ -85,7 +85,7 @@ impl Outside for Fake {
         Restarted { result: self.world(|world| world.restart.clone()), output: Some("said".into()) }
     }
 
-    async fn left_behind(&self, _restart: &state::Restart) -> Replaced {
+    async fn left_behind(&self, _restart: &mut state::Restart) -> Replaced {
         self.world(|world| world.replaced)
     }
 

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Output,
+    Mark, Output, mark,
     process::{self, LOOK_INTERVAL, Process, blocking},
 };
 use crate::clock::Moment;
@@ -47,12 +47,12 @@ impl Command {
     }
 
     /// Starts it without a shell, in a process group of its own, so that neither a Ctrl-C at the agent's
-    /// terminal nor the agent's end reaches it or the server that it starts.
-    pub(super) async fn start(&self, limit: Duration) -> Result<Running, CommandError> {
+    /// terminal nor the agent's end reaches it or the server that it starts. Its environment carries `mark`.
+    pub(super) async fn start(&self, limit: Duration, mark: &Mark) -> Result<Running, CommandError> {
         let command = self.argv.join(" ");
         let began = Moment::now();
         let failed = |error| CommandError::Start { command: command.clone(), error };
-        let (child, pipe) = self.spawn().map_err(failed)?;
+        let (child, pipe) = self.spawn(mark).map_err(failed)?;
         let pid = child.id().unwrap_or_default();
         let output = Arc::new(Mutex::new(Output::default()));
         let reader = tokio::spawn(read(pipe, Arc::clone(&output)));
@@ -65,7 +65,7 @@ impl Command {
         Ok(Running { child, process, command, began, limit, output, reader })
     }
 
-    fn spawn(&self) -> io::Result<(Child, Receiver)> {
+    fn spawn(&self, mark: &Mark) -> io::Result<(Child, Receiver)> {
         let (program, arguments) =
             self.argv.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
         // One pipe for both, so that output and errors stay in order.
@@ -77,6 +77,7 @@ impl Command {
         }
         command
             .args(arguments)
+            .env(mark::VARIABLE, mark.as_str())
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)

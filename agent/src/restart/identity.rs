@@ -134,10 +134,7 @@ impl Holders {
         let inodes = unheld.clone();
         let mut pids = Vec::new();
         let mut hidden = 0;
-        for entry in fs::read_dir("/proc").map_err(IdentityError::Proc)? {
-            let Some(pid) = entry.ok().and_then(|e| e.file_name().to_str()?.parse::<u32>().ok()) else {
-                continue;
-            };
+        for pid in process::all()? {
             match sockets(pid) {
                 Ok(sockets) => {
                     let held: Vec<u32> = sockets.filter(|inode| inodes.contains(inode)).collect();

@@ -11,11 +11,13 @@
 
 mod command;
 mod identity;
+mod mark;
 mod output;
 mod process;
 
 pub use command::{CommandError, Done, Running};
 pub use identity::{Identity, IdentityError, ProofError};
+pub use mark::{Mark, Marked, VARIABLE};
 pub use output::Output;
 pub use process::Process;
 
@@ -84,11 +86,11 @@ impl Restarter {
         Ok(!before.remaining(self.proof).await?.is_empty())
     }
 
-    /// Begins the restart. Write [`Running::process`] down before anything else, so that an agent that comes
+    /// Begins the restart, whose processes will carry `mark`. Write [`Running::process`] down before anything else, so that an agent that comes
     /// after a crash of this one knows that a restart is under way.
-    pub async fn begin(&self) -> Result<Running, RestartError> {
+    pub async fn begin(&self, mark: &Mark) -> Result<Running, RestartError> {
         match &self.way {
-            Way::Command(command) => Ok(command.start(self.timeout).await?),
+            Way::Command(command) => Ok(command.start(self.timeout, mark).await?),
         }
     }
 
@@ -101,21 +103,28 @@ impl Restarter {
     }
 
     /// [`Self::begin`] and [`Self::end`].
-    pub async fn restart(&self, before: &Identity) -> Result<Done, RestartError> {
-        self.end(self.begin().await?, before).await
+    pub async fn restart(&self, mark: &Mark, before: &Identity) -> Result<Done, RestartError> {
+        self.end(self.begin(mark).await?, before).await
     }
 
     /// Waits for the end of a restart that another agent had begun and that is still under way; how it ended
-    /// nobody knows, so the proof alone decides.
+    /// nobody knows, so the proof alone decides. Without a `command`, that has ended already, and only what it has
+    /// started is still at it.
     pub async fn end_orphan(
         &self,
-        command: &Process,
+        command: Option<&Process>,
         began: Moment,
         before: &Identity,
     ) -> Result<(), RestartError> {
         let limit = self.timeout.saturating_sub(Moment::now().since(began)).max(PROOF_AT_LEAST);
-        command.ended(limit).await?;
-        before.replaced(Arc::clone(&self.ports), self.proof, PROOF_AT_LEAST).await?;
+        let left = match command {
+            Some(command) => {
+                command.ended(limit).await?;
+                PROOF_AT_LEAST
+            }
+            None => limit,
+        };
+        before.replaced(Arc::clone(&self.ports), self.proof, left).await?;
         Ok(())
     }
 }

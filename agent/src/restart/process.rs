@@ -1,6 +1,6 @@
 //! One process, told from every other that ever bore its number.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, fmt, fs, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
@@ -95,6 +95,12 @@ pub(super) fn find(pids: &[u32]) -> Result<HashMap<u32, Found>, IdentityError> {
         Some((pid.as_u32(), found))
     });
     Ok(found.collect())
+}
+
+/// The numbers of all processes that can be seen. Blocking.
+pub(super) fn all() -> Result<impl Iterator<Item = u32>, IdentityError> {
+    let entries = fs::read_dir("/proc").map_err(IdentityError::Proc)?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
 }
 
 /// Runs `look`, which reads files of the kernel, in a thread that may wait.

@@ -85,7 +85,7 @@ impl Place {
 
     async fn started(&self, workers: u32) -> Identity {
         let restarter = self.restarter(&self.start(workers), Proof::Process);
-        restarter.restart(&Identity::default()).await.unwrap();
+        restarter.restart(&mark(), &Identity::default()).await.unwrap();
         restarter.identity().await.unwrap()
     }
 }
@@ -105,7 +105,11 @@ fn sh(script: &str) -> Vec<String> {
 }
 
 async fn run(script: &str, limit: Duration) -> Result<Done, CommandError> {
-    Command::new(&sh(script)).start(limit).await?.end().await
+    Command::new(&sh(script)).start(limit, &mark()).await?.end().await
+}
+
+fn mark() -> Mark {
+    Mark::new("shop", 1, "boot", Moment::now())
 }
 
 /// The process whose number is the output's last word.
@@ -134,7 +138,7 @@ async fn a_failing_command_says_why() {
 #[tokio::test]
 async fn a_command_that_does_not_exist_could_not_be_run() {
     let command = Command::new(&["/nowhere/apachectl".to_owned()]);
-    let error = command.start(PATIENCE).await.unwrap_err();
+    let error = command.start(PATIENCE, &mark()).await.unwrap_err();
     assert!(matches!(error, CommandError::Start { .. }), "{error}");
 }
 
@@ -142,6 +146,24 @@ async fn a_command_that_does_not_exist_could_not_be_run() {
 async fn a_command_reads_nothing_and_hears_nothing_of_systemd() {
     let done = run("cat; echo [$NOTIFY_SOCKET$LISTEN_FDS]", PATIENCE).await.unwrap();
     assert_eq!(done.output.to_string(), "[]");
+}
+
+#[tokio::test]
+async fn a_command_knows_which_restart_it_belongs_to() {
+    let mark = mark();
+    let command = Command::new(&sh(&format!("echo ${VARIABLE}")));
+    let done = command.start(PATIENCE, &mark).await.unwrap().end().await.unwrap();
+    assert_eq!(done.output.to_string(), mark.as_str());
+}
+
+#[tokio::test]
+async fn a_server_that_inherits_the_mark_is_not_taken_for_the_command() {
+    let place = Place::new("inherits");
+    let mark = mark();
+    place.restarter(&place.start(0), Proof::Process).restart(&mark, &Identity::default()).await.unwrap();
+    let marked = mark.carried().await.unwrap();
+    assert!(marked.command.is_none() && marked.others, "{marked:?}");
+    assert!(Mark::new("shop", 2, "boot", Moment::now()).carried().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -176,7 +198,7 @@ async fn a_new_process_is_proof() {
     let script = format!("{}; {}", place.signal("TERM"), place.start(0));
     let restarter = place.restarter(&script, Proof::Process);
     assert!(restarter.has_not_happened(&before).await.unwrap());
-    restarter.restart(&before).await.unwrap();
+    restarter.restart(&mark(), &before).await.unwrap();
     assert!(!restarter.has_not_happened(&before).await.unwrap());
     let after = restarter.identity().await.unwrap();
     assert!(!after.main[0].is(&before.main[0]));
@@ -197,7 +219,7 @@ async fn a_command_that_leaves_the_old_process_is_no_restart() {
     let place = Place::new("same");
     let before = place.started(0).await;
     let restarter = place.impatient("true", Proof::Process);
-    let running = place.restarter("true", Proof::Process).begin().await.unwrap();
+    let running = place.restarter("true", Proof::Process).begin(&mark()).await.unwrap();
     let error = restarter.end(running, &before).await.unwrap_err();
     assert!(matches!(error, RestartError::Proof(ProofError::Remain { .. })), "{error}");
 }
@@ -208,10 +230,10 @@ async fn new_workers_under_the_old_parent_are_proof_where_workers_are_asked_for(
     let before = place.started(2).await;
     assert_eq!((before.main.len(), before.workers.len()), (1, 2));
     let hup = place.signal("HUP");
-    place.restarter(&hup, Proof::Workers).restart(&before).await.unwrap();
+    place.restarter(&hup, Proof::Workers).restart(&mark(), &before).await.unwrap();
     let after = place.restarter(&hup, Proof::Workers).identity().await.unwrap();
     assert!(after.main[0].is(&before.main[0]));
-    let running = place.restarter("true", Proof::Process).begin().await.unwrap();
+    let running = place.restarter("true", Proof::Process).begin(&mark()).await.unwrap();
     let error = place.impatient("true", Proof::Process).end(running, &before).await.unwrap_err();
     assert!(matches!(error, RestartError::Proof(ProofError::Remain { .. })), "{error}");
 }
@@ -221,26 +243,26 @@ async fn where_nobody_listened_it_is_proof_that_somebody_does() {
     let place = Place::new("dead");
     let nobody = place.restarter("true", Proof::Process).identity().await.unwrap();
     assert!(nobody.is_empty());
-    let running = place.restarter("true", Proof::Process).begin().await.unwrap();
+    let running = place.restarter("true", Proof::Process).begin(&mark()).await.unwrap();
     let error = place.impatient("true", Proof::Process).end(running, &nobody).await.unwrap_err();
     assert!(matches!(error, RestartError::Proof(ProofError::NobodyListens { .. })), "{error}");
     let restarter = place.restarter(&place.start(0), Proof::Process);
     assert!(restarter.has_not_happened(&nobody).await.unwrap());
-    restarter.restart(&nobody).await.unwrap();
+    restarter.restart(&mark(), &nobody).await.unwrap();
     assert!(!restarter.has_not_happened(&nobody).await.unwrap());
 }
 
 #[tokio::test]
 async fn the_command_of_an_earlier_agent_is_waited_for() {
     let command = Command::new(&sh("sleep 100"));
-    let running = command.start(PATIENCE).await.unwrap();
+    let running = command.start(PATIENCE, &mark()).await.unwrap();
     let process = running.process().clone();
     let place = Place::new("orphan");
     let restarter = place.impatient("true", Proof::None);
     let nobody = Identity::default();
-    let error = restarter.end_orphan(&process, Moment::now(), &nobody).await.unwrap_err();
+    let error = restarter.end_orphan(Some(&process), Moment::now(), &nobody).await.unwrap_err();
     assert!(matches!(error, RestartError::Orphan { .. }), "{error}");
     kill_process(Pid::from_raw(process.pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
     assert!(running.end().await.is_err());
-    restarter.end_orphan(&process, Moment::now(), &nobody).await.unwrap();
+    restarter.end_orphan(Some(&process), Moment::now(), &nobody).await.unwrap();
 }
