@@ -21,7 +21,7 @@ use crate::farm;
 /// How often, where `DRAIN_TEST_ROUNDS` does not say otherwise.
 const ROUNDS: usize = 200;
 /// So many farms race side by side, each with its own balancer and agents: they mostly wait.
-const LANES: usize = 5;
+const LANES: usize = 10;
 /// Two drains one after the other, each of about a second, and the first one's random delays.
 const ROUND_WITHIN: Duration = Duration::from_mins(1);
 /// Between two looks at the balancer.
@@ -67,14 +67,14 @@ impl Lane {
         let mut agents = Vec::new();
         let mut logs = Vec::new();
         let mut balancer =
-            Haproxy::new(place, &format!("lb{lane}")).check("inter 50 fastinter 25 fall 1 rise 1");
+            Haproxy::new(place, &format!("lb{lane}")).check("inter 100 fastinter 50 fall 1 rise 1");
         for number in 0..3 {
             let name = format!("agent-{lane}-{number}");
             let log = place.public().join(format!("{name}.restarts"));
             let agent = Agent::guarding(place, &name, port)
                 .restarting_by(vec![restart_command(place, &name, &log).display().to_string()])
                 .proof("none")
-                .probe_interval("50ms")
+                .probe_interval("200ms")
                 .hard_quiet("50ms")
                 .acknowledge("30s", "abort")
                 .min_remaining(2)
