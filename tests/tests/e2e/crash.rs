@@ -83,6 +83,16 @@ fn killed_in_hard_it_is_hard_again() {
     scene.ends_well();
 }
 
+/// It dies between its decision and the command's start, or just after: whichever, there is one restart.
+#[test]
+fn killed_as_the_restart_begins_it_restarts_once() {
+    let mut scene = Scene::new("killed_beginning", |agent| agent);
+    scene.farm.apaches[0].slow_restarts_down(Duration::from_secs(1));
+    scene.farm.agents[0].signal(Signal::USR2);
+    scene.crash_in(Phase::Restarting, &[Phase::Restarting, Phase::Warming]);
+    scene.ends_well();
+}
+
 /// The restart's command outlives the agent: it must neither be run again nor be taken for failed.
 #[test]
 fn killed_in_the_restart_it_does_not_restart_twice() {
