@@ -41,7 +41,8 @@ impl Scene {
 
     /// The drain ends well, after exactly one restart, and no user has noticed any of it.
     fn ends_well(self) {
-        let Self { load, balancer, farm, place } = self;
+        // The last one goes first: a balancer that outlived the agents would complain.
+        let Self { place, farm, balancer, load } = self;
         let agent = &farm.agents[0];
         let status = agent.wait_until("up, with nothing asked", DRAINED_WITHIN, |s| {
             s.phase == Phase::Up && s.asked.is_none()
