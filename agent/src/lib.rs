@@ -12,6 +12,8 @@ pub mod log;
 pub mod owner;
 pub mod ready;
 pub mod restart;
+#[cfg(test)]
+mod scratch;
 pub mod signals;
 pub mod state;
 pub mod traffic;

@@ -163,17 +163,11 @@ pub fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn directory(name: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join(format!("drain-agent-state-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir_all(&directory).unwrap();
-        directory
-    }
+    use crate::scratch::Scratch;
 
     #[test]
     fn what_is_written_is_read() {
-        let directory = directory("roundtrip");
+        let directory = Scratch::new("roundtrip");
         let file = File::at(&directory.join("s.json"));
         assert!(matches!(file.read(), Found::Nothing));
         let mut state = State::new("boot".into());
@@ -183,12 +177,12 @@ mod tests {
         file.write(&state).unwrap();
         let Found::State(found) = file.read() else { panic!("not found") };
         assert_eq!((found.machine.next_id, found.boot.as_str()), (8, "boot"));
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn what_can_not_be_understood_is_set_aside() {
-        let directory = directory("aside");
+        let directory = Scratch::new("aside");
         let file = File::at(&directory.join("s.json"));
         fs::write(directory.join("s.json"), "{\"schema\":1,").unwrap();
         assert!(matches!(file.read(), Found::Unreadable(_)));
@@ -198,7 +192,7 @@ mod tests {
 
     #[test]
     fn another_layout_is_not_understood() {
-        let directory = directory("schema");
+        let directory = Scratch::new("schema");
         let file = File::at(&directory.join("s.json"));
         let state = State { schema: SCHEMA + 1, ..State::new(String::new()) };
         file.write(&state).unwrap();
@@ -208,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_unwritable_place_is_an_error_that_names_it() {
-        let directory = directory("unwritable");
+        let directory = Scratch::new("unwritable");
         let error = File::at(&directory.join("none/s.json")).write(&State::new(String::new())).unwrap_err();
         assert!(error.to_string().contains("none/s.json"), "{error}");
     }

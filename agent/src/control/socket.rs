@@ -141,28 +141,12 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A directory of this test's own, removed at its end.
-    struct Directory(PathBuf);
-
-    impl Directory {
-        fn new(test: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("drain-socket-{test}-{}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _removed = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::scratch::Scratch;
 
     #[test]
     fn the_file_has_its_mode_and_goes_at_the_end() {
-        let directory = Directory::new("mode");
-        let path = directory.0.join("run/a.sock");
+        let directory = Scratch::new("mode");
+        let path = directory.join("run/a.sock");
         let (_listener, file) = SocketFile::create(&path, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
         drop(file);
@@ -172,8 +156,8 @@ mod tests {
 
     #[test]
     fn a_dead_agents_socket_is_replaced() {
-        let directory = Directory::new("dead");
-        let path = directory.0.join("a.sock");
+        let directory = Scratch::new("dead");
+        let path = directory.join("a.sock");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         let (_listener, _file) = SocketFile::create(&path, None).unwrap();
@@ -182,8 +166,8 @@ mod tests {
 
     #[test]
     fn a_living_agents_socket_is_left_alone() {
-        let directory = Directory::new("living");
-        let path = directory.0.join("a.sock");
+        let directory = Scratch::new("living");
+        let path = directory.join("a.sock");
         let (_listener, _file) = SocketFile::create(&path, None).unwrap();
         let refused = SocketFile::create(&path, None).unwrap_err();
         assert!(matches!(refused, Error::InUse { .. }), "{refused}");
@@ -192,8 +176,8 @@ mod tests {
 
     #[test]
     fn another_file_is_left_alone() {
-        let directory = Directory::new("file");
-        let path = directory.0.join("a.sock");
+        let directory = Scratch::new("file");
+        let path = directory.join("a.sock");
         fs::write(&path, "precious").unwrap();
         let refused = SocketFile::create(&path, None).unwrap_err();
         assert!(matches!(refused, Error::NotASocket { .. }), "{refused}");
@@ -202,8 +186,8 @@ mod tests {
 
     #[test]
     fn the_next_agents_socket_outlives_this_one() {
-        let directory = Directory::new("next");
-        let path = directory.0.join("a.sock");
+        let directory = Scratch::new("next");
+        let path = directory.join("a.sock");
         let (listener, file) = SocketFile::create(&path, None).unwrap();
         drop(listener);
         let (_listener, _next) = SocketFile::create(&path, None).unwrap();

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -20,6 +19,7 @@ use crate::{
     control::api::{Options, Origin, Outcome, Reply, Request, Then},
     lifecycle::{Phase, Replaced},
     restart::{Identity, Process},
+    scratch::Scratch,
     signals::Wish,
     state,
     traffic::Reading,
@@ -42,6 +42,8 @@ struct Fake {
     world: Arc<Mutex<World>>,
 }
 
+/// The state file's name.
+const STATE: &str = "state.json";
 /// How long the fake restart takes.
 const RESTART: Duration = Duration::from_millis(700);
 
@@ -102,20 +104,13 @@ impl Outside for Fake {
 /// An agent without endpoint and socket, and one balancer that acts like `HAProxy` with `fall 1`.
 struct Agent {
     fake: Fake,
-    state: PathBuf,
+    directory: Scratch,
     answer: watch::Receiver<Option<Answer>>,
     status: watch::Receiver<Arc<Status>>,
     asks: mpsc::Sender<Ask>,
     signals: mpsc::Sender<Signal>,
     owner: JoinHandle<()>,
     balancer: JoinHandle<()>,
-}
-
-fn directory(test: &str) -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("drain-agent-owner-{}-{test}", std::process::id()));
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(&directory).unwrap();
-    directory
 }
 
 fn fake() -> Fake {
@@ -132,14 +127,14 @@ fn fake() -> Fake {
 
 impl Agent {
     async fn start(test: &str) -> Self {
-        Self::start_in(directory(test).join("state.json"), fake()).await
+        Self::start_in(Scratch::new(test), fake()).await
     }
 
-    async fn start_in(state: PathBuf, fake: Fake) -> Self {
+    async fn start_in(directory: Scratch, fake: Fake) -> Self {
         let text = format!(
             "listen = '127.0.0.1:1'\nstate = '{}'\nserver.ports = [80]\nrestart.command = ['true']\n\
              [drain]\nsoft = {{ quiet = '20s', limit = '60s' }}",
-            state.display()
+            directory.join(STATE).display()
         );
         let config = Config::parse("test", &text, Some("shop")).unwrap();
         let (checks_in, checks) = mpsc::channel(1024);
@@ -149,7 +144,7 @@ impl Agent {
         let (owner, answer, status) = Owner::begin(config, fake.clone(), inlets).await;
         let owner = tokio::spawn(owner.run());
         let balancer = tokio::spawn(balance(fake.clone(), answer.clone(), checks_in));
-        Self { fake, state, answer, status, asks, signals, owner, balancer }
+        Self { fake, directory, answer, status, asks, signals, owner, balancer }
     }
 
     /// Up and known to its balancer for long.
@@ -182,15 +177,15 @@ impl Agent {
     }
 
     fn written(&self) -> String {
-        fs::read_to_string(&self.state).unwrap()
+        fs::read_to_string(self.directory.join(STATE)).unwrap()
     }
 
     /// As SIGKILL does it.
-    async fn kill(self) -> (PathBuf, Fake) {
+    async fn kill(self) -> (Scratch, Fake) {
         self.owner.abort();
         self.balancer.abort();
         let _ = self.owner.await;
-        (self.state, self.fake)
+        (self.directory, self.fake)
     }
 }
 
@@ -244,7 +239,7 @@ async fn the_drain_is_written_down_before_the_answer_changes() {
     answer.mark_unchanged();
     let (reply, changed) = tokio::join!(asked, async {
         answer.changed().await.unwrap();
-        fs::read_to_string(&agent.state).unwrap()
+        agent.written()
     });
     assert!(matches!(reply, Reply::Accepted { drain: Some(1), .. }));
     assert!(changed.contains("\"soft\":{\"drain\""), "{changed}");
@@ -254,7 +249,7 @@ async fn the_drain_is_written_down_before_the_answer_changes() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_that_can_not_be_written_down_is_refused() {
     let agent = Agent::up("refused").await;
-    fs::remove_dir_all(agent.state.parent().unwrap()).unwrap();
+    fs::remove_dir_all(agent.directory.path()).unwrap();
     let Reply::Refused { name, text } = agent.ask(restart()).await else { panic!("not refused") };
     assert_eq!(name, "state_unwritable");
     assert!(text.contains("state.json"), "{text}");
@@ -316,9 +311,9 @@ async fn an_agent_that_is_killed_anywhere_carries_on_and_restarts_once() {
             agent.signal(Wish::Soft).await;
             agent.reach(phase).await;
             let began = agent.fake.world(|world| world.restarts.len());
-            let (state, fake) = agent.kill().await;
+            let (directory, fake) = agent.kill().await;
             fake.world(|world| world.replaced = replaced);
-            let mut agent = Agent::start_in(state, fake).await;
+            let mut agent = Agent::start_in(directory, fake).await;
             agent.reach(Phase::Up).await;
             let restarts = agent.fake.world(|world| world.restarts.len());
             assert_eq!(restarts, 1.max(began), "killed in {phase:?}");
@@ -329,9 +324,9 @@ async fn an_agent_that_is_killed_anywhere_carries_on_and_restarts_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_state_file_that_can_not_be_read_holds_with_404_until_up() {
-    let state = directory("garbled").join("state.json");
-    fs::write(&state, "garbled").unwrap();
-    let mut agent = Agent::start_in(state, fake()).await;
+    let directory = Scratch::new("garbled");
+    fs::write(directory.join(STATE), "garbled").unwrap();
+    let mut agent = Agent::start_in(directory, fake()).await;
     time::sleep(Duration::from_secs(200)).await;
     assert_eq!(agent.answer.borrow().as_ref().map(|answer| answer.status), Some(404));
     assert!(!agent.status.borrow().warnings.is_empty());
@@ -343,7 +338,7 @@ async fn a_state_file_that_can_not_be_read_holds_with_404_until_up() {
 async fn a_server_that_is_dead_from_the_start_is_down() {
     let fake = fake();
     fake.world(|world| world.ready = false);
-    let mut agent = Agent::start_in(directory("dead").join("state.json"), fake).await;
+    let mut agent = Agent::start_in(Scratch::new("dead"), fake).await;
     agent.reach(Phase::Down).await;
     agent.fake.world(|world| world.ready = true);
     agent.reach(Phase::Up).await;
