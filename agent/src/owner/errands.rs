@@ -56,7 +56,7 @@ impl<O: Outside> Owner<O> {
     pub(super) fn start_tasks(&mut self) {
         let now = self.outside.now();
         if !self.errands.looking
-            && schedule::next_look(&self.core.machine, self.errands.looked, self.due(), now) <= now
+            && schedule::next_look(&self.core.machine, self.errands.looked, self.due(now), now) <= now
         {
             self.errands.looking = true;
             self.errands.looked = Some(now);
@@ -97,7 +97,7 @@ impl<O: Outside> Owner<O> {
         let now = self.outside.now();
         let machine = &self.core.machine;
         let look = (!self.errands.looking)
-            .then(|| schedule::next_look(machine, self.errands.looked, self.due(), now));
+            .then(|| schedule::next_look(machine, self.errands.looked, self.due(now), now));
         let probe = (!self.errands.probing).then_some(self.errands.next_probe);
         let verdict = (machine.server() == Verdict::Unknown).then_some(self.started + VERDICT);
         let write = self.records.stale.then_some(self.records.written_at + TABLE);

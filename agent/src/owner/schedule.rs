@@ -13,28 +13,26 @@ const IN_USE: Duration = Duration::from_secs(10);
 const OUT: Duration = Duration::from_secs(1);
 /// While a soft drain may last for minutes.
 const SOFT: Duration = Duration::from_millis(250);
-/// While every tenth of a second counts. A look at a small table takes 0.8 ms.
-const CLOSE: Duration = Duration::from_millis(100);
-/// A soft drain whose silence will be long enough within this time is close to its end.
-const SOON: Duration = Duration::from_secs(2);
+/// While the restart waits for the traffic alone. So long can it take to be seen that the last request has ended, and
+/// from quiet to the restart it shall be 50 ms at most. A look at a small table takes 0.8 ms.
+const HARD: Duration = Duration::from_millis(40);
 /// The least time between two looks, however close quiet is.
 const LEAST: Duration = Duration::from_millis(20);
 
-/// When it is time for the next look, the last having begun at `last`; `due` is when the silence will have been long
-/// enough, if it lasts.
+/// When it is time for the next look, the last having begun at `last`; `due` is when one may find the quiet that ends
+/// the present phase.
 pub(super) fn next_look(machine: &Machine, last: Option<Moment>, due: Option<Moment>, now: Moment) -> Moment {
     let Some(last) = last else { return now };
-    let soon = due.is_some_and(|due| due.since(now) < SOON);
-    let regular = last
-        + match machine.course().stage() {
-            Stage::Up | Stage::Failed => IN_USE,
-            Stage::Waiting | Stage::Restarting | Stage::Warming => OUT,
-            Stage::Soft | Stage::Hard if machine.reached(now) => OUT,
-            Stage::Soft if !soon => SOFT,
-            Stage::Soft | Stage::Hard => CLOSE,
-        };
+    let regular = match machine.course().stage() {
+        Stage::Up | Stage::Failed => return last + IN_USE,
+        Stage::Waiting | Stage::Restarting | Stage::Warming => return last + OUT,
+        Stage::Soft | Stage::Hard if machine.reached(now) => return last + OUT,
+        Stage::Soft => last + SOFT,
+        Stage::Hard => last + HARD,
+    };
     match due {
-        Some(due) if due > last && machine.announcement().is_some() => regular.min(due.max(last + LEAST)),
+        // The regular one gives way, so that the one that counts is not late.
+        Some(due) if due < regular + LEAST => due.max(last + LEAST),
         _ => regular,
     }
 }
@@ -42,7 +40,11 @@ pub(super) fn next_look(machine: &Machine, last: Option<Moment>, due: Option<Mom
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::{
+        config::Config,
+        control::api::{Options, Origin, Request},
+        lifecycle::Event,
+    };
 
     const FLAGS: &str = "listen = '127.0.0.1:1'\nserver.ports = [80]\nrestart.command = ['true']";
 
@@ -57,6 +59,25 @@ mod tests {
     #[test]
     fn the_first_look_is_at_once() {
         assert_eq!(next_look(&machine(), None, None, at(7)), at(7));
+    }
+
+    fn hard() -> Machine {
+        let mut machine = machine();
+        let origin = Origin::Signal { signal: "SIGUSR2".into(), pid: None, uid: None };
+        machine
+            .step(at(0), Event::Asked { request: Request::Hard(Options::default()), origin, unix: 0 })
+            .unwrap();
+        machine
+    }
+
+    #[test]
+    fn in_hard_the_look_that_counts_is_when_it_is_due() {
+        let next = |due: Option<u64>| next_look(&hard(), Some(at(1000)), due.map(at), at(1005));
+        assert_eq!(next(None), at(1040), "nothing can be told: regularly");
+        assert_eq!(next(Some(1500)), at(1040), "the regular one is in time");
+        assert_eq!(next(Some(1030)), at(1030));
+        assert_eq!(next(Some(1055)), at(1055), "the regular one would make it late");
+        assert_eq!(next(Some(900)), at(1020), "as soon as may be");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     control::{Ask, api},
     health::Check,
-    lifecycle::{Event, Machine, Phase, Refusal, Said, Stage, Verdict, View},
+    lifecycle::{Course, Event, Machine, Phase, Refusal, Said, Stage, Verdict, View},
     restart::Identity,
     signals::{Signal, Wish},
     state,
@@ -270,17 +270,24 @@ impl<O: Outside> Owner<O> {
     }
 
     pub(super) fn view(&self, now: Moment) -> View {
-        let all_zero = self.config.drain.hard.quiet_is_default && self.core.table.sessions(now).all_zero;
         View {
             acknowledged: self.core.table.acknowledged(now),
             remaining: self.core.table.remaining(self.config.drain.min_remaining, now),
-            traffic: self.quiet.traffic(all_zero),
+            traffic: self.quiet.traffic(self.all_zero(now)),
             jitter: self.outside.jitter(),
         }
     }
 
-    /// When silence will have been long enough for the present phase.
-    pub(super) fn due(&self) -> Option<Moment> {
-        self.core.machine.needed_quiet().and_then(|needed| self.quiet.due(needed))
+    /// When a look may find the quiet that ends the present phase: nobody waits for it before the acknowledgement.
+    pub(super) fn due(&self, now: Moment) -> Option<Moment> {
+        let machine = &self.core.machine;
+        let (Course::Soft(out) | Course::Hard(out)) = machine.course() else { return None };
+        self.quiet.due(machine.needed_quiet()?, out.acknowledged?, self.all_zero(now))
+    }
+
+    /// Whether every balancer has reported that it has no session here, and that is enough for hard.
+    fn all_zero(&self, now: Moment) -> bool {
+        let hard = self.core.machine.course().stage() == Stage::Hard;
+        hard && self.config.drain.hard.quiet_is_default && self.core.table.sessions(now).all_zero
     }
 }

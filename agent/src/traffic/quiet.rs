@@ -4,12 +4,12 @@
 //! |---|---|
 //! | a source that can't be read | holds: unknown is never zero |
 //! | a busy connection, or a session that a balancer reports | holds |
-//! | a connection that may be busy | holds until it has been silent for longer than the kernel's clock explains |
+//! | a connection that may be busy | holds until it has been silent for longer than the kernel's clock explains, and then counts as answered |
 //! | an answered connection | counts as activity at its last word |
 //! | an open connection, with `long_lived = "wait"` | holds |
 //!
 //! A single look is a point in time and proves nothing; two in a row, both after the acknowledgement, do (the machine
-//! asks for that).
+//! asks for that). When something ended between two looks, nobody knows when: silence begins with the second.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -20,7 +20,8 @@ use crate::{clock::Moment, config::LongLived, lifecycle::Traffic};
 #[derive(Clone, Debug)]
 pub struct Quiet {
     long_lived: LongLived,
-    /// When anything was last known to happen; nothing is known of what was before the first look.
+    /// When something may last have happened: nothing is known of what was before the first look, nor between a look
+    /// that found something in flight and the next.
     active: Option<Moment>,
     /// The looks in a row that found nothing in flight: the newest that is [`APART`] older than the last, and all after
     /// it.
@@ -33,6 +34,8 @@ pub struct Quiet {
 enum Last {
     None,
     Clear,
+    /// Only connections that may be busy hold, and if nothing happens then no longer from this moment on.
+    Unsure(String, Moment),
     Busy(String),
     Unknown(String),
 }
@@ -55,35 +58,30 @@ impl Quiet {
 
     /// Takes a look's result. `held` says what else stands against quiet: sessions or users that balancers report.
     pub fn look(&mut self, at: Moment, reading: Result<Reading, String>, held: Option<String>) {
-        let found = match reading {
-            Err(why) => Err(Last::Unknown(why)),
-            Ok(reading) => self.judge(reading).map_err(Last::Busy),
+        let spoke = reading.as_ref().ok().and_then(Reading::silent_for).map(|silent| back(at, silent));
+        let found = match (reading, held) {
+            (Err(why), _) => Last::Unknown(why),
+            (Ok(reading), held) => match (self.judge(at, reading), held) {
+                (Last::Clear | Last::Unsure(..), Some(held)) => Last::Busy(held),
+                (judged, _) => judged,
+            },
         };
-        let found = match (found, held) {
-            (Ok(_), Some(held)) => Err(Last::Busy(held)),
-            (found, _) => found,
+        let watched = matches!(self.last, Last::Clear | Last::Unsure(..));
+        self.active = match &found {
+            Last::Clear | Last::Unsure(..) if watched => self.active.max(spoke),
+            _ => Some(at),
         };
-        match found {
-            Ok(silent) => {
-                let active = silent.map_or(at, |silent| back(at, silent));
-                // Before the first look nobody watched, so silence begins with it at the earliest.
-                self.active = Some(
-                    self.active.map_or(at, |known| if silent.is_some() { known.max(active) } else { known }),
-                );
-                self.clear.push_back(at);
-                while self.clear.len() > LOOKS
-                    || self.clear.get(1).is_some_and(|second| at.since(*second) >= APART)
-                {
-                    self.clear.pop_front();
-                }
-                self.last = Last::Clear;
+        if matches!(found, Last::Clear) {
+            self.clear.push_back(at);
+            while self.clear.len() > LOOKS
+                || self.clear.get(1).is_some_and(|second| at.since(*second) >= APART)
+            {
+                self.clear.pop_front();
             }
-            Err(last) => {
-                self.active = Some(at);
-                self.clear.clear();
-                self.last = last;
-            }
+        } else {
+            self.clear.clear();
         }
+        self.last = found;
     }
 
     /// What the looks say. `all_zero`: every balancer has reported that it has no session here.
@@ -91,7 +89,7 @@ impl Quiet {
         match &self.last {
             Last::None => Traffic::Unknown("not looked yet".into()),
             Last::Unknown(why) => Traffic::Unknown(why.clone()),
-            Last::Busy(what) => Traffic::Busy(what.clone()),
+            Last::Busy(what) | Last::Unsure(what, _) => Traffic::Busy(what.clone()),
             Last::Clear => {
                 let mut newest = self.clear.iter().rev().copied();
                 let (Some(last), Some(previous), Some(since)) = (newest.next(), newest.next(), self.active)
@@ -104,25 +102,36 @@ impl Quiet {
         }
     }
 
-    /// When silence will have lasted for `needed`, if nothing happens; `None` where something holds.
-    pub fn due(&self, needed: Duration) -> Option<Moment> {
-        matches!(self.last, Last::Clear).then(|| self.active.map(|active| active + needed)).flatten()
+    /// When the next look may find what is waited for: silence for `needed`, seen by two looks since `acknowledged`.
+    /// A moment that has passed says: as soon as may be. `None` where only time can tell.
+    pub fn due(&self, needed: Duration, acknowledged: Moment, all_zero: bool) -> Option<Moment> {
+        let (last, active) = match (&self.last, self.clear.back(), self.active) {
+            (Last::Unsure(_, until), ..) => return Some(*until),
+            (Last::Clear, Some(last), Some(active)) => (*last, active),
+            _ => return None,
+        };
+        let silent = active + needed;
+        let empty = self.clear.iter().find(|look| **look >= acknowledged).map(|first| *first + APART);
+        let enough = if all_zero { silent.min(empty.unwrap_or(acknowledged)) } else { silent };
+        // Where this look would have been late enough, another one is lacking.
+        Some(if last >= enough { acknowledged } else { enough.max(acknowledged) })
     }
 
-    /// For how long the last word lies back, or what stands against quiet.
-    fn judge(&self, reading: Reading) -> Result<Option<Duration>, String> {
-        let unsure = reading.unsure.shortest.is_some_and(|silent| silent < UNSURE_HOLDS);
-        if reading.busy > 0 {
-            return Err(format!("{} in flight", reading.busy));
-        }
-        if unsure {
-            return Err(format!("{} perhaps in flight", reading.unsure.count));
-        }
+    /// What a reading says by itself.
+    fn judge(&self, at: Moment, reading: Reading) -> Last {
         let open = reading.in_flight().saturating_add(reading.idle());
-        if self.long_lived == LongLived::Wait && open > 0 {
-            return Err(format!("{open} open"));
+        if reading.busy > 0 {
+            return Last::Busy(format!("{} in flight", reading.busy));
         }
-        Ok(reading.silent_for())
+        if self.long_lived == LongLived::Wait && open > 0 {
+            return Last::Busy(format!("{open} open"));
+        }
+        match reading.unsure.shortest.and_then(|silent| UNSURE_HOLDS.checked_sub(silent)) {
+            Some(left) if !left.is_zero() => {
+                Last::Unsure(format!("{} perhaps in flight", reading.unsure.count), at + left)
+            }
+            _ => Last::Clear,
+        }
     }
 }
 
@@ -181,16 +190,16 @@ mod tests {
         let spoke = Reading { answered: silence(3, 40), ..EMPTY };
         let quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(spoke)), (200, Ok(EMPTY))]);
         assert!(matches!(quiet.traffic(false), Traffic::Quiet { since, .. } if since == at(60)));
-        assert_eq!(quiet.due(Duration::from_secs(3)), Some(at(3060)));
+        assert_eq!(quiet.due(Duration::from_secs(3), at(0), false), Some(at(3060)));
     }
 
     #[test]
     fn a_busy_connection_holds_and_begins_silence_anew() {
         let quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(busy()))]);
         assert!(matches!(quiet.traffic(true), Traffic::Busy(_)));
-        assert_eq!(quiet.due(Duration::ZERO), None);
+        assert_eq!(quiet.due(Duration::ZERO, at(0), true), None);
         let quiet = looks(LongLived::Quiet, &[(0, Ok(busy())), (100, Ok(EMPTY)), (200, Ok(EMPTY))]);
-        assert!(matches!(quiet.traffic(true), Traffic::Quiet { since, .. } if since == at(0)));
+        assert!(matches!(quiet.traffic(true), Traffic::Quiet { since, .. } if since == at(100)));
     }
 
     #[test]
@@ -200,7 +209,7 @@ mod tests {
         let mut quiet = quiet;
         quiet.look(at(300), Ok(EMPTY), None);
         quiet.look(at(400), Ok(EMPTY), None);
-        assert!(matches!(quiet.traffic(true), Traffic::Quiet { since, .. } if since == at(200)));
+        assert!(matches!(quiet.traffic(true), Traffic::Quiet { since, .. } if since == at(300)));
     }
 
     #[test]
@@ -210,6 +219,36 @@ mod tests {
         assert!(matches!(quiet.traffic(true), Traffic::Busy(_)));
         let quiet = looks(LongLived::Quiet, &[(0, Ok(one(1000))), (100, Ok(one(1100)))]);
         assert!(matches!(quiet.traffic(true), Traffic::Quiet { .. }));
+    }
+
+    #[test]
+    fn what_may_have_been_busy_counts_from_its_last_word_when_it_is_not() {
+        let one = |ms| Reading { unsure: silence(1, ms), ..EMPTY };
+        let quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (500, Ok(one(100)))]);
+        assert_eq!(
+            quiet.due(Duration::from_secs(3), at(0), false),
+            Some(at(1400)),
+            "when no tick explains it"
+        );
+        let quiet = looks(
+            LongLived::Quiet,
+            &[(0, Ok(EMPTY)), (500, Ok(one(100))), (1400, Ok(one(1000))), (1440, Ok(one(1040)))],
+        );
+        assert!(matches!(quiet.traffic(false), Traffic::Quiet { since, .. } if since == at(400)));
+        assert_eq!(quiet.due(Duration::from_secs(3), at(0), false), Some(at(3400)));
+    }
+
+    #[test]
+    fn a_look_is_due_when_quiet_can_be_seen_first() {
+        let due = |looked: &[u64], needed, acknowledged, zero| {
+            let found: Vec<_> = looked.iter().map(|ms| (*ms, Ok(EMPTY))).collect();
+            looks(LongLived::Quiet, &found).due(Duration::from_millis(needed), at(acknowledged), zero)
+        };
+        assert_eq!(due(&[0, 40], 3000, 0, false), Some(at(3000)), "at the end of silence");
+        assert_eq!(due(&[0, 40], 3000, 5000, false), Some(at(5000)), "not before the acknowledgement");
+        assert_eq!(due(&[0, 4000], 3000, 3900, false), Some(at(3900)), "at once, for the second since then");
+        assert_eq!(due(&[0, 40], 3000, 20, true), Some(at(240)), "200 ms after the first since then");
+        assert_eq!(due(&[0, 40], 3000, 60, true), Some(at(60)), "at once, for the first since then");
     }
 
     #[test]
