@@ -140,9 +140,12 @@ impl Pipe {
         self.input.as_ref().is_some_and(|input| input.filled().len() > self.direct)
     }
 
-    /// What was read beyond the end of the message.
+    /// What was read beyond the end of the message. Bytes of the body that nobody took are no part of it, and there is
+    /// no telling what follows a message that has not been read to its end.
     pub(super) fn into_rest(self) -> Option<Buffer> {
-        self.input.filter(|input| !input.is_empty())
+        let mut input = self.input.filter(|_| matches!(self.body, Body::Done))?;
+        input.consume(self.direct);
+        Some(input).filter(|input| !input.is_empty())
     }
 
     /// Moves what can be moved; ready when the message has been read and written to its end.

@@ -179,3 +179,26 @@ fn a_client_that_has_said_all_may_close_its_half() {
         assert_eq!(client.rest().await, OK);
     });
 }
+
+#[test]
+fn a_body_that_no_server_took_is_no_request() {
+    on_a_core(async {
+        let (one, two) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::before(&[&one, &two]).await;
+        let mut client = proxy.send("POST / HTTP/1.1\r\nContent-Length: 20000\r\n\r\n").await;
+        let (wire, _) = one.request().await;
+        // Both reach the proxy at once, so that it reads the whole body before it finds nobody to write it to.
+        wire.reset();
+        let within = "GET /within HTTP/1.1\r\n\r\n";
+        client.send(format!("{within}{}", "x".repeat(20_000 - within.len()))).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+        client.bytes(107).await;
+        assert!(one.is_left_alone().await && two.is_left_alone().await);
+        client.send("GET /next HTTP/1.1\r\n\r\n").await;
+        let (mut wire, head) = two.request().await;
+        assert_eq!(head, "GET /next HTTP/1.1\r\n\r\n");
+        wire.send(OK).await;
+        client.expect(OK).await;
+        assert_eq!(proxy.logged(2).await, ["502 SH-- 0 POST / HTTP/1.1", "200 ---- 0 GET /next HTTP/1.1"]);
+    });
+}

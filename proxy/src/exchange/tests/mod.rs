@@ -241,6 +241,11 @@ impl Wire {
         self.0.read(&mut [0]).await.map_or(true, |count| count == 0)
     }
 
+    /// Closes so that the other end finds its connection reset.
+    fn reset(self) {
+        self.0.set_zero_linger().unwrap();
+    }
+
     async fn half_close(&mut self) {
         self.0.shutdown().await.unwrap();
     }
