@@ -92,7 +92,6 @@ fn say_where(config: &Config, listeners: &[std::net::TcpListener]) {
         version = env!("CARGO_PKG_VERSION"),
         server = %Arc::clone(&config.server.name),
         ports = %ports.join(","),
-        listen = %addresses.join(","),
         control = %config.control.socket.display(),
         state = %config.state.display(),
         "answers health checks on {}",

@@ -12,7 +12,7 @@
 //! A [`Reply`] comes with 202 (accepted), 200 (already so) or 409 (refused); everything else that is not a success
 //! is a [`Failure`] with its own status.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,20 @@ pub enum Origin {
     Agent,
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal { signal, pid: Some(pid), uid: Some(uid) } => {
+                write!(f, "{signal} from pid {pid} uid {uid}")
+            }
+            Self::Signal { signal, .. } => f.write_str(signal),
+            Self::Control { pid: Some(pid), uid, .. } => write!(f, "control socket, pid {pid} uid {uid}"),
+            Self::Control { pid: None, uid, .. } => write!(f, "control socket, uid {uid}"),
+            Self::Agent => f.write_str("the agent"),
+        }
+    }
+}
+
 /// What follows when the traffic is zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,6 +83,17 @@ pub enum Request {
     Return,
 }
 
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Soft(options) => write!(f, "soft{options}"),
+            Self::Hard(options) => write!(f, "hard{options}"),
+            Self::Up => f.write_str("up"),
+            Self::Return => f.write_str("return"),
+        }
+    }
+}
+
 /// The particulars of a drain.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -79,6 +104,19 @@ pub struct Options {
     pub reason: Option<String>,
     /// Override the guards.
     pub force: bool,
+}
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.then {
+            Some(Then::Restart) => f.write_str(", then restart")?,
+            Some(Then::Hold) => f.write_str(", then hold")?,
+            None => {}
+        }
+        f.write_str(if self.force { ", by force" } else { "" })?;
+        // As text with its quotes: what people write must not look like a line of the log.
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ", reason {reason:?}"))
+    }
 }
 
 /// What was said to a request.
@@ -340,6 +378,17 @@ pub enum Outcome {
     Failed,
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Withdrawn => "withdrawn",
+            Self::Failed => "failed",
+        })
+    }
+}
+
 /// The agent itself.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Agent {
@@ -349,4 +398,20 @@ pub struct Agent {
     pub version: String,
     /// How long it has been running.
     pub uptime_seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_reads_as_people_say_it() {
+        let options = Options { then: Some(Then::Restart), reason: Some("new\nrelease".into()), force: true };
+        assert_eq!(
+            Request::Soft(options).to_string(),
+            r#"soft, then restart, by force, reason "new\nrelease""#
+        );
+        assert_eq!(Request::Hard(Options::default()).to_string(), "hard");
+        assert_eq!(Request::Up.to_string(), "up");
+    }
 }

@@ -12,7 +12,6 @@ use axum::{
 };
 use http_body_util::channel::{Channel, Sender};
 use tokio::{sync::oneshot, time};
-use tracing::info;
 
 use super::{
     Ask, Owner,
@@ -67,7 +66,6 @@ impl Control {
         }
         let (reply, answer) = oneshot::channel();
         let ask = Ask { request, origin: peer.origin(), reply };
-        info!(request = ?ask.request, origin = ?ask.origin, "asked on the control socket");
         let answered = async {
             self.owner.asks.send(ask).await.map_err(|_gone| Error::NoAnswer)?;
             answer.await.map_err(|_gone| Error::NoAnswer)

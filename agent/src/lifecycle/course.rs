@@ -1,5 +1,7 @@
 //! The axis of what was asked: how far the request has been carried out.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Drain, Level};
@@ -79,6 +81,20 @@ pub enum Stage {
     Warming,
     /// Restarted in vain.
     Failed,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Up => "up",
+            Self::Waiting => "waiting",
+            Self::Soft => "soft",
+            Self::Hard => "hard",
+            Self::Restarting => "restarting",
+            Self::Warming => "warming",
+            Self::Failed => "failed",
+        })
+    }
 }
 
 impl Course {

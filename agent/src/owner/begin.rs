@@ -61,7 +61,12 @@ impl<O: Outside> Owner<O> {
                 let restored = Machine::restored((&config).into(), state.machine, now, same_boot, replaced);
                 (core.machine, effects) = restored;
                 if let Some(drain) = core.machine.course().drain() {
-                    info!(drain = drain.id, stage = ?core.machine.course().stage(), "goes on with drain {} after a restart of the agent", drain.id);
+                    let stage = core.machine.course().stage();
+                    info!(
+                        drain = drain.id,
+                        asked_by = drain.origin.to_string(),
+                        "goes on in {stage} after a restart of the agent"
+                    );
                 }
             }
             Found::Unreadable(why) => {

@@ -1,25 +1,42 @@
-//! What is written to the log: one line for each transition, with its reason and who asked.
+//! What is written to the log: one line for each request and each transition, with its reason and who asked.
+//!
+//! Texts that come from outside, such as reasons and what a command has said, stand in fields: those are quoted, so
+//! that none of them can look like a line of its own.
 
 use tracing::{info, warn};
 
 use crate::{
-    control::api::Origin,
-    lifecycle::{Drain, Effects, Stage},
+    control::api::{Origin, Request},
+    lifecycle::{Drain, Effects, Refusal, Said, Stage, Verdict},
 };
+
+/// Writes down what is asked, before anything follows from it.
+pub(super) fn asked(request: &Request, origin: &Origin) {
+    info!(by = origin.to_string(), "asked: {request}");
+}
+
+/// Writes down what was said to it, where no transition says so.
+pub(super) fn said(said: &Result<Said, Refusal>, moved: bool) {
+    match said {
+        Ok(Said::Accepted { .. }) if moved => {}
+        Ok(Said::Accepted { drain, text }) => info!(drain, "accepted: {text}"),
+        Ok(Said::Already { drain, text }) => info!(drain, "already so: {text}"),
+        Err(refusal) => warn!(why = refusal.to_string(), "refused: {}", refusal.name()),
+    }
+}
 
 /// Writes down what a step has brought; `drain` is the one that is under way or was until now.
 pub(super) fn write(effects: &Effects, drain: Option<&Drain>) {
-    let origin = drain.map_or_else(String::new, |drain| who(&drain.origin));
     for transition in &effects.transitions {
+        let asked_by = drain.map(|drain| drain.origin.to_string());
+        let why = transition.why.as_str();
         info!(
             drain = transition.drain,
-            from = word(transition.from),
-            to = word(transition.to),
-            why = %transition.why,
-            origin = %origin,
+            why,
+            asked_by = asked_by.as_deref(),
             "{} -> {}",
-            word(transition.from),
-            word(transition.to),
+            transition.from,
+            transition.to
         );
     }
     if effects.acknowledged {
@@ -29,31 +46,24 @@ pub(super) fn write(effects: &Effects, drain: Option<&Drain>) {
         warn!("{warning}");
     }
     for ended in &effects.ended {
-        info!(drain = ended.id, outcome = ?ended.outcome, restart_seconds = ended.restart_took.map(|took| took.as_secs_f64()), "drain {} has ended: {}", ended.id, ended.text);
+        let took = ended.restart_took.map(|took| format!("{:.1}s", took.as_secs_f64()));
+        let took = took.as_deref();
+        info!(
+            drain = ended.id,
+            why = ended.text.as_str(),
+            restart_took = took,
+            "the drain has ended: {}",
+            ended.outcome
+        );
     }
 }
 
-/// Who asked, for people.
-pub(super) fn who(origin: &Origin) -> String {
-    match origin {
-        Origin::Signal { signal, pid: Some(pid), uid: Some(uid) } => {
-            format!("{signal} from pid {pid} uid {uid}")
-        }
-        Origin::Signal { signal, .. } => signal.clone(),
-        Origin::Control { pid: Some(pid), uid, .. } => format!("control socket, pid {pid} uid {uid}"),
-        Origin::Control { pid: None, uid, .. } => format!("control socket, uid {uid}"),
-        Origin::Agent => "the agent".to_owned(),
-    }
-}
-
-fn word(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Up => "up",
-        Stage::Waiting => "waiting",
-        Stage::Soft => "soft",
-        Stage::Hard => "hard",
-        Stage::Restarting => "restarting",
-        Stage::Warming => "warming",
-        Stage::Failed => "failed",
+/// Writes down that the server has become ready or unready by itself; `probed` is what the last probe has found.
+pub(super) fn verdict(verdict: Verdict, stage: Stage, probed: &str) {
+    match (verdict, stage) {
+        // There it is expected, and the transitions tell how it ends.
+        (_, Stage::Restarting | Stage::Warming) => {}
+        (Verdict::Ready, _) => info!("the server is ready"),
+        (_, _) => warn!(why = probed, "the server is not ready"),
     }
 }

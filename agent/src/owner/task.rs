@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 use super::{
     Inlets, Outlets, Outside, Restarted,
     errands::{Errands, Report},
+    journal,
     records::Records,
 };
 use crate::{
@@ -89,8 +90,8 @@ impl<O: Outside> Owner<O> {
             tokio::select! {
                 biased;
                 Some(signal) = self.inlets.signals.recv() => {
-                    info!(signal = signal.name, pid = signal.pid, uid = signal.uid, "{signal}");
                     if signal.wish == Wish::Stop {
+                        info!("{signal}");
                         break;
                     }
                     self.signalled(&signal).await;
@@ -109,13 +110,11 @@ impl<O: Outside> Owner<O> {
         let request = match signal.wish {
             Wish::Soft => api::Request::Soft(api::Options::default()),
             Wish::Hard => api::Request::Hard(api::Options::default()),
-            Wish::Reload => return self.reload().await,
+            Wish::Reload => return self.reload(signal).await,
             Wish::Stop => return,
         };
-        match self.ask(request, signal.origin()).await {
-            Ok(Said::Accepted { text, .. } | Said::Already { text, .. }) => info!("{}: {text}", signal.name),
-            Err(refusal) => warn!(refusal = refusal.name(), "{} is refused: {refusal}", signal.name),
-        }
+        // Nobody waits for an answer but the log.
+        let _ = self.ask(request, signal.origin()).await;
     }
 
     async fn asked_for(&mut self, ask: Ask) {
@@ -132,15 +131,19 @@ impl<O: Outside> Owner<O> {
 
     async fn ask(&mut self, request: api::Request, origin: api::Origin) -> Result<Said, Refusal> {
         let unix = self.outside.unix();
-        let said = self.step(Event::Asked { request, origin, unix }).await?;
-        Ok(said.unwrap_or(Said::Already { drain: None, text: String::new() }))
+        journal::asked(&request, &origin);
+        let before = self.core.machine.course().stage();
+        let said = self.step(Event::Asked { request, origin, unix }).await;
+        let said = said.map(|said| said.unwrap_or(Said::Already { drain: None, text: String::new() }));
+        journal::said(&said, self.core.machine.course().stage() != before);
+        said
     }
 
     async fn checked(&mut self, checks: &mut Vec<Check>) {
         let unix = self.outside.unix();
         for check in checks.drain(..) {
             if self.core.table.observe(&check, unix) {
-                info!(source = %check.source.ip(), state = check.state.as_deref(), "a balancer asks");
+                info!(source = %check.source.ip(), state = check.state.as_deref(), "a new balancer asks");
                 self.records.stale = true;
             }
         }
@@ -156,7 +159,11 @@ impl<O: Outside> Owner<O> {
                 let passed = result.is_ok();
                 self.probed = result.err().unwrap_or_else(|| "ready".to_owned());
                 self.status_stale = true;
+                let before = (self.core.machine.server(), self.core.machine.course().stage());
                 let _ = self.step(Event::Probed { began, passed }).await;
+                if self.core.machine.server() != before.0 {
+                    journal::verdict(self.core.machine.server(), before.1, &self.probed);
+                }
             }
             Report::Identified { at, identity } => {
                 self.errands.identifying = false;
@@ -214,10 +221,15 @@ impl<O: Outside> Owner<O> {
         }
     }
 
-    async fn reload(&mut self) {
+    async fn reload(&mut self, signal: &Signal) {
         let (config, outside) = match self.outside.reload() {
             Ok(reloaded) => reloaded,
-            Err(why) => return error!("the configuration is not reloaded, the old one holds: {why}"),
+            Err(why) => {
+                return error!(
+                    by = signal.to_string(),
+                    "the configuration is not reloaded, the old one holds: {why}"
+                );
+            }
         };
         if config.listen != self.config.listen
             || config.state != self.config.state
@@ -233,7 +245,7 @@ impl<O: Outside> Owner<O> {
         }
         let rules = (&config).into();
         self.config = config;
-        info!("the configuration is reloaded");
+        info!(by = signal.to_string(), "the configuration is reloaded");
         let _ = self.step(Event::Reloaded(rules)).await;
     }
 
@@ -246,7 +258,7 @@ impl<O: Outside> Owner<O> {
                 .send(api::Reply::Refused { name: refusal.name().into(), text: refusal.to_string() });
         }
         let Some(drain) = self.core.machine.course().drain() else { return info!("stops") };
-        info!(drain = drain.id, "stops; drain {} goes on with the next agent", drain.id);
+        info!(drain = drain.id, "stops; the drain goes on with the next agent");
     }
 
     /// Tells the machine what is seen.
