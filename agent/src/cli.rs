@@ -38,8 +38,10 @@ const USAGE: u8 = 64;
         drain-agent --config /etc/drain-agent/apache2.toml\n  \
         drain-agent check /etc/drain-agent/apache2.toml\n  \
         drain-agent --listen 0.0.0.0:8404 --port 80 --command 'apachectl restart' --proof workers\n\n\
-        Exit codes: 0 stopped or valid, 1 failed or invalid, 64 wrong usage.\n\
-        Durations are written 500ms, 30s, 15m, '2m 30s'."
+        In brackets stand the key in a configuration file and what holds where nothing is said.\n\
+        Durations are written 500ms, 30s, 15m, '2m 30s'.\n\
+        DRAIN_AGENT_LOG=debug in the environment makes the log, on stderr, say more.\n\n\
+        Exit codes: 0 stopped or valid, 1 failed or invalid, 64 wrong usage."
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -57,7 +59,7 @@ struct CommandLine {
 enum Verb {
     /// Check a configuration file: one line and exit code 0 if it is valid, else every mistake and 1
     Check {
-        /// The file
+        /// The configuration file
         file: PathBuf,
     },
 }

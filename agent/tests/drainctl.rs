@@ -296,7 +296,7 @@ fn no_agent_is_69_and_no_command_64() {
     expect(&nowhere, 69, "", "no agent answers on /nonexistent/x.sock");
     expect(&drainctl().arg("frobnicate").output().unwrap(), 64, "", "frobnicate");
     expect(&drainctl().output().unwrap(), 64, "", "Usage");
-    expect(&drainctl().arg("--help").output().unwrap(), 0, "75 refused for now", "");
+    expect(&drainctl().arg("--help").output().unwrap(), 0, "75   refused for now", "");
 }
 
 #[test]

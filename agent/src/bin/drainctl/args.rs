@@ -6,20 +6,39 @@ use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use drain_agent::control::api::{Options, Then};
 
 /// What `--help` ends with.
-const CODES: &str = "Exit codes: 0 done, 1 failed, 64 usage, 69 no agent, 75 refused for now (with the reason), \
-    77 not permitted, 130 interrupted (the drain goes on, but for `run`, which cancels it).";
+const EXAMPLES_AND_CODES: &str = "\
+Examples:
+  drainctl status                                 where the server stands
+  drainctl restart --reason 'release 4.2'         restart it without losing a user
+  drainctl restart --hard                         the same, faster, where it keeps no sessions
+  drainctl run -- apt-get -y upgrade apache2      drain it, upgrade it, bring it back
+  drainctl hard && drainctl up                    take it out, work on it, bring it back
+  drainctl -n shop --json status | jq .phase      one of several agents, for a script
+
+Exit codes:
+  0    done, or it was so already
+  1    failed: the reason is printed
+  64   wrong usage
+  69   no agent answers
+  75   refused for now: the reason is printed, try again later or, where it says so, with --force
+  77   not permitted: only root, the agent's user and the group that it names may drain
+  130  interrupted (Ctrl-C): the drain goes on, but for `run`, which cancels it";
 
 /// See and steer a drain-agent: take a web server out of its balancers, restart it, bring it back.
+///
+/// A drain tells the balancers to send no new users (soft) or nobody (hard), and waits until each of them has shown
+/// that it does so and the traffic is zero. Commands that drain wait for that, show how far it is, and end with an
+/// exit code that says how it went.
 #[derive(Parser, Debug)]
-#[command(name = "drainctl", version, after_help = CODES, max_term_width = 100)]
+#[command(name = "drainctl", version, after_help = EXAMPLES_AND_CODES, max_term_width = 100)]
 pub(crate) struct Args {
-    /// The server, where several have an agent on this host
+    /// The server's name, where several agents run on this host
     #[arg(short = 'n', long, global = true)]
     pub(crate) name: Option<String>,
-    /// The agent's control socket, in place of /run/drain-agent/NAME.sock
+    /// The agent's control socket [default: /run/drain-agent/NAME.sock, or the only one there]
     #[arg(long, global = true, value_name = "PATH", conflicts_with = "name")]
     pub(crate) socket: Option<PathBuf>,
-    /// Print JSON
+    /// Print JSON on stdout: one object, or one per line where there are several
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -28,21 +47,21 @@ pub(crate) struct Args {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Show where the server stands, who has acknowledged and who uses it
+    /// Show where the server stands, who has acknowledged, who uses it and how the last drain ended
     Status,
-    /// Show every change as it happens
+    /// Show every change as it happens, until Ctrl-C
     Watch,
-    /// Show who asks for the server's health
+    /// Show the balancers: who asks for the server's health, and what each has acknowledged
     Balancers,
-    /// Take no new users; those who hold the persistence cookie still arrive
+    /// Take no new users, and stay so; those who hold the persistence cookie still arrive
     Soft(Drain),
-    /// Take nobody; the balancers move everybody to other servers
+    /// Take nobody, and stay so; the balancers move everybody to other servers
     Hard(Drain),
     /// Cancel a drain, or come back from one that holds or has failed
     Up(Up),
-    /// Drain, restart, bring back
+    /// Drain softly, then hard; restart the server as the agent is configured to; bring it back
     Restart(Restart),
-    /// Drain, run a command, bring back
+    /// Drain likewise; run a command here, with your rights; bring the server back
     Run(Run),
 }
 
@@ -50,17 +69,17 @@ pub(crate) enum Command {
 pub(crate) struct Drain {
     #[command(flatten)]
     pub(crate) why: Why,
-    /// What follows when nobody uses the server any more; nothing said: it stays out
+    /// What follows when nobody uses the server any more [default: soft stays in soft, hard in hard]
     #[arg(long)]
     pub(crate) then: Option<Following>,
-    /// Don't wait until the balancers have acknowledged (hard: and the traffic is zero)
+    /// Return at once, without waiting until the balancers have acknowledged (hard: and the traffic is zero)
     #[arg(long)]
     pub(crate) no_wait: bool,
 }
 
 #[derive(Arguments, Debug)]
 pub(crate) struct Up {
-    /// Don't wait until the server is ready
+    /// Return at once, without waiting until the server is ready
     #[arg(long)]
     pub(crate) no_wait: bool,
 }
@@ -69,10 +88,10 @@ pub(crate) struct Up {
 pub(crate) struct Restart {
     #[command(flatten)]
     pub(crate) why: Why,
-    /// Begin with the hard drain: for servers that keep no sessions
+    /// Drain hard at once, without the soft drain: for servers that keep no sessions
     #[arg(long)]
     pub(crate) hard: bool,
-    /// Don't wait for the end
+    /// Return at once, without waiting until the server is back
     #[arg(long)]
     pub(crate) no_wait: bool,
 }
@@ -81,20 +100,20 @@ pub(crate) struct Restart {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) why: Why,
-    /// Begin with the hard drain: for servers that keep no sessions
+    /// Drain hard at once, without the soft drain: for servers that keep no sessions
     #[arg(long)]
     pub(crate) hard: bool,
-    /// The command and its arguments
+    /// The command and its arguments; it is not run unless the drain has come to its end
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Arguments, Debug)]
 pub(crate) struct Why {
-    /// Why, for those who look at it
+    /// Why: shown in the status, in the log and in the answer to health checks
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    /// Override the guards, such as the one for the last server that remains
+    /// Drain even if too few other servers would remain
     #[arg(long)]
     pub(crate) force: bool,
 }
