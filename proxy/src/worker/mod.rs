@@ -7,33 +7,25 @@
 //!
 //! | stop | listeners | clients that are idle | requests in flight |
 //! |---|---|---|---|
-//! | softly (SIGUSR1) | closed | closed | finished, then closed; the process ends with the last one |
+//! | softly (SIGUSR1) | closed, when they have taken who waited in the kernel as far as there is room | closed | finished, then closed; the process ends with the last one |
 //! | now (SIGTERM, SIGINT) | closed | closed | cut off |
 
+mod acceptor;
+
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::thread;
-use std::time::Duration;
 
-use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::sleep;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
+use self::acceptor::Acceptor;
 use crate::admin::log::{CoreLog, Feed};
 use crate::backend::{Backend, idle::IdlePool};
 use crate::config::{self, Config};
 use crate::exchange::{self, OpenCounts, Sink};
-
-/// How long a core accepts nothing after it has run out of file descriptors or memory: long enough for some
-/// connections to end.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the workers are told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, PartialOrd)]
@@ -136,14 +128,8 @@ async fn run(
         .collect();
     let live = Rc::new(Live::default());
     for (index, listener) in listeners {
-        listener.set_nonblocking(true)?;
-        let acceptor = Acceptor {
-            listener: TcpListener::from_std(listener)?,
-            core: cores[index].clone(),
-            process_room: shared.room.clone(),
-            frontend_room: shared.frontends[index].room.clone(),
-            live: live.clone(),
-        };
+        let rooms = [shared.frontends[index].room.clone(), shared.room.clone()];
+        let acceptor = Acceptor::new(listener, cores[index].clone(), rooms, live.clone())?;
         tokio::task::spawn_local(acceptor.run(stop.clone()));
     }
     // An error means that main has gone, which is a reason to end as well.
@@ -160,80 +146,6 @@ async fn run(
         }
     }
     Ok(())
-}
-
-/// Accepts the connections of one listener.
-struct Acceptor {
-    listener: TcpListener,
-    core: Rc<exchange::Core>,
-    process_room: Arc<Semaphore>,
-    frontend_room: Arc<Semaphore>,
-    live: Rc<Live>,
-}
-
-impl Acceptor {
-    /// Until a stop: then what has already come is accepted, and the listener is closed.
-    async fn run(self, mut stop: watch::Receiver<Stop>) {
-        let _counted = Live::count(&self.live, Kind::Acceptor);
-        tokio::select! {
-            () = self.accept_all() => {}
-            _ = stop.wait_for(|&stop| stop >= Stop::Softly) => {}
-        }
-        while let Poll::Ready(Ok((stream, client))) = self.accept_ready().await {
-            let (Ok(process), Ok(frontend)) = (
-                self.process_room.clone().try_acquire_owned(),
-                self.frontend_room.clone().try_acquire_owned(),
-            ) else {
-                return;
-            };
-            self.serve(stream, client, [process, frontend]);
-        }
-    }
-
-    async fn accept_all(&self) {
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, client)) => {
-                    // One connection per listener waits here; more wait in the kernel's backlog.
-                    let room = async {
-                        let process = self.process_room.clone().acquire_owned().await?;
-                        Ok::<_, tokio::sync::AcquireError>([
-                            process,
-                            self.frontend_room.clone().acquire_owned().await?,
-                        ])
-                    };
-                    let room = room.await.expect("the semaphores are never closed");
-                    self.serve(stream, client, room);
-                }
-                Err(error) if is_exhausted(&error) => {
-                    tracing::warn!("no connection can be accepted for now: {error}");
-                    sleep(EXHAUSTED_PAUSE).await;
-                }
-                // The client has gone before it was accepted.
-                Err(error) => tracing::debug!(%error, "accept"),
-            }
-        }
-    }
-
-    /// Does not wait: pending if nobody has come.
-    async fn accept_ready(&self) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        poll_fn(|context| Poll::Ready(self.listener.poll_accept(context))).await
-    }
-
-    fn serve(&self, stream: TcpStream, client: SocketAddr, room: [OwnedSemaphorePermit; 2]) {
-        // Without it an answer in two parts waits for the client's acknowledgement; failing means the client has gone.
-        let _ = stream.set_nodelay(true);
-        let (core, counted) = (self.core.clone(), Live::count(&self.live, Kind::Connection));
-        tokio::task::spawn_local(async move {
-            let _held = (counted, room);
-            exchange::serve(core, stream, client).await;
-        });
-    }
-}
-
-fn is_exhausted(error: &io::Error) -> bool {
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// What a worker still has to do.

@@ -1,0 +1,227 @@
+//! Accepting: only when there is room.
+//!
+//! Who finds no room waits in the kernel's backlog. So nobody holds room of the process while the frontend is full,
+//! and a stop never finds a client that is accepted and not served.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep};
+
+use super::{Kind, Live, Stop};
+use crate::{clock, exchange};
+
+/// How long a listener accepts nothing after it has failed: long enough for some connections to end where file
+/// descriptors or memory have run out, and no load where the failure stays.
+const FAILED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a listener complains at most.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Accepts the connections of one listener.
+pub(super) struct Acceptor {
+    listener: AsyncFd<TcpListener>,
+    core: Rc<exchange::Core>,
+    /// Of the frontend, then of the process: taken in this order, so that a full frontend holds nothing of the others.
+    rooms: [Arc<Semaphore>; 2],
+    live: Rc<Live>,
+    complained: Cell<Option<Instant>>,
+}
+
+impl Acceptor {
+    /// `rooms` are the frontend's and the process's. Must be called on the core's runtime.
+    pub(super) fn new(
+        listener: TcpListener,
+        core: Rc<exchange::Core>,
+        rooms: [Arc<Semaphore>; 2],
+        live: Rc<Live>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        #[expect(
+            deprecated,
+            reason = "sound for a TcpListener, which keeps its descriptor; what replaces it is unsafe for others' sake"
+        )]
+        let listener = AsyncFd::new(listener)?;
+        Ok(Self { listener, core, rooms, live, complained: Cell::default() })
+    }
+
+    /// Until a stop: then what has already come is accepted as far as there is room, and the listener is closed.
+    pub(super) async fn run(self, mut stop: watch::Receiver<Stop>) {
+        let _counted = Live::count(&self.live, Kind::Acceptor);
+        tokio::select! {
+            () = self.accept_all() => {}
+            _ = stop.wait_for(|&stop| stop >= Stop::Softly) => {}
+        }
+        loop {
+            let [Ok(frontend), Ok(process)] = self.rooms.clone().map(Semaphore::try_acquire_owned) else {
+                return;
+            };
+            match accept(self.listener.get_ref()) {
+                Ok((stream, client)) => self.serve(stream, client, [frontend, process]),
+                Err(error) if is_of_the_client(&error) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn accept_all(&self) {
+        loop {
+            let mut ready = self.listener.readable().await.expect("the runtime lives as long as its tasks");
+            let room = self.room().await;
+            match ready.try_io(|listener| accept(listener.get_ref())) {
+                Ok(Ok((stream, client))) => self.serve(stream, client, room),
+                // Whoever it was has gone meanwhile.
+                Err(_) => {}
+                Ok(Err(error)) if is_of_the_client(&error) => tracing::debug!(%error, "accept"),
+                Ok(Err(error)) => {
+                    drop(room);
+                    self.complain(&error);
+                    sleep(FAILED_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn room(&self) -> [OwnedSemaphorePermit; 2] {
+        let [frontend, process] = self.rooms.clone().map(Semaphore::acquire_owned);
+        let never_closed = "the semaphores are never closed";
+        [frontend.await.expect(never_closed), process.await.expect(never_closed)]
+    }
+
+    fn serve(&self, stream: TcpStream, client: SocketAddr, room: [OwnedSemaphorePermit; 2]) {
+        // Without it an answer in two parts waits for the client's acknowledgement; failing means the client has gone.
+        let _ = stream.set_nodelay(true);
+        let (core, counted) = (self.core.clone(), Live::count(&self.live, Kind::Connection));
+        tokio::task::spawn_local(async move {
+            let _held = (counted, room);
+            exchange::serve(core, stream, client).await;
+        });
+    }
+
+    fn complain(&self, error: &io::Error) {
+        let now = clock::now();
+        if self.complained.get().is_none_or(|last| now.duration_since(last) >= COMPLAIN_EVERY) {
+            self.complained.set(Some(now));
+            tracing::warn!(
+                "no connection can be accepted for now, tried again every {FAILED_PAUSE:?}: {error}"
+            );
+        }
+    }
+}
+
+/// Does not wait.
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, client) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let client = client.and_then(|client| client.try_into().ok());
+    let client = client.ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok((TcpStream::from_std(socket.into())?, client))
+}
+
+/// It concerns one client, and says nothing of the next.
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::os::fd::OwnedFd;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::{spawn_local, yield_now};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::backend::{Backend, fixture, idle::IdlePool};
+    use crate::config;
+
+    /// What a test waits for at most; nothing here takes that long.
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    fn acceptor(listener: TcpListener, rooms: [&Arc<Semaphore>; 2]) -> Acceptor {
+        let frontend = config::Frontend {
+            name: "web".into(),
+            bind: Vec::new(),
+            backend: config::BackendIndex(0),
+            forward_for: None,
+            log: None,
+            timeout: config::FrontendTimeout {
+                client: DEADLINE,
+                http_request: DEADLINE,
+                http_keep_alive: DEADLINE,
+            },
+            maxconn: NonZeroUsize::MAX,
+        };
+        let limits =
+            config::Limits { connections: NonZeroUsize::MAX, head_bytes: 15_360, threads: NonZeroUsize::MIN };
+        let backend = Backend::new(fixture::settings(vec![fixture::server("a")]));
+        let idle = IdlePool::new(&backend);
+        let core =
+            exchange::Core::new(frontend, backend, idle, &limits, None, exchange::OpenCounts::default());
+        Acceptor::new(listener, core, rooms.map(Arc::clone), Rc::default()).unwrap()
+    }
+
+    /// A client that asks what is refused without any server; gives the status of the answer.
+    async fn refused(address: SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"nonsense\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 12];
+        timeout(DEADLINE, stream.read_exact(&mut answer)).await.expect("an answer in time").unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    fn room(permits: usize) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(permits))
+    }
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_full_frontend_holds_nothing_of_the_others_and_a_stop_finds_its_client_unaccepted() {
+        let (process, full, free) = (room(1), room(1), room(1));
+        let (of_full, full_address) = listener();
+        let (of_free, free_address) = listener();
+        let stop = watch::Sender::new(Stop::No);
+        let held = full.clone().try_acquire_owned().unwrap();
+        spawn_local(acceptor(of_full, [&full, &process]).run(stop.subscribe()));
+        spawn_local(acceptor(of_free, [&free, &process]).run(stop.subscribe()));
+        let waiting = spawn_local(refused(full_address));
+        // Several rounds of the runtime's look at its sockets.
+        for _ in 0..1000 {
+            yield_now().await;
+        }
+        assert_eq!(process.available_permits(), 1);
+        assert_eq!(refused(free_address).await, "HTTP/1.1 400");
+        while process.available_permits() == 0 {
+            yield_now().await;
+        }
+        drop(held);
+        stop.send_replace(Stop::Softly);
+        assert_eq!(waiting.await.unwrap(), "HTTP/1.1 400");
+    }
+
+    /// A socket that was never listened on: each accept fails at once, with an error that is no shortage.
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn a_failure_that_stays_is_no_load() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        let acceptor = acceptor(OwnedFd::from(socket).into(), [&room(1), &room(1)]);
+        // Time goes on only when nothing runs: this would not end if the acceptor never rested.
+        assert!(timeout(10 * FAILED_PAUSE, acceptor.accept_all()).await.is_err());
+        let complained = acceptor.complained.get().expect("a complaint");
+        assert!(clock::now().duration_since(complained) >= 9 * FAILED_PAUSE, "it complains once");
+    }
+}
