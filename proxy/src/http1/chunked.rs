@@ -52,7 +52,8 @@ pub enum ChunkError {
 enum State {
     #[default]
     Size,
-    /// Blanks after the size, or an extension.
+    /// Blanks after the size: nothing but an extension or the end of the line may follow.
+    Blank,
     Extension,
     SizeLf,
     Data,
@@ -105,16 +106,18 @@ impl ChunkedBody {
             (State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => return self.digit(byte),
             (State::Size, b'\r') if self.digits > 0 => State::SizeLf,
             // Old servers pad sizes with blanks.
-            (State::Size, b' ' | b'\t' | b';') if self.digits > 0 => State::Extension,
-            (State::Extension, b'\r') => State::SizeLf,
-            (State::Extension, b'\t' | 0x20..=0x7e | 0x80..) => State::Extension,
+            (State::Size, b' ' | b'\t') if self.digits > 0 => State::Blank,
+            (State::Blank, b' ' | b'\t') => State::Blank,
+            (State::Size, b';') if self.digits > 0 => State::Extension,
+            (State::Blank | State::Extension, b'\r') => State::SizeLf,
+            (State::Blank, b';') | (State::Extension, b'\t' | 0x20..=0x7e | 0x80..) => State::Extension,
             (State::SizeLf, b'\n') => self.after_size(),
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size,
             (State::DataCr | State::DataLf, _) => return Err(ChunkError::Data),
             _ => return Err(ChunkError::Size),
         };
-        if self.state == State::Extension {
+        if matches!(self.state, State::Blank | State::Extension) {
             self.line += 1;
             if self.line > MAX_SIZE_LINE {
                 return Err(ChunkError::SizeLine);
@@ -226,7 +229,7 @@ mod tests {
 
     #[test]
     fn chunks_come_out_plain() {
-        let input = b"003;a=b;c=\"d\"\r\nabc\r\nA \r\n0123456789\r\n00\r\n\r\nnext";
+        let input = b"003;a=b;c=\"d\"\r\nabc\r\nA \r\n0123456789\r\n00\t ; x\r\n\r\nnext";
         assert_eq!(decode(input), Ok(("3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n".to_owned(), 4, true)));
     }
 
@@ -253,6 +256,10 @@ mod tests {
             (b" 3\r\n", ChunkError::Size),
             (b"-3\r\n", ChunkError::Size),
             (b"0x3\r\n", ChunkError::Size),
+            (b"3 3\r\nabc", ChunkError::Size),
+            (b"3 x\r\nabc", ChunkError::Size),
+            (b"3\t\0\r\nabc", ChunkError::Size),
+            (b"3 \nabc", ChunkError::Size),
             (b"3\nabc", ChunkError::Size),
             (b"3;a\nabc", ChunkError::Size),
             (b"3\rabc", ChunkError::Size),
@@ -271,8 +278,10 @@ mod tests {
 
     #[test]
     fn extensions_and_trailers_are_limited() {
-        let extension = [b"3;".to_vec(), vec![b'a'; 300], b"\r\n".to_vec()].concat();
-        assert_eq!(decode(&extension), Err(ChunkError::SizeLine));
+        for (size, rest) in [(b"3;", b'a'), (b"3 ", b' ')] {
+            let line = [size.to_vec(), vec![rest; 300], b"\r\n".to_vec()].concat();
+            assert_eq!(decode(&line), Err(ChunkError::SizeLine));
+        }
         let trailer = [b"0\r\nA: ".to_vec(), vec![b'a'; MAX_TRAILERS], b"\r\n\r\n".to_vec()].concat();
         assert_eq!(decode(&trailer), Err(ChunkError::Trailers));
     }
