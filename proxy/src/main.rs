@@ -73,7 +73,7 @@ fn run(config: &Config) -> anyhow::Result<()> {
     let (running, ended) = mpsc::channel(1);
     for (core, listeners) in listeners.into_iter().enumerate() {
         worker::spawn(core, shared.clone(), listeners, stop.subscribe(), running.clone())
-            .context("can't start a worker")?;
+            .with_context(|| format!("core {core} can't work, so drain-proxy does not start"))?;
     }
     drop((running, shared));
     tracing::info!("drain-proxy {} is ready: {}", env!("CARGO_PKG_VERSION"), listening.join(", "));

@@ -16,6 +16,7 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -80,8 +81,8 @@ fn semaphore(permits: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
 }
 
-/// Starts one worker on a thread of its own. `listeners` are its own, each with the index of its frontend; `running`
-/// is dropped when it has ended.
+/// Starts one worker on a thread of its own, and returns when it accepts connections or can't. `listeners` are its
+/// own, each with the index of its frontend; `running` is dropped when it has ended.
 pub fn spawn(
     core: usize,
     shared: Shared,
@@ -89,23 +90,27 @@ pub fn spawn(
     stop: watch::Receiver<Stop>,
     running: mpsc::Sender<()>,
 ) -> io::Result<()> {
+    let (report, started) = sync_channel(1);
     thread::Builder::new().name(format!("core {core}")).spawn(move || {
         let _running = running;
+        let ready = report.clone();
         let work = || -> io::Result<()> {
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-            runtime.block_on(run(&shared, listeners, stop))
+            runtime.block_on(run(&shared, listeners, stop, &ready))
         };
         if let Err(error) = work() {
-            tracing::error!("core {core} can't work: {error}");
+            // `spawn` waits for the one report there is.
+            let _ = report.send(Err(error));
         }
     })?;
-    Ok(())
+    started.recv().unwrap_or_else(|_| Err(io::Error::other("its thread has ended")))
 }
 
 async fn run(
     shared: &Shared,
     listeners: Vec<(usize, std::net::TcpListener)>,
     mut stop: watch::Receiver<Stop>,
+    ready: &SyncSender<io::Result<()>>,
 ) -> io::Result<()> {
     let pools: Vec<Rc<IdlePool>> = shared
         .backends
@@ -132,6 +137,8 @@ async fn run(
         let acceptor = Acceptor::new(listener, cores[index].clone(), rooms, live.clone())?;
         tokio::task::spawn_local(acceptor.run(stop.clone()));
     }
+    // `spawn` waits for it.
+    let _ = ready.send(Ok(()));
     // An error means that main has gone, which is a reason to end as well.
     let _ = stop.wait_for(|&stop| stop >= Stop::Softly).await;
     if *stop.borrow() == Stop::Softly {
@@ -201,5 +208,51 @@ impl Drop for Counted {
             // Only `run` waits, and it looks again.
             self.0.fewer.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::num::NonZeroUsize;
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+    use crate::backend::fixture;
+
+    fn shared() -> Shared {
+        let second = std::time::Duration::from_secs(1);
+        let frontend = config::Frontend {
+            name: "web".into(),
+            bind: Vec::new(),
+            backend: config::BackendIndex(0),
+            forward_for: None,
+            log: None,
+            timeout: config::FrontendTimeout {
+                client: second,
+                http_request: second,
+                http_keep_alive: second,
+            },
+            maxconn: NonZeroUsize::MAX,
+        };
+        let backend = fixture::settings(vec![fixture::server("a")]);
+        let limits =
+            config::Limits { connections: NonZeroUsize::MAX, head_bytes: 15_360, threads: NonZeroUsize::MIN };
+        let config = Config { frontends: vec![frontend], backends: vec![backend.clone()], limits };
+        Shared::new(&config, vec![Backend::new(backend)], vec![None])
+    }
+
+    #[test]
+    fn a_worker_that_cannot_start_says_so() {
+        let stop = watch::Sender::new(Stop::No);
+        let (running, mut ended) = mpsc::channel(1);
+        // No runtime can wait for a file.
+        let file = OwnedFd::from(File::open("/proc/self/cmdline").unwrap());
+        let listeners = vec![(0, file.into())];
+        assert!(spawn(0, shared(), listeners, stop.subscribe(), running.clone()).is_err());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(spawn(1, shared(), vec![(0, listener)], stop.subscribe(), running).is_ok());
+        stop.send_replace(Stop::Now);
+        assert_eq!(ended.blocking_recv(), None);
     }
 }
