@@ -44,6 +44,8 @@ pub(super) enum After {
     Next,
     /// It closes.
     Close,
+    /// It is reset: what the client got must not pass for the whole.
+    Abort,
     /// It closes, but the client may still be sending.
     Linger,
 }
@@ -57,6 +59,7 @@ pub(super) async fn serve(core: &Core, stream: TcpStream, address: SocketAddr) {
         match Box::pin(request::serve(core, &mut client)).await {
             After::Next => client.served = true,
             After::Close => return,
+            After::Abort => return client.abort(),
             After::Linger => return Box::pin(client.linger(core)).await,
         }
     }
@@ -90,6 +93,11 @@ impl Client {
             self.timer.poll_expired(cx).map(|()| !self.served)
         })
         .await
+    }
+
+    /// Has the client find its connection reset. Where that fails it has been reset already.
+    fn abort(self) {
+        drop(self.stream.set_zero_linger());
     }
 
     /// Says that nothing more will come, and listens until the client has seen it.

@@ -27,8 +27,13 @@ pub(super) async fn finish(
     mut remains: Remains,
     mut story: Story,
 ) -> After {
-    if remains.end == End::Complete && remains.down.is_pending() {
-        remains.end = write_rest(core, client, &mut remains.down).await;
+    if remains.down.is_pending() {
+        match remains.end {
+            End::Complete => remains.end = write_rest(core, client, &mut remains.down).await,
+            // What was good is the client's; whether it still takes it changes nothing.
+            End::BadChunks if remains.answered => drop(write_rest(core, client, &mut remains.down).await),
+            _ => {}
+        }
     }
     story.bytes += remains.down.written();
     let (cause, status) = match remains.end {
@@ -36,7 +41,9 @@ pub(super) async fn finish(
         End::Silence | End::HeadCutOff => (*b"SH", Some(Status::BadGateway)),
         End::BadHead(_) => (*b"PH", Some(Status::BadGateway)),
         End::HeadTimeout => (*b"sH", Some(Status::GatewayTimeout)),
+        End::BodyCutOff if !remains.answered => (*b"SH", Some(Status::BadGateway)),
         End::BodyCutOff => (*b"SD", None),
+        End::BadChunks if !remains.answered => (*b"PH", Some(Status::BadGateway)),
         End::BadChunks => (*b"PD", None),
         End::BodyTimeout => (*b"sD", None),
         End::ClientGone => (*b"CD", None),
@@ -48,7 +55,7 @@ pub(super) async fn finish(
         Some(status) if !remains.answered => fail(core, client, asked, up, story, status).await,
         _ => {
             let after = if remains.end != End::Complete {
-                After::Close
+                if remains.ends_with_close { After::Abort } else { After::Close }
             } else if remains.keep_alive {
                 After::Next
             } else if up.is_read() && !up.has_unread() && asked.reusable {

@@ -26,7 +26,7 @@ use crate::{
     },
     clock,
     http1::{
-        BadResponse, HeadScan, Method, ResponseHead, Storage,
+        BadResponse, Framing, HeadScan, Method, ResponseHead, Storage,
         forward::{self, FieldEdit, ResponseEdits},
         unfold,
     },
@@ -43,6 +43,10 @@ pub(super) struct Relay<'a> {
     scan: HeadScan,
     stage: Stage,
     request: Request,
+    /// Bytes that had gone to the client before the final head, and the length of that head.
+    head: (u64, usize),
+    /// Only the close of the connection tells the client that the response has ended.
+    ends_with_close: bool,
     reusable: bool,
     keep_alive: bool,
 }
@@ -97,8 +101,10 @@ pub(super) struct Remains {
     pub(super) end: End,
     /// The response; some of it may still have to be written.
     pub(super) down: Pipe,
-    /// The head of a final response went out.
+    /// Some of a final response went out, or should.
     pub(super) answered: bool,
+    /// A plain close would have the client take what it got for the whole.
+    pub(super) ends_with_close: bool,
     /// The server's connection can serve another request.
     pub(super) reusable: bool,
     /// The client's connection can carry another request.
@@ -123,6 +129,8 @@ impl<'a> Relay<'a> {
             scan: HeadScan::default(),
             stage: Stage::Head,
             request: Request::Sending,
+            head: (0, 0),
+            ends_with_close: false,
             reusable: false,
             keep_alive: false,
         }
@@ -156,11 +164,18 @@ impl<'a> Relay<'a> {
         let extra = self.down.is_read() && self.down.has_unread();
         Remains {
             end,
-            answered: self.stage != Stage::Head,
+            answered: self.stage != Stage::Head && self.has_begun(),
+            ends_with_close: self.ends_with_close,
             reusable: is_over && self.reusable && !extra,
             keep_alive: is_over && self.keep_alive,
             down: self.down,
         }
+    }
+
+    /// Some of the final head has been written, or some of the body is there to follow it.
+    fn has_begun(&self) -> bool {
+        let (before, length) = self.head;
+        self.down.written() > before || self.down.output.rest().len() > length
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, client: &mut TcpStream, server: &mut TcpStream) -> Poll<End> {
@@ -261,7 +276,7 @@ impl<'a> Relay<'a> {
         let tunnel =
             head.status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&head.status));
         self.keep_alive = self.asked.keep_alive
-            && head.framing != crate::http1::Framing::UntilClose
+            && head.framing != Framing::UntilClose
             // Who answers and closes before it has read the request leaves the rest of it in the client's connection.
             && (self.request == Request::Sent || (self.request == Request::Sending && head.reusable))
             && !tunnel
@@ -292,6 +307,9 @@ impl<'a> Relay<'a> {
             self.story.cookie = persistence.log_flags(Some(self.server), sent.as_ref(), dropped);
         }
         input.consume(length);
+        // What came before it has been written: nothing else is in the output.
+        self.head = (self.down.written(), self.down.output.rest().len());
+        self.ends_with_close = tunnel || framing == Framing::UntilClose;
         self.stage = if tunnel { Stage::Tunnel } else { Stage::Body };
         self.down.expect(framing);
         if tunnel {

@@ -198,14 +198,61 @@ fn the_cookie_pins_and_is_stripped() {
     });
 }
 
-#[test]
-fn malformed_chunks_cut_off_what_they_belong_to() {
-    on_a_core(async {
-        let (found, log) =
-            answered("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\nzz\r\n").await;
-        assert!(!found.ends_with("0\r\n\r\n"), "{found:?}");
-        assert_eq!(log, ["200 PD-- 0 GET / HTTP/1.1"]);
+/// Has the server answer and close with a reset, and gives back what the client got and whether it was reset too.
+async fn broken_off(request: &str, answer: &str) -> (String, bool, Vec<String>) {
+    let server = Server::start().await;
+    let proxy = Proxy::before(&[&server]).await;
+    let mut client = proxy.send(request).await;
+    let (mut wire, _) = server.request().await;
+    wire.send(answer).await;
+    let mut found = client.head().await;
+    wire.reset();
+    let mut rest = Vec::new();
+    let end = client.0.read_to_end(&mut rest).await;
+    found.push_str(&String::from_utf8(rest).unwrap());
+    (found, end.is_err(), proxy.logged(1).await)
+}
 
+#[test]
+fn what_only_a_close_would_end_is_reset_when_it_breaks_off() {
+    on_a_core(async {
+        let (found, reset, log) = broken_off("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nhalf").await;
+        assert_eq!(found.split_once("\r\n\r\n").unwrap().1, "half");
+        assert!(reset, "expected a reset, found an end as if the response were whole");
+        assert_eq!(log, ["200 SD-- 0 GET / HTTP/1.1"]);
+
+        let (_, reset, log) = broken_off(
+            "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+            "HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhalf",
+        )
+        .await;
+        assert!(reset, "expected a reset, found an end as if the tunnel had been closed");
+        assert_eq!(log, ["101 SD-- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_malformed_first_chunk_is_502_and_a_later_one_cuts_off_what_was_good() {
+    on_a_core(async {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let (found, log) = answered("GET", &format!("{head}zz\r\n")).await;
+        assert_eq!(
+            found,
+            "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 107\r\ncache-control: no-cache\r\n\
+             content-type: text/html\r\n\r\n<html><body><h1>502 Bad Gateway</h1>\n\
+             The server returned an invalid or incomplete response.\n</body></html>\n"
+        );
+        assert_eq!(log, ["502 PH-- 0 GET / HTTP/1.1"]);
+
+        let (found, log) = answered("GET", &format!("{head}4\r\ngood\r\nzz\r\n")).await;
+        assert_eq!(found, format!("{head}4\r\ngood\r\n"));
+        assert_eq!(log, ["200 PD-- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_malformed_chunk_of_a_request_is_400() {
+    on_a_core(async {
         let server = Server::start().await;
         let proxy = Proxy::before(&[&server]).await;
         let mut client =
