@@ -184,6 +184,13 @@ impl Backend {
         moved
     }
 
+    /// Whether a request that holds a slot of this server may still be sent there: its user has stayed welcome while
+    /// it waited.
+    pub fn still_takes(&self, index: usize, pinned: bool) -> bool {
+        let pinned = pinned && self.servers[index].operation().keeps_pinned_users();
+        pinned || self.selection.load().contains(index)
+    }
+
     /// The lock-free path: nobody waits and a slot is free.
     fn take_without_waiting(&self, pinned_to: Option<usize>, avoid: Option<usize>) -> Option<usize> {
         if let Some(index) = pinned_to {

@@ -34,6 +34,9 @@ pub(super) enum NoConnection {
     /// The server, or the kernel, said no.
     #[error("expected the server to accept a connection, found: {0}")]
     Refused(#[from] io::Error),
+    /// The server has left while the request waited for it.
+    #[error("expected a server that still takes the request, found that it drains or is down")]
+    Left,
     /// Nobody answered.
     #[error("expected a connection within `timeout.connect`, found no answer")]
     Timeout,
@@ -59,14 +62,22 @@ pub(super) async fn slot(
     }
 }
 
-/// A connection to the slot's server: one that is idle where `reuse` allows it, else a new one.
+/// A connection to the slot's server: one that is idle where `reuse` allows it, else a new one. `pinned`: the request's
+/// cookie names the server.
 pub(super) async fn connection(
     core: &Core,
     slot: &Slot,
+    pinned: bool,
     reuse: bool,
     timer: &mut Timer,
 ) -> Result<Connection, NoConnection> {
     let server = slot.server();
+    // A server may leave while a request waits for its slot, through a pause, or for a connection.
+    let check = || {
+        let stays = core.backend.still_takes(server.index(), pinned);
+        if stays { Ok(()) } else { Err(NoConnection::Left) }
+    };
+    check()?;
     if let Some(connection) = reuse.then(|| core.idle.take(server)).flatten() {
         return Ok(connection);
     }
@@ -81,9 +92,11 @@ pub(super) async fn connection(
             Some(open) => open,
             None => server.connection().await,
         };
+        check()?;
         let stream = TcpStream::connect(server.settings().address).await?;
+        check()?;
         stream.set_nodelay(true)?;
-        Ok::<(TcpStream, OpenConnection), io::Error>((stream, open))
+        Ok::<(TcpStream, OpenConnection), NoConnection>((stream, open))
     };
     match within(timer, core.backend.settings().timeout.connect, connect).await {
         Some(result) => {

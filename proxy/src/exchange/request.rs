@@ -1,6 +1,6 @@
 //! One request, from its first byte to the record of its end.
 
-use std::{future::poll_fn, task::Poll};
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use super::{
     Core,
@@ -169,8 +169,8 @@ async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, 
     let mut wish = asked.persistence.as_ref().map_or(Wish::Balanced { avoid: None }, Persistence::wish);
     // What may be lost on a connection that its server is just closing goes out on a new one.
     let mut reuse = asked.method.is_idempotent() && up.is_rewindable();
-    // The server that refused a connection, and whether it took its time.
-    let mut failed = None;
+    // The server before, and how long to wait if it is the next one, too.
+    let mut before = None;
     loop {
         let slot = match connect::slot(core, wish, &mut client.timer, &mut story).await {
             Ok(slot) => slot,
@@ -183,12 +183,12 @@ async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, 
                 return fail(core, client, asked, up, story, Status::Unavailable).await;
             }
         };
-        if let Some((index, timed_out)) = failed {
+        if let Some((index, pause)) = before {
             if slot.server().index() == index {
                 // There is no other.
-                connect::pause(&mut client.timer, retry::pause(timed_out, settings)).await;
+                connect::pause(&mut client.timer, pause).await;
             } else {
-                story.redispatched = true;
+                story.redispatched = story.retries > 0;
             }
         }
         match on_server(core, client, asked, &slot, &mut up, &mut reuse, &mut story).await {
@@ -203,8 +203,12 @@ async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, 
             }
             Tried::Elsewhere { timed_out } => {
                 let index = slot.server().index();
-                failed = Some((index, timed_out));
+                before = Some((index, retry::pause(timed_out, settings)));
                 wish = Wish::Balanced { avoid: Some(index) };
+            }
+            Tried::Left => {
+                before = Some((slot.server().index(), Duration::ZERO));
+                wish = Wish::Balanced { avoid: None };
             }
             Tried::NoConnection { timed_out } => {
                 drop(slot);
@@ -219,8 +223,14 @@ async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, 
 #[expect(clippy::large_enum_variant, reason = "it is moved once per request and never kept")]
 enum Tried {
     Ended(Remains, Connection),
-    Elsewhere { timed_out: bool },
-    NoConnection { timed_out: bool },
+    Elsewhere {
+        timed_out: bool,
+    },
+    /// Nothing: it drains or has gone down, and the request has no more business there.
+    Left,
+    NoConnection {
+        timed_out: bool,
+    },
 }
 
 /// Has one server answer; tries it again where that is safe and sensible.
@@ -244,7 +254,7 @@ async fn on_server(
     }
     loop {
         let mut timed_out = false;
-        match connect::connection(core, slot, *reuse, &mut client.timer).await {
+        match connect::connection(core, slot, pinned, *reuse, &mut client.timer).await {
             Ok(mut connection) => {
                 story.connected = if connection.reused { story.admitted } else { Some(clock::now()) };
                 let relay = Relay::new(core, asked, server, up, story);
@@ -260,14 +270,15 @@ async fn on_server(
                     return Tried::Ended(remains, connection);
                 }
             }
+            Err(NoConnection::Left) => return Tried::Left,
             Err(error) => {
                 tracing::debug!(server = server.name(), %error, "no connection");
                 timed_out = matches!(error, NoConnection::Timeout);
             }
         }
-        let down = !server.operation().keeps_pinned_users();
+        let gone = !core.backend.still_takes(server.index(), pinned);
         let left = settings.retries.saturating_sub(story.retries);
-        match retry::after(Failed { pinned, timed_out, down }, left, settings) {
+        match retry::after(Failed { pinned, timed_out, gone }, left, settings) {
             Next::Same(pause) => {
                 story.retries += 1;
                 connect::pause(&mut client.timer, pause).await;

@@ -34,8 +34,8 @@ pub(super) struct Failed {
     pub(super) pinned: bool,
     /// The server took its time, so that no pause is due.
     pub(super) timed_out: bool,
-    /// The server has gone down meanwhile.
-    pub(super) down: bool,
+    /// The server has gone down meanwhile, or drains and the request's user is none of its own.
+    pub(super) gone: bool,
 }
 
 /// What follows when `left` further attempts are allowed.
@@ -43,7 +43,7 @@ pub(super) fn after(failed: Failed, left: u32, settings: &config::Backend) -> Ne
     let last = left == 1;
     if left == 0 {
         Next::GiveUp
-    } else if failed.down || (settings.redispatch && (last || !failed.pinned)) {
+    } else if failed.gone || (settings.redispatch && (last || !failed.pinned)) {
         Next::Elsewhere
     } else {
         Next::Same(pause(failed.timed_out, settings))
@@ -64,8 +64,8 @@ mod tests {
     fn each_failure_has_its_next_step() {
         const SOON: Next = Next::Same(Duration::from_secs(1));
         const AT_ONCE: Next = Next::Same(Duration::ZERO);
-        // pinned, timed out, down, left, redispatch
-        for (pinned, timed_out, down, left, redispatch, next) in [
+        // pinned, timed out, gone, left, redispatch
+        for (pinned, timed_out, gone, left, redispatch, next) in [
             (false, false, false, 3, true, Next::Elsewhere),
             (false, false, false, 3, false, SOON),
             (false, true, false, 3, false, AT_ONCE),
@@ -80,7 +80,7 @@ mod tests {
             (false, false, false, 0, true, Next::GiveUp),
         ] {
             let settings = config::Backend { redispatch, ..fixture::settings(Vec::new()) };
-            let failed = Failed { pinned, timed_out, down };
+            let failed = Failed { pinned, timed_out, gone };
             assert_eq!(
                 after(failed, left, &settings),
                 next,

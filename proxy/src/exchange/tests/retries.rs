@@ -170,3 +170,50 @@ fn a_response_that_has_begun_is_never_asked_for_again() {
         assert!(server.is_left_alone().await);
     });
 }
+
+#[test]
+fn a_server_that_leaves_during_a_pause_is_not_tried_again() {
+    with_paused_time(async {
+        let (leaving, alive) = (Server::dead().await, Server::start().await);
+        let proxy = Proxy::with(&[&leaving, &alive], |_, backend| backend.redispatch = false).await;
+        let start = tokio::time::Instant::now();
+        let mut client = proxy.send(GET).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        proxy.backend.set_operation(0, Operation::Soft, true);
+        let (mut wire, _) = alive.request().await;
+        assert_eq!(start.elapsed().as_secs(), 1);
+        wire.send(OK).await;
+        client.expect(OK).await;
+        assert_eq!(proxy.logged(1).await, ["200 ---- +1 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_server_that_leaves_while_a_request_waits_for_a_connection_is_left_alone() {
+    for (cookie, operation, server_of_the_request) in [
+        ("", Operation::Soft, 1),
+        ("", Operation::Down, 1),
+        ("Cookie: SID=a\r\n", Operation::Soft, 0),
+        ("Cookie: SID=a\r\n", Operation::Down, 1),
+    ] {
+        on_a_core(async {
+            let servers = [Server::start().await, Server::start().await];
+            let proxy = Proxy::with(&[&servers[0], &servers[1]], |_, backend| {
+                backend.servers[0].maxconn = 1.try_into().ok();
+                let (name, attributes) = ("SID".into(), "".into());
+                backend.cookie =
+                    Some(config::Cookie { name, indirect: true, attributes, count_users: false });
+            })
+            .await;
+            let guarded = &proxy.backend.servers()[0];
+            let elsewhere = guarded.try_connection().unwrap();
+            let mut orders = guarded.idle_orders();
+            let _client = proxy.send(format!("GET / HTTP/1.1\r\n{cookie}\r\n")).await;
+            orders.changed().await.unwrap();
+            proxy.backend.set_operation(0, operation, true);
+            drop(elsewhere);
+            servers[server_of_the_request].request().await;
+            assert!(servers[1 - server_of_the_request].is_left_alone().await, "{cookie:?} {operation:?}");
+        });
+    }
+}
