@@ -13,7 +13,7 @@ use super::{
     client::{After, Client},
     pipe::Pipe,
     record::{Record, Story},
-    relay::{End, Remains},
+    relay::{Answered, End, Remains},
     request::{Asked, NoRequest},
 };
 use crate::{backend::Server, clock, http1::Method};
@@ -27,11 +27,12 @@ pub(super) async fn finish(
     mut remains: Remains,
     mut story: Story,
 ) -> After {
+    let answered = remains.answered != Answered::Nothing;
     if remains.down.is_pending() {
         match remains.end {
             End::Complete => remains.end = write_rest(core, client, &mut remains.down).await,
             // What was good is the client's; whether it still takes it changes nothing.
-            End::BadChunks if remains.answered => drop(write_rest(core, client, &mut remains.down).await),
+            End::BadChunks if answered => drop(write_rest(core, client, &mut remains.down).await),
             _ => {}
         }
     }
@@ -41,9 +42,9 @@ pub(super) async fn finish(
         End::Silence | End::HeadCutOff => (*b"SH", Some(Status::BadGateway)),
         End::BadHead(_) => (*b"PH", Some(Status::BadGateway)),
         End::HeadTimeout => (*b"sH", Some(Status::GatewayTimeout)),
-        End::BodyCutOff if !remains.answered => (*b"SH", Some(Status::BadGateway)),
+        End::BodyCutOff if !answered => (*b"SH", Some(Status::BadGateway)),
         End::BodyCutOff => (*b"SD", None),
-        End::BadChunks if !remains.answered => (*b"PH", Some(Status::BadGateway)),
+        End::BadChunks if !answered => (*b"PH", Some(Status::BadGateway)),
         End::BadChunks => (*b"PD", None),
         End::BodyTimeout => (*b"sD", None),
         End::ClientGone => (*b"CD", None),
@@ -52,10 +53,10 @@ pub(super) async fn finish(
     };
     story.end(cause);
     match status {
-        Some(status) if !remains.answered => fail(core, client, asked, up, story, status).await,
+        Some(status) if !answered => fail(core, client, asked, up, story, status).await,
         _ => {
             let after = if remains.end != End::Complete {
-                if remains.ends_with_close { After::Abort } else { After::Close }
+                if remains.answered == Answered::UntilClose { After::Abort } else { After::Close }
             } else if remains.keep_alive {
                 After::Next
             } else if up.is_read() && !up.has_unread() && asked.reusable {

@@ -95,16 +95,25 @@ pub(super) enum End {
     BadRequest,
 }
 
+/// What a client has of a final response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Answered {
+    /// Nothing: an error can still be sent.
+    Nothing,
+    /// Some of one that tells its own end.
+    Framed,
+    /// Some of one that ends with the connection: a plain close would make what is there the whole.
+    UntilClose,
+}
+
 /// What is left when an exchange has ended.
 pub(super) struct Remains {
     /// How it ended.
     pub(super) end: End,
     /// The response; some of it may still have to be written.
     pub(super) down: Pipe,
-    /// Some of a final response went out, or should.
-    pub(super) answered: bool,
-    /// A plain close would have the client take what it got for the whole.
-    pub(super) ends_with_close: bool,
+    /// What the client has, or shall have, of a final response.
+    pub(super) answered: Answered,
     /// The server's connection can serve another request.
     pub(super) reusable: bool,
     /// The client's connection can carry another request.
@@ -164,8 +173,11 @@ impl<'a> Relay<'a> {
         let extra = self.down.is_read() && self.down.has_unread();
         Remains {
             end,
-            answered: self.stage != Stage::Head && self.has_begun(),
-            ends_with_close: self.ends_with_close,
+            answered: match self.stage != Stage::Head && self.has_begun() {
+                true if self.ends_with_close => Answered::UntilClose,
+                true => Answered::Framed,
+                false => Answered::Nothing,
+            },
             reusable: is_over && self.reusable && !extra,
             keep_alive: is_over && self.keep_alive,
             down: self.down,
