@@ -4,6 +4,7 @@ mod edges;
 mod property;
 mod recovery;
 mod requests;
+mod shadow;
 
 use std::time::Duration;
 

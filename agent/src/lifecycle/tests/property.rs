@@ -1,10 +1,10 @@
-//! The machine against a naive shadow of it that only keeps the invariants, under any sequence of events.
+//! The machine under any sequence of events: it keeps the invariants, and stands where a naive shadow of it predicts.
 
 use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{shadow::Shadow, *};
 
 #[derive(Clone, Debug)]
 enum Happens {
@@ -42,7 +42,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 
 /// What must hold, told from outside: it sees what the world sees, and knows nothing of the machine's inside.
 #[derive(Default)]
-struct Shadow {
+struct Laws {
     /// How often each drain has restarted the server.
     restarts: HashMap<u64, u32>,
     /// The deepest answer of each drain since it was last announced out of up.
@@ -53,7 +53,7 @@ struct Shadow {
     acknowledged: bool,
 }
 
-impl Shadow {
+impl Laws {
     fn check(&mut self, world: &World, before: Stage, effects: &Effects, asked_back: bool) {
         self.acknowledged |=
             effects.acknowledged && world.machine.announcement().is_some_and(|a| a.level == Level::Hard);
@@ -108,19 +108,35 @@ impl Shadow {
     }
 }
 
-fn play(world: &mut World, shadow: &mut Shadow, event: Event) {
+/// The laws, and a prediction.
+struct Both {
+    laws: Laws,
+    shadow: Shadow,
+}
+
+fn play(world: &mut World, both: &mut Both, event: Event) {
     let before = world.stage();
     let asked_back = matches!(event, Event::Asked { request: Request::Up, .. });
     let kept = world.machine.saved();
+    let refused = both.shadow.take(world.now, &event, world);
+    let what = format!("{event:?} in {before:?}");
     match world.machine.step(at(world.now), event) {
-        Ok(effects) => shadow.check(world, before, &effects, asked_back),
-        Err(_) => assert_eq!(world.machine.saved(), kept, "a refusal has changed something"),
+        Ok(effects) => {
+            assert!(!refused, "should be refused: {what}");
+            both.laws.check(world, before, &effects, asked_back);
+        }
+        Err(refusal) => {
+            assert!(refused, "should not be refused, {refusal}: {what}");
+            assert_eq!(world.machine.saved(), kept, "a refusal has changed something");
+        }
     }
+    let expected = (both.shadow.stage, both.shadow.server);
+    assert_eq!((world.stage(), world.machine.server()), expected, "after {what}; {:?}", both.shadow);
 }
 
-fn see(world: &mut World, shadow: &mut Shadow) {
+fn see(world: &mut World, both: &mut Both) {
     let view = world.view();
-    play(world, shadow, Event::Seen(view));
+    play(world, both, Event::Seen(view));
 }
 
 /// Whether a drain is under way that is to end by itself.
@@ -139,9 +155,9 @@ proptest! {
     #[test]
     fn the_invariants_hold_whatever_happens(story in prop::collection::vec(happens(), 1..60)) {
         let mut world = World::up();
-        let mut shadow = Shadow::default();
+        let mut both = Both { laws: Laws::default(), shadow: Shadow::up() };
         for event in story {
-            see(&mut world, &mut shadow);
+            see(&mut world, &mut both);
             match event {
                 Happens::Pass(seconds) => world.now += seconds,
                 Happens::Acknowledged(is) => world.acknowledged = is,
@@ -149,15 +165,15 @@ proptest! {
                 Happens::Quiet(is) => world.quiet = is.then_some(world.now),
                 Happens::Probe(passed) => {
                     let event = Event::Probed { began: at(world.now), passed };
-                    play(&mut world, &mut shadow, event);
+                    play(&mut world, &mut both, event);
                 }
                 Happens::Ask(request, by_signal) => {
                     let origin = if by_signal { signal() } else { person() };
-                    play(&mut world, &mut shadow, Event::Asked { request, origin, unix: 1 });
+                    play(&mut world, &mut both, Event::Asked { request, origin, unix: 1 });
                 }
                 Happens::RestartEnds(done) => {
                     let result = if done { Ok(()) } else { Err("exit status 1".to_owned()) };
-                    play(&mut world, &mut shadow, Event::RestartEnded(result));
+                    play(&mut world, &mut both, Event::RestartEnded(result));
                 }
                 Happens::AgentDies => {
                     let saved = world.machine.saved();
@@ -165,11 +181,12 @@ proptest! {
                     let (machine, effects) = Machine::restored(rules(), saved, at(world.now), true, Replaced::Perhaps);
                     prop_assert!(effects.restart.is_none());
                     world.machine = machine;
+                    both.shadow.dies(world.now);
                     let probed = Event::Probed { began: at(world.now), passed: verdict };
-                    play(&mut world, &mut shadow, probed);
+                    play(&mut world, &mut both, probed);
                 }
             }
-            see(&mut world, &mut shadow);
+            see(&mut world, &mut both);
         }
         // However it stands now: if nobody helps and nobody asks, it ends, and every wait has a deadline.
         world.quiet = None;
@@ -181,7 +198,7 @@ proptest! {
             prop_assert!(deadline.is_some(), "it waits for ever in {:?}", world.stage());
             let seconds = deadline.map_or(0, |deadline| deadline.since(at(0)).as_secs() + 1);
             world.now = world.now.max(seconds) + 1;
-            see(&mut world, &mut shadow);
+            see(&mut world, &mut both);
         }
         prop_assert!(!must_end(&world), "it has not ended: {:?}", world.machine.course());
     }

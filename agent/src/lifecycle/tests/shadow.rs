@@ -1,0 +1,262 @@
+//! The life cycle once more, as plainly as it can be said: whole seconds, one flat record, the numbers of
+//! [`super::rules`]. It predicts where the machine stands after each event, and shares only the names with it.
+
+use super::*;
+
+/// What a shadow keeps of a drain.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    level: Level,
+    follow: Follow,
+    forced: bool,
+    at: u64,
+    give_up: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Shadow {
+    pub(super) stage: Stage,
+    asked: Asked,
+    next: Option<Asked>,
+    /// When the stage was entered, and for soft and hard when it was acknowledged.
+    since: u64,
+    acknowledged: Option<u64>,
+    retry: u64,
+    pub(super) server: Verdict,
+    against: u32,
+    /// What was seen last: acknowledged, enough others, when, and quiet since when.
+    seen: (bool, bool, u64, Option<u64>),
+}
+
+impl Shadow {
+    pub(super) fn up() -> Self {
+        let asked = Asked { level: Level::Soft, follow: Follow::HoldSoft, forced: false, at: 0, give_up: 0 };
+        Self {
+            stage: Stage::Up,
+            asked,
+            next: None,
+            since: 0,
+            acknowledged: None,
+            retry: 0,
+            server: Verdict::Ready,
+            against: 0,
+            seen: (false, true, 0, None),
+        }
+    }
+
+    /// Takes an event; says whether it is refused.
+    pub(super) fn take(&mut self, now: u64, event: &Event, world: &World) -> bool {
+        let refused = match event {
+            Event::Seen(_) => {
+                self.seen = (world.acknowledged, world.enough, now, world.quiet);
+                false
+            }
+            Event::Probed { passed, .. } => {
+                self.probed(*passed);
+                false
+            }
+            Event::RestartEnded(result) => {
+                self.ended(now, result.is_ok());
+                false
+            }
+            Event::Asked { request: Request::Soft(options), origin, .. } => {
+                self.drain(now, Level::Soft, options, origin)
+            }
+            Event::Asked { request: Request::Hard(options), origin, .. } => {
+                self.drain(now, Level::Hard, options, origin)
+            }
+            Event::Asked { request: Request::Up, .. } => self.ask_up(now),
+            Event::Asked { request: Request::Return, .. } => self.ask_return(now),
+            _ => false,
+        };
+        if !refused {
+            while self.moves(now) {}
+        }
+        refused
+    }
+
+    /// The agent has died, and nobody can tell whether the server was replaced.
+    pub(super) fn dies(&mut self, now: u64) {
+        self.seen = (false, true, 0, None);
+        (self.server, self.against) = (Verdict::Unknown, 0);
+        if matches!(self.stage, Stage::Restarting | Stage::Warming) {
+            self.warm(now);
+        }
+    }
+
+    fn probed(&mut self, passed: bool) {
+        let found = if passed { Verdict::Ready } else { Verdict::NotReady };
+        let needed = if passed { 2 } else { 3 };
+        self.against = if found == self.server { 0 } else { self.against + 1 };
+        if self.server == Verdict::Unknown || self.against >= needed {
+            (self.server, self.against) = (found, 0);
+        }
+    }
+
+    fn ended(&mut self, now: u64, done: bool) {
+        match (self.stage, self.next) {
+            (Stage::Restarting, Some(Asked { follow: Follow::Restart, .. })) => self.follow_up(now, false),
+            (Stage::Restarting, _) if done => self.warm(now),
+            (Stage::Restarting, _) => self.fail(now),
+            _ => {}
+        }
+    }
+
+    fn drain(&mut self, now: u64, level: Level, options: &Options, origin: &Origin) -> bool {
+        let said = match (options.then, origin) {
+            (Some(Then::Hold), _) => Some(Follow::Hold),
+            (None, Origin::Control { .. } | Origin::Agent) => None,
+            _ => Some(Follow::Restart),
+        };
+        let default = if level == Level::Soft { Follow::HoldSoft } else { Follow::Hold };
+        let follow = said.unwrap_or(default);
+        let new = Asked { level, follow, forced: options.force, at: now, give_up: now + 60 };
+        match self.stage {
+            Stage::Up if !self.seen.1 && !options.force && self.server != Verdict::NotReady => return true,
+            Stage::Up => self.out(now, new, level),
+            Stage::Failed => {
+                let follow = if follow == Follow::HoldSoft { Follow::Hold } else { follow };
+                self.out(now, Asked { follow, forced: true, ..new }, Level::Hard);
+            }
+            Stage::Restarting | Stage::Warming => self.next = self.next.or(Some(new)),
+            Stage::Waiting | Stage::Soft | Stage::Hard => {
+                let hardens = level > self.asked.level;
+                self.asked.forced |= options.force;
+                self.asked.level = self.asked.level.max(level);
+                let kept = if self.asked.follow == Follow::HoldSoft && level == Level::Hard {
+                    Follow::Hold
+                } else {
+                    self.asked.follow
+                };
+                let follow = said.unwrap_or(kept);
+                if follow != self.asked.follow {
+                    (self.asked.follow, self.asked.at) = (follow, now);
+                }
+                if hardens && self.stage == Stage::Soft {
+                    self.out(now, self.asked, Level::Hard);
+                }
+            }
+        }
+        false
+    }
+
+    fn ask_up(&mut self, now: u64) -> bool {
+        match self.stage {
+            Stage::Restarting if self.next.is_none() => return true,
+            Stage::Restarting | Stage::Warming => self.next = None,
+            Stage::Up => {}
+            _ => self.enter(now, Stage::Up),
+        }
+        false
+    }
+
+    fn ask_return(&mut self, now: u64) -> bool {
+        match self.stage {
+            Stage::Up | Stage::Warming => {}
+            Stage::Waiting | Stage::Restarting => return true,
+            Stage::Soft | Stage::Hard if self.asked.follow == Follow::Restart => return true,
+            Stage::Soft | Stage::Hard | Stage::Failed => self.warm(now),
+        }
+        false
+    }
+
+    /// Goes one step on by itself, if it can.
+    #[expect(
+        clippy::match_same_arms,
+        reason = "the first arm that fits counts, and each stage reads for itself"
+    )]
+    fn moves(&mut self, now: u64) -> bool {
+        let (acknowledged, enough, looked, quiet) = self.seen;
+        let dead = self.server == Verdict::NotReady;
+        let restarts = self.asked.follow == Follow::Restart;
+        match self.stage {
+            Stage::Up | Stage::Failed => return false,
+            Stage::Waiting if now >= self.asked.give_up => self.enter(now, Stage::Up),
+            Stage::Waiting if now < self.retry => return false,
+            Stage::Waiting if enough || dead || self.asked.forced => {
+                self.out(now, self.asked, self.asked.level);
+            }
+            Stage::Waiting => {
+                self.retry = now + 5;
+                return false;
+            }
+            Stage::Restarting if now >= self.since + 120 => self.fail(now),
+            Stage::Restarting => return false,
+            Stage::Warming if self.server == Verdict::Ready && self.next.is_some() => {
+                self.follow_up(now, false);
+            }
+            Stage::Warming if self.server == Verdict::Ready => self.enter(now, Stage::Up),
+            Stage::Warming if now >= self.since + 60 => self.fail(now),
+            Stage::Warming => return false,
+            Stage::Soft if dead && self.asked.follow != Follow::HoldSoft => {
+                self.out(now, self.asked, Level::Hard);
+            }
+            Stage::Hard if dead && restarts && quiet.is_some() => self.enter(now, Stage::Restarting),
+            Stage::Soft | Stage::Hard
+                if !(enough || dead || self.asked.forced || (!restarts && self.acknowledged.is_some())) =>
+            {
+                if self.acknowledged.is_some() {
+                    self.asked.give_up = self.asked.give_up.max(self.asked.at + 1860);
+                }
+                self.retry = now + 5;
+                self.enter(now, Stage::Waiting);
+            }
+            Stage::Soft | Stage::Hard => {
+                let Some(at) = self.acknowledged else {
+                    if acknowledged {
+                        self.acknowledged = Some(now);
+                    } else if now >= self.since + 60 {
+                        self.enter(now, Stage::Up);
+                    } else {
+                        return false;
+                    }
+                    return true;
+                };
+                let soft = self.stage == Stage::Soft;
+                let (needed, limit) = if soft { (300, 1800) } else { (3, 30) };
+                let is_quiet = quiet.is_some_and(|since| looked >= at && looked - since >= needed);
+                if !is_quiet && now < self.asked.at.max(at) + limit {
+                    return false;
+                }
+                match self.asked.follow {
+                    Follow::Restart | Follow::Hold if soft => self.out(now, self.asked, Level::Hard),
+                    Follow::Restart => self.enter(now, Stage::Restarting),
+                    Follow::Hold | Follow::HoldSoft => return false,
+                }
+            }
+        }
+        true
+    }
+
+    fn out(&mut self, now: u64, asked: Asked, level: Level) {
+        self.asked = asked;
+        // What was seen belongs to the announcement before.
+        self.seen.0 = false;
+        self.enter(now, if level == Level::Soft { Stage::Soft } else { Stage::Hard });
+    }
+
+    fn warm(&mut self, now: u64) {
+        let next =
+            if self.stage == Stage::Restarting || self.stage == Stage::Warming { self.next } else { None };
+        self.enter(now, Stage::Warming);
+        (self.server, self.against, self.next) = (Verdict::NotReady, 0, next);
+    }
+
+    fn fail(&mut self, now: u64) {
+        if self.next.is_some() { self.follow_up(now, true) } else { self.enter(now, Stage::Failed) }
+    }
+
+    fn follow_up(&mut self, now: u64, hard: bool) {
+        let Some(next) = self.next else { return };
+        let level = if hard { Level::Hard } else { next.level };
+        self.asked = Asked { level, ..next };
+        match next.follow {
+            Follow::Restart => self.enter(now, Stage::Restarting),
+            Follow::Hold | Follow::HoldSoft => self.out(now, self.asked, level),
+        }
+    }
+
+    fn enter(&mut self, now: u64, stage: Stage) {
+        (self.stage, self.since, self.acknowledged, self.next) = (stage, now, None, None);
+    }
+}
