@@ -289,6 +289,7 @@ impl<'a> Relay<'a> {
             head.status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&head.status));
         self.keep_alive = self.asked.keep_alive
             && head.framing != Framing::UntilClose
+            && !head.faulty
             // Who answers and closes before it has read the request leaves the rest of it in the client's connection.
             && (self.request == Request::Sent || (self.request == Request::Sending && head.reusable))
             && !tunnel

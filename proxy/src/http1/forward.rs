@@ -293,6 +293,15 @@ mod tests {
     }
 
     #[test]
+    fn chunks_reach_a_client_in_http_1_1_only() {
+        let head = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n";
+        assert_eq!(
+            answered(head, Method::Get, Version::Http11, false),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nset-cookie: S=1; path=/\r\nconnection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
     fn the_cookie_stands_after_the_servers_fields() {
         assert_eq!(
             answered(

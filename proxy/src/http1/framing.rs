@@ -10,7 +10,7 @@
 //! | `chunked` not last or twice, or none at all | 400 |
 //!
 //! A response with a bad length or any coding but `chunked` alone is 502; without either it lasts until the server
-//! closes. HEAD, 1xx, 204 and 304 have no body whatever their fields say.
+//! closes. `chunked` in an HTTP/1.0 response passes as HTTP/1.1, and both connections close after it. HEAD, 1xx, 204 and 304 have no body whatever their fields say.
 
 use thiserror::Error;
 

@@ -9,7 +9,8 @@ use super::{
 /// A response head that has been found sound; it borrows the bytes it was read from.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'h, 'b> {
-    /// The server's version.
+    /// The version to answer the client with: the server's, but HTTP/1.1 where a faulty framing needs it to be
+    /// understood.
     pub version: Version,
     /// The status; servers send all of 000 to 999, and all of them pass.
     pub status: u16,
@@ -23,6 +24,8 @@ pub struct ResponseHead<'h, 'b> {
     pub connection: ConnectionOptions,
     /// The server's connection can serve another request after this response.
     pub reusable: bool,
+    /// `chunked` in HTTP/1.0 (RFC 9112 6.1): the client's connection closes too after this response.
+    pub faulty: bool,
 }
 
 impl<'h, 'b> ResponseHead<'h, 'b> {
@@ -37,14 +40,18 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
             FieldError::Malformed => BadResponse::Field,
             FieldError::TooMany => BadResponse::HeadTooLarge,
         })?;
-        let (framing, ambiguous) = response_framing(fields, asked, status)?;
+        let codings = codings(fields);
+        let (framing, ambiguous) = response_framing(fields, codings, asked, status)?;
+        let faulty = version == Version::Http10 && codings == Codings::Chunked;
         let connection = ConnectionOptions::read(fields);
         let persistent = match version {
             Version::Http11 => !connection.close,
             Version::Http10 => connection.keep_alive && !connection.close,
         };
-        let reusable = persistent && !ambiguous && framing != Framing::UntilClose;
-        Ok(Self { version, status, line, fields, framing, connection, reusable })
+        let reusable = persistent && !ambiguous && !faulty && framing != Framing::UntilClose;
+        // Who reads HTTP/1.0 by the letter takes the chunks for the body.
+        let version = if faulty { Version::Http11 } else { version };
+        Ok(Self { version, status, line, fields, framing, connection, reusable, faulty })
     }
 
     /// Another response to the same request follows.
@@ -81,11 +88,11 @@ fn split(line: &[u8]) -> Result<(Version, u16), BadResponse> {
 /// The framing, and whether fields contradict each other so that nothing more is believed of the connection.
 fn response_framing(
     fields: Fields<'_, '_>,
+    codings: Codings,
     asked: Method,
     status: u16,
 ) -> Result<(Framing, bool), BadResponse> {
     let length = content_length(fields)?;
-    let codings = codings(fields);
     if matches!(codings, Codings::UnknownThenChunked | Codings::Unusable) {
         return Err(BadResponse::TransferEncoding);
     }
@@ -169,6 +176,19 @@ mod tests {
     fn a_length_beside_chunked_spoils_the_connection() {
         let head = "HTTP/1.1 200 x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(read(Method::Get, head), Ok((200, Framing::Chunked, false)));
+    }
+
+    #[test]
+    fn chunked_in_http_1_0_spoils_both_connections() {
+        for (method, framing) in [(Method::Get, Framing::Chunked), (Method::Head, Framing::None)] {
+            let head = "HTTP/1.0 200 x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let mut storage = Storage::new();
+            let head = ResponseHead::parse(head.as_bytes(), method, &mut storage).unwrap();
+            assert_eq!(
+                (head.version, head.framing, head.reusable, head.faulty),
+                (Version::Http11, framing, false, true)
+            );
+        }
     }
 
     #[test]

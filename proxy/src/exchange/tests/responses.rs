@@ -62,6 +62,21 @@ fn a_chunked_response_is_framed_anew() {
 }
 
 #[test]
+fn chunks_of_an_http_1_0_server_come_as_http_1_1_and_are_the_last_on_both_connections() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let (mut wire, _) = server.request().await;
+        let head = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n";
+        wire.send(format!("{head}5\r\nhello\r\n0\r\n\r\n")).await;
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nconnection: close\r\n\r\n";
+        assert_eq!(client.rest().await, format!("{head}5\r\nhello\r\n0\r\n\r\n"));
+        assert_eq!(proxy.backend.servers()[0].open(), 0);
+    });
+}
+
+#[test]
 fn a_response_that_breaks_off_is_never_ended_as_if_it_were_whole() {
     on_a_core(async {
         for (answer, body) in [
