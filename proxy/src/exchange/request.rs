@@ -152,7 +152,8 @@ fn prepare(
         let address = forward::forwarded_for(client.address, &settings.except, settings.if_none, present)?;
         Some((&*settings.header, address))
     });
-    let edits = RequestEdits { forwarded_for, close: head.close_after };
+    let client_field = core.frontend.forward_for.as_ref().map_or("", |settings| &settings.header);
+    let edits = RequestEdits { forwarded_for, client_field, close: head.close_after };
     let mut output = core.pool.output();
     forward::request(&head, edits, |value| FieldEdit::from(cookie_passage(backend, value)), output.append());
     let framing = head.framing;

@@ -28,8 +28,9 @@ impl ConnectionOptions {
 /// The options of one `Connection` field that go on to the next hop, as written.
 ///
 /// `close` and `keep-alive` are this hop's. Fields that frame, route or authenticate a message must reach the next hop
-/// whole: an option that names one would have it removed there, and is left out.
-pub(super) fn passed_on(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// whole: an option that names one would have it removed there, and is left out. So is one that names `own`, the field
+/// in which the proxy names the client.
+pub(super) fn passed_on<'a>(value: &'a [u8], own: &str) -> impl Iterator<Item = &'a [u8]> {
     const NEVER_NAMED: [&[u8]; 8] = [
         b"close",
         b"keep-alive",
@@ -38,10 +39,15 @@ pub(super) fn passed_on(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         b"host",
         b"cookie",
         b"authorization",
-        b"x-forwarded-for",
+        b"forwarded",
     ];
-    elements(value).filter(|option| {
-        !option.is_empty() && !NEVER_NAMED.iter().any(|never| option.eq_ignore_ascii_case(never))
+    const NEVER_BEGUN: &[u8] = b"x-forwarded-";
+    elements(value).filter(move |option| {
+        let begins = option.get(..NEVER_BEGUN.len());
+        !option.is_empty()
+            && !option.eq_ignore_ascii_case(own.as_bytes())
+            && !begins.is_some_and(|begins| begins.eq_ignore_ascii_case(NEVER_BEGUN))
+            && !NEVER_NAMED.iter().any(|never| option.eq_ignore_ascii_case(never))
     })
 }
 
@@ -55,8 +61,9 @@ mod tests {
     use super::*;
 
     fn passed(value: &str) -> String {
-        let passed: Vec<_> =
-            passed_on(value.as_bytes()).map(|option| String::from_utf8_lossy(option)).collect();
+        let passed: Vec<_> = passed_on(value.as_bytes(), "X-Client-IP")
+            .map(|option| String::from_utf8_lossy(option))
+            .collect();
         passed.join(",")
     }
 
@@ -70,5 +77,13 @@ mod tests {
     #[test]
     fn a_field_that_frames_or_routes_is_never_named() {
         assert_eq!(passed("Content-Length, transfer-encoding, HOST, Cookie, x"), "x");
+    }
+
+    #[test]
+    fn a_field_that_names_the_client_is_never_named() {
+        assert_eq!(
+            passed("X-Forwarded-For, x-forwarded-proto, Forwarded, x-client-ip, x-forward"),
+            "x-forward"
+        );
     }
 }

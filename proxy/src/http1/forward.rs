@@ -26,6 +26,9 @@ pub enum FieldEdit {
 pub struct RequestEdits<'a> {
     /// A line at the end that names the client (`option forwardfor`): the field's name and the client's address.
     pub forwarded_for: Option<(&'a str, IpAddr)>,
+    /// The name of the field that names the client, whether or not a line is added: `Connection` never names it. Empty
+    /// where the proxy has none.
+    pub client_field: &'a str,
     /// The server's connection serves nothing after this request.
     pub close: bool,
 }
@@ -55,7 +58,7 @@ pub fn request(
     for (kind, name, value) in head.fields.iter() {
         match kind {
             Kind::Other | Kind::SetCookie | Kind::SecWebSocketKey => field(name, value, out),
-            Kind::Connection => connection(name, value, out),
+            Kind::Connection => connection(name, value, edits.client_field, out),
             Kind::ContentLength => seen.length(head.framing, name, value, out),
             Kind::Cookie => edited(name, value, cookie(value), out),
             Kind::Host if !std::mem::replace(&mut seen.host, true) => field(name, value, out),
@@ -93,7 +96,7 @@ pub fn response(
     let mut seen = Seen::default();
     for (kind, name, value) in head.fields.iter() {
         match kind {
-            Kind::Connection => connection(name, value, out),
+            Kind::Connection => connection(name, value, "", out),
             Kind::SetCookie => edited(name, value, set_cookie(value), out),
             Kind::ContentLength if states_framing => seen.length(head.framing, name, value, out),
             Kind::TransferEncoding if states_framing => seen.coding(name, out),
@@ -169,8 +172,8 @@ fn edited(name: &[u8], value: &[u8], edit: FieldEdit, out: &mut Vec<u8>) {
 }
 
 /// The options that go on, if any.
-fn connection(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    for (index, option) in passed_on(value).enumerate() {
+fn connection(name: &[u8], value: &[u8], client_field: &str, out: &mut Vec<u8>) {
+    for (index, option) in passed_on(value, client_field).enumerate() {
         if index == 0 {
             out.extend_from_slice(name);
             out.extend_from_slice(b": ");
@@ -179,7 +182,7 @@ fn connection(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
         }
         out.extend_from_slice(option);
     }
-    if passed_on(value).next().is_some() {
+    if passed_on(value, client_field).next().is_some() {
         out.extend_from_slice(b"\r\n");
     }
 }
@@ -216,8 +219,8 @@ mod tests {
 
     #[test]
     fn the_client_is_named_in_a_line_of_its_own_at_the_end() {
-        let edits =
-            RequestEdits { forwarded_for: Some(("x-forwarded-for", "::1".parse().unwrap())), close: false };
+        let forwarded_for = Some(("x-forwarded-for", "::1".parse().unwrap()));
+        let edits = RequestEdits { forwarded_for, ..RequestEdits::default() };
         assert_eq!(
             forwarded("GET / HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4\r\nA: b\r\n\r\n", edits),
             "GET / HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4\r\nA: b\r\nx-forwarded-for: ::1\r\n\r\n"
