@@ -82,6 +82,10 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         let line = &head[..end];
         let rest = head[end..].strip_prefix(b"\r\n").ok_or(Refusal::RequestLine)?;
         let (method_text, target, version) = split(line)?;
+        // The first line of HTTP/2's preface: what follows it is no HTTP/1 (RFC 9113 3.4).
+        if method_text == b"PRI" {
+            return Err(Refusal::RequestLine);
+        }
         let fields = Fields::parse(rest, storage).map_err(|error| match error {
             FieldError::Malformed => Refusal::Field,
             FieldError::TooMany => Refusal::HeadTooLarge,
@@ -206,6 +210,8 @@ mod tests {
             "GET / x HTTP/1.1",
             "GET\t/ HTTP/1.1",
             "GET / HTTP/1.10",
+            "PRI * HTTP/2.0",
+            "PRI * HTTP/1.1",
             "",
         ] {
             assert_eq!(read(&format!("{line}\r\n\r\n")), Err(Refusal::RequestLine), "{line:?}");
