@@ -9,7 +9,7 @@
 //! | a server that failed and was replaced on retry | any | yes | `DI` |
 //!
 //! A server without a cookie of its own answers with a deletion. With `count_users` a new cookie is
-//! `ID|~TOKEN`: HAProxy, which expects dates behind the bar, takes it for `ID`.
+//! `ID|~TOKEN`: HAProxy, which expects dates behind the bar, takes it for `ID`. A user who is moved keeps the token.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
@@ -19,6 +19,9 @@ use super::{Backend, Server, Wish, cookie};
 
 /// Letters of a token: 62^12 of them are 71 bits, so that no two users of a site ever share one.
 const TOKEN_LENGTH: usize = 12;
+
+/// What tells a user from others.
+type Token = [u8; TOKEN_LENGTH];
 
 /// What HAProxy writes between the server's id and what follows it.
 const BAR: u8 = b'|';
@@ -50,8 +53,9 @@ pub struct Persistence {
     named: Named,
     /// The value carried dates, which we do not keep.
     is_dated: bool,
-    /// A user that comes without a token gets this one with its next cookie.
-    new_token: Option<[u8; TOKEN_LENGTH]>,
+    /// What the user's next cookie says behind the server's id: the token it came with, or a new one. `None` where
+    /// users are not counted, and where a cookie without one names a server that can take the request.
+    token: Option<Token>,
     user: u64,
 }
 
@@ -72,28 +76,30 @@ impl Persistence {
         client: IpAddr,
     ) -> Option<Self> {
         let settings = backend.settings().cookie.as_ref()?;
-        let mut persistence = Self { named: Named::Nothing, is_dated: false, new_token: None, user: 0 };
-        let mut token = None;
+        let mut persistence = Self { named: Named::Nothing, is_dated: false, token: None, user: 0 };
+        let mut given = None;
         for value in headers.flat_map(|header| cookie::values(header, &settings.name)) {
             let (id, rest) = split_at_bar(value);
             let named = find(backend, id);
             if let Named::Server(_) = named {
-                token = rest.strip_prefix(b"~").filter(|token| !token.is_empty());
+                given = rest.strip_prefix(b"~").filter(|token| !token.is_empty());
                 persistence.is_dated = starts_with_date(rest);
                 persistence.named = named;
                 break;
             }
             // One that names a server that is down tells more than an unknown one.
             if named == Named::Down || persistence.named == Named::Nothing {
+                given = rest.strip_prefix(b"~").filter(|_| named == Named::Down);
                 persistence.named = named;
             }
         }
-        if settings.count_users && !matches!(persistence.named, Named::Server(_)) {
-            persistence.new_token = Some(new_token());
+        if settings.count_users {
+            let is_new = !matches!(persistence.named, Named::Server(_));
+            persistence.token = given.and_then(sound_token).or_else(|| is_new.then(new_token));
         }
-        persistence.user = match (token, &persistence.new_token) {
-            (Some(token), _) => hash(token),
-            (None, Some(token)) => hash(&token[..]),
+        persistence.user = match (given, &persistence.token) {
+            (_, Some(token)) => hash(&token[..]),
+            (Some(token), None) => hash(token),
             (None, None) => hash(&client),
         };
         Some(persistence)
@@ -131,9 +137,9 @@ impl Persistence {
         value.push(b'=');
         if let Some(id) = server.cookie() {
             value.extend_from_slice(id.as_bytes());
-            if let Some(token) = &self.new_token {
+            if settings.count_users {
                 value.extend_from_slice(b"|~");
-                value.extend_from_slice(token);
+                value.extend_from_slice(&self.token.unwrap_or_else(new_token));
             }
         } else {
             value.extend_from_slice(b"; Expires=Thu, 01-Jan-1970 00:00:01 GMT");
@@ -216,7 +222,12 @@ fn starts_with_date(rest: &[u8]) -> bool {
     is_date(last_seen) || is_date(first_seen)
 }
 
-fn new_token() -> [u8; TOKEN_LENGTH] {
+/// A token as we give them; what a client has made up is not sent back to it.
+fn sound_token(text: &[u8]) -> Option<Token> {
+    text.try_into().ok().filter(|token: &Token| token.iter().all(u8::is_ascii_alphanumeric))
+}
+
+fn new_token() -> Token {
     std::array::from_fn(|_| fastrand::alphanumeric() as u8)
 }
 
@@ -354,6 +365,31 @@ mod tests {
         assert_eq!(read(&backend, &[pair]).user(), newcomer.user());
         assert_ne!(read(&backend, &[]).user(), newcomer.user());
         assert_eq!(outcome(&backend, &[pair], 0), ("VN".to_owned(), None));
+    }
+
+    #[test]
+    fn a_user_who_is_moved_keeps_its_token() {
+        let backend = shop(true);
+        let of_b = Some("SID=b|~abcDEF123456; path=/; HttpOnly; Secure".to_owned());
+        assert_eq!(outcome(&backend, &["SID=a|~abcDEF123456"], 1), ("DI".to_owned(), of_b.clone()));
+        let user = read(&backend, &["SID=a|~abcDEF123456"]).user();
+        backend.set_operation(0, Operation::Down, false);
+        backend.set_operation(2, Operation::Down, false);
+        assert_eq!(outcome(&backend, &["SID=a|~abcDEF123456"], 1), ("DI".to_owned(), of_b));
+        assert_eq!(read(&backend, &["SID=a|~abcDEF123456"]).user(), user);
+    }
+
+    #[test]
+    fn whoever_gets_a_cookie_gets_a_token_and_never_one_it_made_up() {
+        let backend = shop(true);
+        for (cookie, server) in
+            [("SID=a", 1), ("SID=a|~abc", 1), ("SID=a|~abcDEF12345\"", 1), ("SID=a|ZxY12", 0)]
+        {
+            let (_, value) = outcome(&backend, &[cookie], server);
+            let value = value.expect("a new cookie");
+            let token = value.split("|~").nth(1).and_then(|rest| rest.split(';').next()).expect("a token");
+            assert!(sound_token(token.as_bytes()).is_some() && !cookie.contains(token), "{cookie}: {value}");
+        }
     }
 
     #[test]
