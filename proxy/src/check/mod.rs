@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::task::LocalSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub use answer::{Report, Status};
 pub use machine::{Finding, Machine};
@@ -32,6 +32,9 @@ use notice::Level;
 
 /// Shorter intervals do not take part in choosing the smallest one over which checks are spread (HAProxy).
 const SHORTEST_SPREAD: Duration = Duration::from_secs(1);
+
+/// When a first check for which there was no socket is made again: some connection may have ended by then.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Checks the servers of these backends for as long as the process lives. `node` is this machine's name.
 pub fn spawn(backends: Vec<Arc<Backend>>, node: String) -> io::Result<()> {
@@ -94,16 +97,35 @@ impl Checker {
         }
     }
 
-    /// Nobody is sent to the server before its first check has come back, but nobody waits longer than `inter`.
     async fn first(&mut self) {
-        let (check, request) = (self.check.clone(), self.request(clock::now()));
-        let mut asking = pin!(probe::ask(&check, self.connect_limit(), &request));
-        if let Ok(report) = timeout(check.inter, &mut asking).await {
-            self.take_in(&report);
-            self.stop_waiting();
-        } else {
-            self.stop_waiting();
-            self.take_in(&asking.await);
+        let (check, connect_limit) = (self.check.clone(), self.connect_limit());
+        let request = self.request(clock::now());
+        self.first_by(async |start| probe::ask(&check, start, connect_limit, &request).await).await;
+    }
+
+    /// Nobody is sent to the server before its first check has come back, but nobody waits longer than `inter`; twice
+    /// that where there was no socket to ask with, which is tried for `inter`.
+    async fn first_by(&mut self, ask: impl AsyncFn(Instant) -> Report) {
+        let inter = self.check.inter;
+        let mut start = clock::now();
+        let last = start + inter;
+        loop {
+            let mut asking = pin!(ask(start));
+            // A check that ends with `inter` ends at this very moment, and is looked at first.
+            match timeout_at(start + inter, &mut asking).await {
+                Ok(report) if report.status == Status::SocketError && clock::now() < last => {
+                    sleep(AGAIN_AFTER).await;
+                    start = clock::now();
+                }
+                Ok(report) => {
+                    self.take_in(&report);
+                    return self.stop_waiting();
+                }
+                Err(_) => {
+                    self.stop_waiting();
+                    return self.take_in(&asking.await);
+                }
+            }
         }
     }
 
@@ -116,7 +138,8 @@ impl Checker {
     }
 
     async fn ask(&self) -> Report {
-        probe::ask(&self.check, self.connect_limit(), &self.request(clock::now())).await
+        let now = clock::now();
+        probe::ask(&self.check, now, self.connect_limit(), &self.request(now)).await
     }
 
     fn connect_limit(&self) -> Duration {
@@ -176,12 +199,13 @@ fn spread(intervals: &[Duration]) -> Vec<Duration> {
 mod tests {
     use super::*;
 
+    use std::cell::Cell;
     use std::num::NonZeroU32;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    use crate::backend::fixture;
+    use crate::backend::{Admission, Wish, fixture};
 
     /// A checked server whose checks are answered with these heads one after the other, and with the last one for
     /// ever; tells what the server has become after each answer, and what the checks said.
@@ -277,6 +301,43 @@ mod tests {
         };
         tokio::join!(serve, checker.first());
         assert_eq!(server.operation(), Operation::Down);
+    }
+
+    /// Makes the first check by a script of what each attempt comes to after how long; tells what became of the server,
+    /// and of a request that had waited for it.
+    async fn first_by(script: &[(Status, Duration)]) -> (Operation, bool) {
+        let backend = fixture::backend_of(fixture::settings(vec![fixture::checked("a")]));
+        let mut checker = Checker::of_all(std::slice::from_ref(&backend), &Arc::from("lb1")).remove(0);
+        let Admission::Queued(ticket) = backend.admit(Wish::Balanced { avoid: None }) else {
+            panic!("a request waits for the first check");
+        };
+        let attempt = Cell::new(0);
+        let ask = async |start: Instant| {
+            let (status, after) = script[attempt.replace(attempt.get() + 1).min(script.len() - 1)];
+            tokio::time::sleep_until(start + after).await;
+            Report::without_answer(status, String::new())
+        };
+        checker.first_by(ask).await;
+        (backend.servers()[0].operation(), ticket.await.is_ok())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_check_that_takes_all_of_its_time_sends_nobody_to_a_dead_server() {
+        let inter = fixture::check().inter;
+        for status in [Status::ConnectTimeout, Status::AnswerTimeout] {
+            assert_eq!(first_by(&[(status, inter)]).await, (Operation::Down, false));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_check_without_a_socket_is_made_again_before_anybody_goes() {
+        let none = (Status::SocketError, Duration::ZERO);
+        let dead = (Status::ConnectFailed, Duration::ZERO);
+        assert_eq!(first_by(&[none, none, dead]).await, (Operation::Down, false));
+        let began = clock::now();
+        assert_eq!(first_by(&[none]).await, (Operation::Up, true));
+        let (waited, inter) = (clock::now().duration_since(began), fixture::check().inter);
+        assert!(waited >= inter && waited <= inter + AGAIN_AFTER, "{waited:?}");
     }
 
     #[test]

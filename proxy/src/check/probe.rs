@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Report, Status, judge};
 use crate::clock;
@@ -14,10 +15,9 @@ use crate::config::Check;
 /// The longest head of an answer: HAProxy's buffer.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Asks once. Without `check.timeout` all of it ends within `inter`; with it, that is the limit for the answer, after
+/// Asks once, and has begun at `start`. Without `check.timeout` all of it ends within `inter`; with it, that is the limit for the answer, after
 /// the connection, which has the lesser of `connect_timeout` and `inter`.
-pub(super) async fn ask(check: &Check, connect_timeout: Duration, request: &[u8]) -> Report {
-    let start = clock::now();
+pub(super) async fn ask(check: &Check, start: Instant, connect_timeout: Duration, request: &[u8]) -> Report {
     let connect_limit = check.timeout.map_or(check.inter, |_| check.inter.min(connect_timeout));
     let connecting = timeout_at(start + connect_limit, TcpStream::connect(check.address));
     let mut report = match connecting.await {
@@ -55,10 +55,11 @@ async fn exchange(mut stream: TcpStream, check: &Check, request: &[u8]) -> Repor
     }
 }
 
-/// Not having a socket says nothing about the server.
+/// Not having a socket, or no port or memory for it, says nothing about the server.
 fn connect_status(error: &io::Error) -> Status {
-    let ours = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS];
-    let is_ours = ours.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
+    const OURS: [Errno; 6] =
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL, Errno::AGAIN];
+    let is_ours = OURS.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
     if is_ours { Status::SocketError } else { Status::ConnectFailed }
 }
 
@@ -92,7 +93,7 @@ mod tests {
             let held = hangs.then_some(stream);
             (seen, held)
         };
-        let probe = ask(&check, Duration::from_secs(1), b"OPTIONS / HTTP/1.0\r\n\r\n");
+        let probe = ask(&check, clock::now(), Duration::from_secs(1), b"OPTIONS / HTTP/1.0\r\n\r\n");
         let (report, (seen, _held)) = tokio::join!(probe, serve);
         (report, seen)
     }
@@ -117,12 +118,26 @@ mod tests {
         assert!(report.duration >= Duration::from_millis(100));
     }
 
+    #[test]
+    fn what_this_machine_lacks_is_no_fault_of_the_server() {
+        for (errno, status) in [
+            (Errno::MFILE, Status::SocketError),
+            (Errno::ADDRNOTAVAIL, Status::SocketError),
+            (Errno::NOMEM, Status::SocketError),
+            (Errno::CONNREFUSED, Status::ConnectFailed),
+            (Errno::HOSTUNREACH, Status::ConnectFailed),
+            (Errno::NETUNREACH, Status::ConnectFailed),
+        ] {
+            assert_eq!(connect_status(&errno.into()), status, "{errno:?}");
+        }
+    }
+
     #[tokio::test]
     async fn a_refused_connection_says_so() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let check = Check { address: listener.local_addr().unwrap(), ..fixture::check() };
         drop(listener);
-        let report = ask(&check, Duration::from_secs(1), b"").await;
+        let report = ask(&check, clock::now(), Duration::from_secs(1), b"").await;
         assert_eq!((report.status, report.info.as_str()), (Status::ConnectFailed, "Connection refused"));
     }
 }
