@@ -4,9 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::machine::Finding;
-
-/// Header lines of an answer that are looked at: an agent sends six.
-const MAX_HEADERS: usize = 64;
+use crate::http1::MAX_FIELDS;
 
 /// How much of a reason phrase is kept: HAProxy's limit.
 const MAX_INFO: usize = 127;
@@ -100,11 +98,14 @@ impl fmt::Display for Report {
 
 /// Judges what has come so far; `None`: the head is not complete yet.
 pub(super) fn judge(bytes: &[u8], soft_drain_on: Option<u16>) -> Option<Report> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut headers);
     match response.parse(bytes) {
         Ok(httparse::Status::Partial) => return None,
         Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::Status) if has_long_status(bytes) => {
+            return Some(Report::without_answer(Status::BadStatus, String::new()));
+        }
         Err(_) => return Some(Report::without_answer(Status::BadAnswer, String::new())),
     }
     let all = |name: &'static str| {
@@ -124,6 +125,13 @@ pub(super) fn judge(bytes: &[u8], soft_drain_on: Option<u16>) -> Option<Report> 
     let drain = all(MARKER).find_map(|header| drain_phase(header.value));
     let info = info.chars().take(MAX_INFO).collect();
     Some(Report { status, code: Some(code), info, drain, duration: Duration::ZERO })
+}
+
+/// More than three digits where the status stands: a status for HAProxy, though no good one.
+fn has_long_status(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let status = line.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
+    status.len() > 3 && status.iter().all(u8::is_ascii_digit)
 }
 
 /// `soft; reason="…"; since=…` is a drain; `down; …` is not.
@@ -190,6 +198,15 @@ mod tests {
         check("SSH-2.0-OpenSSH\r\n", Some(Status::BadAnswer));
         check("hello world, here is a page", Some(Status::BadAnswer));
         check("HTTP/1.0 200 OK\r\ncontent-length: abc\r\n\r\n", Some(Status::BadAnswer));
+        check("HTTP/1.0 2000 OK\r\n\r\n", Some(Status::BadStatus));
+        check("HTTP/1.0 200x OK\r\n\r\n", Some(Status::BadAnswer));
+    }
+
+    #[test]
+    fn an_answer_may_have_as_many_fields_as_haproxys() {
+        let answer = |count| format!("HTTP/1.0 200 OK\r\n{}\r\n", "a: b\r\n".repeat(count));
+        check(&answer(MAX_FIELDS), Some(Status::Passed));
+        check(&answer(MAX_FIELDS + 1), Some(Status::BadAnswer));
     }
 
     #[test]
