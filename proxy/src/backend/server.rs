@@ -202,14 +202,13 @@ impl Server {
 
     /// As [`Server::connection`], but without waiting.
     pub fn try_connection(self: &Arc<Self>) -> Option<OpenConnection> {
-        let limit = self.settings.maxconn.map_or(u32::MAX, NonZeroU32::get);
-        add_below(&self.counters.open, limit).then(|| OpenConnection { server: self.clone(), idle: false })
+        add_within(&self.counters.open, self.settings.maxconn)
+            .then(|| OpenConnection { server: self.clone(), idle: false })
     }
 
     /// Takes a slot if one is free.
     pub(super) fn try_take(&self) -> bool {
-        let limit = self.settings.maxconn.map_or(u32::MAX, NonZeroU32::get);
-        add_below(&self.counters.in_flight, limit)
+        add_within(&self.counters.in_flight, self.settings.maxconn)
     }
 
     pub(super) fn count_request(&self) {
@@ -272,8 +271,13 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Adds one where the result stays within the limit.
-fn add_below(counter: &AtomicU32, limit: u32) -> bool {
+/// Adds one where the result stays within the limit, if there is one.
+fn add_within(counter: &AtomicU32, limit: Option<NonZeroU32>) -> bool {
+    let Some(limit) = limit.map(NonZeroU32::get) else {
+        // Cores that add at the same time don't make each other try again.
+        counter.fetch_add(1, Ordering::SeqCst);
+        return true;
+    };
     counter
         .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < limit).then(|| count + 1))
         .is_ok()
