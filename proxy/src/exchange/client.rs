@@ -18,12 +18,13 @@ use super::{
 };
 use crate::clock;
 
-/// How long a client that still sends is listened to after the last answer: long enough for the answer to arrive. Closing
-/// at once would have the kernel throw the answer away.
+/// How long a client that has stopped sending is listened to after the last answer: long enough for the answer to
+/// arrive. Closing at once would have the kernel throw the answer away.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Bytes that are thrown away meanwhile: what a fast client has under way.
-const LINGER_BYTES: usize = 4 * 1_024 * 1_024;
+/// How long one that goes on sending is: many send all they have before they look for the answer, and who needs longer
+/// than this for the rest will find the connection reset.
+const LINGER_IN_ALL: Duration = Duration::from_secs(30);
 
 /// A client's connection.
 #[derive(Debug)]
@@ -105,18 +106,19 @@ impl Client {
         if self.stream.shutdown().await.is_err() {
             return;
         }
+        let end = clock::now() + LINGER_IN_ALL;
         self.timer.set(clock::now() + LINGER);
-        let mut left = LINGER_BYTES;
         poll_fn(|cx| {
-            while left > 0 {
+            loop {
                 self.input = None;
                 match poll_fill(cx, &mut self.stream, &mut self.input, &core.pool, Size::Relay) {
-                    Poll::Ready(Ok(count)) if count > 0 => left = left.saturating_sub(count),
+                    Poll::Ready(Ok(count)) if count > 0 && clock::now() < end => {
+                        self.timer.set(end.min(clock::now() + LINGER));
+                    }
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return self.timer.poll_expired(cx),
                 }
             }
-            Poll::Ready(())
         })
         .await;
     }

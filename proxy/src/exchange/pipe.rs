@@ -33,6 +33,8 @@ pub(super) struct Pipe {
     body: Body,
     /// The output is kept after it was written: it is the whole message, and can be written again.
     rewindable: bool,
+    /// The source waits to be asked for the body.
+    held_back: bool,
     read: u64,
     written: u64,
     pool: Rc<Pool>,
@@ -67,6 +69,7 @@ impl Pipe {
             direct: 0,
             body: Body::Done,
             rewindable: false,
+            held_back: false,
             read: 0,
             written: 0,
             pool: pool.clone(),
@@ -89,6 +92,21 @@ impl Pipe {
             Framing::Chunked => Body::Chunked(ChunkedBody::default()),
             Framing::UntilClose => Body::UntilClose,
         };
+    }
+
+    /// The source sends the body when it is asked for it (`Expect: 100-continue`), unless it has begun already.
+    pub(super) const fn hold_back(&mut self) {
+        self.held_back = self.input.is_none();
+    }
+
+    /// The source has been asked for the body.
+    pub(super) const fn ask(&mut self) {
+        self.held_back = false;
+    }
+
+    /// The source has not been asked for the body, and has sent nothing of it.
+    pub(super) const fn is_held_back(&self) -> bool {
+        self.held_back && self.read == 0
     }
 
     /// Frames what has been read already; a message that is complete by then can be written again.

@@ -2,6 +2,10 @@
 //!
 //! A server may answer before it has read the request, say something in between (1xx), change the protocol (101), or
 //! die at any byte. The relay moves bytes until the response has been read to its end, and tells how it ended.
+//!
+//! A server that has answered before it has read the request, and keeps its connection, reads on: the request goes on
+//! to its end behind the response. It does not where the server closes, or where the client still waits to be asked for
+//! the body (`Expect: 100-continue`) and so will not send it.
 
 use std::{
     future::poll_fn,
@@ -43,6 +47,7 @@ pub(super) struct Relay<'a> {
     scan: HeadScan,
     stage: Stage,
     request: Request,
+    remainder: Remainder,
     /// Bytes that had gone to the client before the final head, and the length of that head.
     head: (u64, usize),
     /// Only the close of the connection tells the client that the response has ended.
@@ -66,6 +71,13 @@ enum Request {
     Sent,
     /// The server takes no more of it. It may still answer.
     Broken,
+}
+
+/// What becomes of the part of a request that has not been sent when the response has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Remainder {
+    Dropped,
+    Sent,
 }
 
 /// How an exchange ended.
@@ -138,6 +150,7 @@ impl<'a> Relay<'a> {
             scan: HeadScan::default(),
             stage: Stage::Head,
             request: Request::Sending,
+            remainder: Remainder::Dropped,
             head: (0, 0),
             ends_with_close: false,
             reusable: false,
@@ -190,6 +203,11 @@ impl<'a> Relay<'a> {
         self.down.written() > before || self.down.output.rest().len() > length
     }
 
+    /// The client has the whole response.
+    const fn is_answered(&self) -> bool {
+        matches!(self.stage, Stage::Body) && self.down.is_read() && !self.down.is_pending()
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, client: &mut TcpStream, server: &mut TcpStream) -> Poll<End> {
         if self.stage == Stage::Tunnel {
             return self.poll_tunnel(cx, client, server);
@@ -198,6 +216,8 @@ impl<'a> Relay<'a> {
             match self.up.poll_transfer(cx, client, server) {
                 Poll::Ready(Ok(())) => self.request = Request::Sent,
                 Poll::Ready(Err(Broken::Sink)) => self.request = Request::Broken,
+                // The response stands, whatever becomes of the rest of the request.
+                Poll::Ready(Err(_)) if self.is_answered() => self.request = Request::Broken,
                 Poll::Ready(Err(Broken::Source)) => return Poll::Ready(End::ClientGone),
                 Poll::Ready(Err(Broken::Chunks(error))) => {
                     tracing::debug!(%error, "request body refused");
@@ -215,6 +235,7 @@ impl<'a> Relay<'a> {
             return self.poll_tunnel(cx, client, server);
         }
         match ready!(self.down.poll_transfer(cx, server, client)) {
+            Ok(()) if self.request == Request::Sending && self.remainder == Remainder::Sent => Poll::Pending,
             Ok(()) => Poll::Ready(End::Complete),
             Err(Broken::Source) => Poll::Ready(End::BodyCutOff),
             Err(Broken::Chunks(error)) => {
@@ -282,16 +303,21 @@ impl<'a> Relay<'a> {
                 |_| FieldEdit::Keep,
                 self.down.output.append(),
             );
+            if head.status == 100 {
+                self.up.ask();
+            }
             input.consume(length);
             return Ok(true);
         }
         let tunnel =
             head.status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&head.status));
+        let goes_on = self.request == Request::Sending && head.reusable && !self.up.is_held_back();
+        self.remainder = if goes_on { Remainder::Sent } else { Remainder::Dropped };
         self.keep_alive = self.asked.keep_alive
             && head.framing != Framing::UntilClose
             && !head.faulty
-            // Who answers and closes before it has read the request leaves the rest of it in the client's connection.
-            && (self.request == Request::Sent || (self.request == Request::Sending && head.reusable))
+            // What is left of a request that does not go on lies in the client's connection.
+            && (self.request == Request::Sent || goes_on)
             && !tunnel
             && !self.core.is_stopping();
         self.reusable = head.reusable && self.asked.reusable;
@@ -372,6 +398,7 @@ impl<'a> Relay<'a> {
         match self.stage {
             Stage::Tunnel => settings.tunnel.unwrap_or(client.min(settings.server)),
             _ if self.down.is_pending() => client,
+            _ if self.is_answered() && !self.up.is_pending() => client,
             _ => settings.server,
         }
     }
@@ -380,6 +407,8 @@ impl<'a> Relay<'a> {
         match self.stage {
             Stage::Tunnel => End::ClientTimeout,
             _ if self.down.is_pending() => End::ClientTimeout,
+            // The rest of the request has not come, or was not taken.
+            _ if self.is_answered() => End::Complete,
             Stage::Head => End::HeadTimeout,
             Stage::Body => End::BodyTimeout,
         }

@@ -157,9 +157,14 @@ fn prepare(
     let mut output = core.pool.output();
     forward::request(&head, edits, |value| FieldEdit::from(cookie_passage(backend, value)), output.append());
     let framing = head.framing;
+    let expects =
+        head.fields.last(b"expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     input.consume(length);
     let mut up = Pipe::new(&core.pool, Some(input), output);
     up.expect(framing);
+    if expects {
+        up.hold_back();
+    }
     up.begin()?;
     Ok((asked, up))
 }

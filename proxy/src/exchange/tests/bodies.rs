@@ -163,3 +163,44 @@ fn a_slow_client_does_not_hold_the_slot_of_a_server_that_is_done() {
         assert_eq!(proxy.logged(1).await, ["200 ---- 0 GET / HTTP/1.1"]);
     });
 }
+
+#[test]
+fn an_early_response_does_not_cut_off_the_request() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let early = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+        let mut client = proxy.send(format!("POST / HTTP/1.1\r\nContent-Length: {LARGE}\r\n\r\n")).await;
+        let (mut wire, _) = server.request().await;
+        wire.send(early).await;
+        client.expect(early).await;
+        let body = pattern(LARGE);
+        let sent = body.clone();
+        let sending = spawn_local(async move {
+            client.send(sent).await;
+            client
+        });
+        assert!(wire.bytes(LARGE).await == body, "the body has changed");
+        let mut client = sending.await.unwrap();
+        client.send("GET /next HTTP/1.1\r\n\r\n").await;
+        wire.expect("GET /next HTTP/1.1\r\n\r\n").await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+        assert_eq!(proxy.logged(2).await, ["202 ---- 0 POST / HTTP/1.1", "200 ---- 0 GET /next HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_body_that_was_refused_before_it_was_sent_is_not_waited_for() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client =
+            proxy.send("POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").await;
+        let (mut wire, _) = server.request().await;
+        wire.send("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n").await;
+        client.expect("HTTP/1.1 417 No\r\nContent-Length: 0\r\nconnection: close\r\n\r\n").await;
+        assert!(client.is_closed().await && wire.is_closed().await);
+        assert_eq!(proxy.logged(1).await, ["417 ---- 0 POST / HTTP/1.1"]);
+    });
+}

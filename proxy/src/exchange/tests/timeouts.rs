@@ -151,3 +151,37 @@ fn a_client_that_takes_nothing_is_given_up() {
         assert_eq!(proxy.log(), ["200 cD-- 0 GET / HTTP/1.1"]);
     });
 }
+
+#[test]
+fn the_rest_of_a_request_that_was_answered_is_not_waited_for_forever() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send("POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf").await;
+        let (mut wire, _) = server.request().await;
+        wire.expect("half").await;
+        let start = tokio::time::Instant::now();
+        wire.send(OK).await;
+        client.expect(OK).await;
+        assert!(wire.is_closed().await && client.is_closed().await);
+        assert_eq!(seconds_since(start), 9);
+        assert_eq!(proxy.logged(1).await, ["200 ---- 0 POST / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_client_that_goes_on_sending_is_listened_to_after_the_answer() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send("POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\nbegin").await;
+        let (mut wire, _) = server.request().await;
+        wire.send("HTTP/1.1 413 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+        client.head().await;
+        for _ in 0..6 {
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            client.send("more").await;
+        }
+        assert_eq!(client.rest().await, "");
+    });
+}
