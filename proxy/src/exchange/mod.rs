@@ -16,6 +16,7 @@
 //! - a response that breaks off is broken off towards the client too, never ended as if it were whole.
 
 mod answer;
+mod authentication;
 mod buffer;
 mod client;
 mod connect;

@@ -17,6 +17,7 @@ use tokio::{io::AsyncWrite, net::TcpStream};
 
 use super::{
     Core,
+    authentication::binds_connection,
     buffer::Size,
     pipe::{Broken, Pipe},
     record::Story,
@@ -320,7 +321,11 @@ impl<'a> Relay<'a> {
             && (self.request == Request::Sent || goes_on)
             && !tunnel
             && !self.core.is_stopping();
-        self.reusable = head.reusable && self.asked.reusable;
+        let challenges = head.status == 401
+            && head.fields.iter().any(|(_, name, value)| {
+                name.eq_ignore_ascii_case(b"www-authenticate") && binds_connection(value)
+            });
+        self.reusable = head.reusable && self.asked.reusable && !challenges;
         let framing = head.framing;
         self.story.status = Some(head.status);
         self.story.answered = Some(clock::now());

@@ -5,6 +5,7 @@ use std::{future::poll_fn, task::Poll, time::Duration};
 use super::{
     Core,
     answer::Status,
+    authentication::binds_connection,
     buffer::{Size, poll_fill},
     client::{After, Client},
     connect::{self, NoConnection, NoSlot},
@@ -139,11 +140,14 @@ fn prepare(
     }
     let backend = &core.backend;
     let cookies = head.fields.all(crate::http1::Kind::Cookie);
+    // A server that overlooks a body where it expects none takes it for the next request.
+    let close = head.close_after || (!head.framing.is_empty() && !is_sent_with_bodies(head.method));
+    let authenticates = head.fields.last(b"authorization").is_some_and(binds_connection);
     let asked = Asked {
         method: head.method,
         version: head.version,
         keep_alive: head.keeps_alive(),
-        reusable: !head.close_after,
+        reusable: !close && !authenticates,
         upgrade: head.wants_upgrade(),
         persistence: Persistence::read(backend, cookies, client.address.ip()),
     };
@@ -153,7 +157,7 @@ fn prepare(
         Some((&*settings.header, address))
     });
     let client_field = core.frontend.forward_for.as_ref().map_or("", |settings| &settings.header);
-    let edits = RequestEdits { forwarded_for, client_field, close: head.close_after };
+    let edits = RequestEdits { forwarded_for, client_field, close };
     let mut output = core.pool.output();
     forward::request(&head, edits, |value| FieldEdit::from(cookie_passage(backend, value)), output.append());
     let framing = head.framing;
@@ -167,6 +171,11 @@ fn prepare(
     }
     up.begin()?;
     Ok((asked, up))
+}
+
+/// Every server reads a body that comes with this method.
+const fn is_sent_with_bodies(method: Method) -> bool {
+    matches!(method, Method::Post | Method::Put | Method::Connect | Method::Other)
 }
 
 /// Finds a server, and has it answer.

@@ -202,3 +202,47 @@ fn a_body_that_no_server_took_is_no_request() {
         assert_eq!(proxy.logged(2).await, ["502 SH-- 0 POST / HTTP/1.1", "200 ---- 0 GET /next HTTP/1.1"]);
     });
 }
+
+#[test]
+fn a_body_that_a_server_may_overlook_ends_its_connection() {
+    on_a_core(async {
+        for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+            let server = Server::start().await;
+            let proxy = Proxy::before(&[&server]).await;
+            let mut client = proxy.send(format!("{method} / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")).await;
+            let (mut wire, head) = server.request().await;
+            assert_eq!(
+                head,
+                format!("{method} / HTTP/1.1\r\nContent-Length: 3\r\nconnection: close\r\n\r\n")
+            );
+            wire.expect("abc").await;
+            let empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            wire.send(empty).await;
+            client.expect(empty).await;
+            assert!(wire.is_closed().await, "{method}");
+            client.send(GET).await;
+            server.request().await;
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_belongs_to_a_user_serves_nobody_else() {
+    on_a_core(async {
+        for (field, answer) in [
+            ("Authorization: NTLM TlRMTVNTUAAB\r\n", OK),
+            ("Authorization: Negotiate YIIC\r\n", OK),
+            ("", "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic, NTLM\r\nContent-Length: 0\r\n\r\n"),
+        ] {
+            let server = Server::start().await;
+            let proxy = Proxy::before(&[&server]).await;
+            let mut client = proxy.send(format!("GET / HTTP/1.1\r\n{field}\r\n")).await;
+            let (mut wire, _) = server.request().await;
+            wire.send(answer).await;
+            client.expect(answer).await;
+            assert!(wire.is_closed().await, "{field:?} {answer:?}");
+            client.send(GET).await;
+            server.request().await;
+        }
+    });
+}
