@@ -328,7 +328,12 @@ impl<'a> Relay<'a> {
         self.reusable = head.reusable && self.asked.reusable && !challenges;
         let framing = head.framing;
         self.story.status = Some(head.status);
-        self.story.answered = Some(clock::now());
+        let now = clock::now();
+        self.story.answered = Some(now);
+        // Only who is answered is a user here: one who moved on meanwhile must not hold the drain of the server before.
+        if let Some(persistence) = &self.asked.persistence {
+            self.server.users().touch(persistence.user(), now);
+        }
         let backend = &self.core.backend;
         let sent = self
             .asked

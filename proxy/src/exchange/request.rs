@@ -262,11 +262,7 @@ async fn on_server(
     let server = slot.server();
     let pinned = asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server));
     story.server = Some(server.clone());
-    let now = clock::now();
-    story.admitted = Some(now);
-    if let Some(persistence) = &asked.persistence {
-        server.users().touch(persistence.user(), now);
-    }
+    story.admitted = Some(clock::now());
     loop {
         let mut timed_out = false;
         match connect::connection(core, slot, pinned, *reuse, &mut client.timer).await {

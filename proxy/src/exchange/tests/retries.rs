@@ -34,6 +34,9 @@ fn a_pinned_user_of_a_refusing_server_moves_with_the_last_retry() {
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
         assert!(client.head().await.contains("set-cookie: SID=b; path=/\r\n"));
         assert_eq!(proxy.logged(1).await, ["200 --DI +2 GET / HTTP/1.1"]);
+        // The server that never saw the user need not wait for it when it drains.
+        let users = |index: usize| proxy.backend.servers()[index].users().count(tokio::time::Instant::now());
+        assert_eq!((users(0), users(1)), (0, 1));
     });
 }
 
