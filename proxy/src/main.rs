@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use drain_proxy::admin::log::{Feed, Writer};
+use drain_proxy::admin::messages::Messages;
 use drain_proxy::backend::Backend;
 use drain_proxy::cli::{self, Order};
 use drain_proxy::config::{Config, LogTarget};
@@ -34,14 +35,25 @@ fn main() -> ExitCode {
         Order::Done(code) => return code,
     };
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_target(false).init();
-    match run(&config) {
+    let messages = match Messages::to(std::io::stderr()) {
+        Ok(messages) => messages,
+        Err(error) => {
+            eprintln!("error: can't start a thread: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let writer = messages.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    subscriber.with_ansi(colours).with_target(false).init();
+    let code = match run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
+    };
+    messages.flush_within(LOG_CLOSE_LIMIT);
+    code
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {

@@ -1,3 +1,4 @@
 //! What people and monitoring see of the proxy: its logs.
 
 pub mod log;
+pub mod messages;
