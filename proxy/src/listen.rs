@@ -22,7 +22,7 @@ pub enum ListenError {
         address: SocketAddr,
     },
     /// The system does not give it.
-    #[error("can't listen on {address}: {source}")]
+    #[error("can't listen on {address}")]
     Refused {
         /// The address.
         address: SocketAddr,
@@ -78,6 +78,15 @@ mod tests {
         let ports: Vec<u16> =
             listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         assert!(ports.len() == 3 && ports.iter().all(|&port| port == ports[0] && port != 0), "{ports:?}");
+    }
+
+    #[test]
+    fn what_the_system_says_is_said_once() {
+        // An address of documentation, which no machine has.
+        let error = anyhow::Error::from(listen("192.0.2.1:80".parse().unwrap(), 1).unwrap_err());
+        let text = format!("{error:#}");
+        assert_eq!(text.matches("os error").count(), 1, "{text}");
+        assert!(text.starts_with("can't listen on 192.0.2.1:80: "), "{text}");
     }
 
     #[test]
