@@ -26,6 +26,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// than this for the rest will find the connection reset.
 const LINGER_IN_ALL: Duration = Duration::from_secs(30);
 
+/// Empty lines that are skipped before a request (RFC 9112 2.2). Old clients send one after a body; who sends more than
+/// a few would keep a connection busy with nothing.
+const MAX_EMPTY_LINES: u8 = 4;
+
 /// A client's connection.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -34,6 +38,8 @@ pub(super) struct Client {
     pub(super) timer: Timer,
     /// Read, and not part of any request yet.
     pub(super) input: Option<Buffer>,
+    /// Empty lines that came since the last request.
+    empty_lines: u8,
     /// A request has been answered on it.
     pub(super) served: bool,
 }
@@ -54,7 +60,7 @@ pub(super) enum After {
 /// Serves a connection until it is over.
 pub(super) async fn serve(core: &Core, stream: TcpStream, address: SocketAddr) {
     let timer = Timer::new(clock::now() + core.frontend.timeout.http_request);
-    let mut client = Client { stream, address, timer, input: None, served: false };
+    let mut client = Client { stream, address, timer, input: None, empty_lines: 0, served: false };
     while client.next_request(core).await {
         // Boxed, so that a connection that waits is small.
         match Box::pin(request::serve(core, &mut client)).await {
@@ -70,6 +76,8 @@ impl Client {
     /// Waits for the first bytes of a request; false: there will be none. The time for the first request has begun with
     /// the connection, and who lets it pass is told so by [`request::serve`].
     async fn next_request(&mut self, core: &Core) -> bool {
+        self.empty_lines = 0;
+        self.skip_empty_lines();
         if self.input.is_some() {
             return true;
         }
@@ -82,11 +90,17 @@ impl Client {
         let mut stopped = pin!(core.stop.notified());
         poll_fn(|cx| {
             // Read, not only asked for readiness: the runtime may take a new socket for readable.
-            match poll_fill(cx, &mut self.stream, &mut self.input, &core.pool, Size::Head) {
-                Poll::Ready(Ok(count)) if count > 0 => return Poll::Ready(true),
-                // The end before the first request is an answer's worth, see there.
-                Poll::Ready(_) => return Poll::Ready(!self.served),
-                Poll::Pending => {}
+            while let Poll::Ready(read) =
+                poll_fill(cx, &mut self.stream, &mut self.input, &core.pool, Size::Head)
+            {
+                if !read.is_ok_and(|count| count > 0) {
+                    // The end before the first request is an answer's worth, see there.
+                    return Poll::Ready(!self.served);
+                }
+                self.skip_empty_lines();
+                if self.input.is_some() {
+                    return Poll::Ready(true);
+                }
             }
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(false);
@@ -94,6 +108,18 @@ impl Client {
             self.timer.poll_expired(cx).map(|()| !self.served)
         })
         .await
+    }
+
+    /// Forgets the empty lines that the input begins with, as far as they are allowed; what is left begins a request.
+    pub(super) fn skip_empty_lines(&mut self) {
+        let Some(input) = &mut self.input else { return };
+        while self.empty_lines < MAX_EMPTY_LINES && input.filled().starts_with(b"\r\n") {
+            input.consume(2);
+            self.empty_lines += 1;
+        }
+        if input.is_empty() {
+            self.input = None;
+        }
     }
 
     /// Has the client find its connection reset. Where that fails it has been reset already.

@@ -75,11 +75,10 @@ async fn read_head(core: &Core, client: &mut Client, story: &Story) -> Result<(u
     let mut scan = HeadScan::default();
     poll_fn(|cx| {
         loop {
-            if let Some(input) = &mut client.input {
-                // Some old clients send an empty line after a body.
-                while scan.start_line().is_none() && input.filled().starts_with(b"\r\n") {
-                    input.consume(2);
-                }
+            if scan.start_line().is_none() {
+                client.skip_empty_lines();
+            }
+            if let Some(input) = &client.input {
                 match find_head(core, &mut scan, input.filled()) {
                     Ok(None) => {}
                     Ok(Some(length)) => return Poll::Ready(Ok((length, scan.folded()))),

@@ -185,3 +185,40 @@ fn a_client_that_goes_on_sending_is_listened_to_after_the_answer() {
         assert_eq!(client.rest().await, "");
     });
 }
+
+#[test]
+fn an_empty_line_is_no_request_and_its_connection_stays_idle() {
+    for stop in [false, true] {
+        with_paused_time(async {
+            let server = Server::start().await;
+            let proxy = Proxy::before(&[&server]).await;
+            let mut client = proxy.send(GET).await;
+            let (mut wire, _) = server.request().await;
+            wire.send(OK).await;
+            client.expect(OK).await;
+            let start = tokio::time::Instant::now();
+            client.send("\r\n").await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if stop {
+                proxy.core.stop();
+            }
+            assert_eq!(client.rest().await, "");
+            assert_eq!(seconds_since(start), if stop { 1 } else { 7 });
+            assert_eq!(proxy.log().len(), 1);
+        });
+    }
+}
+
+#[test]
+fn a_few_empty_lines_may_stand_before_a_request_and_no_more() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send(format!("{}{GET}", "\r\n".repeat(4))).await;
+        let (mut wire, _) = server.request().await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+        client.send("\r\n".repeat(5)).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 400 "));
+    });
+}
