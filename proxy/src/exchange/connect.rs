@@ -81,6 +81,10 @@ pub(super) async fn connection(
     if let Some(connection) = reuse.then(|| core.idle.take(server)).flatten() {
         return Ok(connection);
     }
+    if !reuse {
+        // The new connection will be idle, too. Without this each POST would leave one more of them.
+        core.idle.close_one(server);
+    }
     let open = match server.try_connection() {
         Some(open) => Some(open),
         // At `maxconn` an idle connection must go first: one of this core's, else one of another's.

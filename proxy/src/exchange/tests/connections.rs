@@ -246,3 +246,27 @@ fn a_connection_that_belongs_to_a_user_serves_nobody_else() {
         }
     });
 }
+
+#[test]
+fn idle_connections_do_not_pile_up_under_posts() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.client().await;
+        let mut wires = Vec::new();
+        for _ in 0..5 {
+            client.send("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n").await;
+            let (mut wire, _) = server.request().await;
+            wire.send(OK).await;
+            client.expect(OK).await;
+            wires.push(wire);
+            assert_eq!(proxy.backend.servers()[0].open(), 1);
+        }
+        // The last one still serves what may be sent twice.
+        client.send(GET).await;
+        let mut last = wires.pop().unwrap();
+        last.head().await;
+        last.send(OK).await;
+        client.expect(OK).await;
+    });
+}
