@@ -118,6 +118,17 @@ mod tests {
         assert!(report.duration >= Duration::from_millis(100));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_check_runs_from_the_start_it_is_given() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let check = Check { address: silent.local_addr().unwrap(), ..fixture::check() };
+        let start = clock::now();
+        tokio::time::advance(check.inter / 2).await;
+        let report = ask(&check, start, Duration::from_secs(1), b"").await;
+        assert_eq!(report.duration, check.inter);
+        assert!(matches!(report.status, Status::ConnectTimeout | Status::AnswerTimeout), "{report}");
+    }
+
     #[test]
     fn what_this_machine_lacks_is_no_fault_of_the_server() {
         for (errno, status) in [
