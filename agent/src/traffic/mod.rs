@@ -15,7 +15,8 @@ pub struct Reading {
     /// Connections of which it can't be told: both ends spoke within one tick of the kernel's clock. They hold
     /// a drain until they are older than such a tick can explain.
     pub unsure: Silence,
-    /// Connections whose last request has been answered, as far as can be seen from outside.
+    /// Connections whose last request has been answered, as far as can be seen from outside; also those of which it
+    /// could not be told and which have been silent for so long that it can.
     pub answered: Silence,
     /// Connections on which nothing was ever asked.
     pub fresh: u32,

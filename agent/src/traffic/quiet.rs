@@ -42,7 +42,7 @@ enum Last {
 
 /// A connection may be busy as long as it has not been silent for so long: in 500 measured drains none was busy after
 /// it, the kernel's clock ticking every 1 to 10 ms.
-const UNSURE_HOLDS: Duration = Duration::from_secs(1);
+pub(super) const UNSURE_HOLDS: Duration = Duration::from_secs(1);
 
 /// So far apart must two looks be that suffice where every balancer reports zero as well.
 const APART: Duration = Duration::from_millis(200);

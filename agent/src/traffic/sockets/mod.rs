@@ -22,7 +22,7 @@ use std::{
 };
 
 use self::{own::Seen, table::Table};
-use super::Reading;
+use super::{Reading, quiet::UNSURE_HOLDS};
 
 /// The states in which a server's socket can carry an unfinished response. Those in which the server has closed
 /// are among them for the sake of [`Verdict`]'s step 0.
@@ -82,6 +82,7 @@ impl Reading {
             Verdict::Busy => self.busy = self.busy.saturating_add(1),
             Verdict::Fresh => self.fresh = self.fresh.saturating_add(1),
             Verdict::Answered { silent } => self.answered.add(silent),
+            Verdict::Unsure { silent } if silent >= UNSURE_HOLDS => self.answered.add(silent),
             Verdict::Unsure { silent } => self.unsure.add(silent),
             Verdict::Closed => {}
         }

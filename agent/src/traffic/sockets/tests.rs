@@ -92,6 +92,16 @@ const fn is_idle(reading: &Reading) -> bool {
 }
 
 #[test]
+fn what_may_be_busy_is_answered_once_no_tick_explains_it() {
+    let mut reading = Reading::default();
+    reading.count(Verdict::Unsure { silent: UNSURE_HOLDS });
+    reading.count(Verdict::Unsure { silent: UNSURE_HOLDS * 2 });
+    assert_eq!((reading.in_flight(), reading.idle(), reading.silent_for()), (0, 2, Some(UNSURE_HOLDS)));
+    reading.count(Verdict::Unsure { silent: UNSURE_HOLDS / 2 });
+    assert_eq!((reading.in_flight(), reading.idle()), (1, 2), "each for itself");
+}
+
+#[test]
 fn nobody_is_nobody() {
     for server in Server::each() {
         assert_eq!(server.sees("nobody", |_| true), Reading::default());
