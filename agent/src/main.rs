@@ -54,14 +54,15 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
 
     let (checks_in, checks) = mpsc::channel(CHECKS);
     let (asks_in, asks) = mpsc::channel(ASKS);
+    let (looks_in, looks) = mpsc::channel(ASKS);
     let (signals_in, signal_inlet) = mpsc::channel(SIGNALS);
     let outside = Real::new(&config, file)?;
     say_where(&config, &listeners);
-    let inlets = Inlets { checks, asks, signals: signal_inlet };
+    let inlets = Inlets { checks, asks, looks, signals: signal_inlet };
     let (owner, answer, status) = Owner::begin(config, outside, inlets).await;
     let mut endpoint = health::Endpoint::start(listeners, answer, checks_in)?;
 
-    let serving = tokio::spawn(control.run(control::Owner { status, asks: asks_in }));
+    let serving = tokio::spawn(control.run(control::Owner { status, asks: asks_in, looks: looks_in }));
     tokio::spawn(async move {
         loop {
             let signal = signals.next().await;

@@ -13,7 +13,7 @@ use drain_agent::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time,
 };
 
@@ -21,6 +21,7 @@ struct Rig {
     directory: PathBuf,
     status: watch::Sender<Arc<Status>>,
     asks: mpsc::Receiver<Ask>,
+    looks: mpsc::Receiver<oneshot::Sender<()>>,
 }
 
 impl Rig {
@@ -29,9 +30,10 @@ impl Rig {
         std::fs::create_dir_all(&directory).unwrap();
         let (status, statuses) = watch::channel(Arc::new(status()));
         let (ask, asks) = mpsc::channel(8);
+        let (look, looks) = mpsc::channel(8);
         let server = Server::open(&directory.join("a.sock"), None).unwrap();
-        tokio::spawn(server.run(Owner { status: statuses, asks: ask }));
-        Self { directory, status, asks }
+        tokio::spawn(server.run(Owner { status: statuses, asks: ask, looks: look }));
+        Self { directory, status, asks, looks }
     }
 
     async fn connect(&self) -> UnixStream {
@@ -53,6 +55,15 @@ impl Drop for Rig {
     fn drop(&mut self) {
         let _removed = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+fn seen(answer: &str) -> Status {
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+/// What a look has found that was made so long ago.
+fn in_flight(count: u32, age_seconds: f64) -> Traffic {
+    Traffic { in_flight: Some(count), age_seconds: Some(age_seconds), ..Traffic::default() }
 }
 
 fn status() -> Status {
@@ -138,9 +149,38 @@ async fn running_times_run_between_two_publications() {
         let now = Moment::now().since_boot();
         status.taken = Moment::from_boot(now.saturating_sub(Duration::from_secs(100)));
     });
-    let text = rig.ask("GET /v1/status", "").await;
-    let seen: Status = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let seen = seen(&rig.ask("GET /v1/status", "").await);
     assert!((101.0..160.0).contains(&seen.agent.uptime_seconds), "{}", seen.agent.uptime_seconds);
+}
+
+#[tokio::test]
+async fn who_asks_for_the_status_gets_a_fresh_look() {
+    let mut rig = Rig::start("fresh");
+    rig.status.send_modify(|status| Arc::make_mut(status).traffic = in_flight(5, 8.0));
+    let looked = rig.looks.recv();
+    let ask = async {
+        let mut stream = UnixStream::connect(rig.directory.join("a.sock")).await.unwrap();
+        stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        stream
+    };
+    let (looked, mut stream) = tokio::join!(looked, ask);
+    rig.status.send_modify(|status| Arc::make_mut(status).traffic = in_flight(0, 0.1));
+    looked.unwrap().send(()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(seen(&text).traffic.in_flight, Some(0), "{text}");
+    rig.ask("GET /v1/status", "").await;
+    assert!(rig.looks.try_recv().is_err(), "a look of a tenth of a second ago is fresh");
+}
+
+#[tokio::test]
+async fn a_look_that_does_not_come_leaves_the_old_one_with_its_age() {
+    let rig = Rig::start("old");
+    rig.status.send_modify(|status| Arc::make_mut(status).traffic = in_flight(5, 8.0));
+    let text = time::timeout(Duration::from_secs(5), rig.ask("GET /v1/status", "")).await.expect("soon");
+    let traffic = seen(&text).traffic;
+    assert_eq!(traffic.in_flight, Some(5));
+    assert!(traffic.age_seconds.unwrap() >= 8.3, "{traffic:?}");
 }
 
 #[tokio::test]

@@ -62,11 +62,13 @@ impl Fake {
             runtime.block_on(async move {
                 let (status, statuses) = watch::channel(Arc::new(status()));
                 let (asks, mut asked) = mpsc::channel(8);
+                // Nobody looks, and what is shown is as old as it is.
+                let (looks, _) = mpsc::channel(1);
                 let server = Server::open(&path, None).unwrap();
                 ready.send(()).unwrap();
                 let mut requests = Vec::new();
                 tokio::select! {
-                    () = server.run(Owner { status: statuses, asks }) => {}
+                    () = server.run(Owner { status: statuses, asks, looks }) => {}
                     () = play(script, status, &mut asked, &mut requests) => {}
                     _ = stopped => {}
                 }

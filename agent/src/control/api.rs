@@ -213,6 +213,9 @@ impl Status {
         for balancer in &mut status.balancers {
             balancer.last_seconds += passed;
         }
+        if let Some(age) = &mut status.traffic.age_seconds {
+            *age += passed;
+        }
         status.agent.uptime_seconds += passed;
         status.taken = now;
         status
@@ -334,6 +337,10 @@ pub struct Traffic {
     pub quiet_seconds: Option<f64>,
     /// How long it must be quiet; nothing where no drain waits for it.
     pub needed_seconds: Option<f64>,
+    /// How long ago the look was made that has found all this; nothing where none was made yet. While a drain waits it
+    /// is well below a second; while up a look is made when somebody asks for the status.
+    #[serde(default)]
+    pub age_seconds: Option<f64>,
     /// Sources that can't be read, each with the reason.
     pub unknown: Vec<String>,
 }

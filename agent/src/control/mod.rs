@@ -30,11 +30,13 @@ pub struct Ask {
     pub reply: oneshot::Sender<api::Reply>,
 }
 
-/// The two ways to the owner of the life cycle.
+/// The ways to the owner of the life cycle.
 #[derive(Clone, Debug)]
 pub struct Owner {
     /// What it publishes.
     pub status: watch::Receiver<Arc<api::Status>>,
     /// Where it takes requests; bounded by the owner.
     pub asks: mpsc::Sender<Ask>,
+    /// Where it is asked for a fresh look at the traffic; it answers when the status shows one.
+    pub looks: mpsc::Sender<oneshot::Sender<()>>,
 }

@@ -95,6 +95,7 @@ impl<O: Outside> Owner<O> {
             generation: 0,
             renew: false,
             reading: None,
+            curious: Vec::new(),
             probed: "not probed yet".into(),
             last_known,
             standing_warning,
@@ -102,6 +103,7 @@ impl<O: Outside> Owner<O> {
             output: None,
             status_published: now,
             status_stale: true,
+            watchers_woken: now,
             report,
             reports,
         };

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Outside, Owner, Restarted, schedule,
-    task::{STATUS, TABLE, VERDICT},
+    task::{TABLE, VERDICT},
 };
 use crate::{
     clock::Moment,
@@ -55,9 +55,7 @@ impl<O: Outside> Owner<O> {
     /// Starts the looks and probes that are due.
     pub(super) fn start_tasks(&mut self) {
         let now = self.outside.now();
-        if !self.errands.looking
-            && schedule::next_look(&self.core.machine, self.errands.looked, self.due(now), now) <= now
-        {
+        if !self.errands.looking && self.next_look(now) <= now {
             self.errands.looking = true;
             self.errands.looked = Some(now);
             let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
@@ -92,16 +90,23 @@ impl<O: Outside> Owner<O> {
         out.drain.follow == Follow::Restart && !self.errands.identifying && !fresh
     }
 
+    /// When the next look is due.
+    fn next_look(&self, now: Moment) -> Moment {
+        if !self.curious.is_empty() {
+            return now;
+        }
+        schedule::next_look(&self.core.machine, self.errands.looked, self.due(now), now)
+    }
+
     /// For how long nothing is due.
     pub(super) fn wake(&self) -> Duration {
         let now = self.outside.now();
         let machine = &self.core.machine;
-        let look = (!self.errands.looking)
-            .then(|| schedule::next_look(machine, self.errands.looked, self.due(now), now));
+        let look = (!self.errands.looking).then(|| self.next_look(now));
         let probe = (!self.errands.probing).then_some(self.errands.next_probe);
         let verdict = (machine.server() == Verdict::Unknown).then_some(self.started + VERDICT);
         let write = self.records.stale.then_some(self.records.written_at + TABLE);
-        let status = self.status_stale.then_some(self.status_published + STATUS);
+        let status = self.status_stale.then(|| self.status_due());
         let moments =
             [machine.deadline(), self.core.table.deadline(now), look, probe, verdict, write, status];
         let next = moments.into_iter().flatten().min().map_or(IDENTITY_AGE, |next| next.since(now));

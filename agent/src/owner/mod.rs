@@ -26,7 +26,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use outside::{Outside, Real, Restarted};
 pub use task::Owner;
@@ -44,6 +44,8 @@ pub struct Inlets {
     pub checks: mpsc::Receiver<Check>,
     /// What people ask.
     pub asks: mpsc::Receiver<Ask>,
+    /// Who wants the status to show a fresh look at the traffic, and is told when it does.
+    pub looks: mpsc::Receiver<oneshot::Sender<()>>,
     /// Signals.
     pub signals: mpsc::Receiver<Signal>,
 }

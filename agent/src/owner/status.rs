@@ -1,13 +1,17 @@
 //! The status, as people and programs see it.
 
-use std::{process, sync::Arc};
+use std::{process, sync::Arc, time::Duration};
 
 use super::{Outside, Owner};
 use crate::{
     clock::Moment,
     control::api,
     lifecycle::{Course, Drain, Follow, Level, Phase, Traffic, Verdict, phase},
+    traffic::Reading,
 };
+
+/// Those who watch a drain are told at least so often that what they show is still so.
+const AGED: Duration = Duration::from_secs(1);
 
 impl<O: Outside> Owner<O> {
     /// Everything that can be seen now.
@@ -55,16 +59,22 @@ impl<O: Outside> Owner<O> {
         }
     }
 
-    /// Publishes it; those who watch are woken only if it shows more than the passing of time.
+    /// Publishes it; those who watch are woken only if it shows more than the passing of time, or a drain is announced
+    /// and they have shown the same look for a second.
     pub(super) fn publish_status(&mut self, now: Moment) {
         self.status_published = now;
         self.status_stale = false;
         let status = Arc::new(self.status(now));
-        self.outlets.status.send_if_modified(|published| {
-            let news = still(published) != still(&status);
+        let announced = self.core.machine.announcement().is_some();
+        let aged = announced && now >= self.watchers_woken + AGED;
+        let woken = self.outlets.status.send_if_modified(|published| {
+            let news = aged || still(published) != still(&status);
             *published = status;
             news
         });
+        if woken {
+            self.watchers_woken = now;
+        }
     }
 
     fn asked(&self, drain: &Drain, now: Moment) -> api::Asked {
@@ -88,24 +98,23 @@ impl<O: Outside> Owner<O> {
     }
 
     fn traffic(&self, now: Moment) -> api::Traffic {
-        let (in_flight, idle) = match &self.reading {
-            Some(Ok(reading)) => (Some(reading.in_flight()), Some(reading.idle())),
-            _ => (None, None),
+        let (looked, found) = match &self.reading {
+            Some((at, found)) => (Some(*at), Some(found)),
+            None => (None, None),
         };
+        let reading = found.and_then(|found| found.as_ref().ok());
         let draining = self.core.machine.announcement().is_some();
         let quiet = match self.quiet.traffic(false) {
             Traffic::Quiet { since, .. } if draining => Some(now.since(since).as_secs_f64()),
             _ => None,
         };
         api::Traffic {
-            in_flight,
-            idle,
+            in_flight: reading.map(Reading::in_flight),
+            idle: reading.map(Reading::idle),
             quiet_seconds: quiet,
             needed_seconds: self.core.machine.needed_quiet().map(|needed| needed.as_secs_f64()),
-            unknown: match &self.reading {
-                Some(Err(why)) => vec![why.clone()],
-                _ => Vec::new(),
-            },
+            age_seconds: looked.map(|at| now.since(at).as_secs_f64()),
+            unknown: found.and_then(|found| found.as_ref().err()).cloned().into_iter().collect(),
         }
     }
 
@@ -139,6 +148,7 @@ fn still(status: &api::Status) -> api::Status {
     let mut status = status.clone();
     status.taken = Moment::default();
     status.agent.uptime_seconds = 0.0;
+    status.traffic.age_seconds = None;
     status.traffic.quiet_seconds = status.traffic.quiet_seconds.map(|_| 0.0);
     if let Some(limit) = &mut status.limit {
         limit.seconds_left = 0.0;

@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time,
+};
 use tracing::{error, info, warn};
 
 use super::{
@@ -40,8 +43,10 @@ pub struct Owner<O> {
     pub(super) generation: u64,
     /// What is announced has changed, so that the next answer is another even if it reads the same.
     pub(super) renew: bool,
-    /// What the last look has found.
-    pub(super) reading: Option<Result<Reading, String>>,
+    /// When the last look began, and what it has found.
+    pub(super) reading: Option<(Moment, Result<Reading, String>)>,
+    /// Who wants the status to show a fresh look.
+    pub(super) curious: Vec<oneshot::Sender<()>>,
     /// What the last probe has found, for people.
     pub(super) probed: String,
     /// What the probes had shown when the agent last ran.
@@ -56,6 +61,8 @@ pub struct Owner<O> {
     pub(super) status_published: Moment,
     /// It is not up to date.
     pub(super) status_stale: bool,
+    /// When those who watch were last woken.
+    pub(super) watchers_woken: Moment,
     pub(super) report: mpsc::Sender<Report>,
     pub(super) reports: mpsc::Receiver<Report>,
 }
@@ -77,7 +84,9 @@ const CHECKS_AT_ONCE: usize = 256;
 /// After so long without a verdict the last one known holds: the health endpoint lets checks wait for 300 ms.
 pub(super) const VERDICT: Duration = Duration::from_millis(250);
 /// How often the status is brought up to date while nothing happens but checks.
-pub(super) const STATUS: Duration = Duration::from_millis(500);
+const STATUS: Duration = Duration::from_millis(500);
+/// The same while a drain is announced and somebody follows what is in flight.
+const STATUS_OUT: Duration = Duration::from_millis(200);
 /// How often the state file is written for the sake of the table alone.
 pub(super) const TABLE: Duration = Duration::from_secs(5);
 impl<O: Outside> Owner<O> {
@@ -98,6 +107,10 @@ impl<O: Outside> Owner<O> {
                 }
                 Some(report) = self.reports.recv() => self.reported(report).await,
                 Some(ask) = self.inlets.asks.recv() => self.asked_for(ask).await,
+                Some(looked) = self.inlets.looks.recv() => {
+                    self.curious.retain(|waiting| !waiting.is_closed());
+                    self.curious.push(looked);
+                }
                 1.. = self.inlets.checks.recv_many(&mut checks, CHECKS_AT_ONCE) => self.checked(&mut checks).await,
                 () = time::sleep(wake) => self.see().await,
             }
@@ -200,10 +213,17 @@ impl<O: Outside> Owner<O> {
         if reading.as_ref().is_ok_and(|reading| reading.in_flight() + reading.idle() == 0) {
             self.core.table.nothing_open();
         }
-        self.status_stale |= self.reading.as_ref() != Some(&reading);
+        self.status_stale = true;
         self.quiet.look(at, reading.clone(), held);
-        self.reading = Some(reading);
+        self.reading = Some((at, reading));
         self.see().await;
+        if !self.curious.is_empty() {
+            self.publish_status(now);
+            for looked in self.curious.drain(..) {
+                // Who does not wait any more has the status as it was.
+                let _ = looked.send(());
+            }
+        }
     }
 
     /// What the time brings, whatever else keeps the owner busy.
@@ -216,9 +236,15 @@ impl<O: Outside> Owner<O> {
             self.core.table.tidy(now);
             self.write().await;
         }
-        if self.status_stale && now >= self.status_published + STATUS {
+        if self.status_stale && now >= self.status_due() {
             self.publish_status(now);
         }
+    }
+
+    /// When a status that is not up to date is brought up to date.
+    pub(super) fn status_due(&self) -> Moment {
+        let announced = self.core.machine.announcement().is_some();
+        self.status_published + if announced { STATUS_OUT } else { STATUS }
     }
 
     async fn reload(&mut self, signal: &Signal) {

@@ -119,6 +119,7 @@ struct Agent {
     answer: watch::Receiver<Option<Answer>>,
     status: watch::Receiver<Arc<Status>>,
     asks: mpsc::Sender<Ask>,
+    looks: mpsc::Sender<oneshot::Sender<()>>,
     signals: mpsc::Sender<Signal>,
     owner: JoinHandle<()>,
     balancer: JoinHandle<()>,
@@ -155,12 +156,13 @@ impl Agent {
         let config = Config::parse("test", &text, Some("shop")).unwrap();
         let (checks_in, checks) = mpsc::channel(1024);
         let (asks, asks_out) = mpsc::channel(16);
+        let (looks, looks_out) = mpsc::channel(16);
         let (signals, signals_out) = mpsc::channel(16);
-        let inlets = Inlets { checks, asks: asks_out, signals: signals_out };
+        let inlets = Inlets { checks, asks: asks_out, looks: looks_out, signals: signals_out };
         let (owner, answer, status) = Owner::begin(config, fake.clone(), inlets).await;
         let owner = tokio::spawn(owner.run());
         let balancer = tokio::spawn(balance(fake.clone(), answer.clone(), checks_in));
-        Self { fake, directory, answer, status, asks, signals, owner, balancer }
+        Self { fake, directory, answer, status, asks, looks, signals, owner, balancer }
     }
 
     /// Up and known to its balancer for long.
@@ -440,4 +442,34 @@ async fn watchers_are_not_woken_by_the_clock() {
     assert!(!agent.status.has_changed().unwrap());
     let last = agent.status.borrow().balancers[0].last_seconds;
     assert!(last < 1.5, "{last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_drain_waits_the_status_shows_what_is_so_now() {
+    let mut agent = Agent::up("fresh_out").await;
+    agent.fake.world(|world| world.reading = Ok(BUSY));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Hard).await;
+    for busy in [3, 3, 1, 0] {
+        agent.fake.world(|world| world.reading = Ok(Reading { busy, ..EMPTY }));
+        time::sleep(Duration::from_millis(300)).await;
+        let traffic = agent.status.borrow().seen_at(agent.fake.now()).traffic;
+        assert_eq!(traffic.in_flight, Some(busy));
+        assert!(traffic.age_seconds.unwrap() < 0.3, "{traffic:?}");
+        // The longest that the same status may stand before watchers.
+        time::timeout(Duration::from_millis(1300), agent.status.changed()).await.expect("news").unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_up_who_asks_gets_a_fresh_look() {
+    let agent = Agent::up("fresh_up").await;
+    time::sleep(Duration::from_secs(3)).await;
+    agent.fake.world(|world| world.reading = Ok(Reading { busy: 5, ..EMPTY }));
+    let (looked, fresh) = oneshot::channel();
+    agent.looks.send(looked).await.unwrap();
+    fresh.await.unwrap();
+    let traffic = agent.status.borrow().seen_at(agent.fake.now()).traffic;
+    assert_eq!(traffic.in_flight, Some(5));
+    assert!(traffic.age_seconds.unwrap() < 0.1, "{traffic:?}");
 }

@@ -5,6 +5,9 @@ use std::fmt::Write;
 use drain_agent::control::api::{Asked, Balancer, Drain, Limit, Origin, Status, Target, Then, Traffic, Wait};
 use jiff::SignedDuration;
 
+/// What an older look has found is not shown as if it were so now.
+const OLD_SECONDS: f64 = 2.0;
+
 /// Everything, as `drainctl status` prints it. `now_unix` in seconds since 1970.
 pub(crate) fn status(status: &Status, now_unix: u64) -> String {
     let mut out = format!(
@@ -101,6 +104,9 @@ pub(crate) fn acknowledged(status: &Status) -> String {
 pub(crate) fn traffic(traffic: &Traffic) -> String {
     let count = |value: Option<u32>| value.map_or_else(|| "unknown".to_owned(), |number| number.to_string());
     let mut text = format!("{} in flight, {} idle", count(traffic.in_flight), count(traffic.idle));
+    if let Some(age) = traffic.age_seconds.filter(|age| *age > OLD_SECONDS) {
+        let _written = write!(text, " {} ago", span(age));
+    }
     let _written = match (traffic.quiet_seconds, traffic.needed_seconds) {
         (Some(quiet), Some(needed)) => {
             write!(text, ", quiet for {} of {}", span(quiet.min(needed)), span(needed))
@@ -268,6 +274,7 @@ pub(crate) mod tests {
                 idle: Some(12),
                 quiet_seconds: None,
                 needed_seconds: Some(300.0),
+                age_seconds: Some(0.2),
                 unknown: Vec::new(),
             },
             readiness: Readiness { ready: Some(true), text: "200 in 3 ms".to_owned() },
@@ -310,6 +317,14 @@ SOURCE    NODE  NAME    LAST      EVERY  ANSWER  VIEW  WEIGHT  SCUR  USERS  ACKN
         let unknown =
             Traffic { unknown: vec!["sockets: permission denied".to_owned()], ..Traffic::default() };
         assert_eq!(traffic(&unknown), "unknown in flight, unknown idle; sockets: permission denied");
+    }
+
+    #[test]
+    fn an_old_look_is_not_shown_as_the_present() {
+        let at =
+            |age| Traffic { age_seconds: Some(age), in_flight: Some(5), idle: Some(1), ..Traffic::default() };
+        assert_eq!(traffic(&at(1.9)), "5 in flight, 1 idle");
+        assert_eq!(traffic(&at(8.0)), "5 in flight, 1 idle 8s ago");
     }
 
     #[test]
