@@ -200,6 +200,9 @@ impl<O: Outside> Owner<O> {
 
     async fn looked_at(&mut self, at: Moment, reading: Result<Reading, String>) {
         self.errands.looking = false;
+        // Not yet known is not dead.
+        let alive = self.core.machine.server() != Verdict::NotReady;
+        let reading = reading.and_then(|reading| reading.of_server(alive));
         let now = self.outside.now();
         let sessions = self.core.table.sessions(now);
         let soft = self.core.machine.course().stage() == Stage::Soft;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    num::NonZeroU16,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -306,6 +307,7 @@ const EMPTY: Reading = Reading {
     unsure: Silence { count: 0, shortest: None },
     answered: Silence { count: 0, shortest: None },
     fresh: 0,
+    deserted: None,
 };
 
 #[track_caller]
@@ -362,6 +364,23 @@ async fn traffic_that_can_not_be_read_holds_the_drain_until_its_limit() {
     assert_eq!(agent.status.borrow().traffic.unknown, ["denied"]);
     assert_eq!(agent.status.borrow().traffic.in_flight, None);
     agent.reach(Phase::Restarting).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_on_which_nobody_listens_is_unknown_of_a_live_server_and_nothing_of_a_dead_one() {
+    let mut agent = Agent::up("deserted").await;
+    agent.fake.world(|world| world.reading = Ok(Reading { deserted: NonZeroU16::new(80), ..EMPTY }));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Hard).await;
+    time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(agent.phase(), Phase::Hard);
+    let status = agent.status.borrow().clone();
+    assert!(status.traffic.unknown[0].contains("port 80"), "{:?}", status.traffic);
+    agent.fake.world(|world| world.ready = false);
+    let crashed = agent.fake.now();
+    agent.reach(Phase::Restarting).await;
+    let waited = agent.fake.now().since(crashed);
+    assert!(waited < Duration::from_secs(5), "{waited:?}: the limit comes later");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 pub mod quiet;
 pub mod sockets;
 
-use std::time::Duration;
+use std::{num::NonZeroU16, time::Duration};
 
 /// What one source saw at one moment.
 ///
@@ -20,6 +20,8 @@ pub struct Reading {
     pub answered: Silence,
     /// Connections on which nothing was ever asked.
     pub fresh: u32,
+    /// A port of the server on which nobody listens.
+    pub deserted: Option<NonZeroU16>,
 }
 
 impl Reading {
@@ -31,6 +33,19 @@ impl Reading {
     /// Open connections without a request in flight.
     pub const fn idle(&self) -> u32 {
         self.answered.count.saturating_add(self.fresh)
+    }
+
+    /// What the reading is worth of a server that answers its readiness probe (`ready`) or doesn't: where one that is
+    /// alive has a port on which nobody listens, somebody has looked in the wrong place, and zero means nothing.
+    pub fn of_server(self, ready: bool) -> Result<Self, String> {
+        match self.deserted {
+            Some(port) if ready => Err(format!(
+                "expected the server to listen on port {port}, found nobody there, though it answers its readiness \
+                 probe; correct server.ports, or start the agent in the server's network namespace (in its \
+                 container, without PrivateNetwork=)"
+            )),
+            _ => Ok(self),
+        }
     }
 
     /// How long ago the last sign of traffic was, over all connections that are still open and not busy;

@@ -169,6 +169,7 @@ mod tests {
         unsure: Silence { count: 0, shortest: None },
         answered: Silence { count: 0, shortest: None },
         fresh: 0,
+        deserted: None,
     };
 
     #[test]

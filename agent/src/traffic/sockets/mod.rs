@@ -24,10 +24,10 @@ use std::{
 use self::{own::Seen, table::Table};
 use super::{Reading, quiet::UNSURE_HOLDS};
 
-/// The states in which a server's socket can carry an unfinished response. Those in which the server has closed
-/// are among them for the sake of [`Verdict`]'s step 0.
-const STATES: [State; 5] =
-    [State::Established, State::CloseWait, State::FinWait1, State::Closing, State::LastAck];
+/// The states in which a server's socket can carry an unfinished response, and that in which it waits for more. Those
+/// in which the server has closed are among them for the sake of [`Verdict`]'s step 0.
+const STATES: [State; 6] =
+    [State::Established, State::CloseWait, State::FinWait1, State::Closing, State::LastAck, State::Listen];
 
 /// The sockets on a server's ports, as a source of traffic.
 #[derive(Clone)]
@@ -66,13 +66,16 @@ impl Looker {
     fn look(&mut self) -> Result<Reading, LookError> {
         let Self { ports, table, own, seen } = self;
         seen.begin();
-        let reading = table.fold(ports, &STATES, Reading::default, |reading, socket| {
-            if !seen.is_own(socket, own) {
+        let start = || (Reading::default(), ports.to_vec());
+        let (reading, deserted) = table.fold(ports, &STATES, start, |(reading, deserted), socket| {
+            if socket.state == State::Listen {
+                deserted.retain(|port| port.get() != socket.local.port());
+            } else if !seen.is_own(socket, own) {
                 reading.count(Verdict::of(socket));
             }
         })?;
         seen.end();
-        Ok(reading)
+        Ok(Reading { deserted: deserted.first().copied(), ..reading })
     }
 }
 

@@ -217,6 +217,18 @@ fn own_connections_are_not_traffic_even_after_they_were_given_up() {
 }
 
 #[test]
+fn a_port_on_which_nobody_listens_is_told_from_an_empty_one() {
+    let [server, other] = [Server::new(V4, V4), Server::new(V6, V6)];
+    let both = Sockets::new(&[server.port(), other.port()], Own::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let deserted = || runtime.block_on(both.look()).unwrap().deserted;
+    assert_eq!(deserted(), None);
+    let port = other.port();
+    drop(other);
+    assert_eq!(deserted(), Some(port));
+}
+
+#[test]
 fn listeners_are_found_with_their_addresses() {
     for server in Server::each() {
         let listeners = Listener::all(&[server.port()]).unwrap();
