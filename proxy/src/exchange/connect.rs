@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
 use thiserror::Error;
 use tokio::net::TcpStream;
 
@@ -16,6 +17,9 @@ use crate::{
     backend::{Admission, OpenConnection, Slot, Wish, idle::Connection},
     clock,
 };
+
+/// What this machine may lack for a connection: a source port, descriptors, memory.
+const EXHAUSTED: [Errno; 5] = [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
 
 /// Why there is no slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -31,15 +35,25 @@ pub(super) enum NoSlot {
 /// Why there is no connection.
 #[derive(Debug, Error)]
 pub(super) enum NoConnection {
-    /// The server, or the kernel, said no.
+    /// The server, or the network, said no.
     #[error("expected the server to accept a connection, found: {0}")]
-    Refused(#[from] io::Error),
+    Refused(io::Error),
+    /// This machine has no port, descriptor or memory left for one. No server is to blame, and none can help.
+    #[error("expected to have the means for a connection, found: {0}; raise the limit that this names")]
+    Exhausted(io::Error),
     /// The server has left while the request waited for it.
     #[error("expected a server that still takes the request, found that it drains or is down")]
     Left,
     /// Nobody answered.
     #[error("expected a connection within `timeout.connect`, found no answer")]
     Timeout,
+}
+
+impl From<io::Error> for NoConnection {
+    fn from(error: io::Error) -> Self {
+        let exhausted = Errno::from_io_error(&error).is_some_and(|errno| EXHAUSTED.contains(&errno));
+        if exhausted { Self::Exhausted(error) } else { Self::Refused(error) }
+    }
 }
 
 /// Waits for a slot.
@@ -126,4 +140,22 @@ async fn within<T>(timer: &mut Timer, time: Duration, future: impl Future<Output
         Poll::Pending => timer.poll_expired(cx).map(|()| None),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_is_no_fault_of_the_servers() {
+        for (errno, exhausted) in [
+            (Errno::MFILE, true),
+            (Errno::ADDRNOTAVAIL, true),
+            (Errno::CONNREFUSED, false),
+            (Errno::HOSTUNREACH, false),
+        ] {
+            let error = NoConnection::from(io::Error::from(errno));
+            assert_eq!(matches!(error, NoConnection::Exhausted(_)), exhausted, "{error}");
+        }
+    }
 }

@@ -224,9 +224,9 @@ async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, 
                 before = Some((slot.server().index(), Duration::ZERO));
                 wish = Wish::Balanced { avoid: None };
             }
-            Tried::NoConnection { timed_out } => {
+            Tried::NoConnection(cause) => {
                 drop(slot);
-                story.end(if timed_out { *b"sC" } else { *b"SC" });
+                story.end(cause);
                 return fail(core, client, asked, up, story, Status::Unavailable).await;
             }
         }
@@ -242,9 +242,8 @@ enum Tried {
     },
     /// Nothing: it drains or has gone down, and the request has no more business there.
     Left,
-    NoConnection {
-        timed_out: bool,
-    },
+    /// No connection, and nothing more to try; the cause.
+    NoConnection([u8; 2]),
 }
 
 /// Has one server answer; tries it again where that is safe and sensible.
@@ -281,6 +280,10 @@ async fn on_server(
                 }
             }
             Err(NoConnection::Left) => return Tried::Left,
+            Err(error @ NoConnection::Exhausted(_)) => {
+                tracing::debug!(server = server.name(), %error, "no connection");
+                return Tried::NoConnection(*b"RC");
+            }
             Err(error) => {
                 tracing::debug!(server = server.name(), %error, "no connection");
                 timed_out = matches!(error, NoConnection::Timeout);
@@ -297,7 +300,7 @@ async fn on_server(
                 story.retries += 1;
                 return Tried::Elsewhere { timed_out };
             }
-            Next::GiveUp => return Tried::NoConnection { timed_out },
+            Next::GiveUp => return Tried::NoConnection(if timed_out { *b"sC" } else { *b"SC" }),
         }
     }
 }
