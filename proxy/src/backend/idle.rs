@@ -2,7 +2,11 @@
 //!
 //! A connection is parked when its response is finished and taken out for the next request, the youngest first. What
 //! ends one before that: its server drains or goes down (at once, on every core), another core needs a connection and
-//! `maxconn` is reached, the server closes it, or nobody has wanted it for [`MAX_IDLE`].
+//! `maxconn` is reached or a request needs a new one, the server closes it, or nobody has wanted it for [`MAX_IDLE`].
+//!
+//! They are closed, not reset: a server that has answered early may not have read all of the request that it answered,
+//! and a reset may take the rest from it. The price is a source port in TIME-WAIT for a minute per close; where requests
+//! that need new connections come by the hundreds each second, `net.ipv4.tcp_tw_reuse = 1` is needed.
 
 use std::{
     cell::RefCell,
