@@ -179,7 +179,7 @@ impl Machine {
             return false;
         }
         if let Remaining::TooFew(too_few) = &self.view.remaining
-            && self.server.verdict() != Verdict::NotReady
+            && !self.server.is_dead()
             && !drain.unguarded
         {
             why.clone_from(too_few);
@@ -228,7 +228,7 @@ impl Machine {
         let Course::Hard(out) = &self.course else { return false };
         let drain = out.drain.clone();
         let restarts = drain.follow == Follow::Restart;
-        if restarts && self.is_dead() && matches!(self.view.traffic, Traffic::Quiet { .. }) {
+        if restarts && self.is_dead() && self.is_deserted(out.announced) {
             self.restart(now, drain, "the server is dead and holds nothing".into(), effects);
             return true;
         }
@@ -330,7 +330,9 @@ impl Machine {
         effects: &mut Effects,
     ) {
         let id = drain.id;
+        // What was seen before belongs to what was announced before.
         self.view.acknowledged = Acknowledgement::Pending { missing: "just announced".into() };
+        self.view.traffic = Traffic::Unknown("not looked since the announcement".into());
         self.enter(Course::announced(drain, level, now, why.clone()), Some(id), why, effects);
     }
 
@@ -445,9 +447,15 @@ impl Machine {
         true
     }
 
-    /// Nobody reaches the server anyhow.
-    fn is_dead(&self) -> bool {
-        self.server.verdict() == Verdict::NotReady
+    /// Its probes have failed. Users may be served nevertheless: a probe fails under load too, and after a deploy.
+    pub(super) fn is_dead(&self) -> bool {
+        self.server.is_dead()
+    }
+
+    /// Whether nobody has used the server for as long as hard asks for, as looks since `announced` have seen.
+    fn is_deserted(&self, announced: Moment) -> bool {
+        let Traffic::Quiet { since, previous, last, .. } = self.view.traffic else { return false };
+        previous >= announced && last.since(since.max(announced)) >= self.rules.hard.quiet
     }
 
     /// Whether two looks since the acknowledgement have found nothing in flight, after silence for `needed`.

@@ -10,9 +10,7 @@
 //! A request that joins a drain changes what it says expressly: a restart instead of a hold, a hold instead of a
 //! restart, force. It is then accepted instead of already so. A signal says restart.
 
-use super::{
-    Course, Drain, Effects, Follow, Level, Machine, Refusal, Remaining, Said, Verdict, course::Back,
-};
+use super::{Course, Drain, Effects, Follow, Level, Machine, Refusal, Remaining, Said, course::Back};
 use crate::{
     clock::Moment,
     control::api::{Options, Origin, Outcome, Request},
@@ -46,10 +44,9 @@ impl Machine {
     ) -> Result<Said, Refusal> {
         match &self.course {
             Course::Up => {
-                let dead = self.server.verdict() == Verdict::NotReady;
                 if let Remaining::TooFew(too_few) = &self.view.remaining
                     && !options.force
-                    && !dead
+                    && !self.is_dead()
                 {
                     return Err(Refusal::TooFewRemain(too_few.clone()));
                 }

@@ -38,6 +38,11 @@ impl Server {
         self.verdict
     }
 
+    /// Whether its probes have failed: an assumption proves nothing.
+    pub(super) fn is_dead(&self) -> bool {
+        self.verdict == Verdict::NotReady && !self.assumed
+    }
+
     /// Takes the result of one probe.
     pub(super) fn probed(&mut self, began: Moment, passed: bool, rise: u32, fall: u32) {
         if began < self.not_before {
@@ -131,5 +136,8 @@ mod tests {
         let mut server = Server::default();
         server.assume(Verdict::Unknown);
         assert_eq!(server.verdict(), Verdict::NotReady);
+        assert!(!server.is_dead(), "but neither is it proved");
+        server.probed(Moment::default(), false, 2, 3);
+        assert!(server.is_dead());
     }
 }

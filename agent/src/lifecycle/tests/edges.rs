@@ -221,13 +221,17 @@ fn a_hold_in_hard_lasts() {
 }
 
 #[test]
-fn a_dead_server_is_restarted_without_waiting() {
+fn a_dead_server_is_restarted_after_a_short_silence() {
     let mut world = World::up();
     world.dies();
     assert_eq!(world.phase(), Some(Phase::Down));
     world.enough = false;
     world.falls_quiet();
+    world.pass(100);
     world.ask(restart()).unwrap();
+    world.pass(2);
+    assert!(world.restarts.is_empty(), "old looks and old silence prove nothing");
+    world.pass(1);
     assert_eq!(world.restarts, [1]);
     let edges = [(Stage::Up, Stage::Soft), (Stage::Soft, Stage::Hard), (Stage::Hard, Stage::Restarting)];
     assert_eq!(world.transitions, edges);
@@ -241,8 +245,20 @@ fn but_not_while_it_still_works_on_something() {
     world.pass(20);
     assert_eq!(world.stage(), Stage::Hard);
     world.falls_quiet();
-    world.see();
+    world.pass(2);
+    assert!(world.restarts.is_empty());
+    world.pass(1);
     assert_eq!(world.restarts, [1]);
+}
+
+#[test]
+fn nor_while_it_is_only_assumed_to_be_dead() {
+    let mut world = World::of(Machine::new(rules()));
+    world.step(Event::NoVerdict { last: Verdict::NotReady }).unwrap();
+    world.falls_quiet();
+    world.ask_as(hard(), signal()).unwrap();
+    world.pass(59);
+    assert!(world.restarts.is_empty());
 }
 
 #[test]

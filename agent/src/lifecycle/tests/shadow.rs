@@ -191,7 +191,11 @@ impl Shadow {
             Stage::Soft if dead && self.asked.follow != Follow::HoldSoft => {
                 self.out(now, self.asked, Level::Hard);
             }
-            Stage::Hard if dead && restarts && quiet.is_some() => self.enter(now, Stage::Restarting),
+            Stage::Hard
+                if dead && restarts && quiet.is_some_and(|quiet| looked >= quiet.max(self.since) + 3) =>
+            {
+                self.enter(now, Stage::Restarting);
+            }
             Stage::Soft | Stage::Hard
                 if !(enough || dead || self.asked.forced || (!restarts && self.acknowledged.is_some())) =>
             {
@@ -231,7 +235,7 @@ impl Shadow {
     fn out(&mut self, now: u64, asked: Asked, level: Level) {
         self.asked = asked;
         // What was seen belongs to the announcement before.
-        self.seen.0 = false;
+        (self.seen.0, self.seen.3) = (false, None);
         self.enter(now, if level == Level::Soft { Stage::Soft } else { Stage::Hard });
     }
 
