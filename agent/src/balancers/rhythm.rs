@@ -27,6 +27,8 @@ const UNEVEN_SLACK: Duration = Duration::from_millis(50);
 
 /// Nobody is gone before this, however short their interval is (DESIGN: "at least 5 s").
 const LEAST_SILENCE: Duration = Duration::from_secs(5);
+/// Nobody whose interval is not known is gone before this (DESIGN: "else 30 s").
+pub(super) const UNKNOWN: Duration = Duration::from_secs(30);
 /// So many of its own intervals without a check, and a balancer is gone.
 const SILENT_INTERVALS: u32 = 3;
 
@@ -66,7 +68,7 @@ impl Rhythm {
 
     /// After how long a silence they are gone.
     pub fn patience(&self) -> Duration {
-        self.longest().map_or(LEAST_SILENCE, |longest| LEAST_SILENCE.max(longest * SILENT_INTERVALS))
+        self.longest().map_or(UNKNOWN, |longest| LEAST_SILENCE.max(longest * SILENT_INTERVALS))
     }
 
     /// The agent was away: the gap is not theirs.
@@ -119,7 +121,12 @@ mod tests {
     fn a_balancer_is_gone_after_three_intervals_but_not_before_five_seconds() {
         assert_eq!(rhythm(&[0, 500]).patience(), Duration::from_secs(5));
         assert_eq!(rhythm(&[0, 4000]).patience(), Duration::from_secs(12));
-        assert_eq!(rhythm(&[]).patience(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn one_whose_interval_is_unknown_is_not_gone_before_thirty_seconds() {
+        assert_eq!(rhythm(&[]).patience(), Duration::from_secs(30));
+        assert_eq!(rhythm(&[3000]).patience(), Duration::from_secs(30));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Balancer, Header, Heard, Key, Rhythm, Standing};
+use super::{Balancer, Header, Heard, Key, Rhythm, Standing, rhythm::UNKNOWN};
 use crate::{
     clock::Moment,
     config::{Balancers as Rules, Expected, MinRemaining},
@@ -62,8 +62,6 @@ const BALANCERS: usize = 256;
 const PER_SOURCE: usize = 64;
 /// How many visitors are watched for whether they are balancers. The one that was silent longest makes room.
 const VISITORS: usize = 256;
-/// A table without a balancer is unknown for so long (DESIGN: "else 30 s").
-const UNKNOWN: Duration = Duration::from_secs(30);
 /// A balancer that was silent for so long is forgotten.
 const FORGET: Duration = Duration::from_hours(1);
 

@@ -148,6 +148,15 @@ fn one_that_vanishes_is_not_waited_for_longer_than_its_patience() {
 }
 
 #[test]
+fn one_that_has_asked_once_is_waited_for_until_it_can_have_asked_again() {
+    let mut table = table(Rules::default());
+    table.observe(&check(3_000, LB1, Some("UP; node=lb1; name=b/s"), 0), 0);
+    table.announce(Some(Level::Hard), 1, at(9_000));
+    assert!(matches!(table.acknowledged(at(12_900)), Acknowledgement::Pending { .. }));
+    assert_eq!(table.deadline(at(12_900)), Some(at(30_000)));
+}
+
+#[test]
 fn silence_while_the_agent_was_away_is_not_the_balancers() {
     let mut before = settled();
     before.announce(Some(Level::Hard), 1, at(9_600));
@@ -172,6 +181,7 @@ fn what_was_acknowledged_stays_so_across_the_agents_restart() {
 #[test]
 fn sessions_are_summed_over_those_that_still_ask() {
     let mut table = settled();
+    table.observe(&check(9_100, LB2, Some("UP; node=lb2; scur=1/4; users=7"), 0), 0);
     table.observe(&check(9_600, LB2, Some("UP; node=lb2; scur=2/4; users=7"), 0), 0);
     table.observe(&check(9_700, LB1, Some("UP; node=lb1; name=b/s; scur=1/4; users=1"), 0), 0);
     let sessions = table.sessions(at(9_800));
