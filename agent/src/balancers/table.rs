@@ -20,7 +20,7 @@ pub struct Table {
     balancers: BTreeMap<Key, Balancer>,
     visitors: BTreeMap<IpAddr, Rhythm>,
     announced: Option<Announced>,
-    /// Since when the agent has answered: silence before that is its own.
+    /// Since when the agent has answered and heard: silence before that is its own.
     accepting: Moment,
     /// Balancers were known when it began, so that there is nobody to be waited for who has not come yet.
     settled: bool,
@@ -121,6 +121,11 @@ impl Table {
         for balancer in self.balancers.values_mut() {
             balancer.heard = Heard::default();
         }
+    }
+
+    /// Until `now` the agent may have missed checks: whatever silence there was is its own.
+    pub fn missed(&mut self, now: Moment) {
+        self.accepting = now;
     }
 
     /// What is announced.

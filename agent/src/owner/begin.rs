@@ -92,6 +92,7 @@ impl<O: Outside> Owner<O> {
             records,
             errands: Errands::new(now),
             started: now,
+            heard: now,
             generation: 0,
             renew: false,
             reading: None,

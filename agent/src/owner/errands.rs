@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Outside, Owner, Restarted, schedule,
-    task::{TABLE, VERDICT},
+    task::{STALL, TABLE, VERDICT},
 };
 use crate::{
     clock::Moment,
@@ -111,7 +111,7 @@ impl<O: Outside> Owner<O> {
             [machine.deadline(), self.core.table.deadline(now), look, probe, verdict, write, status];
         let next = moments.into_iter().flatten().min().map_or(IDENTITY_AGE, |next| next.since(now));
         // Rounded up, so that what is due is due then.
-        next.min(IDENTITY_AGE / 2) + Duration::from_millis(1)
+        next.min(STALL / 2) + Duration::from_millis(1)
     }
     pub(super) fn start_restart(&mut self) {
         let Some(restart) = &self.core.restart else { return };

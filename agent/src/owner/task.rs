@@ -39,6 +39,8 @@ pub struct Owner<O> {
     pub(super) errands: Errands,
     /// When the agent began.
     pub(super) started: Moment,
+    /// When the owner last heard what there was to hear.
+    pub(super) heard: Moment,
     /// The generation of the answer that was published last.
     pub(super) generation: u64,
     /// What is announced has changed, so that the next answer is another even if it reads the same.
@@ -81,6 +83,9 @@ pub(super) struct Core {
 
 /// Checks taken at once: so many are merged into one step.
 const CHECKS_AT_ONCE: usize = 256;
+/// An owner that has heard nothing for longer was stopped, or waited for its disk, and may have missed checks: it
+/// wakes twice as often.
+pub(super) const STALL: Duration = Duration::from_secs(1);
 /// After so long without a verdict the last one known holds: the health endpoint lets checks wait for 300 ms.
 pub(super) const VERDICT: Duration = Duration::from_millis(250);
 /// How often the status is brought up to date while nothing happens but checks.
@@ -111,7 +116,10 @@ impl<O: Outside> Owner<O> {
                     self.curious.retain(|waiting| !waiting.is_closed());
                     self.curious.push(looked);
                 }
-                1.. = self.inlets.checks.recv_many(&mut checks, CHECKS_AT_ONCE) => self.checked(&mut checks).await,
+                1.. = self.inlets.checks.recv_many(&mut checks, CHECKS_AT_ONCE) => {
+                    self.checked(&mut checks);
+                    self.see().await;
+                }
                 () = time::sleep(wake) => self.see().await,
             }
             self.keep_up().await;
@@ -152,7 +160,28 @@ impl<O: Outside> Owner<O> {
         said
     }
 
-    async fn checked(&mut self, checks: &mut Vec<Check>) {
+    /// Hears all checks that were answered until now, so that nobody is silent who has only not been heard.
+    fn hear(&mut self) {
+        let now = self.outside.now();
+        let waiting = self.inlets.checks.len();
+        let full = waiting == self.inlets.checks.max_capacity();
+        if full || now.since(self.heard) > STALL {
+            self.core.table.missed(now);
+        }
+        self.heard = now;
+        let mut checks = Vec::with_capacity(waiting);
+        while checks.len() < waiting
+            && let Ok(check) = self.inlets.checks.try_recv()
+        {
+            checks.push(check);
+        }
+        self.checked(&mut checks);
+    }
+
+    fn checked(&mut self, checks: &mut Vec<Check>) {
+        if checks.is_empty() {
+            return;
+        }
         let unix = self.outside.unix();
         for check in checks.drain(..) {
             if self.core.table.observe(&check, unix) {
@@ -161,7 +190,6 @@ impl<O: Outside> Owner<O> {
             }
         }
         self.status_stale = true;
-        self.see().await;
     }
 
     async fn reported(&mut self, report: Report) {
@@ -200,6 +228,7 @@ impl<O: Outside> Owner<O> {
 
     async fn looked_at(&mut self, at: Moment, reading: Result<Reading, String>) {
         self.errands.looking = false;
+        self.hear();
         // Not yet known is not dead.
         let alive = self.core.machine.server() != Verdict::NotReady;
         let reading = reading.and_then(|reading| reading.of_server(alive));
@@ -292,6 +321,7 @@ impl<O: Outside> Owner<O> {
 
     /// Tells the machine what is seen.
     pub(super) async fn see(&mut self) {
+        self.hear();
         let now = self.outside.now();
         let view = self.view(now);
         let _ = self.take(now, Event::Seen(view)).await;

@@ -39,6 +39,8 @@ struct World {
     ended: Option<(Moment, Since)>,
     looks: u32,
     replaced: Replaced,
+    /// For so long nothing has run, as when the host was paused.
+    paused: Duration,
 }
 
 #[derive(Clone)]
@@ -60,7 +62,8 @@ impl Fake {
 
 impl Outside for Fake {
     fn now(&self) -> Moment {
-        Moment::from_boot(Duration::from_secs(1000) + self.start.elapsed())
+        let paused = self.world(|world| world.paused);
+        Moment::from_boot(Duration::from_secs(1000) + self.start.elapsed() + paused)
     }
 
     fn unix(&self) -> u64 {
@@ -122,6 +125,7 @@ struct Agent {
     asks: mpsc::Sender<Ask>,
     looks: mpsc::Sender<oneshot::Sender<()>>,
     signals: mpsc::Sender<Signal>,
+    checks: mpsc::Sender<Check>,
     owner: JoinHandle<()>,
     balancer: JoinHandle<()>,
 }
@@ -135,6 +139,7 @@ fn fake() -> Fake {
         ended: None,
         looks: 0,
         replaced: Replaced::Perhaps,
+        paused: Duration::ZERO,
     };
     Fake { start: time::Instant::now(), world: Arc::new(Mutex::new(world)) }
 }
@@ -162,8 +167,8 @@ impl Agent {
         let inlets = Inlets { checks, asks: asks_out, looks: looks_out, signals: signals_out };
         let (owner, answer, status) = Owner::begin(config, fake.clone(), inlets).await;
         let owner = tokio::spawn(owner.run());
-        let balancer = tokio::spawn(balance(fake.clone(), answer.clone(), checks_in));
-        Self { fake, directory, answer, status, asks, looks, signals, owner, balancer }
+        let balancer = tokio::spawn(balance(fake.clone(), answer.clone(), checks_in.clone()));
+        Self { fake, directory, answer, status, asks, looks, signals, checks: checks_in, owner, balancer }
     }
 
     /// Up and known to its balancer for long.
@@ -381,6 +386,44 @@ async fn a_port_on_which_nobody_listens_is_unknown_of_a_live_server_and_nothing_
     agent.reach(Phase::Restarting).await;
     let waited = agent.fake.now().since(crashed);
     assert!(waited < Duration::from_secs(5), "{waited:?}: the limit comes later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_was_paused_takes_nobodys_silence_for_an_acknowledgement() {
+    let mut agent = Agent::up("paused").await;
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Hard).await;
+    agent.fake.world(|world| world.paused = Duration::from_secs(6));
+    time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(agent.phase(), Phase::Hard);
+    assert!(!agent.status.borrow().acknowledged.complete);
+    agent.reach(Phase::Restarting).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_waits_is_heard_before_anybody_is_gone() {
+    let mut agent = Agent::up("waits").await;
+    agent.balancer.abort();
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Hard).await;
+    let last = agent.fake.now();
+    time::sleep(Duration::from_millis(4_400)).await;
+    let given = agent.answer.borrow().clone().unwrap();
+    let check = Check {
+        at: last + Duration::from_secs(4),
+        source: ([10, 0, 0, 1], 4711).into(),
+        state: Some("UP; node=lb1; name=b/s; weight=10/30".into()),
+        status: given.status,
+        generation: given.generation,
+    };
+    agent.checks.try_send(check).unwrap();
+    // What is asked comes before checks.
+    let signal = Signal { wish: Wish::Hard, name: "SIGUSR2", pid: None, uid: None };
+    agent.signals.try_send(signal).unwrap();
+    agent.fake.world(|world| world.paused = Duration::from_millis(900));
+    time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(agent.phase(), Phase::Hard);
+    assert!(!agent.status.borrow().acknowledged.complete);
 }
 
 #[tokio::test(start_paused = true)]

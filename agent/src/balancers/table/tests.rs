@@ -168,6 +168,15 @@ fn silence_while_the_agent_was_away_is_not_the_balancers() {
 }
 
 #[test]
+fn silence_that_the_agent_may_have_caused_is_not_the_balancers() {
+    let mut table = settled();
+    table.announce(Some(Level::Hard), 1, at(9_600));
+    table.missed(at(15_600));
+    assert!(matches!(table.acknowledged(at(20_500)), Acknowledgement::Pending { .. }));
+    assert_eq!(table.acknowledged(at(20_600)), Acknowledgement::Complete);
+}
+
+#[test]
 fn what_was_acknowledged_stays_so_across_the_agents_restart() {
     let mut before = settled();
     before.announce(Some(Level::Soft), 9, at(9_600));
