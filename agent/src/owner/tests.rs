@@ -312,6 +312,7 @@ const EMPTY: Reading = Reading {
     unsure: Silence { count: 0, shortest: None },
     answered: Silence { count: 0, shortest: None },
     fresh: 0,
+    ended: None,
     deserted: None,
 };
 

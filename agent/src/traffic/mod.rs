@@ -20,6 +20,9 @@ pub struct Reading {
     pub answered: Silence,
     /// Connections on which nothing was ever asked.
     pub fresh: u32,
+    /// How long ago the last word was said on the connections that have ended since the last look; zero where that is
+    /// not known, `None` where none has ended that carried a request.
+    pub ended: Option<Duration>,
     /// A port of the server on which nobody listens.
     pub deserted: Option<NonZeroU16>,
 }
@@ -48,10 +51,10 @@ impl Reading {
         }
     }
 
-    /// How long ago the last sign of traffic was, over all connections that are still open and not busy;
-    /// `None` where no such connection has ever carried anything.
+    /// How long ago the last sign of traffic was, over all connections that are not busy and were open at the last look
+    /// or later; `None` where no such connection has ever carried anything.
     pub fn silent_for(&self) -> Option<Duration> {
-        [self.unsure.shortest, self.answered.shortest].into_iter().flatten().min()
+        [self.unsure.shortest, self.answered.shortest, self.ended].into_iter().flatten().min()
     }
 }
 

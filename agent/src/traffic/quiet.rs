@@ -5,6 +5,7 @@
 //! | a source that can't be read | holds: unknown is never zero |
 //! | a busy connection, or a session that a balancer reports | holds |
 //! | a connection that may be busy | holds until it has been silent for longer than the kernel's clock explains, and then counts as answered |
+//! | a connection that has ended since the last look | counts as activity at its last word |
 //! | an answered connection | counts as activity at its last word |
 //! | an open connection, with `long_lived = "wait"` | holds |
 //!
@@ -169,6 +170,7 @@ mod tests {
         unsure: Silence { count: 0, shortest: None },
         answered: Silence { count: 0, shortest: None },
         fresh: 0,
+        ended: None,
         deserted: None,
     };
 
@@ -192,6 +194,13 @@ mod tests {
         let quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(spoke)), (200, Ok(EMPTY))]);
         assert!(matches!(quiet.traffic(false), Traffic::Quiet { since, .. } if since == at(60)));
         assert_eq!(quiet.due(Duration::from_secs(3), at(0), false), Some(at(3060)));
+    }
+
+    #[test]
+    fn a_request_that_has_come_and_gone_between_two_looks_begins_silence_anew() {
+        let gone = Reading { ended: Some(Duration::from_millis(10)), ..EMPTY };
+        let quiet = looks(LongLived::Wait, &[(0, Ok(EMPTY)), (100, Ok(gone)), (200, Ok(EMPTY))]);
+        assert!(matches!(quiet.traffic(false), Traffic::Quiet { since, .. } if since == at(90)));
     }
 
     #[test]

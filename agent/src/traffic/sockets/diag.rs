@@ -57,6 +57,8 @@ pub enum State {
     Established,
     /// The server has closed its direction; the peer has not acknowledged all of it.
     FinWait1,
+    /// It has ended.
+    Closed,
     /// The peer has closed its direction.
     CloseWait,
     /// The peer closed first, then the server; the peer has not acknowledged all of it.
@@ -74,6 +76,7 @@ impl State {
         match number {
             1 => Self::Established,
             4 => Self::FinWait1,
+            7 => Self::Closed,
             8 => Self::CloseWait,
             9 => Self::LastAck,
             10 => Self::Listen,
@@ -86,6 +89,7 @@ impl State {
         match self {
             Self::Established => 1,
             Self::FinWait1 => 4,
+            Self::Closed => 7,
             Self::CloseWait => 8,
             Self::LastAck => 9,
             Self::Listen => 10,

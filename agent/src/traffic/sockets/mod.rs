@@ -1,10 +1,11 @@
 //! Traffic as the kernel sees it: the sockets on the server's ports, told busy from idle.
 //!
 //! One look is a dump of the socket table per port and family over netlink `sock_diag`; it needs no privilege.
-//! It is one moment's picture: a connection that opens while the kernel walks its table may be missed, so
+//! In a drain the kernel tells besides of the connections that end between the looks. A dump is one moment's picture: a connection that opens while the kernel walks its table may be missed, so
 //! nobody may act on a single look.
 
 mod diag;
+mod ended;
 mod listener;
 mod own;
 mod table;
@@ -21,8 +22,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use self::{own::Seen, table::Table};
+use self::{ended::Ended, own::Seen, table::Table};
 use super::{Reading, quiet::UNSURE_HOLDS};
+use crate::clock::Moment;
 
 /// The states in which a server's socket can carry an unfinished response, and that in which it waits for more. Those
 /// in which the server has closed are among them for the sake of [`Verdict`]'s step 0.
@@ -38,7 +40,13 @@ pub struct Sockets {
 impl Sockets {
     /// The sockets on `ports`, but for the agent's `own` connections.
     pub fn new(ports: &[NonZeroU16], own: Own) -> Self {
-        let looker = Looker { ports: ports.into(), table: Table::new(), own, seen: Seen::default() };
+        let looker = Looker {
+            ports: ports.into(),
+            table: Table::new(),
+            ended: Ended::default(),
+            own,
+            seen: Seen::default(),
+        };
         Self { looker: Arc::new(Mutex::new(looker)) }
     }
 
@@ -58,14 +66,17 @@ impl Sockets {
 struct Looker {
     ports: Box<[NonZeroU16]>,
     table: Table,
+    ended: Ended,
     own: Own,
     seen: Seen,
 }
 
 impl Looker {
     fn look(&mut self) -> Result<Reading, LookError> {
-        let Self { ports, table, own, seen } = self;
+        let Self { ports, table, ended, own, seen } = self;
         seen.begin();
+        // What ends after this and before the table is read is told at the next look.
+        let ended = ended.since_last(ports, Moment::now(), |socket| seen.is_own(socket, own))?;
         let start = || (Reading::default(), ports.to_vec());
         let (reading, deserted) = table.fold(ports, &STATES, start, |(reading, deserted), socket| {
             if socket.state == State::Listen {
@@ -75,7 +86,7 @@ impl Looker {
             }
         })?;
         seen.end();
-        Ok(Reading { deserted: deserted.first().copied(), ..reading })
+        Ok(Reading { ended, deserted: deserted.first().copied(), ..reading })
     }
 }
 

@@ -1,20 +1,27 @@
 //! The agent's own connections to the server, which are no traffic.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use super::diag::Socket;
+use super::diag::{Socket, State};
+use crate::clock::Moment;
 
-/// The connections that the agent itself has to the server at this moment. Whoever opens one enters it with
+/// So long a connection is remembered that was given up: the server may read its end late, and looks come once a
+/// second. In that time it is known only by a server's end that has seen the connection's end.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
+/// The connections that the agent itself has to the server at this moment, and those that it has just given up, with
+/// the moment from which on they are forgotten. Whoever opens one enters it with
 /// [`Own::enter`] before anything is sent on it.
 ///
 /// A connection is known by both its ends, so that no other connection can ever pass for it: the kernel gives
 /// the pair to one connection at a time.
 #[derive(Clone, Debug, Default)]
-pub struct Own(Arc<Mutex<HashSet<Ends>>>);
+pub struct Own(Arc<Mutex<HashMap<Ends, Option<Moment>>>>);
 
 /// The agent's end and the server's end.
 type Ends = (SocketAddr, SocketAddr);
@@ -25,23 +32,31 @@ impl Own {
     #[must_use = "the connection counts as the agent's own only as long as the entry lives"]
     pub fn enter(&self, local: SocketAddr, remote: SocketAddr) -> Entry {
         let ends = (canonical(local), canonical(remote));
-        self.set().insert(ends);
+        let now = Moment::now();
+        let mut connections = self.connections();
+        connections.retain(|_, until| until.is_none_or(|until| now < until));
+        connections.insert(ends, None);
         Entry { own: self.clone(), ends }
     }
 
     /// Whether `socket`, which is the server's, is the other end of one of them.
     pub(super) fn holds(&self, socket: &Socket) -> bool {
-        self.set().contains(&(socket.remote, socket.local))
+        let given_up = socket.state.peer_has_closed() || socket.state == State::Closed;
+        match self.connections().get(&(socket.remote, socket.local)) {
+            Some(None) => true,
+            Some(Some(until)) => given_up && Moment::now() < *until,
+            None => false,
+        }
     }
 
     /// Whether the connection from `local` to `remote` is one of them.
     #[cfg(test)]
     pub(crate) fn has(&self, local: SocketAddr, remote: SocketAddr) -> bool {
-        self.set().contains(&(canonical(local), canonical(remote)))
+        self.connections().get(&(canonical(local), canonical(remote))).is_some_and(Option::is_none)
     }
 
-    fn set(&self) -> MutexGuard<'_, HashSet<Ends>> {
-        // Each change is one call, so the set is whole even if a thread has died.
+    fn connections(&self) -> MutexGuard<'_, HashMap<Ends, Option<Moment>>> {
+        // Each change is one call, so they are whole even if a thread has died.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -55,7 +70,7 @@ pub struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.own.set().remove(&self.ends);
+        self.own.connections().insert(self.ends, Some(Moment::now() + REMEMBERED));
     }
 }
 
@@ -118,6 +133,16 @@ mod tests {
         drop(entry);
         assert!(!own.holds(&socket));
         assert_eq!(look(&mut seen, &own, &[socket]), 0);
+    }
+
+    #[test]
+    fn a_server_that_has_not_closed_a_probe_yet_is_not_in_use() {
+        let (own, (ours, socket)) = (Own::default(), probe());
+        drop(own.enter(ours, socket.local));
+        for state in [State::CloseWait, State::LastAck, State::Closed] {
+            assert!(own.holds(&Socket { state, ..socket }), "{state:?}");
+        }
+        assert!(!own.holds(&socket), "the pair of ends is somebody else's now");
     }
 
     #[test]

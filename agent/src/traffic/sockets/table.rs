@@ -114,6 +114,12 @@ pub enum LookError {
          contain AF_NETLINK)"
     )]
     Open(#[source] io::Error),
+    /// No events about connections that end.
+    #[error(
+        "the kernel does not tell which connections end (expected Linux 4.3 or later): {0}; so it is unknown whether \
+         requests come on connections of their own"
+    )]
+    Subscribe(#[source] io::Error),
     /// The request could not be sent.
     #[error("the kernel did not take the request for its socket table: {0}")]
     Send(#[source] io::Error),

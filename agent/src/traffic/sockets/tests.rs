@@ -62,6 +62,7 @@ impl Server {
         let deadline = Moment::now() + PATIENCE;
         loop {
             let reading = runtime.block_on(self.sockets.look()).unwrap();
+            let reading = Reading { ended: None, ..reading };
             if is_so(&reading) {
                 return reading;
             }
@@ -213,6 +214,56 @@ fn own_connections_are_not_traffic_even_after_they_were_given_up() {
         for _ in 0..3 {
             assert_eq!(server.sees("one", |_| true).busy, 1);
         }
+    }
+}
+
+impl Server {
+    /// Looks until the kernel's events are there, from which on nothing is missed.
+    fn watch(&self, runtime: &tokio::runtime::Runtime) {
+        while runtime.block_on(self.sockets.look()).unwrap().ended.is_some() {}
+    }
+}
+
+#[test]
+fn a_request_that_comes_and_goes_between_two_looks_is_seen() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for server in Server::each() {
+        for server_closes_first in [true, false] {
+            server.watch(&runtime);
+            let mut connection = server.accept();
+            connection.ask();
+            connection.read_request();
+            connection.answer();
+            let Connection { user, server: held } = connection;
+            if server_closes_first {
+                drop(held);
+                drop(user);
+            } else {
+                drop(user);
+                drop(held);
+            }
+            let deadline = Moment::now() + PATIENCE;
+            while runtime.block_on(server.sockets.look()).unwrap().ended.is_none() {
+                assert!(Moment::now() < deadline, "expected to hear of it, heard nothing");
+            }
+        }
+    }
+}
+
+#[test]
+fn own_probes_that_have_ended_are_no_requests() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let server = Server::new(V4, V4);
+    server.watch(&runtime);
+    for _ in 0..10 {
+        let mut probe = server.accept();
+        let entry = server.own.enter(probe.user.local_addr().unwrap(), probe.user.peer_addr().unwrap());
+        probe.ask();
+        probe.read_request();
+        probe.answer();
+        drop((probe, entry));
+        let reading = runtime.block_on(server.sockets.look()).unwrap();
+        assert_eq!(reading.ended, None);
     }
 }
 
