@@ -397,12 +397,17 @@ impl Machine {
             Acknowledgement::Complete => String::new(),
         };
         let rules = self.rules.acknowledge;
+        // An acknowledged drain may last so long that its first time for trying is over when it is withdrawn: it is
+        // tried until both phases and their acknowledgements, and one further, have had all their time.
+        let lasts = self.rules.soft.limit + self.rules.hard.limit + rules.limit * 3;
         let (Course::Soft(out) | Course::Hard(out)) = &mut self.course else { return false };
         if out.acknowledged.is_some() {
             return false;
         }
+        let give_up = out.drain.give_up.max(out.drain.asked + lasts);
         if complete {
             out.acknowledged = Some(now);
+            out.drain.give_up = give_up;
             effects.acknowledged = true;
             return true;
         }
@@ -412,6 +417,7 @@ impl Machine {
         match rules.at_limit {
             AtAcknowledgeLimit::Proceed => {
                 out.acknowledged = Some(now);
+                out.drain.give_up = give_up;
                 effects.warnings.push(format!(
                     "not acknowledged within {:?} ({missing}); goes on nevertheless, as configured",
                     rules.limit
@@ -435,12 +441,7 @@ impl Machine {
             return false;
         }
         let why = format!("withdrawn for now: {too_few}");
-        let mut drain = out.drain.clone();
-        if out.acknowledged.is_some() {
-            // It had come so far that its first time for trying is over; each later one starts before this ends.
-            drain.give_up =
-                drain.give_up.max(drain.asked + self.rules.soft.limit + self.rules.acknowledge.limit);
-        }
+        let drain = out.drain.clone();
         let id = drain.id;
         let retry = now + self.view.jitter.max(LEAST_RETRY);
         self.enter(Course::Waiting { drain, retry, why: too_few.clone() }, Some(id), why, effects);

@@ -283,6 +283,22 @@ fn a_withdrawn_drain_is_given_up_at_the_limit_of_its_acknowledgement() {
 }
 
 #[test]
+fn a_drain_that_was_acknowledged_once_is_tried_again_however_long_soft_has_lasted() {
+    let mut world = World::up();
+    world.ask(restart()).unwrap();
+    world.acknowledge();
+    world.falls_quiet();
+    world.pass(300);
+    assert_eq!(world.stage(), Stage::Hard);
+    world.enough = false;
+    world.pass(200);
+    assert_eq!((world.stage(), world.ended.len()), (Stage::Waiting, 0));
+    world.enough = true;
+    world.pass(5);
+    assert_eq!(world.stage(), Stage::Soft);
+}
+
+#[test]
 fn the_guard_is_looked_at_directly_before_the_restart() {
     let mut world = World::up();
     world.ask_as(hard(), signal()).unwrap();

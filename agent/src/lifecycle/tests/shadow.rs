@@ -199,9 +199,6 @@ impl Shadow {
             Stage::Soft | Stage::Hard
                 if !(enough || dead || self.asked.forced || (!restarts && self.acknowledged.is_some())) =>
             {
-                if self.acknowledged.is_some() {
-                    self.asked.give_up = self.asked.give_up.max(self.asked.at + 1860);
-                }
                 self.retry = now + 5;
                 self.enter(now, Stage::Waiting);
             }
@@ -209,6 +206,7 @@ impl Shadow {
                 let Some(at) = self.acknowledged else {
                     if acknowledged {
                         self.acknowledged = Some(now);
+                        self.asked.give_up = self.asked.give_up.max(self.asked.at + 1800 + 30 + 3 * 60);
                     } else if now >= self.since + 60 {
                         self.enter(now, Stage::Up);
                     } else {
