@@ -32,6 +32,14 @@ pub struct Drain {
     pub restart_began: Option<Moment>,
 }
 
+impl Drain {
+    /// The same in hard, where it stays if it was to stay in soft.
+    pub(super) fn hardened(self) -> Self {
+        let follow = if self.follow == Follow::HoldSoft { Follow::Hold } else { self.follow };
+        Self { level: Level::Hard, follow, ..self }
+    }
+}
+
 /// How far a drain goes before anything follows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

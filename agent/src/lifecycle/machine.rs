@@ -384,7 +384,7 @@ impl Machine {
             restart_took: back.drain.restart_began.map(|began| now.since(began)),
         });
         match back.next {
-            Some(next) => self.follow_up(now, Drain { level: Level::Hard, ..next }, effects),
+            Some(next) => self.follow_up(now, next.hardened(), effects),
             None => self.enter(Course::Failed { why: why.clone() }, Some(back.drain.id), why, effects),
         }
     }

@@ -56,8 +56,7 @@ impl Machine {
             Course::Failed { .. } => {
                 let mut drain = self.new_drain(now, level, options, origin, unix);
                 drain.unguarded = true;
-                drain.follow = if drain.follow == Follow::HoldSoft { Follow::Hold } else { drain.follow };
-                Ok(self.start(now, drain, Level::Hard, effects))
+                Ok(self.start(now, drain.hardened(), Level::Hard, effects))
             }
             Course::Waiting { .. } | Course::Soft(_) | Course::Hard(_) => {
                 Ok(self.join(now, level, options, origin, effects))

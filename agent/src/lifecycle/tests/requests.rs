@@ -141,6 +141,18 @@ fn a_hold_asked_while_warming_follows_without_an_answer_of_up() {
 }
 
 #[test]
+fn one_asked_to_hold_in_soft_holds_in_hard_when_the_restart_before_has_failed() {
+    let mut world = World::restarting();
+    world.ask(soft()).unwrap();
+    world.restart_ends(Err("exit status 1"));
+    assert_eq!((world.stage(), world.drain().follow), (Stage::Hard, Follow::Hold));
+    world.falls_quiet();
+    world.acknowledge();
+    world.pass(3);
+    assert!(world.machine.reached(at(world.now)));
+}
+
+#[test]
 fn up_takes_a_further_drain_back() {
     let mut world = World::restarting();
     world.ask_as(soft(), signal()).unwrap();

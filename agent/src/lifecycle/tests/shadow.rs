@@ -251,7 +251,8 @@ impl Shadow {
     fn follow_up(&mut self, now: u64, hard: bool) {
         let Some(next) = self.next else { return };
         let level = if hard { Level::Hard } else { next.level };
-        self.asked = Asked { level, ..next };
+        let follow = if hard && next.follow == Follow::HoldSoft { Follow::Hold } else { next.follow };
+        self.asked = Asked { level, follow, ..next };
         match next.follow {
             Follow::Restart => self.enter(now, Stage::Restarting),
             Follow::Hold | Follow::HoldSoft => self.out(now, self.asked, level),
