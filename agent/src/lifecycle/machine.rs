@@ -114,7 +114,11 @@ impl Machine {
                     AtHardLimit::Restart => "restarts and cuts what is left",
                     AtHardLimit::Abort => "withdraws to up",
                 };
-                (drain.follow == Follow::Restart).then_some(Waiting { what: Wait::Quiet, until, then })
+                let what = match self.view.acknowledged {
+                    Acknowledgement::Complete => Wait::Quiet,
+                    Acknowledgement::Pending { .. } => Wait::Acknowledgement,
+                };
+                (drain.follow == Follow::Restart).then_some(Waiting { what, until, then })
             }
             Course::Restarting(back) => {
                 Some(Waiting { what: Wait::Restart, until: back.since + rules.restart_limit, then: "fails" })
@@ -240,12 +244,17 @@ impl Machine {
             return false;
         }
         let hard = self.rules.hard;
-        if self.quiet(hard.quiet, at, true) {
+        let missing = self.missing(now);
+        if missing.is_none() && self.quiet(hard.quiet, at, true) {
             self.restart(now, drain, "acknowledged and quiet".into(), effects);
             return true;
         }
         if now >= drain.asked.max(at) + hard.limit {
-            let why = format!("the limit of {:?} has passed: {}", hard.limit, self.view.traffic.held_by());
+            let held_by = match (missing, &self.view.traffic) {
+                (Some(missing), Traffic::Quiet { .. }) => missing.to_owned(),
+                (_, traffic) => traffic.held_by(),
+            };
+            let why = format!("the limit of {:?} has passed: {held_by}", hard.limit);
             match hard.at_limit {
                 AtHardLimit::Restart => {
                     effects.warnings.push(format!("drain {} cuts what is left: {why}", drain.id));
@@ -429,6 +438,18 @@ impl Machine {
             }
         }
         true
+    }
+
+    /// Who does not act on hard, although it was acknowledged: a balancer that has come, or come back, since then.
+    fn missing(&self, now: Moment) -> Option<&str> {
+        let (Course::Hard(out), Acknowledgement::Pending { missing }) =
+            (&self.course, &self.view.acknowledged)
+        else {
+            return None;
+        };
+        let rules = self.rules.acknowledge;
+        let goes_on = rules.at_limit == AtAcknowledgeLimit::Proceed && now >= out.announced + rules.limit;
+        (!goes_on).then_some(missing)
     }
 
     /// The guard, after the announcement: where a balancer has too few others, the drain is withdrawn and tried again

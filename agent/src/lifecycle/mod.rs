@@ -25,7 +25,7 @@
 //! | soft, hard | waiting | too few others remain, as seen after the announcement or directly before the restart |
 //! | waiting | soft, hard | its delay is over and enough others remain |
 //! | waiting | up | asked up; not in time |
-//! | hard | restarting | acknowledged and quiet; its limit; the server is dead and was quiet since the announcement |
+//! | hard | restarting | acknowledged, still so, and quiet; its limit; the server is dead and was quiet since the announcement |
 //! | soft, hard | warming | asked to return from a hold |
 //! | restarting | warming | the restart is done |
 //! | restarting | failed | the restart failed, or did not end |

@@ -1,6 +1,7 @@
 //! A test for each edge of the diagram, and for what keeps the machine where it is.
 
 use super::*;
+use crate::control::api::Wait;
 
 #[test]
 fn asked_soft_up_becomes_soft() {
@@ -128,6 +129,28 @@ fn hard_restarts_when_acknowledged_and_quiet() {
     assert!(world.restarts.is_empty());
     world.pass(1);
     assert_eq!((world.restarts.as_slice(), world.stage()), ([1].as_slice(), Stage::Restarting));
+}
+
+#[test]
+fn a_balancer_that_comes_after_the_acknowledgement_holds_the_restart_until_the_limit() {
+    for comes_round in [true, false] {
+        let mut world = World::up();
+        world.ask_as(hard(), signal()).unwrap();
+        world.acknowledge();
+        assert_eq!(world.machine.waits().map(|waiting| waiting.what), Some(Wait::Quiet));
+        world.falls_quiet();
+        world.acknowledged_for = None;
+        world.pass(20);
+        assert!(world.restarts.is_empty());
+        assert_eq!(world.machine.waits().map(|waiting| waiting.what), Some(Wait::Acknowledgement));
+        if comes_round {
+            world.acknowledge();
+        } else {
+            world.pass(10);
+            assert!(world.warnings[0].contains("lb1"), "{:?}", world.warnings);
+        }
+        assert_eq!(world.restarts, [1]);
+    }
 }
 
 #[test]

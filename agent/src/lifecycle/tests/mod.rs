@@ -69,6 +69,7 @@ struct World {
     machine: Machine,
     now: u64,
     acknowledged: bool,
+    acknowledged_for: Option<Announcement>,
     enough: bool,
     /// Since when it is quiet; `None`: busy.
     quiet: Option<u64>,
@@ -96,6 +97,7 @@ impl World {
             machine,
             now: 0,
             acknowledged: false,
+            acknowledged_for: None,
             enough: true,
             quiet: None,
             empty: false,
@@ -108,7 +110,9 @@ impl World {
 
     fn view(&self) -> View {
         View {
-            acknowledged: if self.acknowledged {
+            acknowledged: if self.acknowledged
+                || (self.acknowledged_for.is_some() && self.acknowledged_for == self.machine.announcement())
+            {
                 Acknowledgement::Complete
             } else {
                 Acknowledgement::Pending { missing: "lb1".into() }
@@ -175,10 +179,10 @@ impl World {
         }
     }
 
+    /// Every balancer acts on the present announcement, and on none that follows.
     fn acknowledge(&mut self) {
-        self.acknowledged = true;
+        self.acknowledged_for = self.machine.announcement();
         self.see();
-        self.acknowledged = false;
     }
 
     fn restart_ends(&mut self, result: Result<(), &str>) {

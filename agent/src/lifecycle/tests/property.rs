@@ -106,10 +106,13 @@ impl Laws {
         let dead = world.machine.server() == Verdict::NotReady;
         assert!(dead || world.enough || world.machine.course().drain().is_some_and(|drain| drain.unguarded));
         let silent = world.quiet.is_some_and(|quiet| world.now >= quiet.max(self.announced) + 3);
+        let deserted = dead && silent;
         let acknowledged = self.acknowledged || effects.acknowledged;
-        assert!((dead && silent) || acknowledged, "a restart that nobody has acknowledged");
+        assert!(deserted || acknowledged, "a restart that nobody has acknowledged");
         let limit = transition.why.contains("limit");
         assert!(limit || world.quiet.is_some(), "a restart in the middle of traffic");
+        let all_act = world.acknowledged || deserted;
+        assert!(limit || all_act, "a restart although somebody does not act on hard");
     }
 }
 

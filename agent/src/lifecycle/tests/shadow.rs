@@ -216,7 +216,8 @@ impl Shadow {
                 };
                 let soft = self.stage == Stage::Soft;
                 let (needed, limit) = if soft { (300, 1800) } else { (3, 30) };
-                let is_quiet = quiet.is_some_and(|since| looked >= at && looked - since >= needed);
+                let is_quiet = (soft || acknowledged)
+                    && quiet.is_some_and(|since| looked >= at && looked - since >= needed);
                 if !is_quiet && now < self.asked.at.max(at) + limit {
                     return false;
                 }
