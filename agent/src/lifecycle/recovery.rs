@@ -43,7 +43,7 @@ impl Machine {
     /// |---|---|---|
     /// | up, failed | as it was | as it was |
     /// | waiting, soft, hard, that hold | as it was | the same, announced now |
-    /// | waiting, soft, hard, that restart | as it was; its limits go on running | warming: the server was restarted with the host |
+    /// | waiting, soft, hard, that restart | as it was; its limits go on running, but that of an acknowledgement begins anew | warming: the server was restarted with the host |
     /// | restarting, not replaced | restarts now | – |
     /// | restarting, under way | waits for its end | – |
     /// | restarting, perhaps replaced | warming | warming |
@@ -119,6 +119,12 @@ impl Machine {
             }
             Course::Warming(back) => self.begin_warming_anew(now, back.clone()),
             _ => {}
+        }
+        if let Course::Soft(out) | Course::Hard(out) = &mut self.course
+            && out.acknowledged.is_none()
+        {
+            // While the agent was away nobody could ask, so that nobody could acknowledge.
+            out.announced = now;
         }
     }
 

@@ -38,6 +38,20 @@ fn limits_go_on_running() {
 }
 
 #[test]
+fn but_an_acknowledgement_has_its_whole_time_again() {
+    for request in [restart(), hard()] {
+        let mut world = out(request);
+        world.now += 600;
+        let mut revived = revived(&world, true, Replaced::Perhaps);
+        revived.probe(true);
+        revived.pass(59);
+        assert_ne!(revived.stage(), Stage::Up);
+        revived.pass(1);
+        assert_eq!(revived.stage(), Stage::Up);
+    }
+}
+
+#[test]
 fn a_restart_that_has_not_happened_is_done() {
     let revived = revived(&World::restarting(), true, Replaced::Not);
     assert_eq!((revived.stage(), revived.restarts.as_slice()), (Stage::Restarting, [1].as_slice()));

@@ -82,6 +82,12 @@ impl Shadow {
         if matches!(self.stage, Stage::Restarting | Stage::Warming) {
             self.warm(now);
         }
+        if self.acknowledged.is_none() {
+            self.since = match self.stage {
+                Stage::Soft | Stage::Hard => now,
+                _ => self.since,
+            };
+        }
     }
 
     fn probed(&mut self, passed: bool) {
