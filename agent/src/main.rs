@@ -13,9 +13,9 @@ use drain_agent::{
 use tokio::sync::mpsc;
 use tracing::info;
 
-/// Checks that wait for the owner. At 1,000 a second it may be busy for a second, as with a slow disk, before one is
-/// not counted.
-const CHECKS: usize = 1024;
+/// Checks that wait for the owner. At 1,000 a second, of which it takes what has come every half second while up, it
+/// may be busy for a second, as with a slow disk, before one is not counted.
+const CHECKS: usize = 1536;
 /// Requests that wait for the owner; each has a person or a program behind it that waits.
 const ASKS: usize = 16;
 /// Signals that wait for the owner; the kernel and signal-hook keep more.

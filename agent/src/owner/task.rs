@@ -100,7 +100,7 @@ impl<O: Outside> Owner<O> {
         let mut checks = Vec::with_capacity(CHECKS_AT_ONCE);
         loop {
             self.start_tasks();
-            let wake = self.wake();
+            let (wake, awaits_checks) = (self.wake(), self.awaits_checks());
             tokio::select! {
                 biased;
                 Some(signal) = self.inlets.signals.recv() => {
@@ -116,7 +116,7 @@ impl<O: Outside> Owner<O> {
                     self.curious.retain(|waiting| !waiting.is_closed());
                     self.curious.push(looked);
                 }
-                1.. = self.inlets.checks.recv_many(&mut checks, CHECKS_AT_ONCE) => {
+                1.. = self.inlets.checks.recv_many(&mut checks, CHECKS_AT_ONCE), if awaits_checks => {
                     self.checked(&mut checks);
                     self.see().await;
                 }
@@ -158,6 +158,12 @@ impl<O: Outside> Owner<O> {
         let said = said.map(|said| said.unwrap_or(Said::Already { drain: None, text: String::new() }));
         journal::said(&said, self.core.machine.course().stage() != before);
         said
+    }
+
+    /// Whether a check is to wake the owner: it may acknowledge. In use none does, and it is heard with whatever comes
+    /// next, after half a [`STALL`] at the latest.
+    fn awaits_checks(&self) -> bool {
+        !matches!(self.core.machine.course().stage(), Stage::Up | Stage::Failed)
     }
 
     /// Hears all checks that were answered until now, so that nobody is silent who has only not been heard.

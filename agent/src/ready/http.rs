@@ -45,6 +45,11 @@ impl Http {
             .http1_only()
             .pool_max_idle_per_host(0)
             .user_agent("drain-agent")
+            // A probe has its own, short limit and sends once: these would only cost system calls.
+            .tcp_keepalive(None)
+            .tcp_keepalive_interval(None)
+            .tcp_keepalive_retries(None)
+            .tcp_user_timeout(None)
             .connector_layer(Entering { own: own.clone(), entries: entries.clone() })
             .build()?;
         Ok(Self { client, url, status, body, entries })
