@@ -32,7 +32,7 @@ fn every_mistake_is_shown_at_its_place() {
         let expected = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, expected, "of {}", path.display());
     }
-    assert_eq!(seen, 9, "files in tests/config");
+    assert_eq!(seen, 12, "files in tests/config");
 }
 
 #[test]

@@ -16,11 +16,12 @@ pub use server::{Probe, Ready, Server, StatusSet};
 
 use std::{
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use drain_config::{Document, Invalid, Table, Value};
+use drain_config::{Document, Invalid, Mistake, Table, Value};
 
 /// Everything that an agent is told about its work (DESIGN: "Configuration").
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,21 +138,34 @@ impl Answers {
     fn read(table: &Table<'_>) -> Self {
         let answer = |value: &Value<'_>| {
             let status = value.number(200, 599)?;
-            if status == 200 {
+            if UP.contains(&status) {
                 value.wrong(
-                    "is the answer for up",
-                    "expected another status: nobody would learn of the drain",
+                    "is an answer for up",
+                    "expected a status of 400 or more: balancers take all of 200 to 399 for up, and nobody would \
+                     learn of the drain",
                 );
                 return None;
             }
             Some(status)
         };
-        Self {
-            soft: table.field("soft", 404, answer).into_inner(),
-            hard: table.field("hard", 500, answer).into_inner(),
+        let soft = table.field("soft", 404, answer);
+        let hard = table.field("hard", 500, answer);
+        if soft.as_inner() == hard.as_inner()
+            && soft.is_sound()
+            && hard.is_sound()
+            && let Some(place) = hard.place().or(soft.place())
+        {
+            let title = "`answers.soft` and `answers.hard` are the same";
+            let label =
+                "expected another status: balancers would not learn of the step from one to the other";
+            table.report(Mistake::new(place.clone(), title, label));
         }
+        Self { soft: soft.into_inner(), hard: hard.into_inner() }
     }
 }
+
+/// What balancers take for up, as `HAProxy` does.
+const UP: RangeInclusive<u16> = 200..=399;
 
 /// The kernel's limit for the path of a unix socket, with the NUL at its end.
 const SOCKET_PATH_BYTES: usize = 108;
