@@ -196,6 +196,41 @@ async fn silent_connections_make_room_after_a_while() {
 }
 
 #[tokio::test]
+async fn watchers_leave_room_for_those_who_ask() {
+    let rig = Rig::start("watchers");
+    let mut watchers = Vec::new();
+    let mut refused = 0;
+    for _ in 0..40 {
+        let mut stream = rig.connect().await;
+        stream.write_all(b"GET /v1/watch HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut head = [0; 12];
+        time::timeout(Duration::from_secs(10), stream.read_exact(&mut head))
+            .await
+            .expect("an answer")
+            .unwrap();
+        refused += u32::from(&head == b"HTTP/1.1 503");
+        watchers.push(stream);
+    }
+    assert_eq!(refused, 40 - 16);
+    let asked = rig.ask("GET /v1/balancers", "");
+    let answer = time::timeout(Duration::from_secs(10), asked).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(watchers);
+    let watched = async {
+        loop {
+            let mut stream = rig.connect().await;
+            stream.write_all(b"GET /v1/watch HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let mut head = [0; 12];
+            stream.read_exact(&mut head).await.unwrap();
+            if &head == b"HTTP/1.1 200" {
+                return;
+            }
+        }
+    };
+    time::timeout(Duration::from_secs(10), watched).await.expect("room where others have gone");
+}
+
+#[tokio::test]
 async fn a_watcher_sees_the_latest_and_is_never_behind() {
     let rig = Rig::start("watch");
     let mut stream = rig.connect().await;

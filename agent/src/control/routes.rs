@@ -10,14 +10,20 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http_body_util::channel::{Channel, Sender};
-use tokio::{sync::oneshot, time};
+use http_body_util::{
+    BodyExt,
+    channel::{Channel, Sender},
+};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time,
+};
 
 use super::{
     Ask, Owner,
     api::{Balancer, Failure, Options, Reply, Request, Status, Then},
     peer::{Access, Peer},
-    server::HangUp,
+    server::{CONNECTIONS, HangUp},
 };
 use crate::clock::Moment;
 
@@ -39,10 +45,14 @@ const LOOK: Duration = Duration::from_millis(300);
 /// How long a watcher may leave a line unread before it is taken for gone.
 const UNREAD: Duration = Duration::from_secs(30);
 
+/// How many watches are served at once. They stay: the connections beyond them are for those who ask and go.
+const WATCHES: usize = CONNECTIONS / 2;
+
 #[derive(Clone)]
 struct Control {
     owner: Owner,
     access: Access,
+    watches: Arc<Semaphore>,
 }
 
 pub(super) fn router(owner: Owner, access: Access) -> Router {
@@ -57,7 +67,7 @@ pub(super) fn router(owner: Owner, access: Access) -> Router {
         .route("/v1/return", post(come_back))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_path)
-        .with_state(Control { owner, access })
+        .with_state(Control { owner, access, watches: Arc::new(Semaphore::new(WATCHES)) })
 }
 
 impl Control {
@@ -102,11 +112,20 @@ async fn balancers(State(control): State<Control>) -> Json<Vec<Balancer>> {
     Json(control.status().balancers)
 }
 
-async fn watch(State(control): State<Control>, Extension(hang_up): Extension<HangUp>) -> Response {
+async fn watch(
+    State(control): State<Control>,
+    Extension(hang_up): Extension<HangUp>,
+) -> Result<Response, Error> {
+    let watch = Arc::clone(&control.watches).try_acquire_owned().map_err(|_none| Error::TooManyWatches)?;
     // One line in flight: a reader who is slow misses what was between, and never gets behind.
     let (lines, body) = Channel::<Bytes>::new(1);
     tokio::spawn(follow(control, lines, hang_up));
-    ([("content-type", "application/x-ndjson")], Body::new(body)).into_response()
+    // The body goes with its connection; the task that fills it notices only when there is a line to write.
+    let body = body.map_frame(move |line| {
+        let _goes_with_the_body = &watch;
+        line
+    });
+    Ok(([("content-type", "application/x-ndjson")], Body::new(body)).into_response())
 }
 
 async fn follow(mut control: Control, mut lines: Sender<Bytes>, hang_up: HangUp) {
@@ -210,6 +229,10 @@ enum Error {
     BadRequest(String),
     #[error("there is no such path or method; is this drainctl of the agent's version?")]
     NoSuchPath,
+    #[error(
+        "expected at most {WATCHES} who watch at once, found one more; end another watch, or ask for the status"
+    )]
+    TooManyWatches,
     #[error("the agent is there, but did not answer in {} s; its log should say why", ANSWER.as_secs())]
     NoAnswer,
 }
@@ -220,6 +243,7 @@ impl IntoResponse for Error {
             Self::NotPermitted { .. } => (StatusCode::FORBIDDEN, "not_permitted"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, "no_such_path"),
+            Self::TooManyWatches => (StatusCode::SERVICE_UNAVAILABLE, "too_many_watches"),
             Self::NoAnswer => (StatusCode::SERVICE_UNAVAILABLE, "no_answer"),
         };
         (status, Json(Failure { failure: failure.to_owned(), text: self.to_string() })).into_response()

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// How many connections are served at once; others wait in the kernel. People and scripts, and some watchers.
-const CONNECTIONS: usize = 32;
+pub(super) const CONNECTIONS: usize = 32;
 
 /// How long the head of a request may take to come: the other side is on the same host.
 const HEAD: Duration = Duration::from_secs(2);
