@@ -60,6 +60,11 @@ impl<O: Outside> Owner<O> {
                 core.table = core.table.restored(state.balancers, same_boot, 1);
                 let restored = Machine::restored((&config).into(), state.machine, now, same_boot, replaced);
                 (core.machine, effects) = restored;
+                let announced = core.machine.announcement().map(|announcement| announcement.level);
+                if core.table.announced() != announced {
+                    // The host's restart was the server's too, and has ended what was announced.
+                    core.table.announce(announced, 1, now);
+                }
                 if let Some(drain) = core.machine.course().drain() {
                     let stage = core.machine.course().stage();
                     info!(

@@ -130,6 +130,15 @@ struct Agent {
     balancer: JoinHandle<()>,
 }
 
+fn config(directory: &Scratch, lines: &str) -> Config {
+    let text = format!(
+        "listen = '127.0.0.1:1'\nstate = '{}'\nserver.ports = [80]\nrestart.command = ['true']\n\
+         [drain]\nsoft = {{ quiet = '20s', limit = '60s' }}\n{lines}",
+        directory.join(STATE).display()
+    );
+    Config::parse("test", &text, Some("shop")).unwrap()
+}
+
 fn fake() -> Fake {
     let world = World {
         reading: Ok(Reading::default()),
@@ -154,12 +163,7 @@ impl Agent {
     }
 
     async fn start_with(directory: Scratch, fake: Fake, lines: &str) -> Self {
-        let text = format!(
-            "listen = '127.0.0.1:1'\nstate = '{}'\nserver.ports = [80]\nrestart.command = ['true']\n\
-             [drain]\nsoft = {{ quiet = '20s', limit = '60s' }}\n{lines}",
-            directory.join(STATE).display()
-        );
-        let config = Config::parse("test", &text, Some("shop")).unwrap();
+        let config = config(&directory, lines);
         let (checks_in, checks) = mpsc::channel(1024);
         let (asks, asks_out) = mpsc::channel(16);
         let (looks, looks_out) = mpsc::channel(16);
@@ -455,6 +459,24 @@ async fn an_agent_that_is_killed_anywhere_carries_on_and_restarts_once() {
             assert_eq!(agent.status.borrow().ended(1).map(|drain| drain.outcome), Some(Outcome::Done));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_hosts_restart_the_balancers_are_not_asked_for_what_was_announced_before() {
+    let mut agent = Agent::up("rebooted").await;
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Hard).await;
+    let written = agent.written().replace(&state::boot_id(), "another");
+    let (directory, fake) = agent.kill().await;
+    fs::write(directory.join(STATE), written).unwrap();
+    let (_, checks) = mpsc::channel(1);
+    let (_, asks) = mpsc::channel(1);
+    let (_, looks) = mpsc::channel(1);
+    let (_, signals) = mpsc::channel(1);
+    let inlets = Inlets { checks, asks, looks, signals };
+    let (owner, answer, _status) = Owner::begin(config(&directory, ""), fake, inlets).await;
+    assert_eq!(answer.borrow().as_ref().map(|answer| answer.phase), Some(Phase::Warming));
+    assert_eq!(owner.core.table.announced(), None);
 }
 
 #[tokio::test(start_paused = true)]
