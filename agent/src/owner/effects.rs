@@ -92,7 +92,6 @@ impl<O: Outside> Owner<O> {
             Some((_, identity)) => identity,
             None => self.outside.identity().await?,
         };
-        self.output = None;
         let mark = Mark::new(&self.config.server.name, drain, &self.records.boot, now);
         self.core.restart = Some(state::Restart { drain, began: now, before, mark, command: None });
         Ok(())
@@ -109,7 +108,7 @@ impl<O: Outside> Owner<O> {
                 text: ended.text.clone(),
                 ended_unix: self.outside.unix(),
                 restart_seconds: ended.restart_took.map(|took| took.as_secs_f64()),
-                output: self.output.clone(),
+                output: ended.restart_took.and_then(|_| self.output.take()),
             });
             self.standing_warning = None;
         }

@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     lifecycle::Replaced,
     ready::{ClientError, Prober},
-    restart::{Identity, Process, RestartError, Restarter},
+    restart::{CommandError, Identity, Process, RestartError, Restarter},
     state,
     traffic::{
         Reading,
@@ -131,7 +131,15 @@ impl Outside for Real {
     async fn restart(&self, restart: state::Restart, begun: oneshot::Sender<Process>) -> Restarted {
         match self.run_restart(&restart, begun).await {
             Ok(output) => Restarted { result: Ok(()), output: Some(output) },
-            Err(error) => Restarted { result: Err(error.to_string()), output: None },
+            Err(error) => {
+                let output = match &error {
+                    RestartError::Command(
+                        CommandError::Failed { output, .. } | CommandError::TimedOut { output, .. },
+                    ) => Some(output.to_string()),
+                    _ => None,
+                };
+                Restarted { result: Err(error.to_string()), output }
+            }
         }
     }
 
@@ -244,6 +252,16 @@ mod tests {
         assert_eq!(outside.left_behind(&mut another.clone()).await, Replaced::Not, "another restart");
         end(&command);
         becomes(&outside, &restart, Replaced::Not, false).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_command_has_said_is_told_when_it_fails() {
+        let (_server, outside) = outside("echo no space left; exit 1");
+        let restart = written_before(&outside, 1).await;
+        let (begun, _process) = oneshot::channel();
+        let restarted = outside.restart(restart, begun).await;
+        assert!(restarted.result.is_err());
+        assert_eq!(restarted.output.as_deref(), Some("no space left"));
     }
 
     #[tokio::test]

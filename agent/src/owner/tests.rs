@@ -443,6 +443,22 @@ async fn a_restart_that_fails_leaves_the_server_out_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_restart_has_said_belongs_to_its_drain_alone() {
+    let mut agent = Agent::up("said").await;
+    agent.fake.world(|world| world.restart = Err("exit status 1".into()));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Failed).await;
+    agent.ask(Request::Up).await;
+    agent.ask(Request::Hard(Options::default())).await;
+    agent.reach(Phase::Hard).await;
+    agent.ask(Request::Up).await;
+    agent.reach(Phase::Up).await;
+    let status = agent.status.borrow().clone();
+    let output = |id| status.ended(id).unwrap().output.clone();
+    assert_eq!((output(1).as_deref(), output(2)), (Some("said"), None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_that_is_killed_anywhere_carries_on_and_restarts_once() {
     for phase in [Phase::Soft, Phase::Hard, Phase::Restarting, Phase::Warming] {
         for replaced in [Replaced::Perhaps, Replaced::UnderWay] {
