@@ -24,6 +24,11 @@ pub enum Refusal {
         "the drain can't be written to the state file, so a crash would forget it: {0}; make it writable and ask again"
     )]
     StateUnwritable(String),
+    /// Nobody could tell afterwards whether the server was replaced.
+    #[error(
+        "the server's processes can't be told, so the restart could not be proved: {0}; let the agent look at them, or set restart.proof to \"none\""
+    )]
+    ServerUnknown(String),
     /// The agent is going.
     #[error("the agent is about to stop; ask again when it is back")]
     Stopping,
@@ -38,6 +43,7 @@ impl Refusal {
             Self::NotHeld => "not_held",
             Self::NotAHold(_) => "not_a_hold",
             Self::StateUnwritable(_) => "state_unwritable",
+            Self::ServerUnknown(_) => "server_unknown",
             Self::Stopping => "stopping",
         }
     }

@@ -26,6 +26,10 @@ impl<O: Outside> Owner<O> {
         if let Some(drain) = effects.restart
             && let Err(why) = self.prepare_restart(drain, now).await
         {
+            if is_request {
+                self.core = before;
+                return Err(Refusal::ServerUnknown(why));
+            }
             return self.withdraw(before, why).await;
         }
         if self.core.machine.course().stage() != Stage::Restarting {
@@ -82,6 +86,7 @@ impl<O: Outside> Owner<O> {
         if was.is_none() {
             self.quiet = Quiet::new(self.config.drain.long_lived);
             self.errands.looked = None;
+            self.identity = None;
         }
     }
 

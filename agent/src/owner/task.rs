@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     control::{Ask, api},
     health::Check,
-    lifecycle::{Course, Event, Machine, Phase, Refusal, Said, Stage, Verdict, View},
+    lifecycle::{Course, Event, Level, Machine, Phase, Refusal, Said, Stage, Verdict, View},
     restart::Identity,
     signals::{Signal, Wish},
     state,
@@ -214,7 +214,13 @@ impl<O: Outside> Owner<O> {
             }
             Report::Identified { at, identity } => {
                 self.errands.identifying = false;
-                self.identity = identity.ok().map(|identity| (at, identity));
+                // One that was looked up before hard may be another server's, or still be so after the restart.
+                let hard =
+                    self.core.machine.announcement().filter(|announced| announced.level == Level::Hard);
+                self.identity = identity
+                    .ok()
+                    .filter(|_| hard.is_some_and(|hard| at >= hard.at))
+                    .map(|identity| (at, identity));
             }
             Report::Begun { drain, process } => {
                 if let Some(restart) = self.core.restart.as_mut().filter(|restart| restart.drain == drain) {

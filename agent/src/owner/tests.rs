@@ -39,6 +39,11 @@ struct World {
     ended: Option<(Moment, Since)>,
     looks: u32,
     replaced: Replaced,
+    identity: Result<Identity, String>,
+    /// How long it takes to look the processes up.
+    identifying: Duration,
+    /// Which processes each restart was to replace.
+    before: Vec<Identity>,
     /// For so long nothing has run, as when the host was paused.
     paused: Duration,
 }
@@ -91,12 +96,17 @@ impl Outside for Fake {
     }
 
     async fn identity(&self) -> Result<Identity, String> {
-        Ok(Identity::default())
+        let (identity, takes) = self.world(|world| (world.identity.clone(), world.identifying));
+        time::sleep(takes).await;
+        identity
     }
 
-    async fn restart(&self, _restart: state::Restart, begun: oneshot::Sender<Process>) -> Restarted {
+    async fn restart(&self, restart: state::Restart, begun: oneshot::Sender<Process>) -> Restarted {
         let now = self.now();
-        self.world(|world| world.restarts.push(now));
+        self.world(|world| {
+            world.restarts.push(now);
+            world.before.push(restart.before);
+        });
         let _ = begun.send(Process { pid: 1, started_seconds: 1, name: "restart".into() });
         time::sleep(RESTART).await;
         Restarted { result: self.world(|world| world.restart.clone()), output: Some("said".into()) }
@@ -148,6 +158,9 @@ fn fake() -> Fake {
         ended: None,
         looks: 0,
         replaced: Replaced::Perhaps,
+        identity: Ok(Identity::default()),
+        identifying: Duration::ZERO,
+        before: Vec::new(),
         paused: Duration::ZERO,
     };
     Fake { start: time::Instant::now(), world: Arc::new(Mutex::new(world)) }
@@ -440,6 +453,39 @@ async fn a_restart_that_fails_leaves_the_server_out_and_says_why() {
     assert_eq!(agent.answer.borrow().as_ref().unwrap().reason, "exit status 1");
     assert!(matches!(agent.ask(Request::Up).await, Reply::Accepted { .. }));
     agent.reach(Phase::Up).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_a_restart_that_could_not_be_proved_is_refused_and_the_hold_stays() {
+    let mut agent = Agent::up("unproved").await;
+    agent.ask(Request::Hard(Options::default())).await;
+    agent.reach(Phase::Hard).await;
+    time::sleep(Duration::from_secs(20)).await;
+    agent.fake.world(|world| world.identity = Err("denied".into()));
+    let options = Options { then: Some(Then::Restart), ..Options::default() };
+    let Reply::Refused { name, text } = agent.ask(Request::Hard(options)).await else {
+        panic!("not refused")
+    };
+    assert_eq!(name, "server_unknown");
+    assert!(text.contains("denied"), "{text}");
+    assert_eq!(agent.phase(), Phase::Hard);
+}
+
+#[tokio::test(start_paused = true)]
+async fn processes_that_were_looked_up_in_an_earlier_drain_are_not_those_to_replace() {
+    let mut agent = Agent::up("earlier").await;
+    agent.fake.world(|world| world.identifying = Duration::from_millis(1500));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Hard).await;
+    agent.ask(Request::Up).await;
+    agent.reach(Phase::Up).await;
+    time::sleep(Duration::from_secs(1)).await;
+    let new = Process { pid: 2, started_seconds: 2, name: "new".into() };
+    let new = Identity { main: vec![new], workers: Vec::new() };
+    agent.fake.world(|world| world.identity = Ok(new));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Restarting).await;
+    assert_eq!(agent.fake.world(|world| world.before[0].main.len()), 1);
 }
 
 #[tokio::test(start_paused = true)]
