@@ -107,8 +107,8 @@ impl File {
     pub fn read(&self) -> Found {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
-            Err(error) => return Found::Unreadable(format!("can't read {}: {error}", self.path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.nothing(),
+            Err(error) => return self.set_aside(&error.to_string()),
         };
         match serde_json::from_slice::<State>(&text) {
             Ok(state) if state.schema == SCHEMA => Found::State(Box::new(state)),
@@ -135,9 +135,23 @@ impl File {
         fs::File::open(directory)?.sync_all()
     }
 
+    /// No file. One that an earlier agent has set aside, and in whose place it could write none, still counts.
+    fn nothing(&self) -> Found {
+        let aside = self.beside(ASIDE);
+        if fs::symlink_metadata(&aside).is_err() {
+            return Found::Nothing;
+        }
+        Found::Unreadable(format!(
+            "there is no {}, but {}, which an earlier agent could not understand; remove it once the server may take \
+             users",
+            self.path.display(),
+            aside.display()
+        ))
+    }
+
     fn set_aside(&self, why: &str) -> Found {
-        let aside = self.beside("unreadable");
-        let what = format!("can't understand {}: {why}", self.path.display());
+        let aside = self.beside(ASIDE);
+        let what = format!("can't read {}: {why}", self.path.display());
         Found::Unreadable(match fs::rename(&self.path, &aside) {
             Ok(()) => format!("{what}; it is now {}", aside.display()),
             Err(error) => format!("{what}; it can't be renamed to {} either: {error}", aside.display()),
@@ -151,6 +165,9 @@ impl File {
         name.into()
     }
 }
+
+/// The ending of a state file that was set aside.
+const ASIDE: &str = "unreadable";
 
 /// Where the kernel tells the present boot from others.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -187,7 +204,30 @@ mod tests {
         fs::write(directory.join("s.json"), "{\"schema\":1,").unwrap();
         assert!(matches!(file.read(), Found::Unreadable(_)));
         assert_eq!(fs::read(directory.join("s.json.unreadable")).unwrap(), b"{\"schema\":1,");
+    }
+
+    #[test]
+    fn what_was_set_aside_counts_until_there_is_a_state_or_somebody_removes_it() {
+        let directory = Scratch::new("counts");
+        let (file, aside) = (File::at(&directory.join("s.json")), directory.join("s.json.unreadable"));
+        fs::write(&aside, "{").unwrap();
+        assert!(matches!(file.read(), Found::Unreadable(_)));
+        file.write(&State::new(String::new())).unwrap();
+        assert!(matches!(file.read(), Found::State(_)));
+        fs::remove_file(directory.join("s.json")).unwrap();
+        fs::remove_file(&aside).unwrap();
         assert!(matches!(file.read(), Found::Nothing));
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_set_aside_and_not_overwritten() {
+        let directory = Scratch::new("unreadable");
+        let file = File::at(&directory.join("s.json"));
+        // A directory is what nobody can read as a file, not even root.
+        fs::create_dir(directory.join("s.json")).unwrap();
+        assert!(matches!(file.read(), Found::Unreadable(_)));
+        file.write(&State::new(String::new())).unwrap();
+        assert!(directory.join("s.json.unreadable").is_dir());
     }
 
     #[test]
