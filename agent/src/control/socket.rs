@@ -2,11 +2,15 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
 };
 
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// Everybody may connect, to look; who may drain is decided by the kernel's word on the peer.
@@ -22,6 +26,15 @@ pub enum Error {
     InUse {
         /// The socket.
         path: PathBuf,
+    },
+    /// Another agent has the lock beside the socket.
+    #[error(
+        "another agent starts or ends with the same control socket: it holds {lock}; wait for it or stop it, or give \
+         this one another name or control.socket"
+    )]
+    Locked {
+        /// The lock's file.
+        lock: PathBuf,
     },
     /// Something else stands in its place.
     #[error(
@@ -53,18 +66,22 @@ pub(super) struct SocketFile {
     path: PathBuf,
     /// By which the file is known to be still ours.
     inode: u64,
+    /// Keeps others from making it at the same time. Its file stays: whoever removed it might remove another's.
+    _lock: fs::File,
 }
 
 impl SocketFile {
     /// Makes the socket at `path`, for the group `gid`. The file appears with its mode and group set.
     pub(super) fn create(path: &Path, gid: Option<u32>) -> Result<(UnixListener, Self), Error> {
+        let failed = |source| Error::Io { path: path.to_owned(), source };
         if is_alive(path)? {
             return Err(Error::InUse { path: path.to_owned() });
         }
+        if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+            fs::create_dir(directory).map_err(failed)?;
+        }
+        let lock = lock(path)?;
         let make = || {
-            if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
-                fs::create_dir(directory)?;
-            }
             // Beside its place first: nobody may connect before mode and group are right, and a rename
             // replaces what a dead agent has left.
             let new = path.with_extension("sock.new");
@@ -74,9 +91,9 @@ impl SocketFile {
             fs::set_permissions(&new, fs::Permissions::from_mode(MODE))?;
             fs::rename(&new, path)?;
             let inode = fs::symlink_metadata(path)?.ino();
-            Ok((listener, Self { path: path.to_owned(), inode }))
+            Ok((listener, Self { path: path.to_owned(), inode, _lock: lock }))
         };
-        make().map_err(|source| Error::Io { path: path.to_owned(), source })
+        make().map_err(failed)
     }
 }
 
@@ -104,6 +121,20 @@ pub(super) fn group_id(name: &str) -> Result<u32, Error> {
 fn in_group_file(text: &str, name: &str) -> Option<u32> {
     let mut lines = text.lines().map(|line| line.split(':'));
     lines.find_map(|mut fields| if fields.next()? == name { fields.nth(1)?.parse().ok() } else { None })
+}
+
+/// Takes the lock beside the socket at `path`, which ends with the file that is returned.
+fn lock(path: &Path) -> Result<fs::File, Error> {
+    let lock = path.with_extension("sock.lock");
+    let failed = |source| Error::Io { path: lock.clone(), source };
+    let mut options = fs::OpenOptions::new();
+    // Nobody else may open it, for whoever can may take the lock.
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&lock).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(Error::Locked { lock }),
+        Err(error) => Err(failed(error.into())),
+    }
 }
 
 /// Whether somebody listens at `path`.
@@ -151,7 +182,8 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
         drop(file);
         assert!(!path.exists());
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+        let left = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["a.sock.lock"]);
     }
 
     #[test]
@@ -185,14 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn the_next_agents_socket_outlives_this_one() {
+    fn of_two_agents_that_start_at_once_one_is_refused() {
         let directory = Scratch::new("next");
         let path = directory.join("a.sock");
+        // As while the first has made its socket and does not listen yet.
         let (listener, file) = SocketFile::create(&path, None).unwrap();
         drop(listener);
-        let (_listener, _next) = SocketFile::create(&path, None).unwrap();
-        drop(file);
+        let refused = SocketFile::create(&path, None).unwrap_err();
+        assert!(matches!(refused, Error::Locked { .. }), "{refused}");
         assert!(path.exists());
+        drop(file);
+        let (_listener, _file) = SocketFile::create(&path, None).unwrap();
     }
 
     #[test]
