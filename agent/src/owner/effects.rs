@@ -1,6 +1,6 @@
 //! Carrying out what the machine says.
 
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{Outside, Owner, errands::IDENTITY_AGE, journal, task::Core};
 use crate::{
@@ -37,7 +37,7 @@ impl<O: Outside> Owner<O> {
         }
         self.remember(&effects);
         self.note_phase();
-        if self.records.lack(self.core.machine.course())
+        if self.records.lack(self.core.machine.course(), now)
             && let Err(why) = self.write_now().await
         {
             if is_request && drains(self.core.machine.course().stage()) {
@@ -47,7 +47,6 @@ impl<O: Outside> Owner<O> {
             if effects.restart.is_some() {
                 return self.withdraw(before, format!("the restart can't be written down: {why}")).await;
             }
-            error!("{why}; an agent that begins now would not know of the present state");
         }
         let drain = self.core.machine.course().drain().or(before.machine.course().drain()).cloned();
         let changed = !effects.transitions.is_empty() || effects.acknowledged || !effects.ended.is_empty();
@@ -145,9 +144,8 @@ impl<O: Outside> Owner<O> {
     }
 
     pub(super) async fn write(&mut self) {
-        if let Err(why) = self.write_now().await {
-            warn!("{why}");
-        }
+        // The records tell of a failure, and try again.
+        let _ = self.write_now().await;
     }
 
     async fn write_now(&mut self) -> Result<(), String> {

@@ -1,6 +1,9 @@
 //! The owner's hand on the state file: what was written last, and whether writing works.
 
+use std::{mem, time::Duration};
+
 use tokio::task::spawn_blocking;
+use tracing::{error, info};
 
 use crate::{
     clock::Moment,
@@ -16,18 +19,21 @@ pub(super) struct Records {
     pub(super) boot: String,
     /// When it was last tried to write.
     pub(super) written_at: Moment,
-    /// What was written last.
-    written: Option<Course>,
+    /// What was written last, or tried to.
+    tried: Option<Course>,
     /// Why the last attempt to write has failed.
     pub(super) trouble: Option<String>,
     /// Something beside the course has changed since the last attempt.
     pub(super) stale: bool,
 }
 
+/// What could not be written is tried again after so long: a full disk needs no busy writer.
+const RETRY: Duration = Duration::from_secs(5);
+
 impl Records {
     /// The records in `file`.
     pub(super) fn new(file: File, boot: String, now: Moment) -> Self {
-        Self { file, boot, written_at: now, written: None, trouble: None, stale: false }
+        Self { file, boot, written_at: now, tried: None, trouble: None, stale: false }
     }
 
     /// What an earlier agent has left.
@@ -38,9 +44,10 @@ impl Records {
             .unwrap_or_else(|_| Found::Unreadable("the thread that read it has ended early".into()))
     }
 
-    /// Whether `course` has not been written yet.
-    pub(super) fn lack(&self, course: &Course) -> bool {
-        self.written.as_ref() != Some(course)
+    /// Whether `course` is to be written: it has not been yet, nor tried in vain a moment ago.
+    pub(super) fn lack(&self, course: &Course, now: Moment) -> bool {
+        let is_tried = self.tried.as_ref() == Some(course);
+        !is_tried || (self.trouble.is_some() && now >= self.written_at + RETRY)
     }
 
     /// Writes `state`, off this thread.
@@ -52,9 +59,44 @@ impl Records {
             .unwrap_or_else(|_| Err("the thread that wrote it has ended early".into()));
         self.written_at = now;
         self.stale = false;
-        self.trouble = result.clone().err();
-        // After a failure nobody knows what the file holds.
-        self.written = result.is_ok().then_some(course);
+        let before = mem::replace(&mut self.trouble, result.clone().err());
+        match &self.trouble {
+            Some(why) if before.as_ref() != Some(why) => {
+                error!("{why}; an agent that begins now would not know of the present state");
+            }
+            None if before.is_some() => info!("the state can be written again"),
+            _ => {}
+        }
+        self.tried = Some(course);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::scratch::Scratch;
+
+    fn at(second: u64) -> Moment {
+        Moment::from_boot(Duration::from_secs(second))
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_tried_again_after_a_while_and_what_is_new_at_once() {
+        let directory = Scratch::new("records");
+        let file = directory.join("state.json");
+        // A directory in the file's place.
+        fs::create_dir_all(file.join("in the way")).unwrap();
+        let mut records = Records::new(File::at(&file), "boot".into(), at(0));
+        assert!(records.lack(&Course::Up, at(0)), "never written");
+        records.write(State::new("boot".into()), at(10)).await.unwrap_err();
+        assert!(!records.lack(&Course::Up, at(14)));
+        assert!(records.lack(&Course::Up, at(15)));
+        assert!(records.lack(&Course::Failed { why: String::new() }, at(10)));
+        fs::remove_dir_all(&file).unwrap();
+        records.write(State::new("boot".into()), at(15)).await.unwrap();
+        assert!(!records.lack(&Course::Up, at(60)));
     }
 }
