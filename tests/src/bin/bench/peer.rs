@@ -72,7 +72,7 @@ impl Peer {
     /// Starts HAProxy.
     pub(crate) fn haproxy(place: &Place, cpu: usize, servers: &[SocketAddr], duties: Duties) -> Result<Self> {
         let address = port::free();
-        let mut text = "global\n  maxconn 20000\n".to_owned();
+        let mut text = "global\n  maxconn 9000\n".to_owned();
         if duties == Duties::Full {
             text += "  log stdout format raw local0\n";
         }
