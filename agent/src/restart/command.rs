@@ -108,7 +108,13 @@ impl Running {
     pub(super) async fn end(mut self) -> Result<Done, CommandError> {
         let left = self.limit.saturating_sub(Moment::now().since(self.began));
         let Ok(status) = timeout(left, self.child.wait()).await else {
-            self.end_group().await;
+            let child = &mut self.child;
+            end_group(self.process.pid, async {
+                let _ = child.wait().await;
+            })
+            .await;
+            // Killed, if not ended; the kernel takes a moment.
+            let _ = timeout(END_GRACE, self.child.wait()).await;
             let (output, _) = self.output().await;
             return Err(CommandError::TimedOut { command: self.command, limit: self.limit, output });
         };
@@ -129,23 +135,23 @@ impl Running {
         let is_held = timeout(OUTPUT_GRACE, &mut self.reader).await.is_err();
         (self.output.lock().unwrap_or_else(PoisonError::into_inner).clone(), is_held)
     }
+}
 
-    /// SIGTERM, and after a grace SIGKILL, to all processes of the group: those too that the command has
-    /// started and not put into a group of their own.
-    async fn end_group(&mut self) {
-        let Some(group) = i32::try_from(self.process.pid).ok().and_then(Pid::from_raw) else { return };
-        // An error says that there is nobody left.
-        let _ = kill_process_group(group, Signal::TERM);
-        let gone = async {
-            let _ = self.child.wait().await;
-            while test_kill_process_group(group).is_ok() {
-                sleep(LOOK_INTERVAL).await;
-            }
-        };
-        if timeout(END_GRACE, gone).await.is_err() {
-            let _ = kill_process_group(group, Signal::KILL);
-            let _ = timeout(END_GRACE, self.child.wait()).await;
+/// SIGTERM, and after a grace SIGKILL, to all processes of the group that `leader` leads: those too that the command
+/// has started and not put into a group of their own. `reaped` is the end of the leader where it is a child of ours.
+pub(super) async fn end_group(leader: u32, reaped: impl Future<Output = ()>) {
+    let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) else { return };
+    // An error says that there is nobody left.
+    let _ = kill_process_group(group, Signal::TERM);
+    let gone = async {
+        reaped.await;
+        while test_kill_process_group(group).is_ok() {
+            sleep(LOOK_INTERVAL).await;
         }
+    };
+    if timeout(END_GRACE, gone).await.is_err() {
+        let _ = kill_process_group(group, Signal::KILL);
+        sleep(LOOK_INTERVAL).await;
     }
 }
 

@@ -119,7 +119,12 @@ impl Restarter {
         let limit = self.timeout.saturating_sub(Moment::now().since(began)).max(PROOF_AT_LEAST);
         let left = match command {
             Some(command) => {
-                command.ended(limit).await?;
+                let ended = command.ended(limit).await;
+                if matches!(ended, Err(RestartError::Orphan { .. })) {
+                    // As at the limit of a command of our own: what comes late must not meet a new restart.
+                    command::end_group(command.pid, async {}).await;
+                }
+                ended?;
                 PROOF_AT_LEAST
             }
             None => limit,
@@ -140,7 +145,7 @@ pub enum RestartError {
     Proof(#[from] ProofError),
     /// Another agent's restart command does not end.
     #[error(
-        "expected the restart command of an earlier agent to end within {limit:?}, found {process} still running"
+        "expected the restart command of an earlier agent to end within {limit:?}, found {process} still running, so it was ended"
     )]
     Orphan {
         /// The command.

@@ -262,7 +262,7 @@ async fn the_command_of_an_earlier_agent_is_waited_for() {
     let nobody = Identity::default();
     let error = restarter.end_orphan(Some(&process), Moment::now(), &nobody).await.unwrap_err();
     assert!(matches!(error, RestartError::Orphan { .. }), "{error}");
-    kill_process(Pid::from_raw(process.pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    assert!(!process.is_running().await.unwrap());
     assert!(running.end().await.is_err());
     restarter.end_orphan(Some(&process), Moment::now(), &nobody).await.unwrap();
 }
