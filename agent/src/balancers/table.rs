@@ -227,6 +227,11 @@ impl Table {
                     "{} takes soft for a failure and has moved the users; it lacks `http-check disable-on-404`",
                     balancer.called()
                 )),
+                // Their answers are counted together: three backends that ask every 2 s get three within 2 s.
+                Standing::Answered if balancer.header.is_none() => Some(format!(
+                    "{} does not say what it does with the answers, which are only counted; with several backends behind this address that is too early: let it use `http-check send-state`",
+                    balancer.called()
+                )),
                 Standing::Unproven => Some(format!(
                     "{} does not act on the answers: it ignores the convention, or somebody has drained the server there by hand",
                     balancer.called()

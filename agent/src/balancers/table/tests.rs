@@ -51,6 +51,22 @@ fn without_header_it_takes_three_checks_at_even_intervals() {
 }
 
 #[test]
+fn one_that_is_only_counted_is_named_in_the_drain() {
+    let mut table = table(Rules::default());
+    for n in 0..20 {
+        table.observe(&check(n * 500, LB1, None, 0), 0);
+    }
+    table.announce(Some(Level::Soft), 1, at(9_600));
+    assert!(table.warnings(at(9_600)).is_empty());
+    for n in 20..25 {
+        table.observe(&check(n * 500, LB1, None, 1), 0);
+    }
+    assert_eq!(table.acknowledged(at(12_000)), Acknowledgement::Complete);
+    let warnings = table.warnings(at(12_000));
+    assert!(warnings[0].contains("http-check send-state"), "{warnings:?}");
+}
+
+#[test]
 fn a_visitor_counts_for_nothing() {
     let mut table = settled();
     table.observe(&check(9600, LB2, None, 0), 0);
