@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(outside.left_behind(&mut restart.clone()).await, Replaced::Not, "not begun");
         let command = dies_after_the_start(&outside, &restart).await;
         // The kernel shows a program's environment a moment after it has let its parent go on.
-        becomes(&outside, &restart, Replaced::UnderWay, false).await;
+        becomes(&outside, &restart, Replaced::UnderWay, true).await;
         let mut found = restart.clone();
         assert_eq!(outside.left_behind(&mut found).await, Replaced::UnderWay);
         assert!(found.command.is_some_and(|found| found.is(&command)));
