@@ -16,7 +16,8 @@ fn a_restart_that_nobody_announces_loses_requests() {
         })
         .start();
 
-    // Apache kills the workers that still answer somebody, and says so.
+    // Apache kills the workers that still answer somebody, and says so; so do those whose CGI daemon has gone first.
+    apaches[0].expect_error("cgid:error");
     apaches[0].expect_error("AH00045");
     apaches[0].expect_error("AH00046");
 
