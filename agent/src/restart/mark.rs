@@ -17,7 +17,6 @@ use std::{
     io::{self, Read},
 };
 
-use rustix::process::{Pid, getpgid, getsid};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -106,6 +105,39 @@ fn carries(pid: u32, wanted: &[u8], environment: &mut Vec<u8>) -> io::Result<boo
 /// Whether it is as the agent starts its command: first in a process group of its own, in the agent's session. A
 /// server that has gone into the background is first in a session of its own, or in somebody's group.
 fn leads_its_group(pid: u32) -> bool {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
-    getpgid(Some(pid)) == Ok(pid) && getsid(Some(pid)).is_ok_and(|session| session != pid)
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.ok()
+        .and_then(|stat| group_and_session(&stat))
+        .is_some_and(|(group, session)| group == pid && session != pid)
+}
+
+/// The process group and the session in a `/proc/PID/stat`. Either is 0 where its first process lives outside of
+/// our PID namespace, as the session of everything in a container does; rustix's `getsid` can't say so and panics.
+fn group_and_session(stat: &str) -> Option<(u32, u32)> {
+    // The name before them may hold blanks and brackets of its own.
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    let mut fields = behind_name.split_ascii_whitespace().skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn group_and_session_stand_behind_a_name_with_anything_in_it() {
+        assert_eq!(group_and_session("42 (a) b (c) S 1 42 7 0 -1 4194304"), Some((42, 7)));
+    }
+
+    #[test]
+    fn a_session_from_outside_a_container_is_none_of_its_processes() {
+        assert_eq!(group_and_session("42 (httpd) S 1 42 0 0 -1"), Some((42, 0)));
+    }
+
+    #[test]
+    fn a_line_that_breaks_off_says_nothing() {
+        for stat in ["", "42 (httpd", "42 (httpd) S 1", "42 (httpd) S 1 x 7"] {
+            assert_eq!(group_and_session(stat), None, "{stat}");
+        }
+    }
 }
