@@ -4,16 +4,24 @@
 //! `Option` here is a thing that may be absent, never a default that is still to be found.
 
 mod backend;
+mod balance;
 mod check;
+mod cookie;
 mod frontend;
 mod limits;
 mod lookup;
+mod server;
+mod timeout;
 mod words;
 
-pub use backend::{Backend, BackendTimeout, Balance, Cookie, Server, WhenAllDrain};
+pub use backend::{Backend, WhenAllDrain};
+pub use balance::Balance;
 pub use check::{Check, CheckRequest, HttpVersion};
+pub use cookie::Cookie;
 pub use frontend::{ForwardFor, Frontend, FrontendTimeout, Log, LogFormat, LogTarget};
 pub use limits::Limits;
+pub use server::Server;
+pub use timeout::BackendTimeout;
 
 use std::{
     io,

@@ -1,0 +1,113 @@
+//! `[[backend.NAME.server]]`: one server of a backend.
+
+use std::{collections::HashSet, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use drain_config::{Mistake, Table, Value};
+
+use super::{
+    Check,
+    check::CheckDefaults,
+    lookup::Lookup,
+    words::{cookie_value, server_name},
+};
+
+/// One server of a backend.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Server {
+    /// Its name in logs, statistics and the state header.
+    pub name: Arc<str>,
+    /// Where it listens; a host's name was looked up once.
+    pub address: SocketAddr,
+    /// What the cookie says for it; `None`: it pins nobody.
+    pub cookie: Option<Arc<str>>,
+    /// Its share, 0 to [`Server::MAX_WEIGHT`]; 0: no new users.
+    pub weight: u16,
+    /// Connections to it at once, in flight and idle over all cores; `None`: as many as come.
+    pub maxconn: Option<NonZeroU32>,
+    /// Whether it serves only when no other can.
+    pub backup: bool,
+    /// Its health check, with what it inherits from the backend; `None`: it is not checked, and counts as up.
+    pub check: Option<Check>,
+}
+
+impl Server {
+    /// The greatest weight, HAProxy's.
+    pub const MAX_WEIGHT: u16 = 256;
+}
+
+/// What a server inherits and must not clash with.
+pub(super) struct Context<'c> {
+    /// The backend's check; `None`: it has none.
+    pub(super) check: Option<CheckDefaults>,
+    pub(super) check_timeout: Option<Duration>,
+    /// The proxy's own addresses.
+    pub(super) binds: &'c [SocketAddr],
+    pub(super) lookup: &'c Lookup<'c>,
+}
+
+/// The servers of a backend, at least one, with names that none has twice.
+pub(super) fn servers(value: &Value<'_>, context: &Context<'_>) -> Option<Vec<Server>> {
+    let items = value.items();
+    if items.is_empty() {
+        value.wrong("is empty", "expected at least one server");
+        return None;
+    }
+    let mut names = HashSet::new();
+    let read: Vec<_> = items
+        .iter()
+        .map(|item| {
+            let server = item.section(|table| Server::read(table, context)).flatten()?;
+            if !names.insert(Arc::clone(&server.name)) {
+                let title = format!("there is a second server `{}`", server.name);
+                item.report(Mistake::new(item.place(), title, "each server of a backend needs its own name"));
+            }
+            Some(server)
+        })
+        .collect();
+    read.into_iter().collect()
+}
+
+/// A bound for slips: no server takes so many at once.
+const MOST_SERVER_CONNECTIONS: u32 = 1_000_000;
+
+impl Server {
+    fn read(table: &Table<'_>, context: &Context<'_>) -> Option<Self> {
+        let name = table.require("name", r#""pool1""#).and_then(|value| server_name(&value));
+        let address = table.require("address", r#""10.0.0.11:80""#).and_then(|value| {
+            let address = context.lookup.address(&value, None)?;
+            if context.binds.iter().any(|bind| reaches(address, *bind)) {
+                value.wrong(
+                    "is the proxy itself",
+                    "expected another address than those in `bind`: this is a loop",
+                );
+                return None;
+            }
+            Some(address)
+        });
+        let cookie = table.take("cookie").and_then(|value| cookie_value(&value));
+        let weight = table.number("weight", 1, 0, Self::MAX_WEIGHT).copied();
+        let maxconn = table
+            .field("maxconn", None, |value| value.number(1, MOST_SERVER_CONNECTIONS).map(NonZeroU32::new))
+            .copied();
+        let backup = table.flag("backup", false).copied();
+        // Where the address is wrong this was reported; the rest of the check is read all the same.
+        let stand_in = address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let check = match (table.take("check"), &context.check) {
+            (Some(value), defaults) => {
+                let standard = CheckDefaults::standard(context.check_timeout);
+                let defaults = defaults.as_ref().unwrap_or(&standard);
+                value.section(|table| Check::read(table, defaults, stand_in, context.lookup)).flatten()
+            }
+            (None, Some(defaults)) => Some(Check::inherited(defaults, stand_in)),
+            (None, None) => None,
+        };
+        Some(Self { name: name?, address: address?, cookie, weight, maxconn, backup, check })
+    }
+}
+
+/// Whether a connection to `address` ends at a listener on `bind`, as far as the addresses alone can tell.
+fn reaches(address: SocketAddr, bind: SocketAddr) -> bool {
+    let everywhere =
+        bind.ip().is_unspecified() && (address.ip().is_loopback() || address.ip().is_unspecified());
+    address.port() == bind.port() && (address.ip() == bind.ip() || everywhere)
+}
