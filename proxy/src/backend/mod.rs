@@ -13,6 +13,7 @@ mod cookie;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod idle;
+mod lineage;
 pub mod persistence;
 mod queue;
 mod select;
@@ -21,6 +22,7 @@ pub mod server;
 mod tests;
 pub mod users;
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +33,7 @@ use tokio::sync::oneshot;
 pub use queue::Ticket;
 pub use server::{IdleOrder, OpenConnection, Operation, Server};
 
+use lineage::Lineage;
 use queue::{Answer, Queue, Reply};
 use select::Selection;
 use users::Users;
@@ -68,7 +71,7 @@ pub enum Refusal {
     NoServer,
 }
 
-/// Servers that serve the same thing.
+/// Servers that serve the same thing, by one configuration.
 #[derive(Debug)]
 pub struct Backend {
     settings: config::Backend,
@@ -77,6 +80,9 @@ pub struct Backend {
     queue: Mutex<Queue>,
     /// Length of the common queue; changed under the lock, read without.
     balanced_waiting: AtomicU32,
+    /// Who waits at all, as the lineage was told.
+    all_waiting: AtomicU32,
+    lineage: Arc<Lineage>,
 }
 
 impl Backend {
@@ -91,14 +97,57 @@ impl Backend {
                 Arc::new(Server::new(index, server.clone(), users))
             })
             .collect();
+        Self::of(settings, servers, Arc::default())
+    }
+
+    /// The same backend by a newer configuration. Servers that keep name and address keep all that is known of them;
+    /// those that are gone take nobody any more, but finish what they have. Requests that are under way end under the
+    /// configuration that they began with.
+    pub fn renewed(self: &Arc<Self>, settings: config::Backend) -> Arc<Self> {
+        // What is gone may come back while it still has requests: the newest of a name stands last.
+        let generations = self.lineage.all();
+        let of_all = generations.iter().chain([self]).flat_map(|generation| &generation.servers);
+        let known: HashMap<_, _> = of_all.map(|server| (server.key(), server)).collect();
+        let server = |(index, server): (usize, &config::Server)| {
+            let known = known.get(&(&*server.name, server.address));
+            Arc::new(known.map_or_else(
+                || Server::new(index, server.clone(), Users::new(clock::now(), settings.users_window)),
+                |known| known.renewed(index, server.clone()),
+            ))
+        };
+        let servers = settings.servers.iter().enumerate().map(server).collect();
+        let renewed = Self::of(settings, servers, self.lineage.clone());
+        let before: HashMap<_, _> = self.servers.iter().map(|server| (server.key(), server)).collect();
+        for server in &renewed.servers {
+            let operation = match (before.get(&server.key()), server.settings().check.is_some()) {
+                (None, true) => Operation::Starting,
+                (_, false) => Operation::Unchecked,
+                // It has served without a check; nobody waits for its first one.
+                (Some(_), true) if server.operation() == Operation::Unchecked => Operation::Up,
+                (Some(_), true) => continue,
+            };
+            renewed.set_operation(server.index(), operation, false);
+        }
+        let stays: HashSet<_> = renewed.servers.iter().map(|server| server.key()).collect();
+        for gone in self.servers.iter().filter(|server| !stays.contains(&server.key())) {
+            self.set_operation(gone.index(), Operation::Down, true);
+        }
+        renewed
+    }
+
+    fn of(settings: config::Backend, servers: Vec<Arc<Server>>, lineage: Arc<Lineage>) -> Arc<Self> {
         let selection = Selection::new(&servers, settings.when_all_drain);
-        Arc::new(Self {
+        let backend = Arc::new(Self {
             queue: Mutex::new(Queue::new(servers.len())),
             selection: ArcSwap::from_pointee(selection),
             balanced_waiting: AtomicU32::new(0),
+            all_waiting: AtomicU32::new(0),
             settings,
             servers,
-        })
+            lineage,
+        });
+        backend.lineage.begin(&backend);
+        backend
     }
 
     /// What the configuration says of it.
@@ -162,14 +211,26 @@ impl Backend {
     /// Says what the checks found of a server. From the moment this returns, nobody new is sent where they must not
     /// go; waiters that lost their server have been moved, and those that can go now have been let go.
     pub fn set_operation(self: &Arc<Self>, index: usize, operation: Operation, draining: bool) -> Moved {
+        let server = &self.servers[index];
+        let moved = self.act_on_change(index, || {
+            server.set_operation(operation, draining);
+        });
+        for other in self.lineage.others(self) {
+            if let Some(known) = other.servers.iter().find(|known| known.is(server)) {
+                other.act_on_change(known.index(), || {});
+            }
+        }
+        moved
+    }
+
+    fn act_on_change(self: &Arc<Self>, index: usize, change: impl FnOnce()) -> Moved {
         let mut answers = Vec::new();
         let mut moved = Moved::default();
         {
             let mut queue = self.lock();
-            let server = &self.servers[index];
-            server.set_operation(operation, draining);
+            change();
             self.selection.store(Arc::new(Selection::new(&self.servers, self.settings.when_all_drain)));
-            if !operation.keeps_pinned_users() {
+            if !self.servers[index].operation().keeps_pinned_users() {
                 let mut expelled = std::mem::take(&mut queue.pinned[index]);
                 moved.requeued = expelled.len();
                 queue.balanced.append(&mut expelled);
@@ -177,8 +238,7 @@ impl Backend {
             self.let_go(&mut queue, &mut answers);
             self.count_waiting(&queue);
             moved.remaining = queue.pinned[index].len();
-            moved.total = queue.balanced.len()
-                + queue.pinned.iter().map(std::collections::BTreeMap::len).sum::<usize>();
+            moved.total = queue.balanced.len() + queue.pinned.iter().map(BTreeMap::len).sum::<usize>();
         }
         send(answers);
         moved
@@ -266,7 +326,9 @@ impl Backend {
     fn release(self: &Arc<Self>, index: usize) {
         let server = &self.servers[index];
         let mut answers = Vec::new();
-        if self.someone_waits(index) {
+        if self.lineage.shares_slots() {
+            server.give_back();
+        } else if self.someone_waits(index) {
             let mut queue = self.lock();
             let pinned = server.operation().answers_now();
             let balanced = self.selection.load().contains(index);
@@ -284,6 +346,22 @@ impl Backend {
             }
         }
         send(answers);
+        if self.lineage.shares_slots() {
+            self.offer_to_all();
+        }
+    }
+
+    /// Lets go whoever can in all generations.
+    fn offer_to_all(&self) {
+        for generation in self.lineage.all() {
+            let mut answers = Vec::new();
+            {
+                let mut queue = generation.lock();
+                generation.let_go(&mut queue, &mut answers);
+                generation.count_waiting(&queue);
+            }
+            send(answers);
+        }
     }
 
     fn someone_waits(&self, index: usize) -> bool {
@@ -301,6 +379,9 @@ impl Backend {
         for (server, line) in self.servers.iter().zip(&queue.pinned) {
             server.waiting().store(line.len() as u32, Ordering::SeqCst);
         }
+        let all = queue.balanced.len() + queue.pinned.iter().map(BTreeMap::len).sum::<usize>();
+        let before = self.all_waiting.swap(all as u32, Ordering::SeqCst);
+        self.lineage.count_waiting(before, all as u32);
     }
 
     fn slot(self: &Arc<Self>, index: usize) -> Slot {

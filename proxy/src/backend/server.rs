@@ -3,6 +3,7 @@
 //! Everything here is shared by all cores. What changes is an atomic; who must act on a change watches
 //! [`Server::idle_orders`].
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -81,16 +82,23 @@ struct Counters {
     requests: AtomicU64,
 }
 
-/// An upstream server.
+/// An upstream server, as one configuration describes it.
 #[derive(Debug)]
 pub struct Server {
     settings: config::Server,
     index: usize,
+    pinned_waiting: AtomicU32,
+    state: Arc<State>,
+}
+
+/// What lasts from one configuration to the next, while backend, name and address stay the same: so that the limits
+/// hold over requests that began under different configurations.
+#[derive(Debug)]
+struct State {
     operation: AtomicU8,
     /// Its last verdict carried the marker that says it drains on purpose.
     draining: AtomicBool,
     counters: Counters,
-    pinned_waiting: AtomicU32,
     users: Users,
     idle_orders: watch::Sender<IdleOrder>,
     /// Rung for each connection that closes, for those who wait under `maxconn`.
@@ -100,17 +108,30 @@ pub struct Server {
 impl Server {
     pub(super) fn new(index: usize, settings: config::Server, users: Users) -> Self {
         let operation = if settings.check.is_some() { Operation::Starting } else { Operation::Unchecked };
-        Self {
-            settings,
-            index,
+        let state = Arc::new(State {
             operation: AtomicU8::new(operation as u8),
             draining: AtomicBool::new(false),
             counters: Counters::default(),
-            pinned_waiting: AtomicU32::new(0),
             users,
             idle_orders: watch::Sender::new(IdleOrder::default()),
             closed: Notify::new(),
-        }
+        });
+        Self { settings, index, pinned_waiting: AtomicU32::new(0), state }
+    }
+
+    /// The same server in a newer configuration.
+    pub(super) fn renewed(&self, index: usize, settings: config::Server) -> Self {
+        Self { settings, index, pinned_waiting: AtomicU32::new(0), state: self.state.clone() }
+    }
+
+    /// What makes it the same server in another configuration of its backend: name and address.
+    pub(super) fn key(&self) -> (&str, SocketAddr) {
+        (&self.settings.name, self.settings.address)
+    }
+
+    /// Whether the two are the same server, by whatever configuration.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
     }
 
     /// Its place in its backend, in configuration order.
@@ -135,27 +156,27 @@ impl Server {
 
     /// What its checks say.
     pub fn operation(&self) -> Operation {
-        Operation::from_u8(self.operation.load(Ordering::Acquire))
+        Operation::from_u8(self.state.operation.load(Ordering::Acquire))
     }
 
     /// Whether it has said, by the marker of its last answer, that it goes on purpose.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.state.draining.load(Ordering::Acquire)
     }
 
     /// Requests whose response is not finished.
     pub fn in_flight(&self) -> u32 {
-        self.counters.in_flight.load(Ordering::Relaxed)
+        self.state.counters.in_flight.load(Ordering::Relaxed)
     }
 
     /// Connections that are open with no request in flight, over all cores.
     pub fn idle(&self) -> u32 {
-        self.counters.idle.load(Ordering::Relaxed)
+        self.state.counters.idle.load(Ordering::Relaxed)
     }
 
     /// Connections, in flight and idle, over all cores.
     pub fn open(&self) -> u32 {
-        self.counters.open.load(Ordering::Relaxed)
+        self.state.counters.open.load(Ordering::Relaxed)
     }
 
     /// Requests that wait for this very server.
@@ -165,12 +186,12 @@ impl Server {
 
     /// Requests that it was given since the start.
     pub fn requests(&self) -> u64 {
-        self.counters.requests.load(Ordering::Relaxed)
+        self.state.counters.requests.load(Ordering::Relaxed)
     }
 
     /// The distinct holders of its cookie, to be told of each request.
     pub fn users(&self) -> &Users {
-        &self.users
+        &self.state.users
     }
 
     /// Whether a connection that has answered may be kept idle. To be asked before it is parked; an order that
@@ -181,7 +202,7 @@ impl Server {
 
     /// What the idle pool of each core follows. The value at the start is no order.
     pub fn idle_orders(&self) -> watch::Receiver<IdleOrder> {
-        self.idle_orders.subscribe()
+        self.state.idle_orders.subscribe()
     }
 
     /// The right to open one connection, held as long as it is open. Waits, where `maxconn` is reached by idle
@@ -189,34 +210,34 @@ impl Server {
     /// provided that everybody parks or closes a connection *before* the slot that it served is dropped.
     pub async fn connection(self: &Arc<Self>) -> OpenConnection {
         loop {
-            let closed = self.closed.notified();
+            let closed = self.state.closed.notified();
             tokio::pin!(closed);
             closed.as_mut().enable();
             if let Some(open) = self.try_connection() {
                 return open;
             }
-            self.idle_orders.send_modify(|order| order.close_one += 1);
+            self.state.idle_orders.send_modify(|order| order.close_one += 1);
             closed.await;
         }
     }
 
     /// As [`Server::connection`], but without waiting.
     pub fn try_connection(self: &Arc<Self>) -> Option<OpenConnection> {
-        add_within(&self.counters.open, self.settings.maxconn)
+        add_within(&self.state.counters.open, self.settings.maxconn)
             .then(|| OpenConnection { server: self.clone(), idle: false })
     }
 
     /// Takes a slot if one is free.
     pub(super) fn try_take(&self) -> bool {
-        add_within(&self.counters.in_flight, self.settings.maxconn)
+        add_within(&self.state.counters.in_flight, self.settings.maxconn)
     }
 
     pub(super) fn count_request(&self) {
-        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.state.counters.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn give_back(&self) {
-        self.counters.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.state.counters.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(super) fn waiting(&self) -> &AtomicU32 {
@@ -225,10 +246,10 @@ impl Server {
 
     /// Stores what the checks say; gives back what they said before.
     pub(super) fn set_operation(&self, operation: Operation, draining: bool) -> Operation {
-        self.draining.store(draining, Ordering::Release);
-        let before = Operation::from_u8(self.operation.swap(operation as u8, Ordering::SeqCst));
+        self.state.draining.store(draining, Ordering::Release);
+        let before = Operation::from_u8(self.state.operation.swap(operation as u8, Ordering::SeqCst));
         if !operation.takes_new_users() && before != operation {
-            self.idle_orders.send_modify(|order| order.close_all += 1);
+            self.state.idle_orders.send_modify(|order| order.close_all += 1);
         }
         before
     }
@@ -249,9 +270,9 @@ impl OpenConnection {
         }
         self.idle = idle;
         if idle {
-            self.server.counters.idle.fetch_add(1, Ordering::Relaxed);
+            self.server.state.counters.idle.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.server.counters.idle.fetch_sub(1, Ordering::Relaxed);
+            self.server.state.counters.idle.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -264,9 +285,9 @@ impl OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.set_idle(false);
-        self.server.counters.open.fetch_sub(1, Ordering::SeqCst);
+        self.server.state.counters.open.fetch_sub(1, Ordering::SeqCst);
         if self.server.settings.maxconn.is_some() {
-            self.server.closed.notify_waiters();
+            self.server.state.closed.notify_waiters();
         }
     }
 }

@@ -1,0 +1,183 @@
+//! The generations of a backend: one for each configuration under which requests of it are still under way.
+//!
+//! Requests end under the configuration that they began with. What must hold over all of them (slots, connections, what
+//! the checks say) is in the state that servers share; what each generation has for itself is who waits, and among whom
+//! it chooses. So a change of a server is told to all generations, and a freed slot is offered to all of them, the
+//! oldest first, because its waiters have waited longest.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::Backend;
+
+/// What all generations of a backend know of each other.
+#[derive(Debug, Default)]
+pub(super) struct Lineage {
+    /// The newest last. Those of which nothing is under way are forgotten at the next reload.
+    generations: Mutex<Vec<Weak<Backend>>>,
+    /// There has been a reload, and something is under way from before it.
+    is_several: AtomicBool,
+    /// Requests that wait, in all generations.
+    waiting: AtomicU32,
+}
+
+impl Lineage {
+    /// The next generation.
+    pub(super) fn begin(&self, newest: &Arc<Backend>) {
+        let mut generations = self.lock();
+        generations.push(Arc::downgrade(newest));
+        self.forget_ended(&mut generations);
+    }
+
+    /// Who else has something under way, the oldest first.
+    pub(super) fn others(&self, than: &Backend) -> Vec<Arc<Backend>> {
+        if !self.is_several.load(Ordering::SeqCst) {
+            return Vec::new();
+        }
+        let mut all = self.all();
+        all.retain(|other| !std::ptr::eq(&raw const **other, than));
+        all
+    }
+
+    /// All that have something under way, the oldest first.
+    pub(super) fn all(&self) -> Vec<Arc<Backend>> {
+        let mut generations = self.lock();
+        self.forget_ended(&mut generations);
+        generations.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether requests of different generations wait for the same slots. Costs two loads.
+    pub(super) fn shares_slots(&self) -> bool {
+        self.is_several.load(Ordering::SeqCst) && self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    /// The number of waiters of one generation has changed.
+    pub(super) fn count_waiting(&self, before: u32, now: u32) {
+        if now >= before {
+            self.waiting.fetch_add(now - before, Ordering::SeqCst);
+        } else {
+            self.waiting.fetch_sub(before - now, Ordering::SeqCst);
+        }
+    }
+
+    fn forget_ended(&self, generations: &mut Vec<Weak<Backend>>) {
+        generations.retain(|generation| generation.strong_count() > 0);
+        self.is_several.store(generations.len() > 1, Ordering::SeqCst);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Backend>>> {
+        // Nothing under the lock can leave it half changed.
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{backend_of, checked, limited, server, settings};
+    use super::super::{Admission, Operation, Slot, Ticket, Wish};
+    use super::*;
+    use crate::config;
+
+    const ANY: Wish = Wish::Balanced { avoid: None };
+
+    fn granted(admission: Admission) -> Slot {
+        match admission {
+            Admission::Granted(slot) => slot,
+            other => panic!("expected a slot, got {other:?}"),
+        }
+    }
+
+    fn queued(admission: Admission) -> Ticket {
+        match admission {
+            Admission::Queued(ticket) => ticket,
+            other => panic!("expected a ticket, got {other:?}"),
+        }
+    }
+
+    fn by_name(backend: &Backend, name: &str) -> usize {
+        backend.servers().iter().position(|server| server.name() == name).expect("a server of this name")
+    }
+
+    #[test]
+    fn a_server_that_stays_keeps_what_is_known_of_it() {
+        let old = backend_of(settings(vec![checked("a"), checked("b")]));
+        old.set_operation(0, Operation::Up, false);
+        old.set_operation(1, Operation::Soft, true);
+        let _slot = granted(old.admit(Wish::Pinned(1)));
+        let heavy = config::Server { weight: 9, ..checked("b") };
+        let new = old.renewed(settings(vec![heavy, checked("c"), checked("a")]));
+        let [b, c, a] = [0, 1, 2].map(|index| &new.servers()[index]);
+        assert_eq!((b.operation(), b.is_draining(), b.in_flight()), (Operation::Soft, true, 1));
+        assert_eq!((b.requests(), b.settings().weight), (1, 9));
+        assert_eq!((c.operation(), a.operation()), (Operation::Starting, Operation::Up));
+        assert_eq!(granted(new.admit(ANY)).server().name(), "a");
+    }
+
+    #[test]
+    fn a_server_at_another_address_is_another_server() {
+        let old = backend_of(settings(vec![checked("a")]));
+        old.set_operation(0, Operation::Up, false);
+        let moved = config::Server { address: "127.0.0.1:81".parse().unwrap(), ..checked("a") };
+        let new = old.renewed(settings(vec![moved]));
+        assert_eq!(new.servers()[0].operation(), Operation::Starting);
+        assert_eq!(old.servers()[0].operation(), Operation::Down);
+    }
+
+    #[test]
+    fn a_check_that_is_added_or_removed_does_not_stop_a_server() {
+        let old = backend_of(settings(vec![server("a"), checked("b")]));
+        old.set_operation(1, Operation::Down, false);
+        let new = old.renewed(settings(vec![checked("a"), server("b")]));
+        let operations = [0, 1].map(|index| new.servers()[index].operation());
+        assert_eq!(operations, [Operation::Up, Operation::Unchecked]);
+    }
+
+    #[test]
+    fn maxconn_holds_over_generations_and_the_oldest_waiter_goes_first() {
+        let old = backend_of(settings(vec![limited("a", 1)]));
+        let first = granted(old.admit(ANY));
+        let mut second = queued(old.admit(ANY));
+        let new = old.renewed(settings(vec![limited("a", 1)]));
+        let mut third = queued(new.admit(Wish::Pinned(0)));
+        drop(first);
+        let slot = second.answer.try_recv().unwrap().unwrap();
+        assert!(third.answer.try_recv().is_err());
+        drop((slot, second));
+        let slot = third.answer.try_recv().unwrap().unwrap();
+        assert_eq!(new.servers()[0].in_flight(), 1);
+        let mut fourth = queued(old.admit(ANY));
+        drop(slot);
+        drop(fourth.answer.try_recv().unwrap().unwrap());
+        assert_eq!(new.servers()[0].in_flight(), 0);
+        drop((old, fourth));
+        assert!(granted(new.admit(ANY)).server().is(&new.servers()[0]));
+        assert!(!new.lineage.shares_slots() && new.lineage.all().len() == 1);
+    }
+
+    #[test]
+    fn a_server_that_is_gone_finishes_what_it_has_and_takes_nobody() {
+        let old = backend_of(settings(vec![limited("a", 1), server("b")]));
+        let held = granted(old.admit(Wish::Pinned(0)));
+        let mut waiting = queued(old.admit(Wish::Pinned(0)));
+        let new = old.renewed(settings(vec![server("b")]));
+        assert_eq!(waiting.answer.try_recv().unwrap().unwrap().server().name(), "b");
+        assert!(!old.still_takes(by_name(&old, "a"), true));
+        assert_eq!(held.server().in_flight(), 1);
+        // It comes back before its last request has ended, and counts that one.
+        let newer = new.renewed(settings(vec![limited("a", 1), server("b")]));
+        let a = &newer.servers()[by_name(&newer, "a")];
+        assert_eq!((a.operation(), a.in_flight()), (Operation::Unchecked, 1));
+        drop(queued(newer.admit(Wish::Pinned(0))));
+        drop(held);
+        granted(newer.admit(Wish::Pinned(0)));
+    }
+
+    #[test]
+    fn what_the_checks_find_holds_for_all_generations() {
+        let old = backend_of(settings(vec![checked("a"), checked("b")]));
+        let mut waiting = queued(old.admit(ANY));
+        let new = old.renewed(settings(vec![checked("b"), checked("a")]));
+        new.set_operation(by_name(&new, "b"), Operation::Up, false);
+        assert_eq!(waiting.answer.try_recv().unwrap().unwrap().server().name(), "b");
+    }
+}
