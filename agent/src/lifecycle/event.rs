@@ -98,6 +98,8 @@ pub enum Traffic {
         /// Every balancer has reported zero as well, and a look that found nothing in flight lies so far before the
         /// last that hard needs no further silence: this look.
         empty: Option<Moment>,
+        /// Since when all looks have found that nobody listens any more, and nobody is connected.
+        abandoned: Option<Moment>,
     },
 }
 

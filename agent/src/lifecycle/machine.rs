@@ -36,6 +36,9 @@ pub struct Announcement {
 /// The least time between a withdrawal and the next try, so that a view without jitter can't make a busy loop.
 const LEAST_RETRY: Duration = Duration::from_millis(100);
 
+/// A server that somebody else restarts at this moment listens again within this time: one that has not done so is gone.
+const BETWEEN_LISTENS: Duration = Duration::from_secs(1);
+
 impl Machine {
     /// A machine that knows nothing yet.
     pub fn new(rules: Rules) -> Self {
@@ -474,15 +477,19 @@ impl Machine {
         self.server.is_dead()
     }
 
-    /// Whether nobody has used the server for as long as hard asks for, as looks since `announced` have seen.
+    /// Whether nobody can be on a dead server, as looks since `announced` have seen: nobody has used it for as long as
+    /// hard asks for, or it listens no more and nobody is connected.
     fn is_deserted(&self, announced: Moment) -> bool {
-        let Traffic::Quiet { since, previous, last, .. } = self.view.traffic else { return false };
-        previous >= announced && last.since(since.max(announced)) >= self.rules.hard.quiet
+        let Traffic::Quiet { since, previous, last, abandoned, .. } = self.view.traffic else { return false };
+        let seen_for = |begun: Moment| last.since(begun.max(announced));
+        let is_silent = seen_for(since) >= self.rules.hard.quiet;
+        let is_gone = abandoned.is_some_and(|first| seen_for(first) >= BETWEEN_LISTENS);
+        previous >= announced && (is_silent || is_gone)
     }
 
     /// Whether two looks since the acknowledgement have found nothing in flight, after silence for `needed`.
     fn quiet(&self, needed: Duration, acknowledged: Moment, emptiness_suffices: bool) -> bool {
-        let Traffic::Quiet { since, previous, last, empty } = self.view.traffic else { return false };
+        let Traffic::Quiet { since, previous, last, empty, .. } = self.view.traffic else { return false };
         let empty = empty.filter(|_| emptiness_suffices).is_some_and(|look| look >= acknowledged);
         previous >= acknowledged && (last.since(since) >= needed || empty)
     }

@@ -25,7 +25,7 @@
 //! | soft, hard | waiting | too few others remain, as seen after the announcement or directly before the restart |
 //! | waiting | soft, hard | its delay is over and enough others remain |
 //! | waiting | up | asked up; not in time |
-//! | hard | restarting | acknowledged, still so, and quiet; its limit; the server is dead and was quiet since the announcement |
+//! | hard | restarting | acknowledged, still so, and quiet; its limit; the server is dead and was quiet since the announcement, or listens no more and nobody is connected |
 //! | soft, hard | warming | asked to return from a hold |
 //! | restarting | warming | the restart is done |
 //! | restarting | failed | the restart failed, or did not end |
@@ -37,7 +37,8 @@
 //! The machine is a value. It reads no clock, opens nothing and sleeps never: [`Machine::step`] takes the moment and
 //! an event and gives effects or a refusal. Invariants, held by a property test (`tests/property.rs`):
 //! - no restart before every balancer has acknowledged and the traffic is quiet, or a limit has passed, or the server
-//!   is dead and nobody has used it since the announcement for as long as hard asks for;
+//!   is dead and, since the announcement, nobody has used it for as long as hard asks for or it has listened no more
+//!   and nobody was connected;
 //! - one request, one restart at most;
 //! - no answer of up between an announcement and readiness, but where the drain is given up;
 //! - a drain never goes back from hard to soft;

@@ -331,6 +331,7 @@ const EMPTY: Reading = Reading {
     fresh: 0,
     ended: None,
     deserted: None,
+    abandoned: false,
 };
 
 #[track_caller]
@@ -404,6 +405,26 @@ async fn a_port_on_which_nobody_listens_is_unknown_of_a_live_server_and_nothing_
     agent.reach(Phase::Restarting).await;
     let waited = agent.fake.now().since(crashed);
     assert!(waited < Duration::from_secs(5), "{waited:?}: the limit comes later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_server_is_restarted_at_once_where_it_listens_no_more() {
+    for (abandoned, least, most) in [(true, 0, 4), (false, 30, 40)] {
+        let mut agent =
+            Agent::start_with(Scratch::new("crashed"), fake(), "hard = { quiet = '30s', limit = '60s' }")
+                .await;
+        time::sleep(Duration::from_secs(3)).await;
+        agent.fake.world(|world| {
+            world.ready = false;
+            world.reading = Ok(Reading { deserted: NonZeroU16::new(80), abandoned, ..EMPTY });
+        });
+        agent.reach(Phase::Down).await;
+        let asked = agent.fake.now();
+        agent.signal(Wish::Soft).await;
+        agent.reach(Phase::Restarting).await;
+        let waited = agent.fake.now().since(asked).as_secs();
+        assert!((least..most).contains(&waited), "{waited} s");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,6 +25,9 @@ pub struct Reading {
     pub ended: Option<Duration>,
     /// A port of the server on which nobody listens.
     pub deserted: Option<NonZeroU16>,
+    /// On none of them anybody listens, though somebody did when the same source looked before: so it looks in the
+    /// right place, and the server has gone.
+    pub abandoned: bool,
 }
 
 impl Reading {
@@ -36,6 +39,11 @@ impl Reading {
     /// Open connections without a request in flight.
     pub const fn idle(&self) -> u32 {
         self.answered.count.saturating_add(self.fresh)
+    }
+
+    /// Open connections.
+    pub const fn open(&self) -> u32 {
+        self.in_flight().saturating_add(self.idle())
     }
 
     /// What the reading is worth of a server that answers its readiness probe (`ready`) or doesn't: where one that is

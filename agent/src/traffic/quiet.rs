@@ -27,6 +27,8 @@ pub struct Quiet {
     /// The looks in a row that found nothing in flight: the newest that is [`APART`] older than the last, and all after
     /// it.
     clear: VecDeque<Moment>,
+    /// The first of the looks in a row that found no listener and no connection.
+    abandoned: Option<Moment>,
     /// What the last look found.
     last: Last,
 }
@@ -54,11 +56,12 @@ const LOOKS: usize = 16;
 impl Quiet {
     /// Nothing is known yet.
     pub fn new(long_lived: LongLived) -> Self {
-        Self { long_lived, active: None, clear: VecDeque::new(), last: Last::None }
+        Self { long_lived, active: None, clear: VecDeque::new(), abandoned: None, last: Last::None }
     }
 
     /// Takes a look's result. `held` says what else stands against quiet: sessions or users that balancers report.
     pub fn look(&mut self, at: Moment, reading: Result<Reading, String>, held: Option<String>) {
+        let is_abandoned = reading.as_ref().is_ok_and(|reading| reading.abandoned && reading.open() == 0);
         let spoke = reading.as_ref().ok().and_then(Reading::silent_for).map(|silent| back(at, silent));
         let found = match (reading, held) {
             (Err(why), _) => Last::Unknown(why),
@@ -72,7 +75,9 @@ impl Quiet {
             Last::Clear | Last::Unsure(..) if watched => self.active.max(spoke),
             _ => Some(at),
         };
-        if matches!(found, Last::Clear) {
+        let is_clear = matches!(found, Last::Clear);
+        self.abandoned = (is_clear && is_abandoned).then(|| self.abandoned.unwrap_or(at));
+        if is_clear {
             self.clear.push_back(at);
             while self.clear.len() > LOOKS
                 || self.clear.get(1).is_some_and(|second| at.since(*second) >= APART)
@@ -98,7 +103,8 @@ impl Quiet {
                     return Traffic::Unknown("looked only once yet".into());
                 };
                 let apart = self.clear.front().copied().filter(|first| last.since(*first) >= APART);
-                Traffic::Quiet { since, previous, last, empty: apart.filter(|_| all_zero) }
+                let empty = apart.filter(|_| all_zero);
+                Traffic::Quiet { since, previous, last, empty, abandoned: self.abandoned }
             }
         }
     }
@@ -120,7 +126,7 @@ impl Quiet {
 
     /// What a reading says by itself.
     fn judge(&self, at: Moment, reading: Reading) -> Last {
-        let open = reading.in_flight().saturating_add(reading.idle());
+        let open = reading.open();
         if reading.busy > 0 {
             return Last::Busy(format!("{} in flight", reading.busy));
         }
@@ -172,6 +178,7 @@ mod tests {
         fresh: 0,
         ended: None,
         deserted: None,
+        abandoned: false,
     };
 
     #[test]
@@ -184,7 +191,8 @@ mod tests {
     fn silence_begins_with_the_first_look_at_the_earliest() {
         let old = Reading { answered: silence(3, 60_000), ..EMPTY };
         let quiet = looks(LongLived::Quiet, &[(0, Ok(old)), (100, Ok(old))]);
-        let expected = Traffic::Quiet { since: at(0), previous: at(0), last: at(100), empty: None };
+        let expected =
+            Traffic::Quiet { since: at(0), previous: at(0), last: at(100), empty: None, abandoned: None };
         assert_eq!(quiet.traffic(true), expected);
     }
 
@@ -259,6 +267,33 @@ mod tests {
         assert_eq!(due(&[0, 4000], 3000, 3900, false), Some(at(3900)), "at once, for the second since then");
         assert_eq!(due(&[0, 40], 3000, 20, true), Some(at(240)), "200 ms after the first since then");
         assert_eq!(due(&[0, 40], 3000, 60, true), Some(at(60)), "at once, for the first since then");
+    }
+
+    #[test]
+    fn a_server_is_abandoned_since_the_first_look_in_a_row_without_listener_and_connection() {
+        let gone = Reading { abandoned: true, ..EMPTY };
+        let since = |looks_at: &[(u64, Result<Reading, String>)]| match looks(LongLived::Quiet, looks_at)
+            .traffic(false)
+        {
+            Traffic::Quiet { abandoned, .. } => abandoned,
+            _ => None,
+        };
+        assert_eq!(since(&[(0, Ok(EMPTY)), (40, Ok(gone)), (80, Ok(gone)), (120, Ok(gone))]), Some(at(40)));
+        assert_eq!(
+            since(&[(0, Ok(gone)), (40, Ok(gone)), (80, Ok(EMPTY)), (120, Ok(EMPTY))]),
+            None,
+            "it listens"
+        );
+        let begins_anew = [(0, Ok(gone)), (40, Ok(EMPTY)), (80, Ok(gone)), (120, Ok(gone))];
+        assert_eq!(since(&begins_anew), Some(at(80)), "between two listens");
+        let unread = [(0, Ok(gone)), (40, Err("denied".into())), (80, Ok(gone)), (120, Ok(gone))];
+        assert_eq!(since(&unread), Some(at(80)), "unknown is never nobody");
+        let stream = Reading { answered: silence(1, 60_000), ..gone };
+        assert_eq!(
+            since(&[(0, Ok(stream)), (40, Ok(stream)), (80, Ok(stream))]),
+            None,
+            "somebody is still served"
+        );
     }
 
     #[test]

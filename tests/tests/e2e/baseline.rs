@@ -17,7 +17,7 @@ fn a_restart_that_nobody_announces_loses_requests() {
         .start();
 
     // Apache kills the workers that still answer somebody, and says so; so do those whose CGI daemon has gone first.
-    apaches[0].expect_error("cgid:error");
+    apaches[0].expect_error("failed reading PID from cgi daemon");
     apaches[0].expect_error("AH00045");
     apaches[0].expect_error("AH00046");
 

@@ -1,4 +1,4 @@
-//! A server that is already dead when its restart is asked: there is no user for whom a soft drain would wait.
+//! A server that is already dead when its restart is asked: nobody is left to protect.
 
 use std::time::Duration;
 
@@ -8,15 +8,14 @@ use rustix::process::Signal;
 
 use crate::farm::{self, Farm};
 
-/// The time of a hard drain's quiet, a restart and readiness; far below the soft drain's quiet. The hard drain's is
-/// waited for: a probe that fails is no proof that nobody is served.
+/// The time of a restart and readiness; far below both drains' quiet.
 const AT_ONCE: Duration = Duration::from_secs(12);
 
 #[test]
-fn a_dead_server_is_not_hidden_and_restarted_without_a_soft_drain() {
+fn a_dead_server_is_not_hidden_and_restarted_without_waiting_for_quiet() {
     let place = Place::new("dead_server");
     let mut farm =
-        Farm::new(&place, 2, |agent| agent.soft("30s", "60s").hard_quiet("2s").hard_limit("60s", "abort"));
+        Farm::new(&place, 2, |agent| agent.soft("30s", "60s").hard_quiet("30s").hard_limit("60s", "abort"));
     let balancer = farm.behind_haproxy("lb", |lb| lb);
 
     farm.apaches[0].crash();

@@ -187,6 +187,7 @@ fn looks_from_before_the_acknowledgement_do_not_count() {
         previous: at(world.now - 1),
         last: at(world.now),
         empty: Some(at(world.now - 1)),
+        abandoned: None,
     };
     let view = View { traffic: stale, ..world.view() };
     world.step(Event::Seen(view)).unwrap();
@@ -261,7 +262,45 @@ fn a_dead_server_is_restarted_after_a_short_silence() {
 }
 
 #[test]
-fn but_not_while_it_still_works_on_something() {
+fn a_dead_server_that_listens_no_more_is_restarted_without_that_silence() {
+    let mut rules = rules();
+    rules.hard.quiet = seconds(30);
+    let mut world = World::with(rules);
+    world.dies();
+    world.falls_quiet();
+    world.abandoned = Some(0);
+    world.pass(100);
+    world.ask(restart()).unwrap();
+    world.see();
+    assert!(world.restarts.is_empty(), "old looks prove nothing");
+    world.pass(1);
+    assert_eq!(world.restarts, [1]);
+}
+
+#[test]
+fn but_not_one_that_is_only_between_two_listens() {
+    let mut world = World::up();
+    world.dies();
+    world.falls_quiet();
+    world.ask(restart()).unwrap();
+    world.now += 1;
+    world.abandoned = Some(world.now);
+    world.see();
+    assert!(world.restarts.is_empty());
+}
+
+#[test]
+fn nor_one_that_answers_its_probe_and_only_seems_to_listen_no_more() {
+    let mut world = World::up();
+    world.ask_as(hard(), signal()).unwrap();
+    world.falls_quiet();
+    world.abandoned = Some(world.now);
+    world.pass(59);
+    assert!(world.restarts.is_empty());
+}
+
+#[test]
+fn a_dead_server_that_listens_is_not_restarted_while_it_still_works_on_something() {
     let mut world = World::up();
     world.dies();
     world.ask(restart()).unwrap();

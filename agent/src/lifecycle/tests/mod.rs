@@ -74,6 +74,8 @@ struct World {
     /// Since when it is quiet; `None`: busy.
     quiet: Option<u64>,
     empty: bool,
+    /// Since when nobody listens or is connected.
+    abandoned: Option<u64>,
     transitions: Vec<(Stage, Stage)>,
     restarts: Vec<u64>,
     ended: Vec<(u64, Outcome)>,
@@ -101,6 +103,7 @@ impl World {
             enough: true,
             quiet: None,
             empty: false,
+            abandoned: None,
             transitions: Vec::new(),
             restarts: Vec::new(),
             ended: Vec::new(),
@@ -129,6 +132,7 @@ impl World {
                     previous: at(self.now),
                     last: at(self.now),
                     empty: self.empty.then(|| at(self.now)),
+                    abandoned: self.abandoned.map(at),
                 },
             },
             jitter: seconds(5),

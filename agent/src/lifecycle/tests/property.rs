@@ -12,6 +12,7 @@ enum Happens {
     Acknowledged(bool),
     Enough(bool),
     Quiet(bool),
+    Abandoned(bool),
     Probe(bool),
     Ask(Request, bool),
     RestartEnds(bool),
@@ -33,6 +34,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         3 => any::<bool>().prop_map(Happens::Acknowledged),
         1 => prop::bool::weighted(0.8).prop_map(Happens::Enough),
         3 => any::<bool>().prop_map(Happens::Quiet),
+        1 => any::<bool>().prop_map(Happens::Abandoned),
         5 => prop::bool::weighted(0.7).prop_map(Happens::Probe),
         3 => (request, any::<bool>()).prop_map(|(request, by_signal)| Happens::Ask(request, by_signal)),
         3 => prop::bool::weighted(0.8).prop_map(Happens::RestartEnds),
@@ -105,8 +107,11 @@ impl Laws {
         }
         let dead = world.machine.server() == Verdict::NotReady;
         assert!(dead || world.enough || world.machine.course().drain().is_some_and(|drain| drain.unguarded));
-        let silent = world.quiet.is_some_and(|quiet| world.now >= quiet.max(self.announced) + 3);
-        let deserted = dead && silent;
+        let seen_for = |since: Option<u64>, seconds| {
+            since.is_some_and(|since| world.now >= since.max(self.announced) + seconds)
+        };
+        let gone = world.quiet.is_some() && seen_for(world.abandoned, 1);
+        let deserted = dead && (seen_for(world.quiet, 3) || gone);
         let acknowledged = self.acknowledged || effects.acknowledged;
         assert!(deserted || acknowledged, "a restart that nobody has acknowledged");
         let limit = transition.why.contains("limit");
@@ -174,6 +179,7 @@ proptest! {
                 Happens::Acknowledged(is) => world.acknowledged = is,
                 Happens::Enough(are) => world.enough = are,
                 Happens::Quiet(is) => world.quiet = is.then_some(world.now),
+                Happens::Abandoned(is) => world.abandoned = is.then_some(world.now),
                 Happens::Probe(passed) => {
                     let event = Event::Probed { began: at(world.now), passed };
                     play(&mut world, &mut both, event);

@@ -24,9 +24,22 @@ pub(super) struct Shadow {
     retry: u64,
     pub(super) server: Verdict,
     against: u32,
-    /// What was seen last: acknowledged, enough others, when, and quiet since when.
-    seen: (bool, bool, u64, Option<u64>),
+    seen: Seen,
 }
+
+/// What was seen last.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: u64,
+    acknowledged: bool,
+    enough: bool,
+    /// Since when; `None`: busy.
+    quiet: Option<u64>,
+    /// Since when nobody listens or is connected.
+    abandoned: Option<u64>,
+}
+
+const NOTHING_SEEN: Seen = Seen { at: 0, acknowledged: false, enough: true, quiet: None, abandoned: None };
 
 impl Shadow {
     pub(super) fn up() -> Self {
@@ -40,7 +53,7 @@ impl Shadow {
             retry: 0,
             server: Verdict::Ready,
             against: 0,
-            seen: (false, true, 0, None),
+            seen: NOTHING_SEEN,
         }
     }
 
@@ -48,7 +61,8 @@ impl Shadow {
     pub(super) fn take(&mut self, now: u64, event: &Event, world: &World) -> bool {
         let refused = match event {
             Event::Seen(_) => {
-                self.seen = (world.acknowledged, world.enough, now, world.quiet);
+                let World { acknowledged, enough, quiet, abandoned, .. } = *world;
+                self.seen = Seen { at: now, acknowledged, enough, quiet, abandoned };
                 false
             }
             Event::Probed { passed, .. } => {
@@ -77,7 +91,7 @@ impl Shadow {
 
     /// The agent has died, and nobody can tell whether the server was replaced.
     pub(super) fn dies(&mut self, now: u64) {
-        self.seen = (false, true, 0, None);
+        self.seen = NOTHING_SEEN;
         (self.server, self.against) = (Verdict::Unknown, 0);
         if matches!(self.stage, Stage::Restarting | Stage::Warming) {
             self.warm(now);
@@ -118,7 +132,9 @@ impl Shadow {
         let follow = said.unwrap_or(default);
         let new = Asked { level, follow, forced: options.force, at: now, give_up: now + 60 };
         match self.stage {
-            Stage::Up if !self.seen.1 && !options.force && self.server != Verdict::NotReady => return true,
+            Stage::Up if !self.seen.enough && !options.force && self.server != Verdict::NotReady => {
+                return true;
+            }
             Stage::Up => self.out(now, new, level),
             Stage::Failed => {
                 let follow = if follow == Follow::HoldSoft { Follow::Hold } else { follow };
@@ -172,7 +188,10 @@ impl Shadow {
         reason = "the first arm that fits counts, and each stage reads for itself"
     )]
     fn moves(&mut self, now: u64) -> bool {
-        let (acknowledged, enough, looked, quiet) = self.seen;
+        let Seen { at: looked, acknowledged, enough, quiet, abandoned } = self.seen;
+        let seen_for = |begun: u64| looked.saturating_sub(begun.max(self.since));
+        let deserted = quiet
+            .is_some_and(|begun| seen_for(begun) >= 3 || abandoned.is_some_and(|begun| seen_for(begun) >= 1));
         let dead = self.server == Verdict::NotReady;
         let restarts = self.asked.follow == Follow::Restart;
         match self.stage {
@@ -197,11 +216,7 @@ impl Shadow {
             Stage::Soft if dead && self.asked.follow != Follow::HoldSoft => {
                 self.out(now, self.asked, Level::Hard);
             }
-            Stage::Hard
-                if dead && restarts && quiet.is_some_and(|quiet| looked >= quiet.max(self.since) + 3) =>
-            {
-                self.enter(now, Stage::Restarting);
-            }
+            Stage::Hard if dead && restarts && deserted => self.enter(now, Stage::Restarting),
             Stage::Soft | Stage::Hard
                 if !(enough || dead || self.asked.forced || (!restarts && self.acknowledged.is_some())) =>
             {
@@ -240,7 +255,7 @@ impl Shadow {
     fn out(&mut self, now: u64, asked: Asked, level: Level) {
         self.asked = asked;
         // What was seen belongs to the announcement before.
-        (self.seen.0, self.seen.3) = (false, None);
+        (self.seen.acknowledged, self.seen.quiet) = (false, None);
         self.enter(now, if level == Level::Soft { Stage::Soft } else { Stage::Hard });
     }
 

@@ -46,6 +46,7 @@ impl Sockets {
             ended: Ended::default(),
             own,
             seen: Seen::default(),
+            has_listened: false,
         };
         Self { looker: Arc::new(Mutex::new(looker)) }
     }
@@ -69,11 +70,13 @@ struct Looker {
     ended: Ended,
     own: Own,
     seen: Seen,
+    /// Somebody has listened on one of the ports at an earlier look.
+    has_listened: bool,
 }
 
 impl Looker {
     fn look(&mut self) -> Result<Reading, LookError> {
-        let Self { ports, table, ended, own, seen } = self;
+        let Self { ports, table, ended, own, seen, has_listened } = self;
         seen.begin();
         // What ends after this and before the table is read is told at the next look.
         let ended = ended.since_last(ports, Moment::now(), |socket| seen.is_own(socket, own))?;
@@ -86,7 +89,9 @@ impl Looker {
             }
         })?;
         seen.end();
-        Ok(Reading { ended, deserted: deserted.first().copied(), ..reading })
+        *has_listened |= deserted.len() < ports.len();
+        let abandoned = *has_listened && deserted.len() == ports.len();
+        Ok(Reading { ended, deserted: deserted.first().copied(), abandoned, ..reading })
     }
 }
 

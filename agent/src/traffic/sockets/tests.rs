@@ -280,6 +280,21 @@ fn a_port_on_which_nobody_listens_is_told_from_an_empty_one() {
 }
 
 #[test]
+fn a_server_is_abandoned_when_nobody_listens_on_any_port_where_somebody_has() {
+    let [server, other] = [Server::new(V4, V4), Server::new(V6, V6)];
+    let both = Sockets::new(&[server.port(), other.port()], Own::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let abandoned = |sockets: &Sockets| runtime.block_on(sockets.look()).unwrap().abandoned;
+    assert!(!abandoned(&both));
+    let ports = [server.port(), other.port()];
+    drop(other);
+    assert!(!abandoned(&both), "one still listens");
+    drop(server);
+    assert!(abandoned(&both));
+    assert!(!abandoned(&Sockets::new(&ports, Own::default())), "it may look in the wrong place");
+}
+
+#[test]
 fn listeners_are_found_with_their_addresses() {
     for server in Server::each() {
         let listeners = Listener::all(&[server.port()]).unwrap();
