@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     lifecycle::Replaced,
     ready::{ClientError, Prober},
-    restart::{CommandError, Identity, Process, RestartError, Restarter},
+    restart::{Identity, Process, RestartError, Restarter, Transcript},
     state,
     traffic::{
         Reading,
@@ -64,6 +64,7 @@ pub struct Real {
     sockets: Sockets,
     prober: Arc<Prober>,
     restarter: Restarter,
+    transcript: Arc<Transcript>,
 }
 
 /// The shortest delay before a withdrawn drain is tried again: by then a balancer that checks once a second has seen
@@ -76,17 +77,24 @@ const JITTER_MOST_MS: u64 = 6_000;
 impl Real {
     /// The outside that `config` describes; it was read from `file`.
     pub fn new(config: &Config, file: Option<PathBuf>) -> Result<Self, ClientError> {
-        let own = Own::default();
-        Self::with(config, file, own)
+        let transcript = Arc::new(Transcript::beside(&config.state));
+        transcript.tend();
+        Self::with(config, file, Own::default(), transcript)
     }
 
-    fn with(config: &Config, file: Option<PathBuf>, own: Own) -> Result<Self, ClientError> {
+    fn with(
+        config: &Config,
+        file: Option<PathBuf>,
+        own: Own,
+        transcript: Arc<Transcript>,
+    ) -> Result<Self, ClientError> {
         Ok(Self {
             file,
             sockets: Sockets::new(&config.server.ports, own.clone()),
             prober: Arc::new(Prober::new(&config.server.ready, own.clone())?),
-            restarter: Restarter::new(&config.restart, &config.server.ports),
+            restarter: Restarter::new(&config.restart, &config.server.ports, Arc::clone(&transcript)),
             own,
+            transcript,
         })
     }
 
@@ -132,12 +140,7 @@ impl Outside for Real {
         match self.run_restart(&restart, begun).await {
             Ok(output) => Restarted { result: Ok(()), output: Some(output) },
             Err(error) => {
-                let output = match &error {
-                    RestartError::Command(
-                        CommandError::Failed { output, .. } | CommandError::TimedOut { output, .. },
-                    ) => Some(output.to_string()),
-                    _ => None,
-                };
+                let output = error.output().map(ToString::to_string);
                 Restarted { result: Err(error.to_string()), output }
             }
         }
@@ -169,15 +172,20 @@ impl Outside for Real {
 
     async fn await_left_behind(&self, restart: state::Restart) -> Restarted {
         let ended = self.restarter.end_orphan(restart.command.as_ref(), restart.began, &restart.before).await;
-        Restarted { result: ended.map_err(|error| error.to_string()), output: None }
+        let output = match &ended {
+            Ok(output) => Some(output),
+            Err(error) => error.output(),
+        };
+        let output = output.map(ToString::to_string);
+        Restarted { result: ended.map(drop).map_err(|error| error.to_string()), output }
     }
 
     fn reload(&self) -> Result<(Config, Self), String> {
         let file =
             self.file.as_ref().ok_or("the configuration came from flags; there is no file to read again")?;
         let config = Config::load(file).map_err(|error| error.to_string())?;
-        let outside =
-            Self::with(&config, self.file.clone(), self.own.clone()).map_err(|error| error.to_string())?;
+        let outside = Self::with(&config, self.file.clone(), self.own.clone(), Arc::clone(&self.transcript))
+            .map_err(|error| error.to_string())?;
         Ok((config, outside))
     }
 }
@@ -189,17 +197,19 @@ mod tests {
     use rustix::process::{Pid, Signal, kill_process_group};
 
     use super::*;
-    use crate::restart::Mark;
+    use crate::{restart::Mark, scratch::Scratch};
 
     /// An agent's outside whose server is this test's own process, so that no restart ever replaces it.
-    fn outside(script: &str) -> (TcpListener, Real) {
+    fn outside(script: &str) -> ((TcpListener, Scratch), Real) {
+        let scratch = Scratch::new("outside");
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = server.local_addr().unwrap().port();
         let text = format!(
-            "listen = '127.0.0.1:1'\nserver.ports = [{port}]\nrestart.command = ['/bin/sh', '-c', '{script}']"
+            "listen = '127.0.0.1:1'\nstate = '{}'\nserver.ports = [{port}]\nrestart.command = ['/bin/sh', '-c', '{script}']",
+            scratch.join("state.json").display()
         );
         let config = Config::parse("test", &text, Some("shop")).unwrap();
-        (server, Real::new(&config, None).unwrap())
+        ((server, scratch), Real::new(&config, None).unwrap())
     }
 
     async fn written_before(outside: &Real, drain: u64) -> state::Restart {

@@ -3,32 +3,27 @@
 use std::{
     io,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use thiserror::Error;
 use tokio::{
-    io::AsyncReadExt,
-    net::unix::pipe::Receiver,
     process::{Child, Command as Program},
-    task::JoinHandle,
     time::{sleep, timeout},
 };
+use tracing::warn;
 
 use super::{
-    Mark, Output, mark,
+    Mark, Output, Transcript, mark,
     process::{self, LOOK_INTERVAL, Process, blocking},
+    transcript::CUT_EVERY,
 };
 use crate::clock::Moment;
 
 /// How long a process group has between SIGTERM and SIGKILL, and the kernel afterwards to end it.
 const END_GRACE: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 5000 });
-
-/// How long the rest of the output is waited for after the command's exit. What the command itself has written is
-/// in the pipe by then; longer holds only a server that it has left behind with the pipe as its output.
-const OUTPUT_GRACE: Duration = Duration::from_millis(100);
 
 /// What systemd tells the agent and nobody else: a server that believed it would report in the agent's name.
 const FOR_THE_AGENT_ALONE: [&str; 6] =
@@ -39,11 +34,18 @@ const FOR_THE_AGENT_ALONE: [&str; 6] =
 pub(super) struct Command {
     /// The program and its arguments.
     argv: Arc<[String]>,
+    /// What it writes to.
+    transcript: Arc<Transcript>,
 }
 
 impl Command {
-    pub(super) fn new(argv: &[String]) -> Self {
-        Self { argv: argv.into() }
+    pub(super) fn new(argv: &[String], transcript: Arc<Transcript>) -> Self {
+        Self { argv: argv.into(), transcript }
+    }
+
+    /// The end of what it has written, this time or when an earlier agent has started it.
+    pub(super) fn output(&self) -> Output {
+        self.transcript.tail()
     }
 
     /// Starts it without a shell, in a process group of its own, so that neither a Ctrl-C at the agent's
@@ -52,25 +54,28 @@ impl Command {
         let command = self.argv.join(" ");
         let began = Moment::now();
         let failed = |error| CommandError::Start { command: command.clone(), error };
-        let (child, pipe) = self.spawn(mark).map_err(failed)?;
+        let child = self.spawn(mark).map_err(failed)?;
         let pid = child.id().unwrap_or_default();
-        let output = Arc::new(Mutex::new(Output::default()));
-        let reader = tokio::spawn(read(pipe, Arc::clone(&output)));
         let found = blocking(move || Ok(process::find(&[pid])?.remove(&pid))).await.ok().flatten();
         let process = found.map_or_else(
             // It has ended already, or can't be looked at: its number alone must do.
             || Process { pid, started_seconds: began.since_boot().as_secs(), name: command.clone() },
             |found| found.process,
         );
-        Ok(Running { child, process, command, began, limit, output, reader })
+        Ok(Running { child, process, command, began, limit, transcript: Arc::clone(&self.transcript) })
     }
 
-    fn spawn(&self, mark: &Mark) -> io::Result<(Child, Receiver)> {
+    fn spawn(&self, mark: &Mark) -> io::Result<Child> {
         let (program, arguments) =
             self.argv.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
-        // One pipe for both, so that output and errors stay in order.
-        let (reader, writer) = io::pipe()?;
-        let reader = Receiver::from_owned_fd(reader.into())?;
+        // One file for both, so that output and errors stay in order.
+        let (output, errors) = match self.transcript.begin().and_then(|file| Ok((file.try_clone()?, file))) {
+            Ok((output, errors)) => (output.into(), errors.into()),
+            Err(error) => {
+                warn!(%error, "the restart command's output can't be kept");
+                (Stdio::null(), Stdio::null())
+            }
+        };
         let mut command = Program::new(program);
         for name in FOR_THE_AGENT_ALONE {
             command.env_remove(name);
@@ -79,10 +84,10 @@ impl Command {
             .args(arguments)
             .env(mark::VARIABLE, mark.as_str())
             .stdin(Stdio::null())
-            .stdout(writer.try_clone()?)
-            .stderr(writer)
+            .stdout(output)
+            .stderr(errors)
             .process_group(0);
-        Ok((command.spawn()?, reader))
+        command.spawn()
     }
 }
 
@@ -94,8 +99,7 @@ pub struct Running {
     command: String,
     began: Moment,
     limit: Duration,
-    output: Arc<Mutex<Output>>,
-    reader: JoinHandle<()>,
+    transcript: Arc<Transcript>,
 }
 
 impl Running {
@@ -107,7 +111,7 @@ impl Running {
     /// Waits for its end; at its limit its whole process group is ended.
     pub(super) async fn end(mut self) -> Result<Done, CommandError> {
         let left = self.limit.saturating_sub(Moment::now().since(self.began));
-        let Ok(status) = timeout(left, self.child.wait()).await else {
+        let Ok(status) = timeout(left, self.ended()).await else {
             let child = &mut self.child;
             end_group(self.process.pid, async {
                 let _ = child.wait().await;
@@ -115,25 +119,27 @@ impl Running {
             .await;
             // Killed, if not ended; the kernel takes a moment.
             let _ = timeout(END_GRACE, self.child.wait()).await;
-            let (output, _) = self.output().await;
+            let output = self.transcript.tail();
             return Err(CommandError::TimedOut { command: self.command, limit: self.limit, output });
         };
         let took = Moment::now().since(self.began);
-        let (output, output_is_held) = self.output().await;
+        let output = self.transcript.tail();
+        self.transcript.look_for_holders();
         match status {
-            Ok(status) if status.success() => Ok(Done { status, output, took, output_is_held }),
+            Ok(status) if status.success() => Ok(Done { status, output, took }),
             Ok(status) => Err(CommandError::Failed { command: self.command, status, output }),
             Err(error) => Err(CommandError::Start { command: self.command, error }),
         }
     }
 
-    /// The output, and whether somebody still holds its pipe.
-    ///
-    /// A server that was left behind with the pipe must not block in a full one, nor be killed by a closed one:
-    /// its reader goes on and throws away what comes.
-    async fn output(&mut self) -> (Output, bool) {
-        let is_held = timeout(OUTPUT_GRACE, &mut self.reader).await.is_err();
-        (self.output.lock().unwrap_or_else(PoisonError::into_inner).clone(), is_held)
+    /// Waits for its end, and cuts meanwhile what it writes.
+    async fn ended(&mut self) -> io::Result<ExitStatus> {
+        loop {
+            if let Ok(ended) = timeout(CUT_EVERY, self.child.wait()).await {
+                return ended;
+            }
+            self.transcript.cut().await;
+        }
     }
 }
 
@@ -155,13 +161,6 @@ pub(super) async fn end_group(leader: u32, reaped: impl Future<Output = ()>) {
     }
 }
 
-async fn read(mut pipe: Receiver, output: Arc<Mutex<Output>>) {
-    let mut buffer = [0; 1024];
-    while let Ok(length @ 1..) = pipe.read(&mut buffer).await {
-        output.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..length]);
-    }
-}
-
 /// A restart that was done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Done {
@@ -171,10 +170,6 @@ pub struct Done {
     pub output: Output,
     /// How long it took.
     pub took: Duration,
-    /// Something that it has started still has the agent's pipe as its output. As long as the agent lives that
-    /// is read and thrown away; when the agent ends, whoever writes there gets SIGPIPE. Its output should be
-    /// redirected, for example to /dev/null.
-    pub output_is_held: bool,
 }
 
 /// Why a restart command did not do it.

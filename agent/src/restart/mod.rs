@@ -14,12 +14,14 @@ mod identity;
 mod mark;
 mod output;
 mod process;
+mod transcript;
 
 pub use command::{CommandError, Done, Running};
 pub use identity::{Identity, IdentityError, ProofError};
 pub use mark::{Mark, Marked, VARIABLE};
 pub use output::Output;
 pub use process::Process;
+pub use transcript::Transcript;
 
 use std::{num::NonZeroU16, sync::Arc, time::Duration};
 
@@ -50,10 +52,10 @@ enum Way {
 }
 
 impl Restarter {
-    /// The restart that `restart` describes, of the server on `ports`.
-    pub fn new(restart: &config::Restart, ports: &[NonZeroU16]) -> Self {
+    /// The restart that `restart` describes, of the server on `ports`; its command writes to `transcript`.
+    pub fn new(restart: &config::Restart, ports: &[NonZeroU16], transcript: Arc<Transcript>) -> Self {
         Self {
-            way: Way::Command(Command::new(&restart.command)),
+            way: Way::Command(Command::new(&restart.command, transcript)),
             ports: ports.into(),
             proof: restart.proof,
             timeout: restart.timeout,
@@ -98,8 +100,10 @@ impl Restarter {
     pub async fn end(&self, running: Running, before: &Identity) -> Result<Done, RestartError> {
         let done = running.end().await?;
         let limit = self.timeout.saturating_sub(done.took).max(PROOF_AT_LEAST);
-        before.replaced(Arc::clone(&self.ports), self.proof, limit).await?;
-        Ok(done)
+        match before.replaced(Arc::clone(&self.ports), self.proof, limit).await {
+            Ok(()) => Ok(done),
+            Err(error) => Err(RestartError::Proof { error, output: done.output }),
+        }
     }
 
     /// [`Self::begin`] and [`Self::end`].
@@ -109,13 +113,13 @@ impl Restarter {
 
     /// Waits for the end of a restart that another agent had begun and that is still under way; how it ended
     /// nobody knows, so the proof alone decides. Without a `command`, that has ended already, and only what it has
-    /// started is still at it.
+    /// started is still at it. Gives the end of what it has written.
     pub async fn end_orphan(
         &self,
         command: Option<&Process>,
         began: Moment,
         before: &Identity,
-    ) -> Result<(), RestartError> {
+    ) -> Result<Output, RestartError> {
         let limit = self.timeout.saturating_sub(Moment::now().since(began)).max(PROOF_AT_LEAST);
         let left = match command {
             Some(command) => {
@@ -129,8 +133,13 @@ impl Restarter {
             }
             None => limit,
         };
-        before.replaced(Arc::clone(&self.ports), self.proof, left).await?;
-        Ok(())
+        let replaced = before.replaced(Arc::clone(&self.ports), self.proof, left).await;
+        let Way::Command(command) = &self.way;
+        let output = command.output();
+        match replaced {
+            Ok(()) => Ok(output),
+            Err(error) => Err(RestartError::Proof { error, output }),
+        }
     }
 }
 
@@ -141,8 +150,13 @@ pub enum RestartError {
     #[error(transparent)]
     Command(#[from] CommandError),
     /// The command did, but the server is not a new one.
-    #[error(transparent)]
-    Proof(#[from] ProofError),
+    #[error("{error}{}", said(.output))]
+    Proof {
+        /// What is missing.
+        error: ProofError,
+        /// The end of what the command has said.
+        output: Output,
+    },
     /// Another agent's restart command does not end.
     #[error(
         "expected the restart command of an earlier agent to end within {limit:?}, found {process} still running, so it was ended"
@@ -156,6 +170,22 @@ pub enum RestartError {
     /// The processes could not be looked at.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+}
+
+impl RestartError {
+    /// The end of what the command has said, where it has run.
+    pub const fn output(&self) -> Option<&Output> {
+        match self {
+            Self::Command(CommandError::Failed { output, .. } | CommandError::TimedOut { output, .. })
+            | Self::Proof { output, .. } => Some(output),
+            Self::Command(CommandError::Start { .. }) | Self::Orphan { .. } | Self::Identity(_) => None,
+        }
+    }
+}
+
+/// What a command that has succeeded has said about a restart that has not happened.
+fn said(output: &Output) -> String {
+    if output.is_empty() { String::new() } else { format!("; the command said: {output}") }
 }
 
 #[cfg(test)]

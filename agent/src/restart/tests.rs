@@ -1,12 +1,13 @@
 //! Restarts of real processes. Each server is a small Python program with as many workers as are wanted, which
 //! it replaces on SIGHUP.
 
-use std::{fs, net::TcpListener, path::PathBuf};
+use std::{fs, net::TcpListener, os::unix::fs::MetadataExt, path::PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
 
 use super::*;
+use crate::scratch::Scratch;
 
 /// Longer than anything here takes, unless it hangs for good.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,7 +75,7 @@ impl Place {
 
     fn restarter(&self, script: &str, proof: Proof) -> Restarter {
         let restart = config::Restart { command: sh(script), timeout: PATIENCE, proof };
-        Restarter::new(&restart, &[self.port])
+        Restarter::new(&restart, &[self.port], Arc::new(Transcript::beside(&self.directory.join("state"))))
     }
 
     /// Gives little time, for what can't succeed.
@@ -105,7 +106,32 @@ fn sh(script: &str) -> Vec<String> {
 }
 
 async fn run(script: &str, limit: Duration) -> Result<Done, CommandError> {
-    Command::new(&sh(script)).start(limit, &mark()).await?.end().await
+    let scratch = Scratch::new("run");
+    command(&scratch, &sh(script)).start(limit, &mark()).await?.end().await
+}
+
+fn command(scratch: &Scratch, argv: &[String]) -> Command {
+    Command::new(argv, Arc::new(Transcript::beside(&scratch.join("state"))))
+}
+
+/// Waits until these hold the transcript: between its fork and its program any process of this one holds all that is
+/// open.
+async fn held_by(transcript: &Transcript, holders: &[String]) {
+    let mut found = Vec::new();
+    let held = async {
+        loop {
+            found = transcript.holders().await.unwrap();
+            if found == holders {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, held).await.is_ok(), "expected {holders:?}, found {found:?}");
+}
+
+fn kill(process: &Process) {
+    kill_process(Pid::from_raw(process.pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
 }
 
 fn mark() -> Mark {
@@ -126,7 +152,6 @@ async fn named_by(output: &Output) -> Process {
 async fn output_and_errors_are_kept_in_order() {
     let done = run("echo one; echo two >&2; echo three", PATIENCE).await.unwrap();
     assert_eq!(done.output.to_string(), "one\ntwo\nthree");
-    assert!(!done.output_is_held);
 }
 
 #[tokio::test]
@@ -137,7 +162,8 @@ async fn a_failing_command_says_why() {
 
 #[tokio::test]
 async fn a_command_that_does_not_exist_could_not_be_run() {
-    let command = Command::new(&["/nowhere/apachectl".to_owned()]);
+    let scratch = Scratch::new("nowhere");
+    let command = command(&scratch, &["/nowhere/apachectl".to_owned()]);
     let error = command.start(PATIENCE, &mark()).await.unwrap_err();
     assert!(matches!(error, CommandError::Start { .. }), "{error}");
 }
@@ -151,7 +177,8 @@ async fn a_command_reads_nothing_and_hears_nothing_of_systemd() {
 #[tokio::test]
 async fn a_command_knows_which_restart_it_belongs_to() {
     let mark = mark();
-    let command = Command::new(&sh(&format!("echo ${VARIABLE}")));
+    let scratch = Scratch::new("mark");
+    let command = command(&scratch, &sh(&format!("echo ${VARIABLE}")));
     let done = command.start(PATIENCE, &mark).await.unwrap().end().await.unwrap();
     assert_eq!(done.output.to_string(), mark.as_str());
 }
@@ -182,12 +209,31 @@ async fn a_command_that_ignores_sigterm_is_killed() {
 }
 
 #[tokio::test]
-async fn a_server_that_keeps_the_pipe_does_not_hold_the_end_and_lives_on() {
-    let done = timeout(PATIENCE, run("sleep 100 & echo $!", PATIENCE)).await.unwrap().unwrap();
-    assert!(done.output_is_held);
+async fn a_server_that_keeps_the_output_does_not_hold_the_end_and_is_told_of_once() {
+    let scratch = Scratch::new("keeps");
+    let transcript = Arc::new(Transcript::beside(&scratch.join("state")));
+    let command = Command::new(&sh("sleep 100 & echo $!"), Arc::clone(&transcript));
+    let running = command.start(PATIENCE, &mark()).await.unwrap();
+    let done = timeout(PATIENCE, running.end()).await.unwrap().unwrap();
     let server = named_by(&done.output).await;
-    assert!(server.is_running().await.unwrap());
-    kill_process(Pid::from_raw(server.pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    held_by(&transcript, &[format!("sleep (pid {})", server.pid)]).await;
+    assert!(transcript.tell_of_holders().await);
+    assert!(!transcript.tell_of_holders().await, "once is enough");
+    kill(&server);
+    held_by(&transcript, &[]).await;
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_stop_writing_fills_no_disk() {
+    let scratch = Scratch::new("fills");
+    let transcript = Arc::new(Transcript::beside(&scratch.join("state")));
+    let command = Command::new(&sh("yes"), Arc::clone(&transcript));
+    let error = command.start(Duration::from_millis(300), &mark()).await.unwrap().end().await.unwrap_err();
+    let CommandError::TimedOut { output, .. } = error else { panic!("{error}") };
+    assert!(output.to_string().ends_with("y\ny"), "{output}");
+    transcript.cut().await;
+    let left = fs::metadata(scratch.join("state.output")).unwrap();
+    assert!(left.blocks() * 512 <= 1024 * 1024, "{} blocks", left.blocks());
 }
 
 #[tokio::test]
@@ -219,9 +265,11 @@ async fn a_command_that_leaves_the_old_process_is_no_restart() {
     let place = Place::new("same");
     let before = place.started(0).await;
     let restarter = place.impatient("true", Proof::Process);
-    let running = place.restarter("true", Proof::Process).begin(&mark()).await.unwrap();
+    let running = place.restarter("echo nothing changed", Proof::Process).begin(&mark()).await.unwrap();
     let error = restarter.end(running, &before).await.unwrap_err();
-    assert!(matches!(error, RestartError::Proof(ProofError::Remain { .. })), "{error}");
+    assert_eq!(error.output().map(ToString::to_string).as_deref(), Some("nothing changed"));
+    assert!(error.to_string().ends_with("; the command said: nothing changed"), "{error}");
+    assert!(matches!(error, RestartError::Proof { error: ProofError::Remain { .. }, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -235,7 +283,7 @@ async fn new_workers_under_the_old_parent_are_proof_where_workers_are_asked_for(
     assert!(after.main[0].is(&before.main[0]));
     let running = place.restarter("true", Proof::Process).begin(&mark()).await.unwrap();
     let error = place.impatient("true", Proof::Process).end(running, &before).await.unwrap_err();
-    assert!(matches!(error, RestartError::Proof(ProofError::Remain { .. })), "{error}");
+    assert!(matches!(error, RestartError::Proof { error: ProofError::Remain { .. }, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -245,7 +293,7 @@ async fn where_nobody_listened_it_is_proof_that_somebody_does() {
     assert!(nobody.is_empty());
     let running = place.restarter("true", Proof::Process).begin(&mark()).await.unwrap();
     let error = place.impatient("true", Proof::Process).end(running, &nobody).await.unwrap_err();
-    assert!(matches!(error, RestartError::Proof(ProofError::NobodyListens { .. })), "{error}");
+    assert!(matches!(error, RestartError::Proof { error: ProofError::NobodyListens { .. }, .. }), "{error}");
     let restarter = place.restarter(&place.start(0), Proof::Process);
     assert!(restarter.has_not_happened(&nobody).await.unwrap());
     restarter.restart(&mark(), &nobody).await.unwrap();
@@ -254,7 +302,8 @@ async fn where_nobody_listened_it_is_proof_that_somebody_does() {
 
 #[tokio::test]
 async fn the_command_of_an_earlier_agent_is_waited_for() {
-    let command = Command::new(&sh("sleep 100"));
+    let scratch = Scratch::new("orphan");
+    let command = command(&scratch, &sh("sleep 100"));
     let running = command.start(PATIENCE, &mark()).await.unwrap();
     let process = running.process().clone();
     let place = Place::new("orphan");
