@@ -4,8 +4,8 @@
 use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use drain_proxy::config::{
-    BackendIndex, BackendTimeout, Check, Config, Cookie, ForwardFor, FrontendTimeout, HttpVersion, LogTarget,
-    WhenAllDrain,
+    BackendIndex, BackendTimeout, Check, Config, Cookie, Failure, ForwardFor, FrontendTimeout, HttpVersion,
+    LogTarget, Redispatch, Replay, Retry, RetryOn, WhenAllDrain,
 };
 use proptest::prelude::*;
 
@@ -40,7 +40,7 @@ fn every_mistake_is_shown_at_its_place() {
         let expected = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, expected, "of {}", path.display());
     }
-    assert_eq!(seen, 5, "files in tests/config");
+    assert_eq!(seen, 6, "files in tests/config");
 }
 
 const MINIMAL: &str = r#"
@@ -67,7 +67,16 @@ fn a_minimal_file_has_every_default() {
     let timeout =
         BackendTimeout { connect: seconds(5), server: seconds(60), queue: seconds(5), tunnel: None };
     assert_eq!((&*backend.name, backend.timeout, &backend.cookie), ("shop", timeout, &None));
-    assert_eq!((backend.retries, backend.redispatch), (3, true));
+    let retry = Retry {
+        limit: 3,
+        redispatch: Redispatch::FromLast(NonZeroU32::MIN),
+        interval: seconds(1),
+        on: RetryOn::STANDARD,
+        replay: Replay { memory: 64 << 10, disk: 64 << 20 },
+        with_idempotency_key: false,
+        resume: true,
+    };
+    assert_eq!((&backend.retry, config.limits.replay), (&retry, Replay { memory: 64 << 20, disk: 1 << 30 }));
     assert_eq!((backend.users_window, backend.when_all_drain), (seconds(300), WhenAllDrain::Serve));
     let server = &backend.servers[0];
     assert_eq!((&*server.name, server.address), ("pool1", "10.0.0.11:80".parse().unwrap()));
@@ -136,6 +145,44 @@ fn a_servers_check_inherits_what_it_leaves_out() {
     assert_eq!(backend.servers[4].check, None);
     assert_eq!(backend.servers[4].address, "192.0.2.7:80".parse().unwrap());
     assert_eq!(check(5).address, "192.0.2.7:2".parse().unwrap());
+}
+
+#[test]
+fn what_is_tried_again_is_said_in_haproxys_words() {
+    let retry =
+        |keys: &str| parse(&MINIMAL.replace("[backend.shop]", &format!("[backend.shop]\n{keys}"))).unwrap();
+    let retry = |keys: &str| retry(keys).backends[0].retry.clone();
+    let count = |n| NonZeroU32::new(n).unwrap();
+    for (written, redispatch) in [
+        ("true", Redispatch::FromLast(count(1))),
+        ("-1", Redispatch::FromLast(count(1))),
+        ("-2", Redispatch::FromLast(count(2))),
+        ("3", Redispatch::Every(count(3))),
+        ("0", Redispatch::Never),
+        ("false", Redispatch::Never),
+    ] {
+        assert_eq!(retry(&format!("redispatch = {written}")).redispatch, redispatch, "{written}");
+    }
+    let all = [Failure::Connection, Failure::Empty, Failure::Junk, Failure::Timeout, Failure::Status(502)];
+    for (written, contained) in [
+        (r#""none""#, [false; 5]),
+        (r#""conn-failure""#, [true, false, false, false, false]),
+        (r#""empty-response""#, [true, true, false, false, false]),
+        (r#"["junk-response", 502]"#, [true, false, true, false, true]),
+        (r#"["response-timeout", "502"]"#, [true, false, false, true, true]),
+        (r#""all-retryable-errors""#, [true; 5]),
+    ] {
+        let on = retry(&format!("retry_on = {written}")).on;
+        assert_eq!(all.map(|failure| on.contains(failure)), contained, "{written}");
+        assert!(!on.contains(Failure::Status(501)) && !on.contains(Failure::Status(429)));
+    }
+    let timeouts =
+        |interval| retry(&format!("{interval}timeout = {{ connect = \"300ms\" }}")).interval.as_millis();
+    assert_eq!((timeouts(""), timeouts("retry_interval = \"2s\"\n")), (300, 2_000));
+    assert_eq!(
+        retry("replay = { memory = 0, disk = \"10 MB\" }").replay,
+        Replay { memory: 0, disk: 10_000_000 }
+    );
 }
 
 #[test]

@@ -56,8 +56,7 @@ pub(crate) fn settings(servers: Vec<config::Server>) -> config::Backend {
         balance: config::Balance::RoundRobin,
         cookie: None,
         users_window: 300 * second,
-        retries: 3,
-        redispatch: true,
+        retry: retry(),
         timeout: config::BackendTimeout { connect: second, server: second, queue: second, tunnel: None },
         when_all_drain: WhenAllDrain::Serve,
         servers,
@@ -66,4 +65,17 @@ pub(crate) fn settings(servers: Vec<config::Server>) -> config::Backend {
 
 pub(crate) fn backend_of(settings: config::Backend) -> Arc<Backend> {
     Backend::new(settings)
+}
+
+/// What holds where nothing is configured.
+pub(crate) fn retry() -> config::Retry {
+    config::Retry {
+        limit: 3,
+        redispatch: config::Redispatch::FromLast(1.try_into().unwrap()),
+        interval: Duration::from_secs(1),
+        on: config::RetryOn::STANDARD,
+        replay: config::Replay { memory: 64 << 10, disk: 64 << 20 },
+        with_idempotency_key: false,
+        resume: true,
+    }
 }

@@ -9,6 +9,7 @@ use super::{
     check::CheckDefaults,
     cookie::Cookie,
     lookup::Lookup,
+    retry::Retry,
     server::{Context, Server, servers},
     timeout::BackendTimeout,
     words::object_name,
@@ -25,10 +26,8 @@ pub struct Backend {
     pub cookie: Option<Cookie>,
     /// For how long after a request its user counts as one.
     pub users_window: Duration,
-    /// Further attempts to connect after the first one failed.
-    pub retries: u32,
-    /// Whether a further attempt may go to another server than the cookie's.
-    pub redispatch: bool,
+    /// How its requests are tried again.
+    pub retry: Retry,
     /// Its timeouts.
     pub timeout: BackendTimeout,
     /// What becomes of new users when only soft-draining servers are left.
@@ -45,12 +44,6 @@ pub enum WhenAllDrain {
     /// They are refused with 503, as HAProxy does.
     Refuse,
 }
-
-/// HAProxy's number.
-const RETRIES: u32 = 3;
-
-/// Each may last a second before the same server is tried again: no client waits longer.
-const MOST_RETRIES: u32 = 100;
 
 /// DESIGN's number: as long as a shopper thinks between two pages.
 const USERS_WINDOW: Duration = Duration::from_mins(5);
@@ -73,17 +66,12 @@ impl Backend {
             .require("server", r#"[{ name = "pool1", address = "10.0.0.11:80" }]"#)
             .and_then(|value| servers(&value, &Context { check, check_timeout, binds, lookup }));
         let words = [("serve", WhenAllDrain::Serve), ("refuse", WhenAllDrain::Refuse)];
-        table.later("retry_on", "leave it out: what is sent again is what never reached a server");
-        table.later("retry_interval", "leave it out: the same server is tried again after a second");
-        table.later("replay", "leave it out: no request is kept to be sent again after it was sent");
-        table.later("resume", "leave it out: a response that breaks off is truncated visibly");
         Some(Self {
             name: name?,
             balance: table.field("balance", Balance::RoundRobin, balance).copied(),
             cookie,
             users_window: table.duration("users_window", USERS_WINDOW).copied(),
-            retries: table.number("retries", RETRIES, 0, MOST_RETRIES).copied(),
-            redispatch: table.flag("redispatch", true).copied(),
+            retry: Retry::read(table, timeout.connect),
             timeout,
             when_all_drain: table.choice("when_all_drain", WhenAllDrain::Serve, &words).copied(),
             servers: servers?,

@@ -2,8 +2,9 @@
 
 use std::{num::NonZeroUsize, ops::RangeInclusive};
 
-use bytesize::ByteSize;
 use drain_config::{Table, Value};
+
+use super::{Replay, size::size};
 
 /// Limits of the whole process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +15,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Threads, each with its own listener; the number of cores unless set.
     pub threads: NonZeroUsize,
+    /// What is kept of all requests together, so that they can be sent again.
+    pub replay: Replay,
 }
 
 /// As many connections as a process can have without more file descriptors than distributions allow it at most
@@ -26,13 +29,14 @@ const MOST_THREADS: i64 = 1024;
 /// HAProxy's limit: its buffer of 16 KiB less the reserve of 1 KiB.
 const HEAD_BYTES: usize = 15 * 1024;
 
+/// Of a thousand requests that are kept in memory, and a hundred long ones on disk.
+const REPLAY: Replay = Replay { memory: 64 << 20, disk: 1 << 30 };
+
 /// A head must hold a request line and a cookie, and is kept in memory for each connection.
 const HEAD_BOUNDS: RangeInclusive<u64> = 1024..=1024 * 1024;
 
 impl Limits {
     pub(super) fn read(table: &Table<'_>) -> Self {
-        table.later("replay_memory", "leave it out: no request is kept to be sent again after it was sent");
-        table.later("replay_disk", "leave it out: no request is kept to be sent again after it was sent");
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Self {
             connections: table
@@ -40,6 +44,7 @@ impl Limits {
                 .into_inner(),
             head_bytes: table.field("head", HEAD_BYTES, head).into_inner(),
             threads: table.field("threads", cores, |value| count(value, MOST_THREADS)).into_inner(),
+            replay: Replay::read(table, ["replay_memory", "replay_disk"], REPLAY),
         }
     }
 }
@@ -52,15 +57,7 @@ pub(super) fn count(value: &Value<'_>, most: i64) -> Option<NonZeroUsize> {
     NonZeroUsize::new(usize::try_from(value.number(1, most)?).ok()?)
 }
 
-/// The size of a head: bytes as a number, or with a unit.
+/// The size of a head.
 fn head(value: &Value<'_>) -> Option<usize> {
-    if !value.is_text() {
-        return value.number(1024_i64, 1024 * 1024).and_then(|bytes| usize::try_from(bytes).ok());
-    }
-    let size = value.text()?.parse::<ByteSize>().map(|size| size.as_u64());
-    let size = size.ok().filter(|size| HEAD_BOUNDS.contains(size));
-    if size.is_none() {
-        value.wrong("is not a size that heads can have", r#"expected one from "1 KiB" to "1 MiB""#);
-    }
-    size.and_then(|size| usize::try_from(size).ok())
+    usize::try_from(size(value, HEAD_BOUNDS)?).ok()
 }

@@ -10,7 +10,9 @@ mod cookie;
 mod frontend;
 mod limits;
 mod lookup;
+mod retry;
 mod server;
+mod size;
 mod timeout;
 mod words;
 
@@ -20,6 +22,7 @@ pub use check::{Check, CheckRequest, HttpVersion};
 pub use cookie::Cookie;
 pub use frontend::{ForwardFor, Frontend, FrontendTimeout, Log, LogFormat, LogTarget};
 pub use limits::Limits;
+pub use retry::{Failure, Redispatch, Replay, Retry, RetryOn};
 pub use server::Server;
 pub use timeout::BackendTimeout;
 

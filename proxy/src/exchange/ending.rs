@@ -40,7 +40,7 @@ pub(super) async fn finish(
     let (cause, status) = match remains.end {
         End::Complete => (*b"--", None),
         End::Silence | End::HeadCutOff => (*b"SH", Some(Status::BadGateway)),
-        End::BadHead(_) => (*b"PH", Some(Status::BadGateway)),
+        End::BadHead(_) | End::Unwanted(_) => (*b"PH", Some(Status::BadGateway)),
         End::HeadTimeout => (*b"sH", Some(Status::GatewayTimeout)),
         End::BodyCutOff if !answered => (*b"SH", Some(Status::BadGateway)),
         End::BodyCutOff => (*b"SD", None),

@@ -43,7 +43,7 @@ pub struct Record<'a> {
     pub termination: [u8; 4],
     /// Connections: of the process, of the frontend; requests: of the backend, of the server.
     pub counts: [u32; 4],
-    /// Further attempts to connect.
+    /// Further attempts after the first.
     pub retries: u32,
     /// One of them went to another server.
     pub redispatched: bool,
@@ -93,6 +93,11 @@ impl Story {
             queued_behind: [0; 2],
             line: None,
         }
+    }
+
+    /// What a server has answered counts for nothing: another is asked.
+    pub(super) const fn forget_answer(&mut self) {
+        (self.status, self.answered, self.cookie) = (None, None, *b"--");
     }
 
     /// How it ended; only the first cause counts.

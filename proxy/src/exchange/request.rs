@@ -1,26 +1,19 @@
 //! One request, from its first byte to the record of its end.
 
-use std::{future::poll_fn, task::Poll, time::Duration};
+use std::{future::poll_fn, task::Poll};
 
 use super::{
     Core,
-    answer::Status,
+    attempt::Attempts,
     authentication::binds_connection,
     buffer::{Size, poll_fill},
     client::{After, Client},
-    connect::{self, NoConnection, NoSlot},
-    ending::{fail, finish, refuse},
+    ending::refuse,
     pipe::Pipe,
     record::Story,
-    relay::{End, Relay, Remains},
-    retry::{self, Failed, Next},
 };
 use crate::{
-    backend::{
-        Slot, Wish,
-        idle::Connection,
-        persistence::{Persistence, cookie_passage},
-    },
+    backend::persistence::{Persistence, cookie_passage},
     clock,
     http1::{
         HeadScan, Method, Refusal, RequestHead, Storage, Version,
@@ -31,6 +24,7 @@ use crate::{
 
 /// What the rest of the exchange must know of a request.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says another thing, and no two exclude each other")]
 pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) version: Version,
@@ -40,6 +34,8 @@ pub(super) struct Asked {
     pub(super) reusable: bool,
     /// The client asks for another protocol.
     pub(super) upgrade: bool,
+    /// Asked twice has the effect of asked once: it may be sent again after a server has seen it.
+    pub(super) repeatable: bool,
     pub(super) persistence: Option<Persistence>,
 }
 
@@ -64,7 +60,7 @@ pub(super) async fn serve(core: &Core, client: &mut Client) -> After {
         Ok(read) => read,
         Err(error) => return refuse(core, client, &error, story).await,
     };
-    forward(core, client, &asked, up, story).await
+    Attempts::new(core, client, &asked, up, story).run().await
 }
 
 /// Reads until the head is complete; gives its length, and whether some field is folded.
@@ -148,6 +144,9 @@ fn prepare(
         keep_alive: head.keeps_alive(),
         reusable: !close && !authenticates,
         upgrade: head.wants_upgrade(),
+        repeatable: head.method.is_idempotent()
+            || (backend.settings().retry.with_idempotency_key
+                && head.fields.last(b"idempotency-key").is_some_and(|key| !key.is_empty())),
         persistence: Persistence::read(backend, cookies, client.address.ip()),
     };
     let forwarded_for = core.frontend.forward_for.as_ref().and_then(|settings| {
@@ -175,132 +174,4 @@ fn prepare(
 /// Every server reads a body that comes with this method.
 const fn is_sent_with_bodies(method: Method) -> bool {
     matches!(method, Method::Post | Method::Put | Method::Connect | Method::Other)
-}
-
-/// Finds a server, and has it answer.
-async fn forward(core: &Core, client: &mut Client, asked: &Asked, mut up: Pipe, mut story: Story) -> After {
-    let settings = core.backend.settings();
-    let mut wish = asked.persistence.as_ref().map_or(Wish::Balanced { avoid: None }, Persistence::wish);
-    // What may be lost on a connection that its server is just closing goes out on a new one.
-    let mut reuse = asked.method.is_idempotent() && up.is_rewindable();
-    // The server before, and how long to wait if it is the next one, too.
-    let mut before = None;
-    loop {
-        let slot = match connect::slot(core, wish, &mut client.timer, &mut story).await {
-            Ok(slot) => slot,
-            Err(error) => {
-                if error == NoSlot::QueueTimeout {
-                    // Waiting is all that this request did, and Tw says for how long.
-                    story.admitted = Some(clock::now());
-                }
-                story.end(if error == NoSlot::NoServer { *b"SC" } else { *b"sQ" });
-                return fail(core, client, asked, up, story, Status::Unavailable).await;
-            }
-        };
-        if let Some((index, pause)) = before {
-            if slot.server().index() == index {
-                // There is no other.
-                connect::pause(&mut client.timer, pause).await;
-            } else {
-                story.redispatched = story.retries > 0;
-            }
-        }
-        match on_server(core, client, asked, &slot, &mut up, &mut reuse, &mut story).await {
-            Tried::Ended(remains, connection) => {
-                if remains.reusable {
-                    core.idle.park(slot.server(), connection);
-                } else {
-                    drop(connection);
-                }
-                drop(slot);
-                return finish(core, client, asked, up, remains, story).await;
-            }
-            Tried::Elsewhere { timed_out } => {
-                let index = slot.server().index();
-                before = Some((index, retry::pause(timed_out, settings)));
-                wish = Wish::Balanced { avoid: Some(index) };
-            }
-            Tried::Left => {
-                before = Some((slot.server().index(), Duration::ZERO));
-                wish = Wish::Balanced { avoid: None };
-            }
-            Tried::NoConnection(cause) => {
-                drop(slot);
-                story.end(cause);
-                return fail(core, client, asked, up, story, Status::Unavailable).await;
-            }
-        }
-    }
-}
-
-/// What came of a server.
-#[expect(clippy::large_enum_variant, reason = "it is moved once per request and never kept")]
-enum Tried {
-    Ended(Remains, Connection),
-    Elsewhere {
-        timed_out: bool,
-    },
-    /// Nothing: it drains or has gone down, and the request has no more business there.
-    Left,
-    /// No connection, and nothing more to try; the cause.
-    NoConnection([u8; 2]),
-}
-
-/// Has one server answer; tries it again where that is safe and sensible.
-async fn on_server(
-    core: &Core,
-    client: &mut Client,
-    asked: &Asked,
-    slot: &Slot,
-    up: &mut Pipe,
-    reuse: &mut bool,
-    story: &mut Story,
-) -> Tried {
-    let settings = core.backend.settings();
-    let server = slot.server();
-    let pinned = asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server));
-    story.server = Some(server.clone());
-    story.admitted = Some(clock::now());
-    loop {
-        let mut timed_out = false;
-        match connect::connection(core, slot, pinned, *reuse, &mut client.timer).await {
-            Ok(mut connection) => {
-                story.connected = if connection.reused { story.admitted } else { Some(clock::now()) };
-                let relay = Relay::new(core, asked, server, up, story);
-                let remains = relay.run(&mut client.stream, &mut connection.stream, &mut client.timer).await;
-                let silent = remains.end == End::Silence;
-                if silent && connection.reused && up.is_rewindable() {
-                    // It was closing while the request was on its way; what is asked may be asked twice.
-                    up.rewind();
-                    *reuse = false;
-                    continue;
-                }
-                if !(silent && up.is_untouched()) {
-                    return Tried::Ended(remains, connection);
-                }
-            }
-            Err(NoConnection::Left) => return Tried::Left,
-            Err(error @ NoConnection::Exhausted(_)) => {
-                tracing::debug!(server = server.name(), %error, "no connection");
-                return Tried::NoConnection(*b"RC");
-            }
-            Err(error) => {
-                tracing::debug!(server = server.name(), %error, "no connection");
-                timed_out = matches!(error, NoConnection::Timeout);
-            }
-        }
-        let gone = !core.backend.still_takes(server.index(), pinned);
-        let left = settings.retries.saturating_sub(story.retries);
-        match retry::after(Failed { pinned, timed_out, gone }, left, settings) {
-            Next::Same(pause) => {
-                story.retries += 1;
-                connect::pause(&mut client.timer, pause).await;
-            }
-            Next::Elsewhere => {
-                story.retries += 1;
-                return Tried::Elsewhere { timed_out };
-            }
-            Next::GiveUp => return Tried::NoConnection(if timed_out { *b"sC" } else { *b"SC" }),
-        }
-    }
 }

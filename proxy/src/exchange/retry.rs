@@ -1,35 +1,36 @@
 //! When a request is tried again, and where. Pure.
 //!
-//! Only what no server can have executed is tried again:
-//!
-//! | what happened | a GET that lies in memory | a POST, or what has been let go of |
+//! | what happened | a request whose method is idempotent | a POST or PATCH |
 //! |---|---|---|
-//! | the connection failed | again | again |
-//! | nothing could be written | again | again |
-//! | a connection that served before closed without a byte | again, on a new connection | never sent on such a one |
-//! | a new connection closed without a byte | 502 | 502 |
+//! | the connection failed, or nothing could be written | again | again |
+//! | a connection that served before closed without a byte | again, on a new connection, not counted | never sent on such a one |
+//! | the connection broke, and the client has nothing of a final response | again, as `retry_on` says | 502 |
+//! | junk, a timeout, a status of `retry_on` | again, as `retry_on` says | what came, 502 or 504 |
+//! | the client has some of a final response | never | never |
+//!
+//! A POST with `Idempotency-Key` stands on the left where the backend says so. What is to be sent again must be there
+//! still, from its first byte on.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
-use crate::config;
+use crate::config::{Failure, Redispatch, Retry};
 
-/// HAProxy's pause before the same server is tried again; never longer than an attempt may last.
-const SAME_SERVER_PAUSE: Duration = Duration::from_secs(1);
-
-/// What happens after a failed attempt to connect.
+/// What happens after a failed attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Next {
     /// The same server, after a pause.
     Same(Duration),
     /// Another server, if there is one.
     Elsewhere,
-    /// 503.
+    /// The client is told.
     GiveUp,
 }
 
-/// An attempt that failed.
+/// An attempt that failed without harm: the request may be sent once more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Failed {
+    /// How.
+    pub(super) failure: Failure,
     /// The request's cookie named this server.
     pub(super) pinned: bool,
     /// The server took its time, so that no pause is due.
@@ -38,12 +39,13 @@ pub(super) struct Failed {
     pub(super) gone: bool,
 }
 
-/// What follows when `left` further attempts are allowed.
-pub(super) fn after(failed: Failed, left: u32, settings: &config::Backend) -> Next {
-    let last = left == 1;
-    if left == 0 {
-        Next::GiveUp
-    } else if failed.gone || (settings.redispatch && (last || !failed.pinned)) {
+/// What follows when there were `retries` further attempts before this one failed.
+pub(super) fn after(failed: Failed, retries: u32, settings: &Retry) -> Next {
+    if retries >= settings.limit || !settings.on.contains(failed.failure) {
+        return Next::GiveUp;
+    }
+    let free = !failed.pinned && settings.redispatch != Redispatch::Never;
+    if failed.gone || free || redispatches(retries + 1, settings) {
         Next::Elsewhere
     } else {
         Next::Same(pause(failed.timed_out, settings))
@@ -51,48 +53,96 @@ pub(super) fn after(failed: Failed, left: u32, settings: &config::Backend) -> Ne
 }
 
 /// The pause before the same server is tried again.
-pub(super) fn pause(timed_out: bool, settings: &config::Backend) -> Duration {
-    if timed_out { Duration::ZERO } else { SAME_SERVER_PAUSE.min(settings.timeout.connect) }
+pub(super) const fn pause(timed_out: bool, settings: &Retry) -> Duration {
+    if timed_out { Duration::ZERO } else { settings.interval }
+}
+
+/// Whether this further attempt, the first being 1, leaves the cookie's server. HAProxy counts the same way
+/// (`redispatch_after`): from the last means a multiple of the number that is left before it.
+fn redispatches(attempt: u32, settings: &Retry) -> bool {
+    let every = match settings.redispatch {
+        Redispatch::Never => return false,
+        Redispatch::Every(count) => count,
+        Redispatch::FromLast(count) => {
+            NonZeroU32::new((settings.limit + 1).saturating_sub(count.get())).unwrap_or(NonZeroU32::MIN)
+        }
+    };
+    attempt.is_multiple_of(every.get())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::fixture;
+    use crate::{backend::fixture, config::RetryOn};
+
+    const LAST: Redispatch = Redispatch::FromLast(NonZeroU32::MIN);
+    const REFUSED: Failed =
+        Failed { failure: Failure::Connection, pinned: false, timed_out: false, gone: false };
 
     #[test]
     fn each_failure_has_its_next_step() {
         const SOON: Next = Next::Same(Duration::from_secs(1));
         const AT_ONCE: Next = Next::Same(Duration::ZERO);
-        // pinned, timed out, gone, left, redispatch
-        for (pinned, timed_out, gone, left, redispatch, next) in [
-            (false, false, false, 3, true, Next::Elsewhere),
-            (false, false, false, 3, false, SOON),
-            (false, true, false, 3, false, AT_ONCE),
-            (true, false, false, 3, true, SOON),
-            (true, false, false, 2, true, SOON),
-            (true, false, false, 1, true, Next::Elsewhere),
-            (true, false, false, 1, false, SOON),
-            (true, true, false, 2, true, AT_ONCE),
-            (true, false, true, 3, true, Next::Elsewhere),
-            (true, false, true, 3, false, Next::Elsewhere),
-            (true, false, true, 0, true, Next::GiveUp),
-            (false, false, false, 0, true, Next::GiveUp),
+        const NEVER: Redispatch = Redispatch::Never;
+        // pinned, timed out, gone, retries before, redispatch
+        for (pinned, timed_out, gone, retries, redispatch, next) in [
+            (false, false, false, 0, LAST, Next::Elsewhere),
+            (false, false, false, 0, NEVER, SOON),
+            (false, true, false, 0, NEVER, AT_ONCE),
+            (true, false, false, 0, LAST, SOON),
+            (true, false, false, 1, LAST, SOON),
+            (true, false, false, 2, LAST, Next::Elsewhere),
+            (true, false, false, 2, NEVER, SOON),
+            (true, true, false, 1, LAST, AT_ONCE),
+            (true, false, true, 0, LAST, Next::Elsewhere),
+            (true, false, true, 0, NEVER, Next::Elsewhere),
+            (true, false, true, 3, LAST, Next::GiveUp),
+            (false, false, false, 3, LAST, Next::GiveUp),
         ] {
-            let settings = config::Backend { redispatch, ..fixture::settings(Vec::new()) };
-            let failed = Failed { pinned, timed_out, gone };
+            let settings = Retry { redispatch, ..fixture::retry() };
+            let failed = Failed { pinned, timed_out, gone, ..REFUSED };
             assert_eq!(
-                after(failed, left, &settings),
+                after(failed, retries, &settings),
                 next,
-                "{failed:?}, {left} left, redispatch {redispatch}"
+                "{failed:?}, {retries} before, {redispatch:?}"
             );
         }
     }
 
     #[test]
-    fn a_pause_is_no_longer_than_an_attempt_may_last() {
-        let mut settings = fixture::settings(Vec::new());
-        settings.timeout.connect = Duration::from_millis(300);
-        assert_eq!(pause(false, &settings), Duration::from_millis(300));
+    fn only_configured_failures_are_tried_again() {
+        for (failure, tried) in [
+            (Failure::Connection, true),
+            (Failure::Empty, true),
+            (Failure::Junk, false),
+            (Failure::Timeout, false),
+            (Failure::Status(503), false),
+        ] {
+            let next = after(Failed { failure, ..REFUSED }, 0, &fixture::retry());
+            assert_eq!(next != Next::GiveUp, tried, "{failure:?}");
+            let settings = Retry { on: RetryOn::NONE, ..fixture::retry() };
+            assert_eq!(after(Failed { failure, ..REFUSED }, 0, &settings), Next::GiveUp);
+        }
+        let settings = Retry { on: RetryOn::NONE.and(Failure::Status(503)), ..fixture::retry() };
+        let status = |status| after(Failed { failure: Failure::Status(status), ..REFUSED }, 0, &settings);
+        assert_eq!((status(503), status(502)), (Next::Elsewhere, Next::GiveUp));
+    }
+
+    #[test]
+    fn a_number_of_redispatch_says_which_attempts_leave_the_cookies_server() {
+        let count = |number| NonZeroU32::new(number).unwrap();
+        for (redispatch, limit, leaving) in [
+            (Redispatch::Never, 3, &[][..]),
+            (Redispatch::Every(count(1)), 3, &[1, 2, 3]),
+            (Redispatch::Every(count(2)), 5, &[2, 4]),
+            (Redispatch::FromLast(count(1)), 3, &[3]),
+            (Redispatch::FromLast(count(2)), 3, &[2]),
+            (Redispatch::FromLast(count(3)), 4, &[2, 4]),
+            (Redispatch::FromLast(count(9)), 2, &[1, 2]),
+        ] {
+            let settings = Retry { limit, redispatch, ..fixture::retry() };
+            let found: Vec<u32> = (1..=limit).filter(|&attempt| redispatches(attempt, &settings)).collect();
+            assert_eq!(found, leaving, "{redispatch:?} of {limit}");
+        }
     }
 }

@@ -161,8 +161,12 @@ mod tests {
             },
             maxconn: NonZeroUsize::MAX,
         };
-        let limits =
-            config::Limits { connections: NonZeroUsize::MAX, head_bytes: 15_360, threads: NonZeroUsize::MIN };
+        let limits = config::Limits {
+            connections: NonZeroUsize::MAX,
+            head_bytes: 15_360,
+            threads: NonZeroUsize::MIN,
+            replay: config::Replay::NOTHING,
+        };
         let backend = Backend::new(fixture::settings(vec![fixture::server("a")]));
         let idle = IdlePool::new(&backend);
         let core =

@@ -236,8 +236,12 @@ mod tests {
             maxconn: NonZeroUsize::MAX,
         };
         let backend = fixture::settings(vec![fixture::server("a")]);
-        let limits =
-            config::Limits { connections: NonZeroUsize::MAX, head_bytes: 15_360, threads: NonZeroUsize::MIN };
+        let limits = config::Limits {
+            connections: NonZeroUsize::MAX,
+            head_bytes: 15_360,
+            threads: NonZeroUsize::MIN,
+            replay: config::Replay::NOTHING,
+        };
         let config = Config { frontends: vec![frontend], backends: vec![backend.clone()], limits };
         Shared::new(&config, vec![Backend::new(backend)], vec![None])
     }

@@ -100,8 +100,12 @@ impl Proxy {
         };
         backend.timeout.server = 11 * second;
         adapt(&mut frontend, &mut backend);
-        let limits =
-            config::Limits { connections: NonZeroUsize::MAX, head_bytes: 15_360, threads: NonZeroUsize::MIN };
+        let limits = config::Limits {
+            connections: NonZeroUsize::MAX,
+            head_bytes: 15_360,
+            threads: NonZeroUsize::MIN,
+            replay: config::Replay::NOTHING,
+        };
         let backend = Backend::new(backend);
         let idle = IdlePool::new(&backend);
         idle.follow(&backend);
@@ -253,3 +257,5 @@ impl Wire {
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+/// What is never sent again.
+const POST: &str = "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx";

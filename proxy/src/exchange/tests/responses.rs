@@ -104,13 +104,13 @@ fn what_is_no_response_becomes_502() {
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "PH"),
             ("HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "PH"),
         ] {
-            let (found, log) = answered("GET", answer).await;
+            let (found, log) = answered("PATCH", answer).await;
             assert!(
                 found.starts_with("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 107\r\n"),
                 "{answer:?}: {found:?}"
             );
             assert!(!found.contains("connection: close"), "{answer:?}: {found:?}");
-            assert_eq!(log, [format!("502 {cause}-- 0 GET / HTTP/1.1")], "{answer:?}");
+            assert_eq!(log, [format!("502 {cause}-- 0 PATCH / HTTP/1.1")], "{answer:?}");
         }
     });
 }
@@ -120,7 +120,7 @@ fn an_error_leaves_the_clients_connection_open() {
     on_a_core(async {
         let server = Server::start().await;
         let proxy = Proxy::before(&[&server]).await;
-        let mut client = proxy.send(GET).await;
+        let mut client = proxy.send(POST).await;
         drop(server.request().await);
         assert!(client.head().await.starts_with("HTTP/1.1 502 "));
         client.bytes(107).await;

@@ -22,7 +22,7 @@ fn a_pinned_user_of_a_refusing_server_moves_with_the_last_retry() {
     with_paused_time(async {
         let (dead, alive) = (Server::dead().await, Server::start().await);
         let proxy = Proxy::with(&[&dead, &alive], |_, backend| {
-            backend.retries = 2;
+            backend.retry.limit = 2;
             let (name, attributes) = ("SID".into(), "".into());
             backend.cookie = Some(config::Cookie { name, indirect: true, attributes, count_users: false });
         })
@@ -44,7 +44,8 @@ fn a_pinned_user_of_a_refusing_server_moves_with_the_last_retry() {
 fn a_single_dead_server_is_503_after_its_retries() {
     with_paused_time(async {
         let dead = Server::dead().await;
-        let proxy = Proxy::with(&[&dead], |_, backend| backend.redispatch = false).await;
+        let proxy =
+            Proxy::with(&[&dead], |_, backend| backend.retry.redispatch = config::Redispatch::Never).await;
         let start = tokio::time::Instant::now();
         let mut client = proxy.send(GET).await;
         let head = client.head().await;
@@ -161,16 +162,150 @@ fn a_post_that_a_server_has_seen_is_never_sent_again() {
 }
 
 #[test]
-fn a_response_that_has_begun_is_never_asked_for_again() {
+fn a_request_that_may_be_repeated_is_sent_again_as_long_as_the_client_has_nothing() {
+    const HALF: &str = "HTTP/1.1 200 OK\r\nConte";
+    const KEY: &str = "Idempotency-Key: 7\r\n";
+    for (method, field, answer, again) in [
+        ("GET", "", "", true),
+        ("HEAD", "", "", true),
+        ("OPTIONS", "", HALF, true),
+        ("TRACE", "", "", true),
+        ("PUT", "", HALF, true),
+        ("DELETE", "", "", true),
+        ("GET", "", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", false),
+        ("POST", "", "", false),
+        ("PATCH", "", "", false),
+        ("PURGE", "", "", false),
+        ("POST", "", HALF, false),
+        ("POST", KEY, "", true),
+        ("PATCH", KEY, HALF, true),
+        ("POST", "Idempotency-Key: \r\n", "", false),
+    ] {
+        on_a_core(async {
+            let (one, two) = (Server::start().await, Server::start().await);
+            let proxy =
+                Proxy::with(&[&one, &two], |_, backend| backend.retry.with_idempotency_key = true).await;
+            let head = format!("{method} / HTTP/1.1\r\nHost: h\r\n{field}\r\n");
+            let mut client = proxy.send(&head).await;
+            let (mut wire, first) = one.request().await;
+            wire.send(answer).await;
+            drop(wire);
+            if again {
+                let (mut wire, second) = two.request().await;
+                assert_eq!(first, second);
+                wire.send("HTTP/1.1 204 N\r\n\r\n").await;
+                client.expect("HTTP/1.1 204 N\r\n\r\n").await;
+                assert_eq!(proxy.logged(1).await, [format!("204 ---- +1 {method} / HTTP/1.1")]);
+            } else {
+                proxy.logged(1).await;
+                assert!(two.is_left_alone().await, "{head}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_key_makes_nothing_repeatable_unless_the_backend_says_so() {
     on_a_core(async {
-        let server = Server::start().await;
-        let (_proxy, mut client, mut old) = with_an_idle_connection(&server).await;
-        client.send(GET).await;
-        old.head().await;
-        old.send("HTTP/1.1 2").await;
-        drop(old);
+        let (one, two) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::before(&[&one, &two]).await;
+        let mut client = proxy.send("POST / HTTP/1.1\r\nIdempotency-Key: 7\r\n\r\n").await;
+        drop(one.request().await);
         assert!(client.head().await.starts_with("HTTP/1.1 502 "));
-        assert!(server.is_left_alone().await);
+        assert!(two.is_left_alone().await);
+    });
+}
+
+#[test]
+fn what_retry_on_names_is_tried_again_and_nothing_else() {
+    const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno";
+    let on = |failure| config::RetryOn::NONE.and(failure);
+    for (on, answer, again, status) in [
+        (on(config::Failure::Status(503)), BUSY, true, 503),
+        (on(config::Failure::Status(502)), BUSY, false, 503),
+        (config::RetryOn::STANDARD, BUSY, false, 503),
+        (on(config::Failure::Junk), "junk\r\n\r\n", true, 502),
+        (config::RetryOn::STANDARD, "junk\r\n\r\n", false, 502),
+        (on(config::Failure::Empty), "", true, 502),
+        (on(config::Failure::Connection), "", false, 502),
+        (config::RetryOn::NONE, "", false, 502),
+    ] {
+        for method in ["GET", "POST"] {
+            on_a_core(async {
+                let (one, two) = (Server::start().await, Server::start().await);
+                let proxy = Proxy::with(&[&one, &two], |_, backend| backend.retry.on = on).await;
+                let mut client = proxy.send(format!("{method} / HTTP/1.1\r\n\r\n")).await;
+                let (mut wire, _) = one.request().await;
+                wire.send(answer).await;
+                drop(wire);
+                if again && method == "GET" {
+                    let (mut wire, _) = two.request().await;
+                    wire.send(OK).await;
+                    client.expect(OK).await;
+                } else {
+                    let head = client.head().await;
+                    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{method}, {answer}: {head}");
+                    assert!(two.is_left_alone().await);
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_status_that_stays_is_passed_on_when_the_attempts_are_used_up() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::with(&[&server], |_, backend| {
+            backend.retry.limit = 2;
+            backend.retry.interval = Duration::from_secs(4);
+            backend.retry.on = config::RetryOn::NONE.and(config::Failure::Status(503));
+        })
+        .await;
+        let start = tokio::time::Instant::now();
+        let mut client = proxy.send(GET).await;
+        for attempt in 0..3 {
+            let (mut wire, _) = server.request().await;
+            assert_eq!(start.elapsed().as_secs(), 4 * attempt);
+            wire.send("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno").await;
+        }
+        client.expect("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno").await;
+        assert_eq!(proxy.logged(1).await, ["503 ---- 2 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_server_that_does_not_answer_in_time_is_left_where_retry_on_says_so() {
+    with_paused_time(async {
+        let (slow, quick) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::with(&[&slow, &quick], |_, backend| {
+            backend.retry.on = config::RetryOn::NONE.and(config::Failure::Timeout);
+        })
+        .await;
+        let start = tokio::time::Instant::now();
+        let mut client = proxy.send(GET).await;
+        let _held = slow.request().await;
+        let (mut wire, _) = quick.request().await;
+        assert_eq!(start.elapsed().as_secs(), 11);
+        wire.send(OK).await;
+        client.expect(OK).await;
+        assert_eq!(proxy.logged(1).await, ["200 ---- +1 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn early_hints_do_not_keep_a_request_from_being_sent_again() {
+    on_a_core(async {
+        let (one, two) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::before(&[&one, &two]).await;
+        let mut client = proxy.send(GET).await;
+        let (mut wire, _) = one.request().await;
+        wire.send("HTTP/1.1 103 Early\r\n\r\n").await;
+        client.expect("HTTP/1.1 103 Early\r\n\r\n").await;
+        drop(wire);
+        let (mut wire, _) = two.request().await;
+        wire.send(OK).await;
+        client.expect(OK).await;
     });
 }
 
@@ -178,7 +313,10 @@ fn a_response_that_has_begun_is_never_asked_for_again() {
 fn a_server_that_leaves_during_a_pause_is_not_tried_again() {
     with_paused_time(async {
         let (leaving, alive) = (Server::dead().await, Server::start().await);
-        let proxy = Proxy::with(&[&leaving, &alive], |_, backend| backend.redispatch = false).await;
+        let proxy = Proxy::with(&[&leaving, &alive], |_, backend| {
+            backend.retry.redispatch = config::Redispatch::Never;
+        })
+        .await;
         let start = tokio::time::Instant::now();
         let mut client = proxy.send(GET).await;
         tokio::time::sleep(Duration::from_millis(500)).await;

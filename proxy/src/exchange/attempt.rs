@@ -1,0 +1,201 @@
+//! The attempts to have a request answered: by which server, and what follows one that failed.
+
+use std::time::Duration;
+
+use super::{
+    Core,
+    answer::Status,
+    client::{After, Client},
+    connect::{self, NoConnection, NoSlot},
+    ending::{fail, finish},
+    pipe::Pipe,
+    record::Story,
+    relay::{End, Relay, Remains},
+    request::Asked,
+    retry::{self, Failed, Next},
+};
+use crate::{
+    backend::{Slot, Wish, idle::Connection, persistence::Persistence},
+    clock,
+    config::{self, Failure, RetryOn},
+};
+
+/// The attempts to have one request answered.
+pub(super) struct Attempts<'a> {
+    core: &'a Core,
+    client: &'a mut Client,
+    asked: &'a Asked,
+    up: Pipe,
+    story: Story,
+    /// Whether an idle connection will do: what may be lost on one that its server is just closing goes out on a new
+    /// one.
+    reuse: bool,
+}
+
+/// What came of a server.
+#[expect(clippy::large_enum_variant, reason = "it is moved once per request and never kept")]
+enum Tried {
+    Ended(Remains, Connection),
+    Elsewhere {
+        timed_out: bool,
+    },
+    /// Nothing: it drains or has gone down, and the request has no more business there.
+    Left,
+    /// No connection, and nothing more to try; the cause.
+    NoConnection([u8; 2]),
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) const fn new(
+        core: &'a Core,
+        client: &'a mut Client,
+        asked: &'a Asked,
+        up: Pipe,
+        story: Story,
+    ) -> Self {
+        let reuse = asked.repeatable && up.is_rewindable();
+        Self { core, client, asked, up, story, reuse }
+    }
+
+    /// Finds a server, and has it answer.
+    pub(super) async fn run(mut self) -> After {
+        let mut wish =
+            self.asked.persistence.as_ref().map_or(Wish::Balanced { avoid: None }, Persistence::wish);
+        // The server before, and how long to wait if it is the next one, too.
+        let mut before = None;
+        loop {
+            let slot = match connect::slot(self.core, wish, &mut self.client.timer, &mut self.story).await {
+                Ok(slot) => slot,
+                Err(error) => {
+                    if error == NoSlot::QueueTimeout {
+                        // Waiting is all that this request did, and Tw says for how long.
+                        self.story.admitted = Some(clock::now());
+                    }
+                    let cause = if error == NoSlot::NoServer { *b"SC" } else { *b"sQ" };
+                    return self.unavailable(cause).await;
+                }
+            };
+            if let Some((index, pause)) = before {
+                if slot.server().index() == index {
+                    // There is no other.
+                    connect::pause(&mut self.client.timer, pause).await;
+                } else {
+                    self.story.redispatched = self.story.retries > 0;
+                }
+            }
+            match self.on_server(&slot).await {
+                Tried::Ended(remains, connection) => {
+                    if remains.reusable {
+                        self.core.idle.park(slot.server(), connection);
+                    } else {
+                        drop(connection);
+                    }
+                    drop(slot);
+                    return finish(self.core, self.client, self.asked, self.up, remains, self.story).await;
+                }
+                Tried::Elsewhere { timed_out } => {
+                    let index = slot.server().index();
+                    before = Some((index, retry::pause(timed_out, self.settings())));
+                    wish = Wish::Balanced { avoid: Some(index) };
+                }
+                Tried::Left => {
+                    before = Some((slot.server().index(), Duration::ZERO));
+                    wish = Wish::Balanced { avoid: None };
+                }
+                Tried::NoConnection(cause) => {
+                    drop(slot);
+                    return self.unavailable(cause).await;
+                }
+            }
+        }
+    }
+
+    /// Has one server answer; tries it again where that is safe and sensible.
+    async fn on_server(&mut self, slot: &Slot) -> Tried {
+        let server = slot.server();
+        let pinned =
+            self.asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server));
+        self.story.server = Some(server.clone());
+        self.story.admitted = Some(clock::now());
+        loop {
+            let tried = self.once(slot, pinned).await;
+            let (failure, timed_out) = match &tried {
+                Tried::Ended(remains, connection) => match self.failure(remains) {
+                    Some(Failure::Empty) if connection.reused && remains.end == End::Silence => {
+                        // It was closing while the request was on its way: no attempt.
+                        self.up.rewind();
+                        self.reuse = false;
+                        continue;
+                    }
+                    Some(failure) => (failure, failure == Failure::Timeout),
+                    None => return tried,
+                },
+                Tried::NoConnection(cause) if cause != b"RC" => (Failure::Connection, cause == b"sC"),
+                _ => return tried,
+            };
+            let gone = !self.core.backend.still_takes(server.index(), pinned);
+            let failed = Failed { failure, pinned, timed_out, gone };
+            let next = retry::after(failed, self.story.retries, self.settings());
+            if next == Next::GiveUp {
+                return tried;
+            }
+            if let Tried::Ended(remains, connection) = tried {
+                tracing::debug!(server = server.name(), end = ?remains.end, "request sent again");
+                drop(connection);
+                self.story.bytes += remains.down.written();
+                self.story.forget_answer();
+                if !self.up.is_untouched() {
+                    self.up.rewind();
+                }
+            }
+            self.story.retries += 1;
+            match next {
+                Next::Same(pause) => connect::pause(&mut self.client.timer, pause).await,
+                _ => return Tried::Elsewhere { timed_out },
+            }
+        }
+    }
+
+    /// One attempt, on a connection of its own or one that was idle.
+    async fn once(&mut self, slot: &Slot, pinned: bool) -> Tried {
+        let server = slot.server();
+        let timer = &mut self.client.timer;
+        let mut connection = match connect::connection(self.core, slot, pinned, self.reuse, timer).await {
+            Ok(connection) => connection,
+            Err(NoConnection::Left) => return Tried::Left,
+            Err(error) => {
+                tracing::debug!(server = server.name(), %error, "no connection");
+                return Tried::NoConnection(match error {
+                    NoConnection::Exhausted(_) => *b"RC",
+                    NoConnection::Timeout => *b"sC",
+                    NoConnection::Refused(_) | NoConnection::Left => *b"SC",
+                });
+            }
+        };
+        self.story.connected = if connection.reused { self.story.admitted } else { Some(clock::now()) };
+        let settings = &self.core.backend.settings().retry;
+        let again = self.asked.repeatable && self.story.retries < settings.limit;
+        let again = if again { settings.on } else { RetryOn::NONE };
+        let relay = Relay::new(self.core, self.asked, server, &mut self.up, again, &mut self.story);
+        let remains = relay.run(&mut self.client.stream, &mut connection.stream, timer).await;
+        Tried::Ended(remains, connection)
+    }
+
+    /// What the server has failed in, where the request may be sent again.
+    fn failure(&self, remains: &Remains) -> Option<Failure> {
+        if remains.end == End::Silence && self.up.is_untouched() {
+            return Some(Failure::Connection);
+        }
+        remains.failure().filter(|_| self.asked.repeatable && self.up.is_rewindable())
+    }
+
+    /// No server has answered.
+    async fn unavailable(mut self, cause: [u8; 2]) -> After {
+        self.story.end(cause);
+        fail(self.core, self.client, self.asked, self.up, self.story, Status::Unavailable).await
+    }
+
+    fn settings(&self) -> &config::Retry {
+        &self.core.backend.settings().retry
+    }
+}

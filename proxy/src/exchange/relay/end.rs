@@ -1,0 +1,80 @@
+//! How an exchange with a server ended, and what is left of it.
+
+use super::super::pipe::Pipe;
+use crate::{config::Failure, http1::BadResponse};
+
+/// How an exchange ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::exchange) enum End {
+    /// The response has been read to its end.
+    Complete,
+    /// The server closed before it said anything.
+    Silence,
+    /// The server closed within its head.
+    HeadCutOff,
+    /// What it said is not a response.
+    BadHead(BadResponse),
+    /// Its status is among those after which the request is sent again.
+    Unwanted(u16),
+    /// It said nothing for too long.
+    HeadTimeout,
+    /// The response broke off.
+    BodyCutOff,
+    /// The response's chunks are malformed.
+    BadChunks,
+    /// The response stalled.
+    BodyTimeout,
+    /// The client went while it sent or received.
+    ClientGone,
+    /// The client took nothing for too long.
+    ClientTimeout,
+    /// The request's chunks are malformed.
+    BadRequest,
+}
+
+/// What a client has of a final response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::exchange) enum Answered {
+    /// Nothing: an error can still be sent.
+    Nothing,
+    /// Some of one that tells its own end.
+    Framed,
+    /// Some of one that ends with the connection: a plain close would make what is there the whole.
+    UntilClose,
+}
+
+/// What is left when an exchange has ended.
+pub(in crate::exchange) struct Remains {
+    /// How it ended.
+    pub(in crate::exchange) end: End,
+    /// The response; some of it may still have to be written.
+    pub(in crate::exchange) down: Pipe,
+    /// What the client has, or shall have, of a final response.
+    pub(in crate::exchange) answered: Answered,
+    /// The server's connection can serve another request.
+    pub(in crate::exchange) reusable: bool,
+    /// The client's connection can carry another request.
+    pub(in crate::exchange) keep_alive: bool,
+}
+
+impl From<BadResponse> for End {
+    fn from(error: BadResponse) -> Self {
+        Self::BadHead(error)
+    }
+}
+
+impl Remains {
+    /// What the server has failed in, where the client has nothing of a final response.
+    pub(in crate::exchange) const fn failure(&self) -> Option<Failure> {
+        if !matches!(self.answered, Answered::Nothing) {
+            return None;
+        }
+        match self.end {
+            End::Silence | End::HeadCutOff | End::BodyCutOff => Some(Failure::Empty),
+            End::BadHead(_) | End::BadChunks => Some(Failure::Junk),
+            End::HeadTimeout | End::BodyTimeout => Some(Failure::Timeout),
+            End::Unwanted(status) => Some(Failure::Status(status)),
+            End::Complete | End::ClientGone | End::ClientTimeout | End::BadRequest => None,
+        }
+    }
+}

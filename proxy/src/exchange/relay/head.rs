@@ -1,0 +1,152 @@
+//! The head of the response: read, judged, and passed on.
+
+use std::task::{Context, Poll, ready};
+
+use tokio::net::TcpStream;
+
+use super::{
+    super::{authentication::binds_connection, buffer::Size},
+    End, Relay, Remainder, Request, Stage,
+};
+use crate::{
+    backend::persistence::{Passage, set_cookie_passage},
+    clock,
+    config::Failure,
+    http1::{
+        BadResponse, Framing, HeadScan, Method, ResponseHead, Storage,
+        forward::{self, FieldEdit, ResponseEdits},
+        unfold,
+    },
+};
+
+impl Relay<'_> {
+    /// Reads heads until the final one, and passes on those before it.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut TcpStream,
+        server: &mut TcpStream,
+    ) -> Poll<Result<(), End>> {
+        while self.stage == Stage::Head {
+            if self.down.is_pending() && ready!(self.down.poll_flush(cx, client)).is_err() {
+                return Poll::Ready(Err(End::ClientGone));
+            }
+            match self.next_head() {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(end) => return Poll::Ready(Err(end)),
+            }
+            match ready!(self.down.poll_fill(cx, server, Size::Relay)) {
+                Ok(count) if count > 0 => {}
+                _ if self.down.moved() == 0 => return Poll::Ready(Err(End::Silence)),
+                _ => return Poll::Ready(Err(End::HeadCutOff)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes a head from what has been read; false: there is none yet.
+    fn next_head(&mut self) -> Result<bool, End> {
+        let Some(input) = self.down.input.as_mut().filter(|input| !input.is_empty()) else {
+            return Ok(false);
+        };
+        let length = self.scan.resume(input.filled()).map_err(BadResponse::from)?;
+        if length.unwrap_or(input.filled().len()) > self.core.head_bytes {
+            return Err(BadResponse::HeadTooLarge.into());
+        }
+        let Some(length) = length else { return Ok(false) };
+        let bytes = &mut input.filled_mut()[..length];
+        if self.scan.folded() {
+            unfold(bytes);
+        }
+        self.scan = HeadScan::default();
+        let mut storage = Storage::new();
+        let head = ResponseHead::parse(bytes, self.asked.method, &mut storage)?;
+        if head.status == 101 && !(self.asked.upgrade && head.upgrades()) {
+            return Err(BadResponse::Upgrade.into());
+        }
+        if self.again.contains(Failure::Status(head.status)) && self.up.is_rewindable() {
+            return Err(End::Unwanted(head.status));
+        }
+        if head.is_interim() {
+            let edits = ResponseEdits { client: self.asked.version, keep_alive: true, set_cookie: None };
+            forward::response(
+                &head,
+                self.asked.method,
+                edits,
+                |_| FieldEdit::Keep,
+                self.down.output.append(),
+            );
+            if head.status == 100 {
+                self.up.ask();
+            }
+            input.consume(length);
+            return Ok(true);
+        }
+        let tunnel =
+            head.status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&head.status));
+        let goes_on = self.request == Request::Sending && head.reusable && !self.up.is_held_back();
+        self.remainder = if goes_on { Remainder::Sent } else { Remainder::Dropped };
+        self.keep_alive = self.asked.keep_alive
+            && head.framing != Framing::UntilClose
+            && !head.faulty
+            // What is left of a request that does not go on lies in the client's connection.
+            && (self.request == Request::Sent || goes_on)
+            && !tunnel
+            && !self.core.is_stopping();
+        let challenges = head.status == 401
+            && head.fields.iter().any(|(_, name, value)| {
+                name.eq_ignore_ascii_case(b"www-authenticate") && binds_connection(value)
+            });
+        self.reusable = head.reusable && self.asked.reusable && !challenges;
+        let framing = head.framing;
+        self.story.status = Some(head.status);
+        let now = clock::now();
+        self.story.answered = Some(now);
+        // Only who is answered is a user here: one who moved on meanwhile must not hold the drain of the server before.
+        if let Some(persistence) = &self.asked.persistence {
+            self.server.users().touch(persistence.user(), now);
+        }
+        let backend = &self.core.backend;
+        let sent = self
+            .asked
+            .persistence
+            .as_ref()
+            .and_then(|persistence| persistence.set_cookie(backend, self.server));
+        let mut dropped = false;
+        let edits = ResponseEdits {
+            client: self.asked.version,
+            keep_alive: self.keep_alive,
+            set_cookie: sent.as_ref().map(|cookie| cookie.value.as_slice()),
+        };
+        let set_cookie = |value: &[u8]| {
+            let edit = FieldEdit::from(set_cookie_passage(backend, value));
+            dropped |= edit == FieldEdit::Drop;
+            edit
+        };
+        forward::response(&head, self.asked.method, edits, set_cookie, self.down.output.append());
+        if let Some(persistence) = &self.asked.persistence {
+            self.story.cookie = persistence.log_flags(Some(self.server), sent.as_ref(), dropped);
+        }
+        input.consume(length);
+        // What came before it has been written: nothing else is in the output.
+        self.head = (self.down.written(), self.down.output.rest().len());
+        self.ends_with_close = tunnel || framing == Framing::UntilClose;
+        self.stage = if tunnel { Stage::Tunnel } else { Stage::Body };
+        self.down.expect(framing);
+        if tunnel {
+            self.open_tunnel();
+        }
+        Ok(true)
+    }
+}
+
+impl From<Passage> for FieldEdit {
+    fn from(passage: Passage) -> Self {
+        match passage {
+            Passage::Unchanged => Self::Keep,
+            Passage::Dropped => Self::Drop,
+            Passage::Replaced(value) => Self::Replace(value),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Request and response on their way, both at once.
+//!
+//! A server may answer before it has read the request, say something in between (1xx), change the protocol (101), or
+//! die at any byte. The relay moves bytes until the response has been read to its end, and tells how it ended.
+//!
+//! A server that has answered before it has read the request, and keeps its connection, reads on: the request goes on
+//! to its end behind the response. It does not where the server closes, or where the client still waits to be asked for
+//! the body (`Expect: 100-continue`) and so will not send it.
+
+mod end;
+mod head;
+mod tunnel;
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::net::TcpStream;
+
+pub(super) use self::end::{Answered, End, Remains};
+use super::{
+    Core,
+    pipe::{Broken, Pipe},
+    record::Story,
+    request::Asked,
+    timer::Timer,
+};
+use crate::{backend::Server, clock, config::RetryOn, http1::HeadScan};
+
+/// An exchange with one server.
+pub(super) struct Relay<'a> {
+    core: &'a Core,
+    asked: &'a Asked,
+    server: &'a Server,
+    story: &'a mut Story,
+    up: &'a mut Pipe,
+    /// Failures after which the request is sent again: a response with such a status is of no use.
+    again: RetryOn,
+    down: Pipe,
+    scan: HeadScan,
+    stage: Stage,
+    request: Request,
+    remainder: Remainder,
+    /// Bytes that had gone to the client before the final head, and the length of that head.
+    head: (u64, usize),
+    /// Only the close of the connection tells the client that the response has ended.
+    ends_with_close: bool,
+    reusable: bool,
+    keep_alive: bool,
+}
+
+/// How far the response is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Head,
+    Body,
+    Tunnel,
+}
+
+/// How far the request is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Request {
+    Sending,
+    Sent,
+    /// The server takes no more of it. It may still answer.
+    Broken,
+}
+
+/// What becomes of the part of a request that has not been sent when the response has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Remainder {
+    Dropped,
+    Sent,
+}
+
+impl<'a> Relay<'a> {
+    pub(super) fn new(
+        core: &'a Core,
+        asked: &'a Asked,
+        server: &'a Server,
+        up: &'a mut Pipe,
+        again: RetryOn,
+        story: &'a mut Story,
+    ) -> Self {
+        Self {
+            core,
+            asked,
+            server,
+            story,
+            up,
+            again,
+            down: Pipe::new(&core.pool, None, core.pool.output()),
+            scan: HeadScan::default(),
+            stage: Stage::Head,
+            request: Request::Sending,
+            remainder: Remainder::Dropped,
+            head: (0, 0),
+            ends_with_close: false,
+            reusable: false,
+            keep_alive: false,
+        }
+    }
+
+    /// Moves bytes until it ends.
+    pub(super) async fn run(
+        mut self,
+        client: &mut TcpStream,
+        server: &mut TcpStream,
+        timer: &mut Timer,
+    ) -> Remains {
+        let mut moved = None;
+        let end = poll_fn(|cx| {
+            if let Poll::Ready(end) = self.poll(cx, client, server) {
+                return Poll::Ready(end);
+            }
+            // What is left to write needs no server: a slow client must not hold its slot.
+            if self.stage == Stage::Body && self.request == Request::Sent && self.down.is_read() {
+                return Poll::Ready(End::Complete);
+            }
+            let now_moved = self.up.moved() + self.down.moved();
+            if moved != Some(now_moved) {
+                moved = Some(now_moved);
+                timer.set(clock::now() + self.patience());
+            }
+            timer.poll_expired(cx).map(|()| self.timeout())
+        })
+        .await;
+        let is_over = end == End::Complete && self.request == Request::Sent && self.stage != Stage::Tunnel;
+        let extra = self.down.is_read() && self.down.has_unread();
+        Remains {
+            end,
+            answered: match self.stage != Stage::Head && self.has_begun() {
+                true if self.ends_with_close => Answered::UntilClose,
+                true => Answered::Framed,
+                false => Answered::Nothing,
+            },
+            reusable: is_over && self.reusable && !extra,
+            keep_alive: is_over && self.keep_alive,
+            down: self.down,
+        }
+    }
+
+    /// Some of the final head has been written, or some of the body is there to follow it.
+    fn has_begun(&self) -> bool {
+        let (before, length) = self.head;
+        self.down.written() > before || self.down.output.rest().len() > length
+    }
+
+    /// The client has the whole response.
+    const fn is_answered(&self) -> bool {
+        matches!(self.stage, Stage::Body) && self.down.is_read() && !self.down.is_pending()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, client: &mut TcpStream, server: &mut TcpStream) -> Poll<End> {
+        if self.stage == Stage::Tunnel {
+            return self.poll_tunnel(cx, client, server);
+        }
+        if self.request == Request::Sending {
+            match self.up.poll_transfer(cx, client, server) {
+                Poll::Ready(Ok(())) => self.request = Request::Sent,
+                Poll::Ready(Err(Broken::Sink)) => self.request = Request::Broken,
+                // The response stands, whatever becomes of the rest of the request.
+                Poll::Ready(Err(_)) if self.is_answered() => self.request = Request::Broken,
+                Poll::Ready(Err(Broken::Source)) => return Poll::Ready(End::ClientGone),
+                Poll::Ready(Err(Broken::Chunks(error))) => {
+                    tracing::debug!(%error, "request body refused");
+                    return Poll::Ready(End::BadRequest);
+                }
+                Poll::Pending => {}
+            }
+        }
+        if self.stage == Stage::Head
+            && let Err(end) = ready!(self.poll_head(cx, client, server))
+        {
+            return Poll::Ready(end);
+        }
+        if self.stage == Stage::Tunnel {
+            return self.poll_tunnel(cx, client, server);
+        }
+        match ready!(self.down.poll_transfer(cx, server, client)) {
+            Ok(()) if self.request == Request::Sending && self.remainder == Remainder::Sent => Poll::Pending,
+            Ok(()) => Poll::Ready(End::Complete),
+            Err(Broken::Source) => Poll::Ready(End::BodyCutOff),
+            Err(Broken::Chunks(error)) => {
+                tracing::debug!(server = self.server.name(), %error, "response body refused");
+                Poll::Ready(End::BadChunks)
+            }
+            Err(Broken::Sink) => Poll::Ready(End::ClientGone),
+        }
+    }
+
+    /// How long whoever is waited for may take.
+    fn patience(&self) -> Duration {
+        let settings = &self.core.backend.settings().timeout;
+        let client = self.core.frontend.timeout.client;
+        match self.stage {
+            Stage::Tunnel => settings.tunnel.unwrap_or(client.min(settings.server)),
+            _ if self.down.is_pending() => client,
+            _ if self.is_answered() && !self.up.is_pending() => client,
+            _ => settings.server,
+        }
+    }
+
+    fn timeout(&self) -> End {
+        match self.stage {
+            Stage::Tunnel => End::ClientTimeout,
+            _ if self.down.is_pending() => End::ClientTimeout,
+            // The rest of the request has not come, or was not taken.
+            _ if self.is_answered() => End::Complete,
+            Stage::Head => End::HeadTimeout,
+            Stage::Body => End::BodyTimeout,
+        }
+    }
+}
