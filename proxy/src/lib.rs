@@ -9,4 +9,5 @@ pub mod config;
 pub mod exchange;
 pub mod http1;
 pub mod listen;
+pub mod proxy_protocol;
 pub mod worker;

@@ -93,7 +93,9 @@ pub fn response(
     let interim = head.is_interim() || head.status == 101;
     // A HEAD or 304 response states what the body would be; 1xx, 204 and the opening of a tunnel have no such thing.
     let states_framing = !interim && head.status != 204 && !(asked == Method::Connect && head.status < 300);
-    let mut seen = Seen::default();
+    // Where there is no body both may stand, and say two things of what it would be.
+    let mut seen =
+        Seen { length: head.fields.all(Kind::TransferEncoding).next().is_some(), ..Seen::default() };
     for (kind, name, value) in head.fields.iter() {
         match kind {
             Kind::Connection => connection(name, value, "", out),
@@ -293,6 +295,15 @@ mod tests {
         assert!(!answered(&head(204), Method::Get, Version::Http11, true).contains("Content-Length"));
         assert!(answered(&head(304), Method::Get, Version::Http11, true).contains("Content-Length: 3"));
         assert!(answered(&head(200), Method::Head, Version::Http11, true).contains("Content-Length: 3"));
+    }
+
+    #[test]
+    fn what_the_body_would_be_is_said_in_one_way() {
+        let head = "HTTP/1.1 304 x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n";
+        assert_eq!(
+            answered(head, Method::Get, Version::Http11, true),
+            "HTTP/1.1 304 x\r\nTransfer-Encoding: chunked\r\nset-cookie: S=1; path=/\r\n\r\n"
+        );
     }
 
     #[test]
