@@ -19,7 +19,8 @@ const USAGE: u8 = 64;
 
 /// A reverse proxy that obeys its servers' health answers: 200 takes everybody, 404 no new user, 500 nobody.
 ///
-/// SIGUSR1 stops softly: no new connection is taken, and requests in flight are finished. SIGTERM stops.
+/// SIGHUP reads the configuration again; a bad one changes nothing. SIGUSR1 stops softly: no new connection is taken,
+/// and requests in flight are finished. SIGTERM stops.
 #[derive(Parser, Debug)]
 #[command(
     name = "drain-proxy",

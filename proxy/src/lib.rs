@@ -9,5 +9,6 @@ pub mod config;
 pub mod exchange;
 pub mod http1;
 pub mod listen;
+pub mod process;
 pub mod proxy_protocol;
 pub mod worker;

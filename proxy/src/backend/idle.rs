@@ -9,16 +9,22 @@
 //! that need new connections come by the hundreds each second, `net.ipv4.tcp_tw_reuse = 1` is needed.
 
 use std::{
-    cell::RefCell,
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use tokio::{net::TcpStream, task::spawn_local, time::Instant};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::{AbortHandle, spawn_local},
+    time::Instant,
+};
 
-use super::{Backend, OpenConnection, Server};
+use super::{Backend, IdleOrder, OpenConnection, Server};
 use crate::clock;
 
 /// How long a connection is kept unused: HAProxy's `pool-purge-delay`, and no longer than Apache keeps it.
@@ -35,6 +41,17 @@ const MAX_PARKED: usize = 512;
 pub struct IdlePool {
     /// By server index; the youngest last.
     parked: RefCell<Vec<Vec<Parked>>>,
+    /// What closes connections.
+    tasks: RefCell<Vec<AbortHandle>>,
+    heir: OnceCell<Option<Heir>>,
+}
+
+/// Who keeps a pool's connections when a newer configuration has come.
+#[derive(Debug)]
+struct Heir {
+    pool: Rc<IdlePool>,
+    /// Each server as the heir knows it, by its index in the older configuration; `None`: it is gone.
+    servers: Vec<Option<Arc<Server>>>,
 }
 
 /// An open connection to a server.
@@ -57,19 +74,57 @@ struct Parked {
 impl IdlePool {
     /// An empty pool. Call [`IdlePool::follow`] once on its core.
     pub fn new(backend: &Backend) -> Rc<Self> {
-        Rc::new(Self { parked: RefCell::new(backend.servers().iter().map(|_| Vec::new()).collect()) })
+        let parked = RefCell::new(backend.servers().iter().map(|_| Vec::new()).collect());
+        Rc::new(Self { parked, tasks: RefCell::default(), heir: OnceCell::new() })
     }
 
     /// Starts what closes connections, as tasks of this core: one for each server's orders, one that sweeps.
     pub fn follow(self: &Rc<Self>, backend: &Backend) {
+        let mut tasks = self.tasks.borrow_mut();
         for server in backend.servers() {
-            spawn_local(self.clone().follow_orders(server.clone()));
+            // What is parked from now on is under the orders that come from now on.
+            let orders = server.idle_orders();
+            let done = *orders.borrow();
+            let follow = self.clone().follow_orders(server.clone(), orders, done);
+            tasks.push(spawn_local(follow).abort_handle());
         }
-        spawn_local(self.clone().sweep());
+        tasks.push(spawn_local(self.clone().sweep()).abort_handle());
+    }
+
+    /// Ends: what is parked here now or later goes to `heir`, a pool for a newer configuration that follows its orders
+    /// already; connections to servers that are not in it are closed.
+    pub fn bequeath(&self, own: &Backend, heir: Option<(Rc<Self>, &Backend)>) {
+        let heir = heir.map(|(pool, backend)| {
+            let known: HashMap<_, _> =
+                backend.servers().iter().map(|server| (server.identity(), server)).collect();
+            let heir_of = |server: &Arc<Server>| known.get(&server.identity()).map(|&server| server.clone());
+            Heir { pool, servers: own.servers().iter().map(heir_of).collect() }
+        });
+        for task in self.tasks.take() {
+            task.abort();
+        }
+        let parked = self.parked.take();
+        if self.heir.set(heir).is_ok() {
+            for (index, connections) in parked.into_iter().enumerate() {
+                for idle in connections {
+                    self.pass_on(index, idle);
+                }
+            }
+        }
+    }
+
+    fn pass_on(&self, index: usize, idle: Parked) {
+        let Some(Some(heir)) = self.heir.get() else { return };
+        let Some(server) = &heir.servers[index] else { return };
+        heir.pool.put(server, idle);
     }
 
     /// The youngest connection to this server that is still open.
     pub fn take(&self, server: &Server) -> Option<Connection> {
+        if let Some(heir) = self.heir.get() {
+            let heir = heir.as_ref()?;
+            return heir.pool.take(heir.servers[server.index()].as_ref()?);
+        }
         let mut parked = self.parked.borrow_mut();
         let parked = &mut parked[server.index()];
         while let Some(Parked { mut connection, .. }) = parked.pop() {
@@ -83,18 +138,30 @@ impl IdlePool {
 
     /// Keeps a connection whose response has been read to its end, unless its server keeps none.
     pub fn park(&self, server: &Server, mut connection: Connection) {
+        connection.reused = true;
+        self.put(server, Parked { connection, since: clock::now() });
+    }
+
+    fn put(&self, server: &Server, mut idle: Parked) {
+        if self.heir.get().is_some() {
+            return self.pass_on(server.index(), idle);
+        }
         let mut parked = self.parked.borrow_mut();
         let parked = &mut parked[server.index()];
         if !server.keeps_idle() || parked.len() >= MAX_PARKED {
             return;
         }
-        connection.open.set_idle(true);
-        connection.reused = true;
-        parked.push(Parked { connection, since: clock::now() });
+        idle.connection.open.set_idle(true);
+        parked.push(idle);
     }
 
     /// Closes the connection that has been idle for the longest; tells whether there was one.
     pub fn close_one(&self, server: &Server) -> bool {
+        if let Some(heir) = self.heir.get() {
+            let server =
+                heir.as_ref().and_then(|heir| Some((&heir.pool, heir.servers[server.index()].as_ref()?)));
+            return server.is_some_and(|(pool, server)| pool.close_one(server));
+        }
         let mut parked = self.parked.borrow_mut();
         let parked = &mut parked[server.index()];
         !parked.is_empty() && {
@@ -103,9 +170,12 @@ impl IdlePool {
         }
     }
 
-    async fn follow_orders(self: Rc<Self>, server: Arc<Server>) {
-        let mut orders = server.idle_orders();
-        let mut done = *orders.borrow_and_update();
+    async fn follow_orders(
+        self: Rc<Self>,
+        server: Arc<Server>,
+        mut orders: watch::Receiver<IdleOrder>,
+        mut done: IdleOrder,
+    ) {
         while orders.changed().await.is_ok() {
             let order = *orders.borrow_and_update();
             if order.close_all != done.close_all {

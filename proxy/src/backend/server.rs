@@ -82,6 +82,9 @@ struct Counters {
     requests: AtomicU64,
 }
 
+/// More than any machine's.
+const UNKNOWN_HEALTH: u32 = u32::MAX;
+
 /// An upstream server, as one configuration describes it.
 #[derive(Debug)]
 pub struct Server {
@@ -98,6 +101,8 @@ struct State {
     operation: AtomicU8,
     /// Its last verdict carried the marker that says it drains on purpose.
     draining: AtomicBool,
+    /// Of its check machine; [`UNKNOWN_HEALTH`]: no check has come back.
+    health: AtomicU32,
     counters: Counters,
     users: Users,
     idle_orders: watch::Sender<IdleOrder>,
@@ -111,6 +116,7 @@ impl Server {
         let state = Arc::new(State {
             operation: AtomicU8::new(operation as u8),
             draining: AtomicBool::new(false),
+            health: AtomicU32::new(UNKNOWN_HEALTH),
             counters: Counters::default(),
             users,
             idle_orders: watch::Sender::new(IdleOrder::default()),
@@ -129,9 +135,14 @@ impl Server {
         (&self.settings.name, self.settings.address)
     }
 
+    /// Equal for the same server in different configurations, as long as either is there.
+    pub fn identity(&self) -> usize {
+        Arc::as_ptr(&self.state).addr()
+    }
+
     /// Whether the two are the same server, by whatever configuration.
     pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.state, &other.state)
+        self.identity() == other.identity()
     }
 
     /// Its place in its backend, in configuration order.
@@ -162,6 +173,16 @@ impl Server {
     /// Whether it has said, by the marker of its last answer, that it goes on purpose.
     pub fn is_draining(&self) -> bool {
         self.state.draining.load(Ordering::Acquire)
+    }
+
+    /// The health of its check machine after the last check.
+    pub fn health(&self) -> Option<u32> {
+        Some(self.state.health.load(Ordering::Relaxed)).filter(|&health| health != UNKNOWN_HEALTH)
+    }
+
+    /// Notes the health of its check machine.
+    pub fn note_health(&self, health: u32) {
+        self.state.health.store(health, Ordering::Relaxed);
     }
 
     /// Requests whose response is not finished.

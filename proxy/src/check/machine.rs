@@ -54,6 +54,48 @@ impl Machine {
         Self { rise, fall, health: rise, operation: Operation::Starting }
     }
 
+    /// One that goes on from what has been found before, by whatever settings.
+    pub fn resumed(rise: NonZeroU32, fall: NonZeroU32, operation: Operation, health: Option<u32>) -> Self {
+        let mut machine = Self::new(rise, fall);
+        let standing = match operation {
+            Operation::Starting => return machine,
+            Operation::Unchecked => Operation::Up,
+            known => known,
+        };
+        let unknown = if standing == Operation::Down { 0 } else { machine.full() };
+        (machine.operation, machine.health) = (standing, health.unwrap_or(unknown));
+        machine.bound();
+        machine
+    }
+
+    /// Goes on with other counts. What has been found stays; what is left until a change is bounded by the new ones.
+    pub fn adapt(&mut self, rise: NonZeroU32, fall: NonZeroU32) {
+        let was_full = self.health == self.full();
+        let failed = self.full() - self.health;
+        (self.rise, self.fall) = (rise.get(), fall.get());
+        if self.operation == Operation::Starting {
+            self.health = self.rise;
+        } else if was_full {
+            self.health = self.full();
+        } else if self.operation != Operation::Down {
+            self.health = self.full().saturating_sub(failed);
+        }
+        self.bound();
+    }
+
+    /// Health as it must be for what the server is.
+    fn bound(&mut self) {
+        self.health = match self.operation {
+            Operation::Down => self.health.min(self.rise - 1),
+            _ => self.health.clamp(self.rise, self.full()),
+        };
+    }
+
+    /// So many steps from the worst.
+    pub fn health(&self) -> u32 {
+        self.health
+    }
+
     /// What it has come to.
     pub fn operation(&self) -> Operation {
         self.operation
@@ -233,5 +275,37 @@ mod tests {
         machine.step(Finding::Failed);
         machine.stop_waiting();
         assert_eq!(machine.operation(), Operation::Down);
+    }
+
+    #[test]
+    fn other_counts_keep_what_was_found() {
+        let count = |count| NonZeroU32::new(count).unwrap();
+        for (findings, rise, fall, seen) in [
+            ("+", 5, 5, "UP"),
+            ("+-", 2, 5, "UP 4/5"),
+            ("+-", 2, 2, "UP 1/2"),
+            ("+-", 2, 1, "UP"),
+            ("+---", 2, 9, "DOWN"),
+            ("+---+", 4, 3, "DOWN 1/4"),
+            ("+---++", 4, 3, "UP"),
+            ("~", 1, 1, "NOLB"),
+        ] {
+            let mut machine = machine(2, 3);
+            for letter in findings.chars() {
+                machine.step(match letter {
+                    '+' => Finding::Passed,
+                    '-' => Finding::Failed,
+                    _ => SOFT,
+                });
+            }
+            let mut resumed =
+                Machine::resumed(count(2), count(3), machine.operation(), Some(machine.health()));
+            assert_eq!(resumed.to_string(), machine.to_string());
+            for machine in [&mut machine, &mut resumed] {
+                machine.adapt(count(rise), count(fall));
+                assert_eq!(machine.to_string(), seen, "{findings}, then rise {rise} and fall {fall}");
+            }
+        }
+        assert_eq!(Machine::resumed(count(2), count(3), Operation::Unchecked, None).to_string(), "UP");
     }
 }

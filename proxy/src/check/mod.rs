@@ -13,14 +13,16 @@ mod notice;
 mod probe;
 mod request;
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 pub use answer::{Report, Status};
 pub use machine::{Finding, Machine};
@@ -36,27 +38,77 @@ const SHORTEST_SPREAD: Duration = Duration::from_secs(1);
 /// When a first check for which there was no socket is made again: some connection may have ended by then.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// Checks the servers of these backends for as long as the process lives. `node` is this machine's name.
-pub fn spawn(backends: Vec<Arc<Backend>>, node: String) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name("checks".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            let tasks = LocalSet::new();
-            for checker in Checker::of_all(&backends, &Arc::from(node)) {
-                tasks.spawn_local(checker.run());
-            }
-            tasks.await;
-        });
-    })?;
-    Ok(())
+/// The checks of the process.
+#[derive(Debug)]
+pub struct Checks {
+    backends: mpsc::UnboundedSender<Vec<Arc<Backend>>>,
+}
+
+impl Checks {
+    /// Checks the servers of these backends until it is dropped. `node` is this machine's name.
+    pub fn start(backends: &[Arc<Backend>], node: String) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (sender, mut newer) = mpsc::unbounded_channel();
+        let mut backends = backends.to_vec();
+        thread::Builder::new().name("checks".to_owned()).spawn(move || {
+            let follow = async {
+                let node = Arc::from(node);
+                let mut running = Running::default();
+                loop {
+                    running.follow(&backends, &node);
+                    match newer.recv().await {
+                        Some(next) => backends = next,
+                        None => return,
+                    }
+                }
+            };
+            runtime.block_on(LocalSet::new().run_until(follow));
+        })?;
+        Ok(Self { backends: sender })
+    }
+
+    /// Checks the servers of these backends from now on. Those that are checked already keep what has been found of
+    /// them, and the rhythm of their checks as far as their settings are the same.
+    pub fn follow(&self, backends: &[Arc<Backend>]) {
+        // The thread reads as long as there is a sender.
+        let _ = self.backends.send(backends.to_vec());
+    }
+}
+
+/// The checkers that run, each with the way to tell it of new settings; without that it ends.
+#[derive(Default)]
+struct Running(HashMap<usize, watch::Sender<Task>>);
+
+impl Running {
+    fn follow(&mut self, backends: &[Arc<Backend>], node: &Arc<str>) {
+        let mut before = std::mem::take(&mut self.0);
+        for checker in Checker::of_all(backends, node) {
+            let identity = checker.task.server.identity();
+            let sender = if let Some(sender) = before.remove(&identity) {
+                sender.send_replace(checker.task);
+                sender
+            } else {
+                let (sender, tasks) = watch::channel(checker.task.clone());
+                tokio::task::spawn_local(checker.run(tasks));
+                sender
+            };
+            self.0.insert(identity, sender);
+        }
+    }
+}
+
+/// What is to be checked, by the newest configuration.
+#[derive(Clone, Debug)]
+struct Task {
+    backend: Arc<Backend>,
+    server: Arc<Server>,
+    check: config::Check,
 }
 
 /// Checks one server.
 #[derive(Debug)]
 struct Checker {
-    backend: Arc<Backend>,
-    server: Arc<Server>,
-    check: config::Check,
+    task: Task,
     machine: Machine,
     node: Arc<str>,
     /// When its second check is due after its first, at the latest: this spreads the checks of the process.
@@ -71,34 +123,66 @@ impl Checker {
             .flat_map(|backend| backend.servers().iter().map(move |server| (backend, server)))
             .filter_map(|(backend, server)| {
                 let check = server.settings().check.clone()?;
-                let machine = Machine::new(check.rise, check.fall);
-                let (backend, server, node) = (backend.clone(), server.clone(), node.clone());
-                Some(Self { backend, server, check, machine, node, offset: Duration::ZERO })
+                let machine = Machine::resumed(check.rise, check.fall, server.operation(), server.health());
+                let task = Task { backend: backend.clone(), server: server.clone(), check };
+                Some(Self { task, machine, node: node.clone(), offset: Duration::ZERO })
             })
             .collect();
-        let intervals: Vec<Duration> = checkers.iter().map(|checker| checker.check.inter).collect();
+        let intervals: Vec<Duration> = checkers.iter().map(|checker| checker.task.check.inter).collect();
         for (checker, offset) in checkers.iter_mut().zip(spread(&intervals)) {
             checker.offset = offset;
         }
         checkers
     }
 
-    async fn run(mut self) {
-        self.first().await;
-        let mut pause = self.machine.interval(&self.check);
-        if !self.offset.is_zero() {
-            pause = pause.min(self.offset);
-        }
+    /// Until `tasks` ends: the server is not checked any more.
+    async fn run(mut self, mut tasks: watch::Receiver<Task>) {
+        let first = async {
+            if self.task.server.operation() == Operation::Starting {
+                self.first().await;
+            }
+            self
+        };
+        // A server that is gone is nobody's concern, whatever its first check would have said.
+        let mut this = tokio::select! {
+            this = first => this,
+            () = ended(tasks.clone()) => return,
+        };
+        let mut last = clock::now();
+        let mut at_most = if this.offset.is_zero() { Duration::MAX } else { this.offset };
         loop {
-            sleep(pause).await;
-            let report = self.ask().await;
-            self.take_in(&report);
-            pause = self.machine.interval(&self.check);
+            let pause = this.machine.interval(&this.task.check).min(at_most);
+            tokio::select! {
+                () = sleep_until(last + pause) => {}
+                changed = tasks.changed() => match changed {
+                    Ok(()) => {
+                        this.turn_to(tasks.borrow_and_update().clone());
+                        continue;
+                    }
+                    Err(_) => return,
+                },
+            }
+            at_most = Duration::MAX;
+            let report = tokio::select! {
+                report = this.ask() => report,
+                () = ended(tasks.clone()) => return,
+            };
+            if tasks.has_changed().unwrap_or(false) {
+                this.turn_to(tasks.borrow_and_update().clone());
+            }
+            this.take_in(&report);
+            last = clock::now();
         }
     }
 
+    /// Checks by new settings from now on.
+    fn turn_to(&mut self, task: Task) {
+        self.machine.adapt(task.check.rise, task.check.fall);
+        self.task = task;
+    }
+
     async fn first(&mut self) {
-        let (check, connect_limit) = (self.check.clone(), self.connect_limit());
+        let (check, connect_limit) = (self.task.check.clone(), self.connect_limit());
         let request = self.request(clock::now());
         self.first_by(async |start| probe::ask(&check, start, connect_limit, &request).await).await;
     }
@@ -106,7 +190,7 @@ impl Checker {
     /// Nobody is sent to the server before its first check has come back, but nobody waits longer than `inter`; twice
     /// that where there was no socket to ask with, which is tried for `inter`.
     async fn first_by(&mut self, ask: impl AsyncFn(Instant) -> Report) {
-        let inter = self.check.inter;
+        let inter = self.task.check.inter;
         let mut start = clock::now();
         let last = start + inter;
         loop {
@@ -132,57 +216,67 @@ impl Checker {
     /// Without a verdict the server is taken for up.
     fn stop_waiting(&mut self) {
         self.machine.stop_waiting();
-        if self.server.operation() == Operation::Starting {
-            self.backend.set_operation(self.server.index(), self.machine.operation(), false);
+        if self.task.server.operation() == Operation::Starting {
+            self.task.backend.set_operation(self.task.server.index(), self.machine.operation(), false);
         }
     }
 
     async fn ask(&self) -> Report {
         let now = clock::now();
-        probe::ask(&self.check, now, self.connect_limit(), &self.request(now)).await
+        probe::ask(&self.task.check, now, self.connect_limit(), &self.request(now)).await
     }
 
     fn connect_limit(&self) -> Duration {
-        self.backend.settings().timeout.connect
+        self.task.backend.settings().timeout.connect
     }
 
     fn request(&self, now: Instant) -> Vec<u8> {
-        let state = self
-            .check
-            .send_state
-            .then(|| request::state(&self.backend, &self.server, &self.machine, &self.node, now));
-        request::bytes(&self.check, state.as_deref())
+        let state =
+            self.task.check.send_state.then(|| {
+                request::state(&self.task.backend, &self.task.server, &self.machine, &self.node, now)
+            });
+        request::bytes(&self.task.check, state.as_deref())
     }
 
     fn take_in(&mut self, report: &Report) {
         // Not having had a socket says nothing about the server.
         if report.status == Status::SocketError {
-            tracing::warn!("check of {}/{}: {report}; asked again", self.backend.name(), self.server.name());
+            tracing::warn!(
+                "check of {}/{}: {report}; asked again",
+                self.task.backend.name(),
+                self.task.server.name()
+            );
             return;
         }
-        let before = self.server.operation();
+        let before = self.task.server.operation();
         self.machine.step(report.finding());
+        self.task.server.note_health(self.machine.health());
         let operation = self.machine.operation();
         let drains = report.drain.is_some();
-        if operation == before && drains == self.server.is_draining() {
+        if operation == before && drains == self.task.server.is_draining() {
             return;
         }
         let had_servers = self.has_servers();
-        let moved = self.backend.set_operation(self.server.index(), operation, drains);
-        match notice::change(&self.backend, &self.server, before, report, moved) {
+        let moved = self.task.backend.set_operation(self.task.server.index(), operation, drains);
+        match notice::change(&self.task.backend, &self.task.server, before, report, moved) {
             Some((Level::Alert, line)) => tracing::error!("{line}"),
             Some((Level::Notice, line)) => tracing::info!("{line}"),
             None => {}
         }
         if had_servers && !self.has_servers() {
-            tracing::error!("{}", notice::nobody_left(&self.backend));
+            tracing::error!("{}", notice::nobody_left(&self.task.backend));
         }
     }
 
     fn has_servers(&self) -> bool {
-        let usable = self.backend.usable();
+        let usable = self.task.backend.usable();
         usable.active + usable.backup > 0
     }
+}
+
+/// Waits until the server is not checked any more.
+async fn ended(mut tasks: watch::Receiver<Task>) {
+    while tasks.changed().await.is_ok() {}
 }
 
 /// When each check starts within its interval (HAProxy's `start_checks`): all of them are spread over the smallest
@@ -314,7 +408,7 @@ mod tests {
         let attempt = Cell::new(0);
         let ask = async |start: Instant| {
             let (status, after) = script[attempt.replace(attempt.get() + 1).min(script.len() - 1)];
-            tokio::time::sleep_until(start + after).await;
+            sleep_until(start + after).await;
             Report::without_answer(status, String::new())
         };
         checker.first_by(ask).await;
@@ -338,6 +432,48 @@ mod tests {
         assert_eq!(first_by(&[none]).await, (Operation::Up, true));
         let (waited, inter) = (clock::now().duration_since(began), fixture::check().inter);
         assert!(waited >= inter && waited <= inter + AGAIN_AFTER, "{waited:?}");
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn newer_settings_reach_a_check_that_goes_on_from_what_it_has_found() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let check = config::Check {
+            address: listener.local_addr().unwrap(),
+            inter: Duration::from_hours(1),
+            fastinter: Duration::from_hours(1),
+            fall: NonZeroU32::new(2).unwrap(),
+            ..fixture::check()
+        };
+        let settings = |check: &config::Check, rest: Vec<config::Server>| {
+            let checked = config::Server { check: Some(check.clone()), ..fixture::server("a") };
+            fixture::settings(rest.into_iter().chain([checked]).collect())
+        };
+        let answer = async |head: &str| {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            stream.write_all(head.as_bytes()).await.unwrap();
+        };
+        let until = async |server: &Server, health: u32| {
+            while server.health() != Some(health) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let backend = fixture::backend_of(settings(&check, Vec::new()));
+        let (mut running, node) = (Running::default(), Arc::from("lb1"));
+        running.follow(std::slice::from_ref(&backend), &node);
+        answer("HTTP/1.0 200 OK\r\n\r\n").await;
+        until(&backend.servers()[0], 3).await;
+        // The second check would be an hour away, and its failure the first of two.
+        let soon = config::Check { inter: Duration::from_millis(1), ..check.clone() };
+        let renewed = backend.renewed(settings(&soon, vec![fixture::server("b")]));
+        running.follow(std::slice::from_ref(&renewed), &node);
+        answer("HTTP/1.0 500 No\r\n\r\n").await;
+        until(&renewed.servers()[1], 2).await;
+        assert_eq!(renewed.servers()[1].operation(), Operation::Up);
+        // Whoever is not checked any more is not asked: its checker has gone.
+        let unchecked = renewed.renewed(fixture::settings(vec![fixture::server("a")]));
+        running.follow(std::slice::from_ref(&unchecked), &node);
+        assert_eq!((running.0.len(), unchecked.servers()[0].operation()), (0, Operation::Unchecked));
     }
 
     #[test]

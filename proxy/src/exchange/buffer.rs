@@ -136,6 +136,17 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// Makes it as large as another pool's buffers, if those are larger.
+    pub(super) fn enlarge_for(&mut self, pool: &Rc<Pool>) {
+        if pool.bytes_of(self.size) > self.bytes.len() {
+            let mut larger = pool.buffer(self.size);
+            let filled = self.filled();
+            larger.bytes[..filled.len()].copy_from_slice(filled);
+            larger.end = filled.len();
+            *self = larger;
+        }
+    }
+
     /// The first `count` bytes have been used.
     pub(super) fn consume(&mut self, count: usize) {
         self.start += count;

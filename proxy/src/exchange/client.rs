@@ -4,6 +4,7 @@ use std::{
     future::{Future, poll_fn},
     net::SocketAddr,
     pin::pin,
+    rc::Rc,
     task::Poll,
     time::Duration,
 };
@@ -58,16 +59,20 @@ pub(super) enum After {
 }
 
 /// Serves a connection until it is over.
-pub(super) async fn serve(core: &Core, stream: TcpStream, address: SocketAddr) {
+pub(super) async fn serve(mut core: Rc<Core>, stream: TcpStream, address: SocketAddr) {
     let timer = Timer::new(clock::now() + core.frontend.timeout.http_request);
     let mut client = Client { stream, address, timer, input: None, empty_lines: 0, served: false };
-    while client.next_request(core).await {
+    while client.next_request(&core).await {
+        if let Some(newest) = core.newest() {
+            client.follow(&newest);
+            core = newest;
+        }
         // Boxed, so that a connection that waits is small.
-        match Box::pin(request::serve(core, &mut client)).await {
+        match Box::pin(request::serve(&core, &mut client)).await {
             After::Next => client.served = true,
             After::Close => return,
             After::Abort => return client.abort(),
-            After::Linger => return Box::pin(client.linger(core)).await,
+            After::Linger => return Box::pin(client.linger(&core)).await,
         }
     }
 }
@@ -81,7 +86,7 @@ impl Client {
         if self.input.is_some() {
             return true;
         }
-        if core.is_stopping() {
+        if core.closing.get() {
             return false;
         }
         if self.served {
@@ -108,6 +113,13 @@ impl Client {
             self.timer.poll_expired(cx).map(|()| !self.served)
         })
         .await
+    }
+
+    /// The next request is served by a newer configuration, which may allow a longer head.
+    fn follow(&mut self, core: &Core) {
+        if let Some(input) = &mut self.input {
+            input.enlarge_for(&core.pool);
+        }
     }
 
     /// Forgets the empty lines that the input begins with, as far as they are allowed; what is left begins a request.

@@ -32,7 +32,7 @@ mod tests;
 mod timer;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     net::SocketAddr,
     rc::Rc,
     sync::{
@@ -51,7 +51,7 @@ use crate::{
 
 pub use self::record::{Record, Sink};
 
-/// What all connections of one frontend on one core have in common.
+/// What all connections of one frontend on one core have in common, by one configuration.
 pub struct Core {
     frontend: config::Frontend,
     backend: Arc<Backend>,
@@ -60,8 +60,13 @@ pub struct Core {
     head_bytes: usize,
     sink: Option<Rc<dyn Sink>>,
     open: OpenCounts,
+    /// Responses say that their connection closes.
     stopping: Cell<bool>,
+    /// Connections without a request close.
+    closing: Cell<bool>,
     stop: Notify,
+    /// The same by a newer configuration: what holds for the next request.
+    successor: OnceCell<Rc<Core>>,
 }
 
 /// Client connections that are open, over all cores.
@@ -85,13 +90,47 @@ impl Core {
     ) -> Rc<Self> {
         let head_bytes = limits.head_bytes;
         let pool = Pool::new(head_bytes);
-        let (stopping, stop) = (Cell::new(false), Notify::new());
-        Rc::new(Self { frontend, backend, idle, pool, head_bytes, sink, open, stopping, stop })
+        let (stopping, closing, stop) = (Cell::new(false), Cell::new(false), Notify::new());
+        let successor = OnceCell::new();
+        Rc::new(Self {
+            frontend,
+            backend,
+            idle,
+            pool,
+            head_bytes,
+            sink,
+            open,
+            stopping,
+            closing,
+            stop,
+            successor,
+        })
+    }
+
+    /// From now on each request that begins is served by `successor`, on whatever connection. Only the first one counts.
+    pub fn succeed(&self, successor: Rc<Self>) {
+        let _ = self.successor.set(successor);
+    }
+
+    /// The last successor, if there is any.
+    pub fn newest(&self) -> Option<Rc<Self>> {
+        let mut newest = self.successor.get()?;
+        while let Some(newer) = newest.successor.get() {
+            newest = newer;
+        }
+        Some(newest.clone())
+    }
+
+    /// Each client connection closes after its next response, or after the one that is under way. None is closed before:
+    /// its client may be sending already.
+    pub fn close_after_responses(&self) {
+        self.stopping.set(true);
     }
 
     /// Soft stop: idle client connections close now, the others after the response that is under way.
     pub fn stop(&self) {
         self.stopping.set(true);
+        self.closing.set(true);
         self.stop.notify_waiters();
     }
 
@@ -104,7 +143,7 @@ impl Core {
 /// (`TCP_NODELAY`).
 pub async fn serve(core: Rc<Core>, stream: TcpStream, client: SocketAddr) {
     let _open = Opened::new(&core.open);
-    client::serve(&core, stream, client).await;
+    client::serve(core, stream, client).await;
 }
 
 /// Counts a connection as long as it is open.

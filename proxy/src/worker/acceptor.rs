@@ -3,7 +3,7 @@
 //! Who finds no room waits in the kernel's backlog. So nobody holds room of the process while the frontend is full,
 //! and a stop never finds a client that is accepted and not served.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -28,8 +28,9 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Accepts the connections of one listener.
 pub(super) struct Acceptor {
-    listener: AsyncFd<TcpListener>,
-    core: Rc<exchange::Core>,
+    listener: AsyncFd<Arc<TcpListener>>,
+    /// The newest that is known.
+    core: RefCell<Rc<exchange::Core>>,
     /// Of the frontend, then of the process: taken in this order, so that a full frontend holds nothing of the others.
     rooms: [Arc<Semaphore>; 2],
     live: Rc<Live>,
@@ -39,7 +40,7 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// `rooms` are the frontend's and the process's. Must be called on the core's runtime.
     pub(super) fn new(
-        listener: TcpListener,
+        listener: Arc<TcpListener>,
         core: Rc<exchange::Core>,
         rooms: [Arc<Semaphore>; 2],
         live: Rc<Live>,
@@ -50,15 +51,19 @@ impl Acceptor {
             reason = "sound for a TcpListener, which keeps its descriptor; what replaces it is unsafe for others' sake"
         )]
         let listener = AsyncFd::new(listener)?;
-        Ok(Self { listener, core, rooms, live, complained: Cell::default() })
+        Ok(Self { listener, core: RefCell::new(core), rooms, live, complained: Cell::default() })
     }
 
-    /// Until a stop: then what has already come is accepted as far as there is room, and the listener is closed.
+    /// Until a stop: then what has already come is accepted as far as there is room, and the listener is closed. Who
+    /// leaves it to another process leaves that what has come, too.
     pub(super) async fn run(self, mut stop: watch::Receiver<Stop>) {
         let _counted = Live::count(&self.live, Kind::Acceptor);
         tokio::select! {
             () = self.accept_all() => {}
-            _ = stop.wait_for(|&stop| stop >= Stop::Softly) => {}
+            _ = stop.wait_for(|&stop| stop >= Stop::Leaving) => {}
+        }
+        if *stop.borrow() == Stop::Leaving {
+            return;
         }
         loop {
             let [Ok(frontend), Ok(process)] = self.rooms.clone().map(Semaphore::try_acquire_owned) else {
@@ -99,7 +104,10 @@ impl Acceptor {
     fn serve(&self, stream: TcpStream, client: SocketAddr, room: [OwnedSemaphorePermit; 2]) {
         // Without it an answer in two parts waits for the client's acknowledgement; failing means the client has gone.
         let _ = stream.set_nodelay(true);
-        let (core, counted) = (self.core.clone(), Live::count(&self.live, Kind::Connection));
+        if let Some(newest) = { self.core.borrow().newest() } {
+            self.core.replace(newest);
+        }
+        let (core, counted) = (self.core.borrow().clone(), Live::count(&self.live, Kind::Connection));
         tokio::task::spawn_local(async move {
             let _held = (counted, room);
             exchange::serve(core, stream, client).await;
@@ -171,7 +179,7 @@ mod tests {
         let idle = IdlePool::new(&backend);
         let core =
             exchange::Core::new(frontend, backend, idle, &limits, None, exchange::OpenCounts::default());
-        Acceptor::new(listener, core, rooms.map(Arc::clone), Rc::default()).unwrap()
+        Acceptor::new(Arc::new(listener), core, rooms.map(Arc::clone), Rc::default()).unwrap()
     }
 
     /// A client that asks what is refused without any server; gives the status of the answer.

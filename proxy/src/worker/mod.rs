@@ -1,92 +1,69 @@
 //! The process at work: one thread per core, each with its own runtime, listeners and idle connections.
 //!
 //! ```text
-//! signals ──► main ── watch ──► worker 0: listeners ─► exchange::serve, a task per connection
-//!                        └────► worker 1: …
+//! main ── Stop ────────────────────► worker 0: listeners ─► exchange::serve, a task per connection
+//!   └──── Share, for each reload ──► worker 1: …
 //! ```
 //!
 //! | stop | listeners | clients that are idle | requests in flight |
 //! |---|---|---|---|
+//! | leaving (another process has the listeners) | closed | may send one more request | finished, then closed; the process ends with the last one |
 //! | softly (SIGUSR1) | closed, when they have taken who waited in the kernel as far as there is room | closed | finished, then closed; the process ends with the last one |
 //! | now (SIGTERM, SIGINT) | closed | closed | cut off |
+//!
+//! A reload gives each worker a new [`Share`]. Its listeners that stay are not touched; clients that stay connected have
+//! their next request served by the new configuration; frontends that are gone finish as in a soft stop, but give each
+//! client that is idle its next response, with `connection: close`.
 
 mod acceptor;
+mod generation;
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io;
-use std::rc::Rc;
+use std::net::TcpListener;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
 
 use self::acceptor::Acceptor;
-use crate::admin::log::{CoreLog, Feed};
+pub use self::generation::Generation;
 use crate::backend::{Backend, idle::IdlePool};
-use crate::config::{self, Config};
-use crate::exchange::{self, OpenCounts, Sink};
+use crate::exchange;
 
 /// What the workers are told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, PartialOrd)]
 pub enum Stop {
     /// Work on.
     No,
+    /// Finish what is under way, and serve those who are idle once more.
+    Leaving,
     /// Finish what is under way.
     Softly,
     /// End now.
     Now,
 }
 
-/// A frontend as all workers share it.
-#[derive(Clone, Debug)]
-pub struct Frontend {
-    settings: config::Frontend,
-    backend: Arc<Backend>,
-    open: OpenCounts,
-    /// Connections that may still be accepted.
-    room: Arc<Semaphore>,
-    log: Option<Feed>,
+/// One worker's part of a configuration.
+#[derive(Debug)]
+pub struct Share {
+    /// What all workers share.
+    pub generation: Arc<Generation>,
+    /// What it accepts from, each with the name of its frontend.
+    pub listeners: Vec<(Arc<str>, Arc<TcpListener>)>,
 }
 
-/// What all workers share.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    limits: config::Limits,
-    backends: Vec<Arc<Backend>>,
-    frontends: Vec<Frontend>,
-    /// Connections that may still be accepted by the whole process.
-    room: Arc<Semaphore>,
-}
-
-impl Shared {
-    /// What the workers need for this configuration; `logs` has the access log of each frontend.
-    pub fn new(config: &Config, backends: Vec<Arc<Backend>>, logs: Vec<Option<Feed>>) -> Self {
-        let process = OpenCounts::default().process;
-        let frontend = |(settings, log): (&config::Frontend, Option<Feed>)| Frontend {
-            settings: settings.clone(),
-            backend: backends[settings.backend.0].clone(),
-            open: OpenCounts { process: process.clone(), frontend: Arc::default() },
-            room: semaphore(settings.maxconn.get()),
-            log,
-        };
-        let frontends = config.frontends.iter().zip(logs).map(frontend).collect();
-        let room = semaphore(config.limits.connections.get());
-        Self { limits: config.limits, backends, frontends, room }
-    }
-}
-
-fn semaphore(permits: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
-}
-
-/// Starts one worker on a thread of its own, and returns when it accepts connections or can't. `listeners` are its
-/// own, each with the index of its frontend; `running` is dropped when it has ended.
+/// Starts one worker on a thread of its own, and returns when it accepts connections or can't. `shares` brings further
+/// configurations; `running` is dropped when it has ended.
 pub fn spawn(
     core: usize,
-    shared: Shared,
-    listeners: Vec<(usize, std::net::TcpListener)>,
+    share: Share,
+    shares: mpsc::UnboundedReceiver<Share>,
     stop: watch::Receiver<Stop>,
     running: mpsc::Sender<()>,
 ) -> io::Result<()> {
@@ -96,7 +73,7 @@ pub fn spawn(
         let ready = report.clone();
         let work = || -> io::Result<()> {
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-            runtime.block_on(run(&shared, listeners, stop, &ready))
+            runtime.block_on(run(share, shares, stop, &ready))
         };
         if let Err(error) = work() {
             // `spawn` waits for the one report there is.
@@ -107,52 +84,172 @@ pub fn spawn(
 }
 
 async fn run(
-    shared: &Shared,
-    listeners: Vec<(usize, std::net::TcpListener)>,
+    share: Share,
+    mut shares: mpsc::UnboundedReceiver<Share>,
     mut stop: watch::Receiver<Stop>,
     ready: &SyncSender<io::Result<()>>,
 ) -> io::Result<()> {
-    let pools: Vec<Rc<IdlePool>> = shared
-        .backends
-        .iter()
-        .map(|backend| {
-            let pool = IdlePool::new(backend);
-            pool.follow(backend);
-            pool
-        })
-        .collect();
-    let cores: Vec<Rc<exchange::Core>> = shared
-        .frontends
-        .iter()
-        .map(|frontend| {
-            let sink = frontend.log.clone().map(|feed| CoreLog::new(feed) as Rc<dyn Sink>);
-            let pool = pools[frontend.settings.backend.0].clone();
-            let (settings, backend) = (frontend.settings.clone(), frontend.backend.clone());
-            exchange::Core::new(settings, backend, pool, &shared.limits, sink, frontend.open.clone())
-        })
-        .collect();
-    let live = Rc::new(Live::default());
-    for (index, listener) in listeners {
-        let rooms = [shared.frontends[index].room.clone(), shared.room.clone()];
-        let acceptor = Acceptor::new(listener, cores[index].clone(), rooms, live.clone())?;
-        tokio::task::spawn_local(acceptor.run(stop.clone()));
-    }
+    let mut worker = Worker::default();
+    worker.take(share)?;
     // `spawn` waits for it.
     let _ = ready.send(Ok(()));
-    // An error means that main has gone, which is a reason to end as well.
-    let _ = stop.wait_for(|&stop| stop >= Stop::Softly).await;
-    if *stop.borrow() == Stop::Softly {
-        // Let the acceptors take what is in their backlogs before idle connections are closed.
-        live.acceptors_ended().await;
-        for core in &cores {
-            core.stop();
-        }
+    loop {
         tokio::select! {
-            () = live.ended() => {}
-            _ = stop.wait_for(|&stop| stop == Stop::Now) => {}
+            Some(share) = shares.recv() => {
+                // A socket that main has just opened, or this runtime has had before: only want of memory fails it.
+                if let Err(error) = worker.take(share) {
+                    tracing::error!("a core can't accept from a listener: {error}");
+                }
+            }
+            // An error means that main has gone, which is a reason to end as well.
+            _ = stop.wait_for(|&stop| stop >= Stop::Leaving) => break,
         }
     }
+    let order = *stop.borrow();
+    if order == Stop::Now {
+        return Ok(());
+    }
+    drop(shares);
+    // Let the acceptors take what is in their backlogs before idle connections are closed.
+    worker.close_listeners(order).await;
+    if order == Stop::Leaving {
+        worker.cores().for_each(|core| core.close_after_responses());
+        tokio::select! {
+            () = worker.live.ended() => return Ok(()),
+            _ = stop.wait_for(|&stop| stop >= Stop::Softly) => {}
+        }
+    }
+    worker.cores().for_each(|core| core.stop());
+    tokio::select! {
+        () = worker.live.ended() => {}
+        _ = stop.wait_for(|&stop| stop == Stop::Now) => {}
+    }
     Ok(())
+}
+
+/// What one worker has at present.
+#[derive(Default)]
+struct Worker {
+    live: Rc<Live>,
+    /// The newest of each backend, by name.
+    pools: HashMap<Arc<str>, (Arc<Backend>, Rc<IdlePool>)>,
+    /// The newest of each frontend, by name.
+    frontends: HashMap<Arc<str>, Rc<exchange::Core>>,
+    /// All that may still have connections.
+    cores: Vec<Weak<exchange::Core>>,
+    acceptors: Vec<Accepting>,
+}
+
+/// A listener that is accepted from.
+struct Accepting {
+    frontend: Arc<str>,
+    listener: Arc<TcpListener>,
+    stop: watch::Sender<Stop>,
+    task: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Works by this configuration from now on.
+    fn take(&mut self, share: Share) -> io::Result<()> {
+        let Share { generation, listeners } = share;
+        self.cores.retain(|core| core.strong_count() > 0);
+        self.renew_pools(&generation);
+        let gone = self.renew_frontends(&generation);
+        let stays = |accepting: &Accepting| {
+            let is_same = |(frontend, listener): &(Arc<str>, Arc<TcpListener>)| {
+                *frontend == accepting.frontend && Arc::ptr_eq(listener, &accepting.listener)
+            };
+            listeners.iter().any(is_same)
+        };
+        let (kept, closing): (Vec<_>, Vec<_>) = self.acceptors.drain(..).partition(stays);
+        self.acceptors = kept;
+        let is_new = |listener: &Arc<TcpListener>| {
+            !self.acceptors.iter().any(|known| Arc::ptr_eq(listener, &known.listener))
+        };
+        let new: Vec<_> = listeners.into_iter().filter(|(_, listener)| is_new(listener)).collect();
+        for (name, listener) in new {
+            self.accept(&generation, name, listener)?;
+        }
+        tokio::task::spawn_local(async move {
+            close_all(closing, Stop::Softly).await;
+            for core in gone {
+                core.close_after_responses();
+            }
+        });
+        Ok(())
+    }
+
+    fn accept(
+        &mut self,
+        generation: &Generation,
+        name: Arc<str>,
+        listener: Arc<TcpListener>,
+    ) -> io::Result<()> {
+        let settings = generation.frontend(&name).expect("a listener's frontend is in its configuration");
+        let rooms = [settings.room.clone(), generation.room.clone()];
+        let core = self.frontends[&name].clone();
+        let acceptor = Acceptor::new(listener.clone(), core, rooms, self.live.clone())?;
+        let (stop, stopped) = watch::channel(Stop::No);
+        let task = tokio::task::spawn_local(acceptor.run(stopped));
+        self.acceptors.push(Accepting { frontend: name, listener, stop, task });
+        Ok(())
+    }
+
+    fn renew_pools(&mut self, generation: &Generation) {
+        let mut before = std::mem::take(&mut self.pools);
+        for backend in &generation.backends {
+            let name = backend.settings().name.clone();
+            let pool = IdlePool::new(backend);
+            pool.follow(backend);
+            if let Some((older, of_older)) = before.remove(&name) {
+                of_older.bequeath(&older, Some((pool.clone(), backend)));
+            }
+            self.pools.insert(name, (backend.clone(), pool));
+        }
+        for (older, of_older) in before.into_values() {
+            of_older.bequeath(&older, None);
+        }
+    }
+
+    /// Gives back what is gone.
+    fn renew_frontends(&mut self, generation: &Generation) -> Vec<Rc<exchange::Core>> {
+        let mut before = std::mem::take(&mut self.frontends);
+        for frontend in &generation.frontends {
+            let settings = frontend.settings.clone();
+            let name = settings.name.clone();
+            let (backend, pool) = &self.pools[&frontend.backend.settings().name];
+            let (backend, pool, sink) = (backend.clone(), pool.clone(), frontend.log.sink());
+            let open = frontend.open.clone();
+            let core = exchange::Core::new(settings, backend, pool, &generation.limits, sink, open);
+            self.cores.push(Rc::downgrade(&core));
+            if let Some(older) = before.remove(&name) {
+                older.succeed(core.clone());
+            }
+            self.frontends.insert(name, core);
+        }
+        before.into_values().collect()
+    }
+
+    async fn close_listeners(&mut self, order: Stop) {
+        close_all(self.acceptors.drain(..).collect(), order).await;
+        // Those of a reload that has just been.
+        self.live.acceptors_ended().await;
+    }
+
+    fn cores(&self) -> impl Iterator<Item = Rc<exchange::Core>> {
+        self.cores.iter().filter_map(Weak::upgrade)
+    }
+}
+
+/// Has all of them end, and waits until they have.
+async fn close_all(acceptors: Vec<Accepting>, order: Stop) {
+    for accepting in &acceptors {
+        accepting.stop.send_replace(order);
+    }
+    for accepting in acceptors {
+        // A panic in it has been reported; it has ended then, too.
+        let _ = accepting.task.await;
+    }
 }
 
 /// What a worker still has to do.
@@ -214,48 +311,39 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::num::NonZeroUsize;
     use std::os::fd::OwnedFd;
 
     use super::*;
-    use crate::backend::fixture;
+    use crate::admin::log::Logs;
+    use crate::config::Config;
 
-    fn shared() -> Shared {
-        let second = std::time::Duration::from_secs(1);
-        let frontend = config::Frontend {
-            name: "web".into(),
-            bind: Vec::new(),
-            backend: config::BackendIndex(0),
-            forward_for: None,
-            log: None,
-            timeout: config::FrontendTimeout {
-                client: second,
-                http_request: second,
-                http_keep_alive: second,
-            },
-            maxconn: NonZeroUsize::MAX,
-        };
-        let backend = fixture::settings(vec![fixture::server("a")]);
-        let limits = config::Limits {
-            connections: NonZeroUsize::MAX,
-            head_bytes: 15_360,
-            threads: NonZeroUsize::MIN,
-            replay: config::Replay::NOTHING,
-        };
-        let config = Config { frontends: vec![frontend], backends: vec![backend.clone()], limits };
-        Shared::new(&config, vec![Backend::new(backend)], vec![None])
+    fn share(listener: TcpListener) -> Share {
+        let text = r#"
+            frontend.web = { bind = ["127.0.0.1:0"], backend = "shop" }
+            [[backend.shop.server]]
+            name = "a"
+            address = "127.0.0.1:80"
+        "#;
+        let config = Config::parse("test.toml", text, &|_, _| Ok(Vec::new())).unwrap();
+        let listeners = vec![(config.frontends[0].name.clone(), Arc::new(listener))];
+        let generation = Generation::new(&config, &Logs::open(&config).unwrap());
+        Share { generation, listeners }
     }
 
     #[test]
     fn a_worker_that_cannot_start_says_so() {
         let stop = watch::Sender::new(Stop::No);
         let (running, mut ended) = mpsc::channel(1);
+        let (_shares, [first, second]) = {
+            let channels = [mpsc::unbounded_channel::<Share>(), mpsc::unbounded_channel()];
+            let [(one, first), (two, second)] = channels;
+            ([one, two], [first, second])
+        };
         // No runtime can wait for a file.
         let file = OwnedFd::from(File::open("/proc/self/cmdline").unwrap());
-        let listeners = vec![(0, file.into())];
-        assert!(spawn(0, shared(), listeners, stop.subscribe(), running.clone()).is_err());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(spawn(1, shared(), vec![(0, listener)], stop.subscribe(), running).is_ok());
+        assert!(spawn(0, share(file.into()), first, stop.subscribe(), running.clone()).is_err());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(spawn(1, share(listener), second, stop.subscribe(), running).is_ok());
         stop.send_replace(Stop::Now);
         assert_eq!(ended.blocking_recv(), None);
     }

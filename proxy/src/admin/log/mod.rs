@@ -5,6 +5,8 @@
 
 mod date;
 mod line;
+mod logs;
 mod writer;
 
+pub use logs::{Feeds, Logs, OpenError};
 pub use writer::{CoreLog, Feed, Writer};
