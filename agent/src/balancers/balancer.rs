@@ -35,6 +35,9 @@ pub struct Balancer {
     pub full_weight: u32,
     /// It has shown a new process: sessions of its old one may be open that it does not report.
     pub restarted: bool,
+    /// So many headers in a row have shown that it gives this server no new user.
+    #[serde(default)]
+    pub shown_out: u32,
     /// What has happened between it and the present announcement.
     pub heard: Heard,
 }
@@ -80,6 +83,7 @@ impl Balancer {
             answer: 0,
             full_weight: 0,
             restarted: false,
+            shown_out: 0,
             heard: Heard::default(),
         }
     }
@@ -90,6 +94,8 @@ impl Balancer {
         if let Some(header) = &header {
             self.full_weight = self.full_weight.max(full_weight(header));
             self.restarted |= self.shows_restart(header, says);
+            let is_out = matches!(header.state, State::Nolb | State::Down);
+            self.shown_out = if is_out { self.shown_out.saturating_add(1) } else { 0 };
             if let Some(level) = says {
                 self.heard.proven |= proves(header.state, level);
                 self.heard.zero = self.heard.proven && header.scur == Some(0);
@@ -117,9 +123,8 @@ impl Balancer {
         if silent >= self.rhythm.patience() {
             return Standing::Gone;
         }
-        let progress = self.header.as_ref().and_then(|header| header.progress);
-        let own_fall = progress.map_or(fall, |(_, of)| of.max(fall));
-        if talks && progress.is_none() && self.heard.given > own_fall.saturating_mul(UNPROVEN_TIMES) {
+        let counts = self.header.as_ref().is_some_and(|header| header.progress.is_some());
+        if talks && !counts && self.heard.given > fall.saturating_mul(UNPROVEN_TIMES) {
             return Standing::Unproven;
         }
         Standing::Pending
@@ -146,6 +151,14 @@ impl Balancer {
         (!enough).then(|| {
             format!("{} has a weight of {remaining} left without this server, not {wanted}", self.called())
         })
+    }
+
+    /// Whether its weights can't show yet who goes at the same time. Another server's agent knows of this server from
+    /// the first check on that comes after it was taken out, an interval later at most; until then that agent may
+    /// announce a drain of its own, and this balancer's next header shows it.
+    pub fn may_miss_others(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| remaining(header).is_some())
+            && self.shown_out < SHOWS_OTHERS
     }
 
     /// Its name for people.
@@ -175,6 +188,10 @@ impl Balancer {
 /// A header that still says UP after more than so many times the answers that should have sufficed is believed to stay
 /// so.
 const UNPROVEN_TIMES: u32 = 2;
+
+/// The first header that shows the server out comes an interval after it went; what others have announced until then
+/// stands in the second.
+const SHOWS_OTHERS: u32 = 2;
 
 fn proves(state: State, level: Level) -> bool {
     match level {
@@ -279,6 +296,21 @@ mod tests {
     fn a_balancer_that_counts_down_is_waited_for() {
         let checks: Vec<_> = (0..20).map(|n| (n * 500, Some("UP 9/10"), HARD)).collect();
         assert_eq!(standing(Level::Hard, &checks), Standing::Pending);
+    }
+
+    #[test]
+    fn who_goes_at_the_same_time_is_shown_by_the_second_header_without_this_server() {
+        let misses = |checks: &[_]| balancer(checks).may_miss_others();
+        let (up, out) = (Some("UP; weight=1/3"), Some("DOWN; weight=1/2"));
+        assert!(misses(&[(0, up, None), (500, up, HARD), (1000, out, HARD)]));
+        assert!(!misses(&[(0, up, None), (500, up, HARD), (1000, out, HARD), (1500, out, HARD)]));
+        assert!(
+            misses(&[(0, out, HARD), (500, out, HARD), (1000, up, None), (1500, out, HARD)]),
+            "once more"
+        );
+        let soft = Some("NOLB; weight=1/2");
+        assert!(!misses(&[(0, soft, SOFT), (500, soft, SOFT), (1000, soft, HARD)]), "out is out");
+        assert!(!misses(&[(0, Some("DOWN"), HARD)]), "one without weights shows nobody at all");
     }
 
     #[test]

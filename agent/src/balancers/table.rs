@@ -193,7 +193,24 @@ impl Table {
             .values()
             .filter(|balancer| !self.is_gone(balancer, now))
             .find_map(|balancer| balancer.too_few(least))
-            .map_or(Remaining::Enough, Remaining::TooFew)
+            .map_or_else(|| self.confirmed(least, now), Remaining::TooFew)
+    }
+
+    /// Whether those balancers that have acknowledged would also show it if others went at the same time.
+    fn confirmed(&self, least: MinRemaining, now: Moment) -> Remaining {
+        let acts = |standing| matches!(standing, Some(Standing::Proven | Standing::TookForFailure));
+        let early = self
+            .balancers
+            .values()
+            .filter(|balancer| !self.is_gone(balancer, now) && acts(self.standing(balancer, now)))
+            .find(|balancer| balancer.may_miss_others());
+        match early {
+            Some(balancer) if least != MinRemaining::Weight(0) => Remaining::Unconfirmed(format!(
+                "{} has yet to show whether others go at the same time",
+                balancer.called()
+            )),
+            _ => Remaining::Enough,
+        }
     }
 
     /// What they report of their sessions.

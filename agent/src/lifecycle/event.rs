@@ -76,6 +76,8 @@ pub enum Acknowledgement {
 pub enum Remaining {
     /// They do, or nobody can tell.
     Enough,
+    /// They do as far as can be seen, but one that goes at the same time can't be seen yet; for people.
+    Unconfirmed(String),
     /// They do not; for people.
     TooFew(String),
 }

@@ -118,8 +118,8 @@ impl Machine {
                     AtHardLimit::Abort => "withdraws to up",
                 };
                 let what = match self.view.acknowledged {
-                    Acknowledgement::Complete => Wait::Quiet,
-                    Acknowledgement::Pending { .. } => Wait::Acknowledgement,
+                    Acknowledgement::Complete if self.unconfirmed().is_none() => Wait::Quiet,
+                    _ => Wait::Acknowledgement,
                 };
                 (drain.follow == Follow::Restart).then_some(Waiting { what, until, then })
             }
@@ -247,7 +247,7 @@ impl Machine {
             return false;
         }
         let hard = self.rules.hard;
-        let missing = self.missing(now);
+        let missing = self.missing(now).or_else(|| self.unconfirmed());
         if missing.is_none() && self.quiet(hard.quiet, at, true) {
             self.restart(now, drain, "acknowledged and quiet".into(), effects);
             return true;
@@ -453,6 +453,14 @@ impl Machine {
         let rules = self.rules.acknowledge;
         let goes_on = rules.at_limit == AtAcknowledgeLimit::Proceed && now >= out.announced + rules.limit;
         (!goes_on).then_some(missing)
+    }
+
+    /// Who has to show yet that nobody else goes at the same time: the guard, directly before the restart.
+    fn unconfirmed(&self) -> Option<&str> {
+        match (&self.course, &self.view.remaining) {
+            (Course::Hard(out), Remaining::Unconfirmed(who)) if !out.drain.unguarded => Some(who),
+            _ => None,
+        }
     }
 
     /// The guard, after the announcement: where a balancer has too few others, the drain is withdrawn and tried again

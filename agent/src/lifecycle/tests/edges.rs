@@ -374,6 +374,22 @@ fn the_guard_is_looked_at_directly_before_the_restart() {
 }
 
 #[test]
+fn no_restart_begins_before_others_that_go_at_the_same_time_would_be_seen() {
+    for forced in [false, true] {
+        let mut world = World::up();
+        world.unconfirmed = true;
+        world.ask_as(Request::Hard(Options { force: forced, ..Options::default() }), signal()).unwrap();
+        world.acknowledge();
+        world.falls_quiet();
+        world.pass(10);
+        assert_eq!(world.restarts.len(), usize::from(forced));
+        world.unconfirmed = false;
+        world.pass(1);
+        assert_eq!(world.restarts, [1]);
+    }
+}
+
+#[test]
 fn a_hold_that_is_acknowledged_is_not_withdrawn() {
     let mut world = World::up();
     world.ask(hard()).unwrap();

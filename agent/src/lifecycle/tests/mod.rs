@@ -65,12 +65,15 @@ fn forced(options: Options) -> Options {
 }
 
 /// A machine in a world that a test sets.
+#[expect(clippy::struct_excessive_bools, reason = "facts that are so or not, each set by itself")]
 struct World {
     machine: Machine,
     now: u64,
     acknowledged: bool,
     acknowledged_for: Option<Announcement>,
     enough: bool,
+    /// Nobody can tell yet whether others go at the same time.
+    unconfirmed: bool,
     /// Since when it is quiet; `None`: busy.
     quiet: Option<u64>,
     empty: bool,
@@ -101,6 +104,7 @@ impl World {
             acknowledged: false,
             acknowledged_for: None,
             enough: true,
+            unconfirmed: false,
             quiet: None,
             empty: false,
             abandoned: None,
@@ -120,10 +124,10 @@ impl World {
             } else {
                 Acknowledgement::Pending { missing: "lb1".into() }
             },
-            remaining: if self.enough {
-                Remaining::Enough
-            } else {
-                Remaining::TooFew("lb1 has none left".into())
+            remaining: match (self.enough, self.unconfirmed) {
+                (true, false) => Remaining::Enough,
+                (true, true) => Remaining::Unconfirmed("lb1 has yet to show it".into()),
+                (false, _) => Remaining::TooFew("lb1 has none left".into()),
             },
             traffic: match self.quiet {
                 None => Traffic::Busy("1 in flight".into()),

@@ -11,6 +11,7 @@ enum Happens {
     Pass(u64),
     Acknowledged(bool),
     Enough(bool),
+    Unconfirmed(bool),
     Quiet(bool),
     Abandoned(bool),
     Probe(bool),
@@ -33,6 +34,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         5 => (1_u64..400).prop_map(Happens::Pass),
         3 => any::<bool>().prop_map(Happens::Acknowledged),
         1 => prop::bool::weighted(0.8).prop_map(Happens::Enough),
+        1 => any::<bool>().prop_map(Happens::Unconfirmed),
         3 => any::<bool>().prop_map(Happens::Quiet),
         1 => any::<bool>().prop_map(Happens::Abandoned),
         5 => prop::bool::weighted(0.7).prop_map(Happens::Probe),
@@ -117,6 +119,9 @@ impl Laws {
         let limit = transition.why.contains("limit");
         assert!(limit || world.quiet.is_some(), "a restart in the middle of traffic");
         let all_act = world.acknowledged || deserted;
+        let unguarded = world.machine.course().drain().is_some_and(|drain| drain.unguarded);
+        let alone = !world.unconfirmed || unguarded || deserted;
+        assert!(limit || alone, "a restart although another may go at the same time");
         assert!(limit || all_act, "a restart although somebody does not act on hard");
     }
 }
@@ -178,6 +183,7 @@ proptest! {
                 Happens::Pass(seconds) => world.now += seconds,
                 Happens::Acknowledged(is) => world.acknowledged = is,
                 Happens::Enough(are) => world.enough = are,
+                Happens::Unconfirmed(is) => world.unconfirmed = is,
                 Happens::Quiet(is) => world.quiet = is.then_some(world.now),
                 Happens::Abandoned(is) => world.abandoned = is.then_some(world.now),
                 Happens::Probe(passed) => {

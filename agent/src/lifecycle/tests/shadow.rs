@@ -33,13 +33,15 @@ struct Seen {
     at: u64,
     acknowledged: bool,
     enough: bool,
+    unconfirmed: bool,
     /// Since when; `None`: busy.
     quiet: Option<u64>,
     /// Since when nobody listens or is connected.
     abandoned: Option<u64>,
 }
 
-const NOTHING_SEEN: Seen = Seen { at: 0, acknowledged: false, enough: true, quiet: None, abandoned: None };
+const NOTHING_SEEN: Seen =
+    Seen { at: 0, acknowledged: false, enough: true, unconfirmed: false, quiet: None, abandoned: None };
 
 impl Shadow {
     pub(super) fn up() -> Self {
@@ -61,8 +63,8 @@ impl Shadow {
     pub(super) fn take(&mut self, now: u64, event: &Event, world: &World) -> bool {
         let refused = match event {
             Event::Seen(_) => {
-                let World { acknowledged, enough, quiet, abandoned, .. } = *world;
-                self.seen = Seen { at: now, acknowledged, enough, quiet, abandoned };
+                let World { acknowledged, enough, unconfirmed, quiet, abandoned, .. } = *world;
+                self.seen = Seen { at: now, acknowledged, enough, unconfirmed, quiet, abandoned };
                 false
             }
             Event::Probed { passed, .. } => {
@@ -188,7 +190,7 @@ impl Shadow {
         reason = "the first arm that fits counts, and each stage reads for itself"
     )]
     fn moves(&mut self, now: u64) -> bool {
-        let Seen { at: looked, acknowledged, enough, quiet, abandoned } = self.seen;
+        let Seen { at: looked, acknowledged, enough, unconfirmed, quiet, abandoned } = self.seen;
         let seen_for = |begun: u64| looked.saturating_sub(begun.max(self.since));
         let deserted = quiet
             .is_some_and(|begun| seen_for(begun) >= 3 || abandoned.is_some_and(|begun| seen_for(begun) >= 1));
@@ -237,8 +239,9 @@ impl Shadow {
                 };
                 let soft = self.stage == Stage::Soft;
                 let (needed, limit) = if soft { (300, 1800) } else { (3, 30) };
-                let is_quiet = (soft || acknowledged)
-                    && quiet.is_some_and(|since| looked >= at && looked - since >= needed);
+                let may_go = acknowledged && (!unconfirmed || self.asked.forced);
+                let is_quiet =
+                    (soft || may_go) && quiet.is_some_and(|since| looked >= at && looked - since >= needed);
                 if !is_quiet && now < self.asked.at.max(at) + limit {
                     return false;
                 }
