@@ -55,6 +55,9 @@ pub struct Restart {
     pub mark: Mark,
     /// The restart's own process, as soon as it is known.
     pub command: Option<Process>,
+    /// It has ended, and well: only the proof is missing, and it must not run again whatever becomes of that.
+    #[serde(default)]
+    pub has_ended: bool,
 }
 
 impl State {

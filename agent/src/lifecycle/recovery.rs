@@ -27,7 +27,7 @@ pub enum Replaced {
     Not,
     /// It is another process, or none, or nobody can tell.
     Perhaps,
-    /// The restart is still under way, and its end will be reported.
+    /// The restart is still under way, or only its proof is missing; its end will be reported.
     UnderWay,
 }
 
@@ -45,7 +45,7 @@ impl Machine {
     /// | waiting, soft, hard, that hold | as it was | the same, announced now |
     /// | waiting, soft, hard, that restart | as it was; its limits go on running, but that of an acknowledgement begins anew | warming: the server was restarted with the host |
     /// | restarting, not replaced | restarts now | – |
-    /// | restarting, under way | waits for its end | – |
+    /// | restarting, under way or without its proof | waits for its end | – |
     /// | restarting, perhaps replaced | warming | warming |
     /// | warming | as it was, begun anew | begun anew |
     pub fn restored(

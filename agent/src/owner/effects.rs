@@ -97,7 +97,8 @@ impl<O: Outside> Owner<O> {
             None => self.outside.identity().await?,
         };
         let mark = Mark::new(&self.config.server.name, drain, &self.records.boot, now);
-        self.core.restart = Some(state::Restart { drain, began: now, before, mark, command: None });
+        self.core.restart =
+            Some(state::Restart { drain, began: now, before, mark, command: None, has_ended: false });
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
-    Outside, Owner, Restarted, schedule,
+    Outside, Owner, Progress, Restarted, schedule,
     task::{STALL, TABLE, VERDICT},
 };
 use crate::{
@@ -48,6 +48,7 @@ pub(super) enum Report {
     Probed { began: Moment, result: Result<(), String> },
     Identified { at: Moment, identity: Result<Identity, String> },
     Begun { drain: u64, process: Process },
+    CommandEnded { drain: u64, written: oneshot::Sender<()> },
     Restarted { drain: u64, restarted: Restarted },
 }
 
@@ -113,19 +114,14 @@ impl<O: Outside> Owner<O> {
         // Rounded up, so that what is due is due then.
         next.min(STALL / 2) + Duration::from_millis(1)
     }
+
     pub(super) fn start_restart(&mut self) {
         let Some(restart) = &self.core.restart else { return };
         let (drain, restart) = (restart.drain, restart.clone());
         let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
-        let (begun, process) = oneshot::channel();
-        let begun_report = self.report.clone();
+        let progress = Progress::new(drain, report.clone());
         tokio::spawn(async move {
-            if let Ok(process) = process.await {
-                let _ = begun_report.send(Report::Begun { drain, process }).await;
-            }
-        });
-        tokio::spawn(async move {
-            let restarted = outside.restart(restart, begun).await;
+            let restarted = outside.restart(restart, progress).await;
             let _ = report.send(Report::Restarted { drain, restarted }).await;
         });
     }

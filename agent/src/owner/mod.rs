@@ -17,6 +17,7 @@ mod effects;
 mod errands;
 mod journal;
 mod outside;
+mod progress;
 mod records;
 mod schedule;
 mod status;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use outside::{Outside, Real, Restarted};
+pub use progress::Progress;
 pub use task::Owner;
 
 use crate::{

@@ -2,14 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
-
+use super::Progress;
 use crate::{
     clock::{self, Moment},
     config::Config,
     lifecycle::Replaced,
     ready::{ClientError, Prober},
-    restart::{Identity, Process, RestartError, Restarter, Transcript},
+    restart::{Identity, RestartError, Restarter, Transcript},
     state,
     traffic::{
         Reading,
@@ -40,12 +39,8 @@ pub trait Outside: Send + Sync + 'static {
     fn probe(&self) -> impl Future<Output = Result<(), String>> + Send;
     /// Which processes are the server.
     fn identity(&self) -> impl Future<Output = Result<Identity, String>> + Send;
-    /// Restarts the server; tells the restart's own process as soon as it is known.
-    fn restart(
-        &self,
-        restart: state::Restart,
-        begun: oneshot::Sender<Process>,
-    ) -> impl Future<Output = Restarted> + Send;
+    /// Restarts the server, and tells how far it has come.
+    fn restart(&self, restart: state::Restart, progress: Progress) -> impl Future<Output = Restarted> + Send;
     /// What has become of a restart that an earlier agent has left. Fills in its command where that is found.
     fn left_behind(&self, restart: &mut state::Restart) -> impl Future<Output = Replaced> + Send;
     /// Waits for the end of a restart that an earlier agent has left and that is under way.
@@ -101,12 +96,13 @@ impl Real {
     async fn run_restart(
         &self,
         restart: &state::Restart,
-        begun: oneshot::Sender<Process>,
+        progress: Progress,
     ) -> Result<String, RestartError> {
         let running = self.restarter.begin(&restart.mark).await?;
-        // Nobody listens where the owner is about to stop.
-        let _ = begun.send(running.process().clone());
-        let done = self.restarter.end(running, &restart.before).await?;
+        progress.begun(running.process().clone()).await;
+        let done = self.restarter.ended(running).await?;
+        progress.ended().await;
+        let done = self.restarter.proved(done, &restart.before).await?;
         Ok(done.output.to_string())
     }
 }
@@ -136,8 +132,8 @@ impl Outside for Real {
         self.restarter.identity().await.map_err(|error| error.to_string())
     }
 
-    async fn restart(&self, restart: state::Restart, begun: oneshot::Sender<Process>) -> Restarted {
-        match self.run_restart(&restart, begun).await {
+    async fn restart(&self, restart: state::Restart, progress: Progress) -> Restarted {
+        match self.run_restart(&restart, progress).await {
             Ok(output) => Restarted { result: Ok(()), output: Some(output) },
             Err(error) => {
                 let output = error.output().map(ToString::to_string);
@@ -148,12 +144,16 @@ impl Outside for Real {
 
     /// | the command | its helpers | what it was to replace | |
     /// |---|---|---|---|
+    /// | has ended well, as is written down | | | under way: the proof is missing |
     /// | runs, by its pid or by its mark | | | under way |
     /// | can't be looked at | | | under way |
     /// | does not run | run | is still there | under way |
     /// | does not run | don't run, or can't be looked at | is still there | not |
     /// | does not run | | is gone, or can't be looked at | perhaps |
     async fn left_behind(&self, restart: &mut state::Restart) -> Replaced {
+        if restart.has_ended {
+            return Replaced::UnderWay;
+        }
         let marked = restart.mark.carried().await.ok();
         if restart.command.is_none() {
             restart.command = marked.as_ref().and_then(|marked| marked.command.clone());
@@ -171,7 +171,8 @@ impl Outside for Real {
     }
 
     async fn await_left_behind(&self, restart: state::Restart) -> Restarted {
-        let ended = self.restarter.end_orphan(restart.command.as_ref(), restart.began, &restart.before).await;
+        let command = restart.command.as_ref().filter(|_| !restart.has_ended);
+        let ended = self.restarter.end_orphan(command, restart.began, &restart.before).await;
         let output = match &ended {
             Ok(output) => Some(output),
             Err(error) => error.output(),
@@ -195,9 +196,13 @@ mod tests {
     use std::net::TcpListener;
 
     use rustix::process::{Pid, Signal, kill_process_group};
+    use tokio::sync::mpsc;
 
-    use super::*;
-    use crate::{restart::Mark, scratch::Scratch};
+    use super::{super::errands::Report, *};
+    use crate::{
+        restart::{Mark, Process},
+        scratch::Scratch,
+    };
 
     /// An agent's outside whose server is this test's own process, so that no restart ever replaces it.
     fn outside(script: &str) -> ((TcpListener, Scratch), Real) {
@@ -215,15 +220,16 @@ mod tests {
     async fn written_before(outside: &Real, drain: u64) -> state::Restart {
         let (began, before) = (outside.now(), outside.identity().await.unwrap());
         let mark = Mark::new("shop", drain, &state::boot_id(), began);
-        state::Restart { drain, began, before, mark, command: None }
+        state::Restart { drain, began, before, mark, command: None, has_ended: false }
     }
 
     /// Starts the command and dies before it has written its pid down.
     async fn dies_after_the_start(outside: &Real, restart: &state::Restart) -> Process {
-        let (begun, process) = oneshot::channel();
+        let (report, mut reports) = mpsc::channel(4);
         let (outside, restart) = (outside.clone(), restart.clone());
-        let agent = tokio::spawn(async move { outside.restart(restart, begun).await });
-        let process = process.await.unwrap();
+        let progress = Progress::new(restart.drain, report);
+        let agent = tokio::spawn(async move { outside.restart(restart, progress).await });
+        let Some(Report::Begun { process, .. }) = reports.recv().await else { panic!("not begun") };
         agent.abort();
         process
     }
@@ -270,10 +276,28 @@ mod tests {
     async fn what_a_command_has_said_is_told_when_it_fails() {
         let (_server, outside) = outside("echo no space left; exit 1");
         let restart = written_before(&outside, 1).await;
-        let (begun, _process) = oneshot::channel();
-        let restarted = outside.restart(restart, begun).await;
+        let (report, _nobody) = mpsc::channel(4);
+        let restarted = outside.restart(restart, Progress::new(1, report)).await;
         assert!(restarted.result.is_err());
         assert_eq!(restarted.output.as_deref(), Some("no space left"));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_has_ended_is_not_run_again_for_want_of_a_proof() {
+        let (_server, outside) = outside("true");
+        let restart = written_before(&outside, 1).await;
+        let (report, mut reports) = mpsc::channel(4);
+        let (agents, restarts) = (outside.clone(), restart.clone());
+        let agent = tokio::spawn(async move { agents.restart(restarts, Progress::new(1, report)).await });
+        let Some(Report::Begun { process, .. }) = reports.recv().await else { panic!("not begun") };
+        let Some(Report::CommandEnded { written, .. }) = reports.recv().await else { panic!("not ended") };
+        assert!(!agent.is_finished(), "the proof is taken when this is written down");
+        let found = state::Restart { command: Some(process), ..restart };
+        assert_eq!(outside.left_behind(&mut found.clone()).await, Replaced::Not, "as long as it is not");
+        let mut found = state::Restart { has_ended: true, ..found };
+        agent.abort();
+        assert_eq!(outside.left_behind(&mut found).await, Replaced::UnderWay, "from then on");
+        drop(written);
     }
 
     #[tokio::test]

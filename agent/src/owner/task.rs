@@ -228,6 +228,14 @@ impl<O: Outside> Owner<O> {
                     self.write().await;
                 }
             }
+            Report::CommandEnded { drain, written } => {
+                if let Some(restart) = self.core.restart.as_mut().filter(|restart| restart.drain == drain) {
+                    restart.has_ended = true;
+                    self.write().await;
+                }
+                // A restart that was given up for lost may not wait any more.
+                let _ = written.send(());
+            }
             Report::Restarted { drain, restarted: Restarted { result, output } } => {
                 // One that was given up for lost may still end, when another is under way.
                 if self.core.restart.as_ref().is_some_and(|restart| restart.drain == drain) {

@@ -39,6 +39,8 @@ struct World {
     ended: Option<(Moment, Since)>,
     looks: u32,
     replaced: Replaced,
+    /// How long it takes from the end of the restart's command to the proof.
+    proof: Duration,
     identity: Result<Identity, String>,
     /// How long it takes to look the processes up.
     identifying: Duration,
@@ -101,19 +103,22 @@ impl Outside for Fake {
         identity
     }
 
-    async fn restart(&self, restart: state::Restart, begun: oneshot::Sender<Process>) -> Restarted {
+    async fn restart(&self, restart: state::Restart, progress: Progress) -> Restarted {
         let now = self.now();
         self.world(|world| {
             world.restarts.push(now);
             world.before.push(restart.before);
         });
-        let _ = begun.send(Process { pid: 1, started_seconds: 1, name: "restart".into() });
+        progress.begun(Process { pid: 1, started_seconds: 1, name: "restart".into() }).await;
         time::sleep(RESTART).await;
+        progress.ended().await;
+        let proof = self.world(|world| world.proof);
+        time::sleep(proof).await;
         Restarted { result: self.world(|world| world.restart.clone()), output: Some("said".into()) }
     }
 
-    async fn left_behind(&self, _restart: &mut state::Restart) -> Replaced {
-        self.world(|world| world.replaced)
+    async fn left_behind(&self, restart: &mut state::Restart) -> Replaced {
+        if restart.has_ended { Replaced::UnderWay } else { self.world(|world| world.replaced) }
     }
 
     async fn await_left_behind(&self, _restart: state::Restart) -> Restarted {
@@ -158,6 +163,7 @@ fn fake() -> Fake {
         ended: None,
         looks: 0,
         replaced: Replaced::Perhaps,
+        proof: Duration::ZERO,
         identity: Ok(Identity::default()),
         identifying: Duration::ZERO,
         before: Vec::new(),
@@ -542,6 +548,25 @@ async fn an_agent_that_is_killed_anywhere_carries_on_and_restarts_once() {
             assert_eq!(agent.status.borrow().ended(1).map(|drain| drain.outcome), Some(Outcome::Done));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_killed_between_the_command_and_its_proof_restarts_once() {
+    let mut agent = Agent::up("unproved_yet").await;
+    agent.fake.world(|world| world.proof = Duration::from_secs(5));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Restarting).await;
+    time::sleep(RESTART / 2).await;
+    assert!(agent.written().contains("\"has_ended\":false"), "{}", agent.written());
+    time::sleep(RESTART).await;
+    assert!(agent.written().contains("\"has_ended\":true"), "{}", agent.written());
+    let (directory, fake) = agent.kill().await;
+    // What was to be replaced is still there, and no command runs: so it looks as if nothing had happened.
+    fake.world(|world| world.replaced = Replaced::Not);
+    let mut agent = Agent::start_in(directory, fake).await;
+    agent.reach(Phase::Up).await;
+    assert_eq!(agent.fake.world(|world| world.restarts.len()), 1);
+    assert_eq!(agent.status.borrow().ended(1).map(|drain| drain.outcome), Some(Outcome::Done));
 }
 
 #[tokio::test(start_paused = true)]

@@ -98,7 +98,17 @@ impl Restarter {
 
     /// Waits until the restart has ended and the server that `before` names has been replaced.
     pub async fn end(&self, running: Running, before: &Identity) -> Result<Done, RestartError> {
-        let done = running.end().await?;
+        let done = self.ended(running).await?;
+        self.proved(done, before).await
+    }
+
+    /// The first half of [`Self::end`]: waits until the restart has ended.
+    pub async fn ended(&self, running: Running) -> Result<Done, RestartError> {
+        Ok(running.end().await?)
+    }
+
+    /// The other half: waits until the server that `before` names has been replaced.
+    pub async fn proved(&self, done: Done, before: &Identity) -> Result<Done, RestartError> {
         let limit = self.timeout.saturating_sub(done.took).max(PROOF_AT_LEAST);
         match before.replaced(Arc::clone(&self.ports), self.proof, limit).await {
             Ok(()) => Ok(done),

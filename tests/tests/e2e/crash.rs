@@ -109,6 +109,27 @@ fn killed_in_the_restart_it_does_not_restart_twice() {
     scene.ends_well();
 }
 
+/// The command has ended, and the server that was to go is still there: so it looks as if nothing had happened.
+#[test]
+fn killed_between_the_command_and_its_proof_it_does_not_restart_twice() {
+    let mut scene = Scene::new("killed_unproved", |agent| {
+        let script = format!("echo restarted >>'{}'", agent.dir().join("restarts").display());
+        agent.restarting_by(["/bin/sh", "-c", &script].map(str::to_owned).to_vec())
+    });
+    scene.farm.agents[0].signal(Signal::USR2);
+    let state = scene.farm.agents[0].state_file();
+    scene.place.wait_for("the command's end in the state file", DRAINED_WITHIN, || {
+        let text = std::fs::read_to_string(&state).unwrap_or_default();
+        holds(text.contains(r#""has_ended":true"#), || text)
+    });
+    scene.crash_in(Phase::Restarting, &[Phase::Restarting, Phase::Failed]);
+    scene.farm.agents[0].wait_for_phase(Phase::Failed, DRAINED_WITHIN);
+    let restarts = std::fs::read_to_string(scene.farm.agents[0].dir().join("restarts")).unwrap_or_default();
+    assert_eq!(restarts, "restarted\n", "it was restarted once");
+    farm::let_run(&scene.place, &scene.load, 50);
+    scene.load.finish().assert_nobody_hurt(&scene.place, scene.farm.orders());
+}
+
 #[test]
 fn killed_while_the_server_warms_it_waits_for_readiness() {
     let mut scene = Scene::new("killed_warming", |agent| agent.ready_deadline("60s"));
