@@ -27,6 +27,7 @@ mod column {
     pub(super) const SERVER: usize = 1;
     pub(super) const SESSIONS: usize = 4;
     pub(super) const STATUS: usize = 17;
+    pub(super) const CHECK_CODE: usize = 37;
 }
 
 /// One `server` line.
@@ -79,6 +80,11 @@ impl Runtime {
     /// The status of each server.
     pub fn statuses(&self) -> BTreeMap<String, String> {
         self.column(column::STATUS)
+    }
+
+    /// The status that each server's last check was answered with; empty where it was not answered.
+    pub fn answers(&self) -> BTreeMap<String, String> {
+        self.column(column::CHECK_CODE)
     }
 
     /// One column of `show stat`, for each server.
