@@ -4,8 +4,9 @@
 use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use drain_proxy::config::{
-    BackendIndex, BackendTimeout, Check, Config, Cookie, Failure, ForwardFor, FrontendTimeout, HttpVersion,
-    LogTarget, Redispatch, Replay, Retry, RetryOn, WhenAllDrain,
+    BackendIndex, BackendTimeout, Capture, Check, Config, Cookie, Failure, ForwardFor, FrontendTimeout,
+    HttpVersion, Level, LogFormat, LogTarget, Logging, Redispatch, Replay, Retry, RetryOn, SyslogHeader,
+    WhenAllDrain,
 };
 use proptest::prelude::*;
 
@@ -40,7 +41,7 @@ fn every_mistake_is_shown_at_its_place() {
         let expected = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, expected, "of {}", path.display());
     }
-    assert_eq!(seen, 6, "files in tests/config");
+    assert_eq!(seen, 7, "files in tests/config");
 }
 
 const MINIMAL: &str = r#"
@@ -59,7 +60,7 @@ fn a_minimal_file_has_every_default() {
     let (frontend, backend) = (&config.frontends[0], &config.backends[0]);
     let seconds = Duration::from_secs;
     assert_eq!((&*frontend.name, frontend.backend), ("web", BackendIndex(0)));
-    assert_eq!((&frontend.forward_for, &frontend.log), (&None, &None));
+    assert_eq!((&frontend.forward_for, &frontend.logging), (&None, &Logging::default()));
     let timeout =
         FrontendTimeout { client: seconds(60), http_request: seconds(60), http_keep_alive: seconds(60) };
     assert_eq!((frontend.timeout, frontend.maxconn), (timeout, config.limits.connections));
@@ -186,6 +187,57 @@ fn what_is_tried_again_is_said_in_haproxys_words() {
 }
 
 #[test]
+fn logs_have_haproxys_words() {
+    let text = r#"
+        [backend.shop]
+        server = { name = "s", address = "10.0.0.1:80" }
+        [frontend.web]
+        bind = ["0.0.0.0:80"]
+        backend = "shop"
+        log = [
+            { target = "stderr" },
+            { target = "syslog://known.example", format = "tcp" },
+            { target = "syslog://127.0.0.1:5514", format = "clf", header = "rfc5424", facility = "cron2", level = "notice",
+              min_level = "err", tag = "shop", hostname = "lb1", length = 8192 },
+            { target = "syslog:///dev/log" },
+        ]
+        capture_request_headers = [{ name = "Host", length = 40 }, { name = "Referer", length = 60 }]
+        capture_response_headers = { name = "Server", length = 10 }
+        capture_cookie = { name = "SESSION=", length = 32 }
+        dontlognull = true
+        dontlog_normal = true
+        log_separate_errors = true"#;
+    let Logging { logs, captures, dontlognull, dontlog_normal, separate_errors } =
+        parse(text).unwrap().frontends.remove(0).logging;
+    let targets: Vec<_> = logs.iter().map(|log| (log.format, log.target.clone(), log.length)).collect();
+    let udp = |address: &str| LogTarget::Udp(address.parse().unwrap());
+    assert_eq!(
+        targets,
+        [
+            (LogFormat::Http, LogTarget::Stderr, 1024),
+            (LogFormat::Tcp, udp("192.0.2.7:514"), 1024),
+            (LogFormat::Clf, udp("127.0.0.1:5514"), 8192),
+            (LogFormat::Http, LogTarget::Unix("/dev/log".into()), 1024),
+        ]
+    );
+    assert_eq!(logs[0].syslog, None);
+    let standard = logs[1].syslog.clone().unwrap();
+    assert_eq!((standard.header, standard.facility), (SyslogHeader::Rfc3164, 16));
+    assert_eq!((standard.level, standard.min_level), (Level::Info, Level::Emerg));
+    assert_eq!((&*standard.tag, standard.hostname), ("drain-proxy", None));
+    let all = logs[2].syslog.clone().unwrap();
+    assert_eq!((all.header, all.facility), (SyslogHeader::Rfc5424, 15));
+    assert_eq!((all.level, all.min_level), (Level::Notice, Level::Err));
+    assert_eq!((&*all.tag, all.hostname.as_deref()), ("shop", Some("lb1")));
+    let names =
+        |list: &[Capture]| list.iter().map(|one| (one.name.to_string(), one.length)).collect::<Vec<_>>();
+    assert_eq!(names(&captures.request_headers), [("Host".to_owned(), 40), ("Referer".to_owned(), 60)]);
+    assert_eq!(names(&captures.response_headers), [("Server".to_owned(), 10)]);
+    assert_eq!(names(captures.cookie.as_slice()), [("SESSION=".to_owned(), 32)]);
+    assert!(dontlognull && dontlog_normal && separate_errors);
+}
+
+#[test]
 fn the_order_of_the_file_is_kept() {
     let text = r#"
         [backend.z]
@@ -232,7 +284,7 @@ fn the_example_is_valid() {
         if_none: false,
     };
     assert_eq!(frontend.forward_for, Some(forward_for));
-    assert_eq!(frontend.log.as_ref().unwrap().target, LogTarget::Stdout);
+    assert_eq!(frontend.logging.logs[0].target, LogTarget::Stdout);
     let cookie = Cookie {
         name: "SERVERID".into(),
         indirect: true,
@@ -259,7 +311,7 @@ proptest! {
     fn no_value_of_any_key_makes_it_panic(
         key in prop::sample::select(vec![
             "frontend", "frontend.web", "frontend.web.bind", "frontend.web.forward_for", "frontend.web.log",
-            "frontend.web.log.target", "frontend.web.maxconn", "backend", "backend.shop", "backend.shop.cookie.name",
+            "frontend.web.log.target", "frontend.web.log.level", "frontend.web.capture_cookie", "frontend.web.capture_request_headers", "frontend.web.maxconn", "backend", "backend.shop", "backend.shop.cookie.name",
             "backend.shop.cookie.attr", "backend.shop.check", "backend.shop.check.uri", "backend.shop.server",
             "backend.shop.server.address", "backend.shop.timeout.connect", "limits.head", "limits", "admin",
         ]),

@@ -60,6 +60,19 @@ fn append_behind_gap(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(rest.trim_ascii_start());
 }
 
+/// The first cookie in a `Cookie` or `Set-Cookie` header whose name begins with `prefix`, or is the whole of it where
+/// that ends with `=`: name and value, without the blanks between them. What HAProxy captures.
+pub(crate) fn captured(header: &[u8], prefix: &str) -> Option<Vec<u8>> {
+    let found = pairs(header).find_map(|pair| {
+        let value = pair.value.filter(|_| match prefix.strip_suffix('=') {
+            Some(name) => pair.name == name.as_bytes(),
+            None => pair.name.starts_with(prefix.as_bytes()),
+        })?;
+        Some([pair.name, value])
+    });
+    found.map(|parts| parts.join(&b'='))
+}
+
 fn pairs(header: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     let mut begin = 0;
     let mut name_at = 0;
@@ -130,6 +143,17 @@ mod tests {
         check("x=1, SID=A, y=2", &["A"], Some("x=1, y=2"));
         check("SID=; x=1", &[""], Some("x=1"));
         check("SID=A;", &["A"], Some(""));
+    }
+
+    #[test]
+    fn a_cookie_is_captured_by_the_beginning_of_its_name_or_all_of_it() {
+        let captured = |prefix| {
+            captured(b"x=1; SIDA = \"a;b\"; SID=2; SID=3", prefix)
+                .map(|text| String::from_utf8(text).unwrap())
+        };
+        assert_eq!(captured("SID").as_deref(), Some("SIDA=\"a;b\""));
+        assert_eq!(captured("SID=").as_deref(), Some("SID=2"));
+        assert_eq!(captured("ID"), None);
     }
 
     #[test]

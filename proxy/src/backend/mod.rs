@@ -9,6 +9,7 @@
 //! - nobody waits for a server that is down: pinned waiters move to the common queue and keep their age;
 //! - nobody waits when there is neither a server to choose nor a first check under way.
 
+mod announce;
 mod cookie;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -30,6 +31,7 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+pub(crate) use cookie::captured as captured_cookie;
 pub use queue::Ticket;
 pub use server::{IdleOrder, OpenConnection, Operation, Server};
 
@@ -38,7 +40,7 @@ use queue::{Answer, Queue, Reply};
 use select::Selection;
 use users::Users;
 
-use crate::{clock, config};
+use crate::{admin::log::Notices, clock, config};
 
 /// What a request wants.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +85,8 @@ pub struct Backend {
     /// Who waits at all, as the lineage was told.
     all_waiting: AtomicU32,
     lineage: Arc<Lineage>,
+    /// Who is told of changes.
+    notices: ArcSwap<Notices>,
 }
 
 impl Backend {
@@ -142,6 +146,7 @@ impl Backend {
             selection: ArcSwap::from_pointee(selection),
             balanced_waiting: AtomicU32::new(0),
             all_waiting: AtomicU32::new(0),
+            notices: ArcSwap::default(),
             settings,
             servers,
             lineage,

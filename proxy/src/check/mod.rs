@@ -30,8 +30,6 @@ pub use machine::{Finding, Machine};
 use crate::backend::{Backend, Operation, Server};
 use crate::{clock, config};
 
-use notice::Level;
-
 /// Shorter intervals do not take part in choosing the smallest one over which checks are spread (HAProxy).
 const SHORTEST_SPREAD: Duration = Duration::from_secs(1);
 
@@ -258,13 +256,13 @@ impl Checker {
         }
         let had_servers = self.has_servers();
         let moved = self.task.backend.set_operation(self.task.server.index(), operation, drains);
-        match notice::change(&self.task.backend, &self.task.server, before, report, moved) {
-            Some((Level::Alert, line)) => tracing::error!("{line}"),
-            Some((Level::Notice, line)) => tracing::info!("{line}"),
-            None => {}
+        if let Some((level, line)) =
+            notice::change(&self.task.backend, &self.task.server, before, report, moved)
+        {
+            self.task.backend.announce(level, &line);
         }
         if had_servers && !self.has_servers() {
-            tracing::error!("{}", notice::nobody_left(&self.task.backend));
+            self.task.backend.announce(config::Level::Emerg, &notice::nobody_left(&self.task.backend));
         }
     }
 

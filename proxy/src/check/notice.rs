@@ -4,15 +4,7 @@ use std::fmt::Write;
 
 use super::answer::Report;
 use crate::backend::{Backend, Moved, Operation, Server};
-
-/// How loud a line is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Level {
-    /// HAProxy's `notice`.
-    Notice,
-    /// HAProxy's `alert` and `emerg`.
-    Alert,
-}
+use crate::config::Level;
 
 /// The line for a change of this server; `None` where HAProxy has none: a server that starts is up for it.
 pub(super) fn change(

@@ -1,14 +1,15 @@
 //! `[frontend.NAME]`: where requests come in.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use drain_config::{Mistake, Table, Value};
 use ipnet::IpNet;
 
 use super::{
-    BackendIndex, Limits,
+    BackendIndex, Limits, Logging,
     limits::count,
-    words::{later_words, object_name, token},
+    lookup::Lookup,
+    words::{object_name, token},
 };
 
 /// Where requests come in.
@@ -22,8 +23,8 @@ pub struct Frontend {
     pub backend: BackendIndex,
     /// The header that tells the server the client's address; `None`: none is added.
     pub forward_for: Option<ForwardFor>,
-    /// The access log; `None`: nothing is logged.
-    pub log: Option<Log>,
+    /// What is written of its requests.
+    pub logging: Logging,
     /// Its timeouts.
     pub timeout: FrontendTimeout,
     /// Connections that may be open at once; more wait in the kernel's backlog. At most [`super::Limits::connections`].
@@ -42,31 +43,6 @@ pub struct ForwardFor {
     pub if_none: bool,
 }
 
-/// An access log.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Log {
-    /// What a line looks like.
-    pub format: LogFormat,
-    /// Where it goes.
-    pub target: LogTarget,
-}
-
-/// What a line of the access log looks like.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LogFormat {
-    /// HAProxy's `option httplog`.
-    Http,
-}
-
-/// Where the access log goes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LogTarget {
-    /// Standard output.
-    Stdout,
-    /// A file that is appended to; an absolute path.
-    File(PathBuf),
-}
-
 /// Timeouts towards clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FrontendTimeout {
@@ -83,14 +59,19 @@ const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Frontend {
     /// `[frontend.NAME]`, among `backends` by name and `limits`.
-    pub(super) fn read(name: &str, table: &Table<'_>, backends: &[&str], limits: &Limits) -> Option<Self> {
+    pub(super) fn read(
+        name: &str,
+        table: &Table<'_>,
+        backends: &[&str],
+        limits: &Limits,
+        lookup: &Lookup<'_>,
+    ) -> Option<Self> {
         let name = object_name(name, table);
         let bind =
             table.require("bind", r#"["0.0.0.0:80"]"#).and_then(|value| value.each_once(Value::address));
         let backend = table.require("backend", r#""NAME""#).and_then(|value| reference(&value, backends));
         let forward_for = table.take("forward_for").and_then(|value| ForwardFor::read(&value));
-        let log = table.field("log", None, |value| value.section(Log::read)).into_inner();
-        table.later("capture_request_headers", "leave it out: the access log has no captured headers");
+        let logging = Logging::read(table, lookup);
         let timeout = table.section("timeout", FrontendTimeout::read);
         let most = limits.connections;
         let maxconn = table.field("maxconn", most, |value| count(value, i64::MAX));
@@ -101,7 +82,7 @@ impl Frontend {
             table.report(Mistake::new(place.clone(), title, format!("`limits.connections` is {most}")));
         }
         let maxconn = maxconn.copied();
-        Some(Self { name: name?, bind: bind?, backend: backend?, forward_for, log, timeout, maxconn })
+        Some(Self { name: name?, bind: bind?, backend: backend?, forward_for, logging, timeout, maxconn })
     }
 }
 
@@ -133,34 +114,6 @@ impl ForwardFor {
 
     fn standard() -> Self {
         Self { header: "X-Forwarded-For".into(), except: Vec::new(), if_none: false }
-    }
-}
-
-impl Log {
-    fn read(table: &Table<'_>) -> Option<Self> {
-        let format = table.field("format", LogFormat::Http, |value| {
-            later_words(value, &["tcp", "clf"], r#""http""#)?;
-            value.choice(&[("http", LogFormat::Http)])
-        });
-        let target = table.require("target", r#""stdout""#).and_then(|value| LogTarget::read(&value));
-        Some(Self { format: format.copied(), target: target? })
-    }
-}
-
-impl LogTarget {
-    fn read(value: &Value<'_>) -> Option<Self> {
-        match value.text()? {
-            "stdout" => Some(Self::Stdout),
-            text if text.starts_with("syslog:") => {
-                value.wrong("is not supported in this version", r#"expected "stdout" or the path of a file"#);
-                None
-            }
-            text if text.starts_with('/') => value.absolute_path().map(Self::File),
-            _ => {
-                value.wrong("is not a log's target", r#"expected "stdout" or the absolute path of a file"#);
-                None
-            }
-        }
     }
 }
 

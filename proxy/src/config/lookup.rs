@@ -19,7 +19,16 @@ impl Lookup<'_> {
     /// An address with a port, a host's name with one, or, where there is a `default` port, either without. A name
     /// stands for the first of its addresses.
     pub(super) fn address(&self, value: &Value<'_>, default: Option<u16>) -> Option<SocketAddr> {
-        let text = value.text()?;
+        self.address_of(value, value.text()?, default)
+    }
+
+    /// The same for `text`, a part of `value`.
+    pub(super) fn address_of(
+        &self,
+        value: &Value<'_>,
+        text: &str,
+        default: Option<u16>,
+    ) -> Option<SocketAddr> {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Some(address);
         }

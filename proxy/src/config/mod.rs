@@ -9,6 +9,7 @@ mod check;
 mod cookie;
 mod frontend;
 mod limits;
+mod log;
 mod lookup;
 mod retry;
 mod server;
@@ -20,8 +21,9 @@ pub use backend::{Backend, WhenAllDrain};
 pub use balance::Balance;
 pub use check::{Check, CheckRequest, HttpVersion};
 pub use cookie::Cookie;
-pub use frontend::{ForwardFor, Frontend, FrontendTimeout, Log, LogFormat, LogTarget};
+pub use frontend::{ForwardFor, Frontend, FrontendTimeout};
 pub use limits::Limits;
+pub use log::{Capture, Captures, Level, Log, LogFormat, LogTarget, Logging, Syslog, SyslogHeader};
 pub use retry::{Failure, Redispatch, Replay, Retry, RetryOn};
 pub use server::Server;
 pub use timeout::BackendTimeout;
@@ -105,7 +107,7 @@ impl Config {
         let mut binds = Vec::new();
         let frontends = root.named_sections("frontend", |name, table| {
             refuse_bound(table, &mut binds);
-            Frontend::read(name, table, &names, &limits)
+            Frontend::read(name, table, &names, &limits, lookup)
         });
         let backends =
             root.named_sections("backend", |name, table| Backend::read(name, table, &binds, lookup));

@@ -45,6 +45,29 @@ pub(super) fn cookie_value(value: &Value<'_>) -> Option<Arc<str>> {
     characters(value, is_octet, "expected visible ASCII characters but `\"`, `,`, `;`, `\\` and `|`")
 }
 
+/// The beginning of a cookie's name, or all of it with `=` behind it.
+pub(super) fn cookie_prefix(value: &Value<'_>) -> Option<Arc<str>> {
+    let is_name = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b',' | b';' | b'=');
+    let text = value.text()?;
+    if text == "=" || !text.strip_suffix('=').unwrap_or(text).bytes().all(is_name) {
+        value.wrong(
+            "is not a cookie's name",
+            "expected the beginning of a cookie's name, or all of it and `=`",
+        );
+        return None;
+    }
+    Some(text.into())
+}
+
+/// A word of a log line's beginning, of at most so many bytes.
+pub(super) fn word(value: &Value<'_>, longest: usize) -> Option<Arc<str>> {
+    if value.text()?.len() > longest {
+        value.wrong("is too long", format!("expected at most {longest} characters"));
+        return None;
+    }
+    characters(value, |b| b.is_ascii_graphic(), "expected visible ASCII characters")
+}
+
 /// An attribute of a cookie (RFC 6265 `av-octet`).
 pub(super) fn cookie_attribute(value: &Value<'_>) -> Option<Arc<str>> {
     let is_octet = |b: u8| (b.is_ascii_graphic() || b == b' ') && b != b';';

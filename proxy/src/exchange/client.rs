@@ -122,6 +122,11 @@ impl Client {
         }
     }
 
+    /// Nothing at all has come from it.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.input.is_none() && self.empty_lines == 0 && !self.served
+    }
+
     /// Forgets the empty lines that the input begins with, as far as they are allowed; what is left begins a request.
     pub(super) fn skip_empty_lines(&mut self) {
         let Some(input) = &mut self.input else { return };

@@ -113,6 +113,8 @@ pub(super) async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, 
     };
     story.end(cause);
     story.line = None;
+    story.captured = None;
+    story.silent = client.is_silent();
     let mut output = core.pool.output();
     answer::write(status, false, false, output.append());
     let written = write_answer(core, client, output, &mut story, status).await;
@@ -182,5 +184,7 @@ fn log(core: &Core, client: &Client, story: &Story) {
         redispatched: story.redispatched,
         queued_behind: story.queued_behind,
         line: story.line.as_ref().map(Output::rest),
+        captured: story.captured.as_deref(),
+        silent: story.silent,
     });
 }

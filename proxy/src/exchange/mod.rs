@@ -19,6 +19,7 @@ mod answer;
 mod attempt;
 mod authentication;
 mod buffer;
+mod capture;
 mod client;
 mod connect;
 mod ending;
@@ -49,7 +50,10 @@ use crate::{
     config,
 };
 
-pub use self::record::{Record, Sink};
+pub use self::{
+    capture::{Captured, CapturedFields},
+    record::{Record, Sink},
+};
 
 /// What all connections of one frontend on one core have in common, by one configuration.
 pub struct Core {

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::buffer::Output;
+use super::{buffer::Output, capture::Captured};
 use crate::backend::Server;
 
 /// Takes the record of each request of a core, when the request is over.
@@ -51,6 +51,21 @@ pub struct Record<'a> {
     pub queued_behind: [usize; 2],
     /// The request line; `None`: there was no valid one.
     pub line: Option<&'a [u8]>,
+    /// What was taken from its heads for the log.
+    pub captured: Option<&'a Captured>,
+    /// There was no request: nothing has come on the connection.
+    pub silent: bool,
+}
+
+impl Record<'_> {
+    /// It went wrong, as HAProxy's `option dontlog-normal` has it: aborted, failed, answered with 5xx, or tried again.
+    pub const fn is_error(&self) -> bool {
+        let has_failed = match self.termination[0] {
+            b'-' => self.retries > 0,
+            cause => cause != b'L',
+        };
+        has_failed || self.redispatched || matches!(self.status, Some(500..))
+    }
 }
 
 /// The same while the request is under way.
@@ -72,6 +87,8 @@ pub(super) struct Story {
     pub(super) redispatched: bool,
     pub(super) queued_behind: [usize; 2],
     pub(super) line: Option<Output>,
+    pub(super) captured: Option<Box<Captured>>,
+    pub(super) silent: bool,
 }
 
 impl Story {
@@ -92,6 +109,8 @@ impl Story {
             redispatched: false,
             queued_behind: [0; 2],
             line: None,
+            captured: None,
+            silent: false,
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
     attempt::Attempts,
     authentication::binds_connection,
     buffer::{Size, poll_fill},
+    capture::Captured,
     client::{After, Client},
     ending::refuse,
     pipe::Pipe,
@@ -132,6 +133,8 @@ fn prepare(
         let mut line = core.pool.output();
         line.append().extend_from_slice(head.line);
         story.line = Some(line);
+        let captures = &core.frontend.logging.captures;
+        story.captured = (!captures.is_empty()).then(|| Captured::of_request(captures, &head.fields));
     }
     let backend = &core.backend;
     let cookies = head.fields.all(crate::http1::Kind::Cookie);

@@ -161,7 +161,7 @@ mod tests {
             bind: Vec::new(),
             backend: config::BackendIndex(0),
             forward_for: None,
-            log: None,
+            logging: config::Logging::default(),
             timeout: config::FrontendTimeout {
                 client: DEADLINE,
                 http_request: DEADLINE,

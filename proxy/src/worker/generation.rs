@@ -85,6 +85,9 @@ impl Generation {
         logs: &Logs,
         keep: impl Fn(&config::Frontend) -> (OpenCounts, Arc<Semaphore>),
     ) -> Self {
+        for (backend, notices) in backends.iter().zip(logs.notices()) {
+            backend.tell(notices);
+        }
         let frontend = |(settings, log): (&config::Frontend, Feeds)| {
             let (open, room) = keep(settings);
             let backend = backends[settings.backend.0].clone();

@@ -1,4 +1,4 @@
-//! The date in a log line, formatted once a second.
+//! Dates in log lines, formatted once a second.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,30 +8,27 @@ use jiff::{Timestamp, tz::TimeZone};
 #[derive(Debug)]
 pub(super) struct DateCache {
     zone: TimeZone,
+    /// As `strftime` has it.
+    format: &'static str,
     second: u64,
     text: String,
 }
 
 impl DateCache {
-    pub(super) fn new(zone: TimeZone) -> Self {
-        Self { zone, second: u64::MAX, text: String::new() }
+    pub(super) fn new(zone: TimeZone, format: &'static str) -> Self {
+        Self { zone, format, second: u64::MAX, text: String::new() }
     }
 
-    /// `22/Nov/2026:13:34:19.519`, local time.
-    pub(super) fn write(&mut self, time: SystemTime, out: &mut Vec<u8>) {
+    /// The text of the time's second, and what the time is beyond it.
+    pub(super) fn text(&mut self, time: SystemTime) -> (&str, Duration) {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         if since.as_secs() != self.second {
             self.second = since.as_secs();
             let timestamp =
                 Timestamp::from_second(since.as_secs().cast_signed()).unwrap_or(Timestamp::UNIX_EPOCH);
-            self.text = timestamp.to_zoned(self.zone.clone()).strftime("%d/%b/%Y:%H:%M:%S").to_string();
+            self.text = timestamp.to_zoned(self.zone.clone()).strftime(self.format).to_string();
         }
-        let millis = since.subsec_millis();
-        out.extend_from_slice(self.text.as_bytes());
-        out.push(b'.');
-        for divisor in [100, 10, 1] {
-            out.push(b'0' + (millis / divisor % 10) as u8);
-        }
+        (&self.text, Duration::from_nanos(since.subsec_nanos().into()))
     }
 }
 
@@ -40,15 +37,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_read_as_in_haproxy() {
-        let mut dates = DateCache::new(TimeZone::fixed(jiff::tz::offset(1)));
-        let mut write = |millis: u64| {
-            let mut out = Vec::new();
-            dates.write(UNIX_EPOCH + Duration::from_millis(millis), &mut out);
-            String::from_utf8(out).unwrap()
+    fn dates_are_local_and_follow_the_clock() {
+        let mut dates = DateCache::new(TimeZone::fixed(jiff::tz::offset(1)), "%d/%b/%Y:%H:%M:%S");
+        let mut text = |millis: u64| {
+            let (text, rest) = dates.text(UNIX_EPOCH + Duration::from_millis(millis));
+            format!("{text} {}", rest.as_millis())
         };
-        assert_eq!(write(1_795_350_859_519), "22/Nov/2026:13:34:19.519");
-        assert_eq!(write(1_795_350_859_007), "22/Nov/2026:13:34:19.007");
-        assert_eq!(write(1_795_350_860_000), "22/Nov/2026:13:34:20.000");
+        assert_eq!(text(1_795_350_859_519), "22/Nov/2026:13:34:19 519");
+        assert_eq!(text(1_795_350_859_007), "22/Nov/2026:13:34:19 7");
+        assert_eq!(text(1_795_350_860_000), "22/Nov/2026:13:34:20 0");
     }
 }

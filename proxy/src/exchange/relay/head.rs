@@ -101,6 +101,9 @@ impl Relay<'_> {
         self.reusable = head.reusable && self.asked.reusable && !challenges;
         let framing = head.framing;
         self.story.status = Some(head.status);
+        if let Some(captured) = &mut self.story.captured {
+            captured.set_response(&self.core.frontend.logging.captures, &head.fields);
+        }
         let now = clock::now();
         self.story.answered = Some(now);
         // Only who is answered is a user here: one who moved on meanwhile must not hold the drain of the server before.

@@ -90,7 +90,7 @@ impl Proxy {
             bind: Vec::new(),
             backend: config::BackendIndex(0),
             forward_for: None,
-            log: None,
+            logging: config::Logging::default(),
             timeout: config::FrontendTimeout {
                 client: 9 * second,
                 http_request: 5 * second,
