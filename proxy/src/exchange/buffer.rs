@@ -16,6 +16,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::splice::Pipes;
+
 /// Room for a head that is as long as it may be; what else a client sent with it fits beside it.
 const BESIDE_HEAD: usize = 1_024;
 
@@ -49,6 +51,8 @@ pub(super) struct Pool {
     head_bytes: usize,
     free: [RefCell<Vec<Vec<u8>>>; 3],
     outputs: RefCell<Vec<Vec<u8>>>,
+    /// For what needs no buffer.
+    pub(super) pipes: Rc<Pipes>,
 }
 
 /// Bytes that were read and not used yet.
@@ -95,7 +99,12 @@ pub(super) struct Output {
 impl Pool {
     /// Buffers for heads of at most `head_bytes`.
     pub(super) fn new(head_bytes: usize) -> Rc<Self> {
-        Rc::new(Self { head_bytes, free: Default::default(), outputs: RefCell::default() })
+        Rc::new(Self {
+            head_bytes,
+            free: Default::default(),
+            outputs: RefCell::default(),
+            pipes: Rc::default(),
+        })
     }
 
     /// An empty buffer.

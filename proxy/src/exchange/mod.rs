@@ -28,6 +28,7 @@ mod record;
 mod relay;
 mod request;
 mod retry;
+mod splice;
 #[cfg(test)]
 mod tests;
 mod timer;

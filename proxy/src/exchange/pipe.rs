@@ -1,7 +1,7 @@
 //! One direction of an exchange: bytes from one socket to the other, framed anew, with backpressure.
 //!
 //! Nothing is read while something waits to be written, so that a slow reader costs one buffer and no more. An empty
-//! buffer is given back before waiting.
+//! buffer is given back before waiting. A long body of known length does not come through a buffer at all ([`super::splice`]).
 
 use std::{
     io::{self, IoSlice},
@@ -12,13 +12,16 @@ use std::{
 
 use tokio::{io::AsyncWrite, net::TcpStream};
 
-use super::buffer::{Buffer, Output, Pool, Size, poll_fill};
+use super::{
+    buffer::{Buffer, Output, Pool, Size, poll_fill},
+    splice::Conduit,
+};
 use crate::http1::{ChunkError, ChunkedBody, Framing};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathering write.
 const COPIED: usize = 8 * 1_024;
 
-/// From this many bytes to come on, a body gets the long buffer.
+/// From this many bytes to come on, a body is not copied; where there is no pipe for it, it gets the long buffer.
 const LONG_BODY: u64 = 96 * 1_024;
 
 /// Bytes on their way from a source to a sink.
@@ -30,6 +33,8 @@ pub(super) struct Pipe {
     pub(super) output: Output,
     /// So many bytes of the input follow the output as they are.
     direct: usize,
+    /// What follows that without having been read here; only while it holds something.
+    conduit: Option<Conduit>,
     body: Body,
     /// The output is kept after it was written: it is the whole message, and can be written again.
     rewindable: bool,
@@ -67,6 +72,7 @@ impl Pipe {
             input: input.filter(|input| !input.is_empty()),
             output,
             direct: 0,
+            conduit: None,
             body: Body::Done,
             rewindable: false,
             held_back: false,
@@ -140,7 +146,7 @@ impl Pipe {
 
     /// Something waits for the sink.
     pub(super) const fn is_pending(&self) -> bool {
-        self.direct > 0 || !self.output.is_sent()
+        self.direct > 0 || !self.output.is_sent() || self.conduit.is_some()
     }
 
     /// Bytes written so far.
@@ -182,7 +188,12 @@ impl Pipe {
             if self.input.as_ref().is_some_and(|input| !input.is_empty()) {
                 continue;
             }
-            match ready!(self.poll_fill(cx, source, self.wanted_size())) {
+            let long = matches!(self.body, Body::Length(left) if left >= LONG_BODY);
+            let filled = match long.then(|| self.poll_splice(cx, source)).flatten() {
+                Some(spliced) => spliced,
+                None => self.poll_fill(cx, source, if long { Size::Long } else { Size::Relay }),
+            };
+            match ready!(filled) {
                 Ok(0) if matches!(self.body, Body::UntilClose) => {
                     self.body = Body::Done;
                     return Poll::Ready(Ok(()));
@@ -195,7 +206,7 @@ impl Pipe {
 
     /// Writes what waits for the sink.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &mut TcpStream) -> Poll<io::Result<()>> {
-        while self.is_pending() {
+        while self.direct > 0 || !self.output.is_sent() {
             let sink = Pin::new(&mut *sink);
             let head = self.output.rest();
             let body = match &self.input {
@@ -208,6 +219,16 @@ impl Pipe {
                 _ => ready!(sink.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)]))?,
             };
             self.count_written(count)?;
+        }
+        while let Some(conduit) = &mut self.conduit {
+            let count = ready!(conduit.poll_give(cx, sink))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += count as u64;
+            if !conduit.holds_bytes() {
+                self.conduit = None;
+            }
         }
         if !self.rewindable {
             self.output.clear();
@@ -225,6 +246,22 @@ impl Pipe {
         let count = ready!(poll_fill(cx, source, &mut self.input, &self.pool, size))?;
         self.read += count as u64;
         Poll::Ready(Ok(count))
+    }
+
+    /// Takes some of a long body, nothing of which is here, past the buffers; `None`: there is no pipe.
+    fn poll_splice(&mut self, cx: &mut Context<'_>, source: &TcpStream) -> Option<Poll<io::Result<usize>>> {
+        let Body::Length(left) = &mut self.body else { return None };
+        let mut conduit = self.pool.pipes.lend()?;
+        let polled = conduit.poll_take(cx, source, *left);
+        if let Poll::Ready(Ok(count)) = polled {
+            *left -= count as u64;
+            self.read += count as u64;
+            if *left == 0 {
+                self.body = Body::Done;
+            }
+        }
+        self.conduit = Some(conduit).filter(Conduit::holds_bytes);
+        Some(polled)
     }
 
     /// Frames what has been read, unless something waits to be written.
@@ -273,13 +310,5 @@ impl Pipe {
         }
         self.written += count as u64;
         Ok(())
-    }
-
-    const fn wanted_size(&self) -> Size {
-        match &self.body {
-            Body::Length(left) if *left < LONG_BODY => Size::Relay,
-            Body::Length(_) => Size::Long,
-            _ => Size::Relay,
-        }
     }
 }
