@@ -17,10 +17,14 @@ const INVALID: u8 = 1;
 /// Exit code for wrong usage (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 
+/// The argument by which an older process starts its successor.
+pub const TAKE_OVER: &str = "--take-over";
+
 /// A reverse proxy that obeys its servers' health answers: 200 takes everybody, 404 no new user, 500 nobody.
 ///
-/// SIGHUP reads the configuration again; a bad one changes nothing. SIGUSR1 stops softly: no new connection is taken,
-/// and requests in flight are finished. SIGTERM stops.
+/// SIGHUP reads the configuration again; a bad one changes nothing. SIGUSR2 starts the program anew, which takes over
+/// without losing a connection. SIGUSR1 stops softly: no new connection is taken, and requests in flight are finished.
+/// SIGTERM stops.
 #[derive(Parser, Debug)]
 #[command(
     name = "drain-proxy",
@@ -39,6 +43,10 @@ struct CommandLine {
     /// The configuration, a TOML file
     #[arg(short = 'f', long = "config", value_name = "FILE", required = true)]
     file: Option<PathBuf>,
+
+    /// Take over from the process at the other end of standard input, which gives this by itself (SIGUSR2)
+    #[arg(long, hide = true, requires = "file")]
+    take_over: bool,
 }
 
 #[derive(Subcommand, Debug)]
@@ -61,6 +69,8 @@ pub enum Order {
         config: Box<Config>,
         /// The file.
         file: PathBuf,
+        /// Another process is to be taken over from.
+        take_over: bool,
     },
     /// Everything is said and done: end with this code.
     Done(ExitCode),
@@ -70,7 +80,7 @@ pub enum Order {
 /// of `check` have been printed when it returns.
 pub fn order(arguments: impl IntoIterator<Item = OsString>) -> Order {
     let said = match decide(arguments, std::io::stderr().is_terminal()) {
-        Ok((config, file)) => return Order::Run { config: Box::new(config), file },
+        Ok((config, file, take_over)) => return Order::Run { config: Box::new(config), file, take_over },
         Err(said) => said,
     };
     // Nobody is left to be told when these fail.
@@ -103,7 +113,10 @@ impl Said {
     }
 }
 
-fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Result<(Config, PathBuf), Said> {
+fn decide(
+    arguments: impl IntoIterator<Item = OsString>,
+    colours: bool,
+) -> Result<(Config, PathBuf, bool), Said> {
     let line = CommandLine::try_parse_from(arguments).map_err(Said::Usage)?;
     let load = |file: &PathBuf| {
         Config::load(file).map_err(|error| match error {
@@ -116,7 +129,7 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
         return Err(Said::Output(summary(&file.display().to_string(), &config)));
     }
     let file = line.file.expect("clap requires it where there is no subcommand");
-    Ok((load(&file)?, file))
+    Ok((load(&file)?, file, line.take_over))
 }
 
 /// One line for a file that is valid.
@@ -141,7 +154,7 @@ fn summary(file: &str, config: &Config) -> String {
 mod tests {
     use super::*;
 
-    fn ask(line: &str) -> Result<(Config, PathBuf), Said> {
+    fn ask(line: &str) -> Result<(Config, PathBuf, bool), Said> {
         decide(line.split(' ').map(OsString::from), false)
     }
 

@@ -11,4 +11,5 @@ pub mod http1;
 pub mod listen;
 pub mod process;
 pub mod proxy_protocol;
+pub mod upgrade;
 pub mod worker;

@@ -33,7 +33,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use cookie::captured as captured_cookie;
 pub use queue::Ticket;
-pub use server::{IdleOrder, OpenConnection, Operation, Server};
+pub use server::{Elsewhere, IdleOrder, OpenConnection, Operation, Server};
 
 use lineage::Lineage;
 use queue::{Answer, Queue, Reply};

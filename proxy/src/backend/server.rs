@@ -85,6 +85,17 @@ struct Counters {
 /// More than any machine's.
 const UNKNOWN_HEALTH: u32 = u32::MAX;
 
+/// What another process has of a server, from which this one took over.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Elsewhere {
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Idle connections.
+    pub idle: u32,
+    /// Requests that wait for this very server.
+    pub queued: u32,
+}
+
 /// An upstream server, as one configuration describes it.
 #[derive(Debug)]
 pub struct Server {
@@ -104,6 +115,7 @@ struct State {
     /// Of its check machine; [`UNKNOWN_HEALTH`]: no check has come back.
     health: AtomicU32,
     counters: Counters,
+    elsewhere: [AtomicU32; 3],
     users: Users,
     idle_orders: watch::Sender<IdleOrder>,
     /// Rung for each connection that closes, for those who wait under `maxconn`.
@@ -118,6 +130,7 @@ impl Server {
             draining: AtomicBool::new(false),
             health: AtomicU32::new(UNKNOWN_HEALTH),
             counters: Counters::default(),
+            elsewhere: Default::default(),
             users,
             idle_orders: watch::Sender::new(IdleOrder::default()),
             closed: Notify::new(),
@@ -183,6 +196,19 @@ impl Server {
     /// Notes the health of its check machine.
     pub fn note_health(&self, health: u32) {
         self.state.health.store(health, Ordering::Relaxed);
+    }
+
+    /// What an earlier process still has of it.
+    pub fn elsewhere(&self) -> Elsewhere {
+        let [in_flight, idle, queued] = [0, 1, 2].map(|at| self.state.elsewhere[at].load(Ordering::Relaxed));
+        Elsewhere { in_flight, idle, queued }
+    }
+
+    /// Notes what an earlier process still has of it.
+    pub fn note_elsewhere(&self, has: Elsewhere) {
+        for (at, count) in [has.in_flight, has.idle, has.queued].into_iter().enumerate() {
+            self.state.elsewhere[at].store(count, Ordering::Relaxed);
+        }
     }
 
     /// Requests whose response is not finished.

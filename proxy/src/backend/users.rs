@@ -14,13 +14,16 @@ use tokio::time::Instant;
 /// minutes on the machines that this is for. Beyond it the count stays at what the table holds.
 const ENTRIES: usize = 16 * 1024;
 
+/// A year; beyond it nobody counts seconds, and they would not fit.
+const LONGEST_WINDOW_S: u32 = 366 * 24 * 3600;
+
 /// How many entries a user may be in. With eight a table of open addressing fills to about nine tenths.
 const PROBES: usize = 8;
 
 /// The users of one server.
 #[derive(Debug)]
 pub struct Users {
-    /// Second 1 of the times in the table.
+    /// The second after the first window of the times in the table, which is for what was seen before.
     epoch: Instant,
     window_s: u32,
     /// Fingerprint in the upper half, second last seen in the lower; zero is empty.
@@ -32,13 +35,38 @@ pub struct Users {
 impl Users {
     /// No users yet. Who is not seen for the window is none any more.
     pub fn new(now: Instant, window: Duration) -> Self {
-        let window_s = u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
+        let window_s = u32::try_from(window.as_secs()).unwrap_or(u32::MAX).min(LONGEST_WINDOW_S);
         Self { epoch: now, window_s, table: OnceLock::new(), overflowed_at: AtomicU32::new(0) }
     }
 
     /// Notes that the user with this hash is here.
     pub fn touch(&self, hash: u64, now: Instant) {
+        self.see(hash, self.second(now));
+    }
+
+    /// Everyone who was seen within this time: a key for [`Users::recall`], and how many seconds ago.
+    pub fn seen(&self, within: Duration, now: Instant) -> Vec<(u64, u32)> {
+        let Some(table) = self.table.get() else { return Vec::new() };
         let second = self.second(now);
+        let seen = |(place, entry): (usize, &AtomicU64)| {
+            let held = entry.load(Ordering::Relaxed);
+            let ago = second.saturating_sub(held as u32);
+            let is_wanted = self.is_fresh(held, second) && u64::from(ago) <= within.as_secs();
+            // As a hash that has its first place here.
+            is_wanted.then_some((held >> 32 << 32 | place as u64, ago))
+        };
+        table.iter().enumerate().filter_map(seen).collect()
+    }
+
+    /// Notes a user whom another process has seen.
+    pub fn recall(&self, key: u64, ago_s: u32, now: Instant) {
+        let second = self.second(now);
+        if ago_s <= self.window_s {
+            self.see(key, second - ago_s);
+        }
+    }
+
+    fn see(&self, hash: u64, second: u32) {
         let table = self.table.get_or_init(|| (0..ENTRIES).map(|_| AtomicU64::new(0)).collect());
         // Fingerprint 0 is left to mean "empty".
         let fingerprint = ((hash >> 32) as u32).max(1);
@@ -48,7 +76,7 @@ impl Users {
         for place in places {
             let held = place.load(Ordering::Relaxed);
             if (held >> 32) as u32 == fingerprint {
-                if held as u32 != second {
+                if (held as u32) < second {
                     place.store(entry, Ordering::Relaxed);
                 }
                 return;
@@ -77,7 +105,7 @@ impl Users {
 
     /// Seconds are counted from one, so that no entry is zero.
     fn second(&self, now: Instant) -> u32 {
-        now.saturating_duration_since(self.epoch).as_secs() as u32 + 1
+        now.saturating_duration_since(self.epoch).as_secs() as u32 + self.window_s + 1
     }
 
     fn is_fresh(&self, entry: u64, second: u32) -> bool {

@@ -49,17 +49,21 @@ pub(super) fn state(
     now: Instant,
 ) -> String {
     let settings = server.settings();
+    // An earlier process that still finishes what it has asks no more: its requests are this balancer's, too.
+    let before = server.elsewhere();
+    let all_before: u32 = backend.servers().iter().map(|server| server.elsewhere().in_flight).sum();
+    let in_flight = [server.in_flight() + before.in_flight, backend.in_flight() + all_before];
     let mut out = Vec::with_capacity(160);
     let write = |out: &mut Vec<u8>| {
         write!(out, "{machine}; address={}; port={}", settings.address.ip(), settings.address.port())?;
         write!(out, "; name={}/{}; node={node}", backend.name(), server.name())?;
         write!(out, "; weight={}/{}", settings.weight, backend.usable().weight)?;
-        write!(out, "; scur={}/{}", server.in_flight(), backend.in_flight())?;
-        write!(out, "; qcur={}", server.queued())?;
+        write!(out, "; scur={}/{}", in_flight[0], in_flight[1])?;
+        write!(out, "; qcur={}", server.queued() + before.queued)?;
         if backend.settings().cookie.is_some() && settings.cookie.is_some() {
             write!(out, "; users={}", server.users().count(now))?;
         }
-        write!(out, "; idle={}", server.idle())
+        write!(out, "; idle={}", server.idle() + before.idle)
     };
     write(&mut out).expect("a vector takes everything");
     String::from_utf8(out).expect("only text was written")

@@ -1,6 +1,6 @@
 //! `[limits]`: limits of the whole process.
 
-use std::{num::NonZeroUsize, ops::RangeInclusive};
+use std::{num::NonZeroUsize, ops::RangeInclusive, time::Duration};
 
 use drain_config::{Table, Value};
 
@@ -15,9 +15,14 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Threads, each with its own listener; the number of cores unless set.
     pub threads: NonZeroUsize,
+    /// How long what is under way may last after a soft stop or an upgrade; then it is cut off.
+    pub finish: Duration,
     /// What is kept of all requests together, so that they can be sent again.
     pub replay: Replay,
 }
+
+/// Unless configured: as long as a large download over a slow line. An old process that waits costs little.
+const FINISH: Duration = Duration::from_hours(1);
 
 /// As many connections as a process can have without more file descriptors than distributions allow it at most
 /// (two for each), and a bound for slips.
@@ -43,6 +48,7 @@ impl Limits {
                 .field("connections", CONNECTIONS, |value| count(value, MOST_CONNECTIONS))
                 .into_inner(),
             head_bytes: table.field("head", HEAD_BYTES, head).into_inner(),
+            finish: table.duration("finish", FINISH).copied(),
             threads: table.field("threads", cores, |value| count(value, MOST_THREADS)).into_inner(),
             replay: Replay::read(table, ["replay_memory", "replay_disk"], REPLAY),
         }

@@ -3,6 +3,7 @@
 //! | signal | what happens |
 //! |---|---|
 //! | HUP | the configuration is read again, and log files are opened anew |
+//! | USR2 | the program is started anew and takes over, see [`crate::upgrade`] |
 //! | USR1 | soft stop |
 //! | TERM, INT | stop |
 //!
@@ -10,23 +11,29 @@
 //! was; the rest can't fail.
 
 mod difference;
+mod notify;
 
+use std::future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGHUP, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
 use signal_hook_tokio::Signals;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_stream::StreamExt;
 
 use crate::admin::log::{Logs, OpenError};
 use crate::check::Checks;
+use crate::clock;
 use crate::config::{Config, LoadError};
 use crate::listen::{ListenError, Listeners};
+use crate::upgrade::message::Report;
+use crate::upgrade::{Event, Inheritance, Legacy, Predecessor, REPORT_EVERY, Successor, knowledge};
 use crate::worker::{self, Generation, Share, Stop};
 
 pub use self::difference::Difference;
@@ -47,10 +54,33 @@ pub struct Process {
     logs: Logs,
     listeners: Listeners,
     generation: Arc<Generation>,
-    checks: Checks,
+    /// None in a proxy that ends: the one that takes over makes them.
+    checks: Option<Checks>,
     workers: Vec<mpsc::UnboundedSender<Share>>,
     stop: watch::Sender<Stop>,
     ended: mpsc::Receiver<()>,
+    /// When what is under way is cut off; `None`: nothing has been stopped.
+    deadline: Option<Instant>,
+    /// Of an earlier process, which still finishes what it has.
+    reports: Option<mpsc::Receiver<Report>>,
+    /// The process that takes over.
+    successor: Option<Successor>,
+}
+
+/// What has happened to a running proxy.
+#[derive(Debug)]
+enum Happening {
+    Signal(Option<i32>),
+    /// The last worker has ended.
+    Ended,
+    /// The limit for what is under way has passed.
+    Late,
+    /// What an earlier process still has; `None`: it has ended.
+    Reported(Option<Report>),
+    /// The process that is to take over.
+    Successor(Option<Event>),
+    /// It is to be told what this one still has.
+    ReportDue,
 }
 
 /// Why there is no running proxy.
@@ -87,13 +117,16 @@ enum ReloadError {
 }
 
 impl Process {
-    /// Starts everything; `file` is where the configuration came from. Must be called on a runtime.
-    pub fn start(file: PathBuf, config: Config) -> Result<Self, StartError> {
+    /// Starts everything; `file` is where the configuration came from, and `inheritance` what another process had. Must
+    /// be called on a runtime.
+    pub fn start(file: PathBuf, config: Config, inheritance: Inheritance) -> Result<Self, StartError> {
         raise_file_limit(&config);
         let cores = config.limits.threads.get();
         let logs = Logs::open(&config)?;
-        let listeners = Listeners::open(&config, cores, &Listeners::default())?;
+        let Inheritance { listeners, servers } = inheritance;
+        let listeners = Listeners::open(&config, cores, &listeners)?;
         let generation = Generation::new(&config, &logs);
+        knowledge::take_over(generation.backends(), &servers, clock::now());
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let checks = Checks::start(generation.backends(), node).map_err(StartError::Checks)?;
         let stop = watch::Sender::new(Stop::No);
@@ -107,34 +140,147 @@ impl Process {
             workers.push(sender);
         }
         tracing::info!("drain-proxy {} is ready: {listeners}", env!("CARGO_PKG_VERSION"));
-        Ok(Self { file, config, cores, logs, listeners, generation, checks, workers, stop, ended })
+        let (deadline, reports, successor) = (None, None, None);
+        Ok(Self {
+            file,
+            config,
+            cores,
+            logs,
+            listeners,
+            generation,
+            checks: Some(checks),
+            workers,
+            stop,
+            ended,
+            deadline,
+            reports,
+            successor,
+        })
     }
 
-    /// Obeys signals until all workers have ended.
-    pub async fn run(mut self, mut signals: Signals) {
-        loop {
-            let signal = tokio::select! {
-                signal = signals.next() => signal,
-                // Nothing is ever sent: it ends when the last worker drops its sender.
-                _ = self.ended.recv() => break,
-            };
-            match signal {
-                Some(SIGHUP) => self.reload(),
-                Some(SIGUSR1) => {
-                    tracing::info!("SIGUSR1: nothing is accepted any more, requests in flight are finished");
-                    self.stop(Stop::Softly);
-                }
-                Some(_) | None => {
-                    tracing::info!("stopped");
+    /// Obeys signals until all is done. `predecessor` is told that this process accepts.
+    pub async fn run(mut self, mut signals: Signals, predecessor: Option<Predecessor>) {
+        if let Some(predecessor) = predecessor {
+            self.reports = Some(predecessor.relieve().await);
+        }
+        notify::ready();
+        let mut report_due = interval(REPORT_EVERY);
+        report_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut at_work = true;
+        // An earlier process reports to this one, and the next one must hear of it.
+        while at_work || (self.reports.is_some() && *self.stop.borrow() < Stop::Now) {
+            match self.next(&mut signals, &mut report_due, at_work).await {
+                Happening::Signal(signal) => self.obey(signal),
+                Happening::Ended => at_work = false,
+                Happening::Late => {
+                    let limit = self.config.limits.finish;
+                    tracing::warn!("what is still under way after {limit:?} (limits.finish) is cut off");
                     self.stop(Stop::Now);
                 }
+                Happening::Reported(report) => self.note(report),
+                Happening::Successor(event) => self.hand_over(event),
+                Happening::ReportDue => self.report(),
             }
         }
         self.logs.close(LOG_CLOSE_LIMIT);
     }
 
+    async fn next(&mut self, signals: &mut Signals, report_due: &mut Interval, at_work: bool) -> Happening {
+        let is_leaving = *self.stop.borrow() == Stop::Leaving;
+        tokio::select! {
+            signal = signals.next() => Happening::Signal(signal),
+            // Nothing is ever sent: it ends when the last worker drops its sender.
+            _ = self.ended.recv(), if at_work => Happening::Ended,
+            () = until(self.deadline) => Happening::Late,
+            report = next_of(&mut self.reports) => Happening::Reported(report),
+            event = next_event(&mut self.successor) => Happening::Successor(event),
+            _ = report_due.tick(), if is_leaving => Happening::ReportDue,
+        }
+    }
+
+    fn obey(&mut self, signal: Option<i32>) {
+        match signal {
+            Some(SIGHUP) => self.reload(),
+            Some(SIGUSR2) => self.upgrade(),
+            Some(SIGUSR1) => {
+                tracing::info!("SIGUSR1: nothing is accepted any more, requests in flight are finished");
+                notify::stopping();
+                self.stop(Stop::Softly);
+            }
+            Some(_) | None => {
+                tracing::info!("stopped");
+                self.stop(Stop::Now);
+            }
+        }
+    }
+
+    /// Starts the program anew, to take over.
+    fn upgrade(&mut self) {
+        let refused = if *self.stop.borrow() != Stop::No {
+            "this process ends already"
+        } else if self.successor.is_some() {
+            "another process is starting already"
+        } else if std::process::id() == 1 {
+            "this is process 1, with which everything ends: run it under an init process (docker run --init)"
+        } else {
+            match Successor::start() {
+                Ok(successor) => self.successor = Some(successor),
+                Err(error) => tracing::error!("SIGUSR2: {error}; this process goes on"),
+            }
+            return;
+        };
+        tracing::error!("SIGUSR2 is not obeyed: {refused}");
+    }
+
+    fn hand_over(&mut self, event: Option<Event>) {
+        match event {
+            Some(Event::Greeted(sender)) => {
+                let known = knowledge::of(self.generation.backends(), clock::now());
+                // It may have ended meanwhile, of which there is another event.
+                let _ = sender.send(Legacy::new(&self.listeners, known));
+            }
+            Some(Event::Ready) => {
+                tracing::info!("another process has taken over; requests in flight are finished");
+                // From here on the other one asks, and reports both.
+                self.checks = None;
+                self.stop(Stop::Leaving);
+                self.report();
+            }
+            Some(Event::Failed(error)) => {
+                tracing::error!("SIGUSR2: {error}; this process goes on");
+                self.successor = None;
+            }
+            None => self.successor = None,
+        }
+    }
+
+    /// Tells the process that has taken over what this one still has.
+    fn report(&self) {
+        if let Some(successor) = &self.successor {
+            // With some overlap: a user whom it knows already is no other.
+            let since = 10 * REPORT_EVERY;
+            successor.report(|| knowledge::report(self.generation.backends(), since, clock::now()));
+        }
+    }
+
+    /// Notes what an earlier process still has.
+    fn note(&mut self, report: Option<Report>) {
+        if report.is_none() {
+            tracing::info!("the earlier process has ended");
+            self.reports = None;
+        }
+        knowledge::note(self.generation.backends(), &report.unwrap_or_default(), clock::now());
+    }
+
     /// Reads the configuration again and works by it from now on. A bad one is reported and changes nothing.
     fn reload(&mut self) {
+        if self.successor.is_some() && *self.stop.borrow() == Stop::No {
+            // It may have read the file before, or not yet.
+            tracing::error!(
+                "SIGHUP is not obeyed: another process is taking over; send it again when it has"
+            );
+            return;
+        }
         if *self.stop.borrow() != Stop::No {
             tracing::info!(
                 "SIGHUP: log files are opened anew; the configuration is not read by a proxy that ends"
@@ -172,7 +318,9 @@ impl Process {
             );
         }
         self.generation = self.generation.renewed(&config, &logs);
-        self.checks.follow(self.generation.backends());
+        if let Some(checks) = &self.checks {
+            checks.follow(self.generation.backends());
+        }
         for (core, worker) in self.workers.iter().enumerate() {
             let listeners = listeners.of_core(core, self.cores);
             // A worker that has ended has said why.
@@ -186,7 +334,14 @@ impl Process {
 
     /// What has begun to end does not go back.
     fn stop(&mut self, order: Stop) {
+        if let (Stop::No, Stop::Softly | Stop::Now, Some(successor)) =
+            (*self.stop.borrow(), order, &self.successor)
+        {
+            successor.cancel();
+        }
         self.listeners.close();
+        let deadline = clock::now().checked_add(self.config.limits.finish);
+        self.deadline = if order == Stop::Now { None } else { self.deadline.or(deadline) };
         self.stop.send_if_modified(|stop| {
             let is_more = order > *stop;
             if is_more {
@@ -194,6 +349,30 @@ impl Process {
             }
             is_more
         });
+    }
+}
+
+/// Never, where there is no deadline.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => future::pending().await,
+    }
+}
+
+/// Never, where nobody reports.
+async fn next_of(reports: &mut Option<mpsc::Receiver<Report>>) -> Option<Report> {
+    match reports {
+        Some(reports) => reports.recv().await,
+        None => future::pending().await,
+    }
+}
+
+/// Never, where nobody takes over.
+async fn next_event(successor: &mut Option<Successor>) -> Option<Event> {
+    match successor {
+        Some(successor) => successor.next().await,
+        None => future::pending().await,
     }
 }
 

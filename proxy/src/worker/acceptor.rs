@@ -173,6 +173,7 @@ mod tests {
             connections: NonZeroUsize::MAX,
             head_bytes: 15_360,
             threads: NonZeroUsize::MIN,
+            finish: Duration::MAX,
             replay: config::Replay::NOTHING,
         };
         let backend = Backend::new(fixture::settings(vec![fixture::server("a")]));

@@ -104,6 +104,7 @@ impl Proxy {
             connections: NonZeroUsize::MAX,
             head_bytes: 15_360,
             threads: NonZeroUsize::MIN,
+            finish: Duration::MAX,
             replay: config::Replay::NOTHING,
         };
         let backend = Backend::new(backend);

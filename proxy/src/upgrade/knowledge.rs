@@ -1,0 +1,160 @@
+//! What a process knows of its servers, as it is handed on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::message::{Health, Known, Load, Name, Report, Standing};
+use crate::backend::{Backend, Elsewhere, Operation, Server};
+use crate::check::Machine;
+
+/// Users that are handed on at most, of all servers together: their list takes some 25 MiB then.
+const MOST_USERS: usize = 1_000_000;
+
+/// What is known of the servers of these backends.
+pub fn of(backends: &[Arc<Backend>], now: Instant) -> Vec<Known> {
+    let mut room = MOST_USERS;
+    let known = |(backend, server): (&Arc<Backend>, &Arc<Server>)| {
+        let health = server.settings().check.as_ref().zip(server.health());
+        Known {
+            name: name(backend, server),
+            standing: server.operation().into(),
+            draining: server.is_draining(),
+            health: health.map(|(check, steps)| Health { steps, rise: check.rise, fall: check.fall }),
+            users: users(server, backend.settings().users_window, now, &mut room),
+        }
+    };
+    servers(backends).map(known).collect()
+}
+
+/// Takes over what another process knew of servers that are the same here: they go on from there, and nobody waits for
+/// a first check of theirs.
+pub fn take_over(backends: &[Arc<Backend>], known: &[Known], now: Instant) {
+    let here: HashMap<Name, _> = servers(backends).map(|place| (name(place.0, place.1), place)).collect();
+    for known in known {
+        let Some((backend, server)) = here.get(&known.name) else { continue };
+        for &(key, ago_s) in &known.users {
+            server.users().recall(key, ago_s, now);
+        }
+        let Some(check) = &server.settings().check else { continue };
+        let operation = match known.standing {
+            Standing::Up => Operation::Up,
+            Standing::Soft => Operation::Soft,
+            Standing::Down => Operation::Down,
+            Standing::Unknown => continue,
+        };
+        if let Some(Health { steps, rise, fall }) = known.health {
+            let mut machine = Machine::resumed(rise, fall, operation, Some(steps));
+            machine.adapt(check.rise, check.fall);
+            server.note_health(machine.health());
+        }
+        backend.set_operation(server.index(), operation, known.draining);
+    }
+}
+
+/// What this process, and any before it that reports to it, still has of its servers; users as far as they were seen
+/// within `since`.
+pub fn report(backends: &[Arc<Backend>], since: Duration, now: Instant) -> Report {
+    let mut room = MOST_USERS;
+    let load = |(backend, server): (&Arc<Backend>, &Arc<Server>)| {
+        let before = server.elsewhere();
+        Load {
+            name: name(backend, server),
+            in_flight: server.in_flight() + before.in_flight,
+            idle: server.idle() + before.idle,
+            queued: server.queued() + before.queued,
+            users: users(server, since, now, &mut room),
+        }
+    };
+    let has_something = |load: &Load| load.in_flight + load.idle + load.queued > 0 || !load.users.is_empty();
+    Report { servers: servers(backends).map(load).filter(has_something).collect() }
+}
+
+/// Notes what another process still has.
+pub fn note(backends: &[Arc<Backend>], report: &Report, now: Instant) {
+    let loads: HashMap<&Name, &Load> = report.servers.iter().map(|load| (&load.name, load)).collect();
+    for (backend, server) in servers(backends) {
+        let load = if loads.is_empty() { None } else { loads.get(&name(backend, server)) };
+        server.note_elsewhere(load.map_or_else(Elsewhere::default, |load| Elsewhere {
+            in_flight: load.in_flight,
+            idle: load.idle,
+            queued: load.queued,
+        }));
+        for &(key, ago_s) in load.iter().flat_map(|load| &load.users) {
+            server.users().recall(key, ago_s, now);
+        }
+    }
+}
+
+fn servers(backends: &[Arc<Backend>]) -> impl Iterator<Item = (&Arc<Backend>, &Arc<Server>)> {
+    backends.iter().flat_map(|backend| backend.servers().iter().map(move |server| (backend, server)))
+}
+
+fn name(backend: &Backend, server: &Server) -> Name {
+    let address = server.settings().address;
+    Name { backend: backend.name().to_owned(), server: server.name().to_owned(), address }
+}
+
+fn users(server: &Server, within: Duration, now: Instant, room: &mut usize) -> Vec<(u64, u32)> {
+    let mut users = server.users().seen(within, now);
+    users.truncate(*room);
+    *room -= users.len();
+    users
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Admission, Wish, fixture};
+    use crate::{clock, config};
+
+    fn backend(servers: Vec<config::Server>) -> [Arc<Backend>; 1] {
+        [fixture::backend_of(fixture::settings(servers))]
+    }
+
+    #[test]
+    fn health_and_users_go_on_in_another_process() {
+        let now = clock::now();
+        let old = backend(vec![fixture::checked("a"), fixture::checked("b"), fixture::server("c")]);
+        old[0].set_operation(0, Operation::Down, true);
+        old[0].servers()[0].note_health(1);
+        old[0].set_operation(1, Operation::Soft, true);
+        for user in 0..100_u64 {
+            old[0].servers()[1].users().touch(user.wrapping_mul(0x9e37_79b9_7f4a_7c15), now);
+        }
+        let later = now + Duration::from_secs(100);
+        let known = of(&old, later);
+        let moved = config::Server { address: "127.0.0.1:81".parse().unwrap(), ..fixture::checked("a") };
+        let new = backend(vec![fixture::checked("b"), moved, fixture::checked("a")]);
+        take_over(&new, &known, later);
+        let [b, moved, a] = [0, 1, 2].map(|index| &new[0].servers()[index]);
+        assert_eq!((b.operation(), b.is_draining()), (Operation::Soft, true));
+        assert_eq!((a.operation(), a.health()), (Operation::Down, Some(1)));
+        assert_eq!(moved.operation(), Operation::Starting);
+        assert_eq!(b.users().count(later), 100);
+        // They leave when they would have left.
+        assert_eq!(b.users().count(now + Duration::from_secs(290)), 100);
+        assert_eq!(b.users().count(now + Duration::from_secs(310)), 0);
+    }
+
+    #[test]
+    fn what_the_old_one_has_is_counted_until_it_has_it_no_more() {
+        let now = clock::now();
+        let [old, new] = [(); 2].map(|()| backend(vec![fixture::server("a"), fixture::server("b")]));
+        let Admission::Granted(slot) = old[0].admit(Wish::Pinned(1)) else { panic!("a slot") };
+        old[0].servers()[1].users().touch(7, now);
+        note(&new, &report(&old, Duration::from_secs(1), now), now);
+        let b = &new[0].servers()[1];
+        assert_eq!(b.elsewhere(), Elsewhere { in_flight: 1, idle: 0, queued: 0 });
+        assert_eq!((b.in_flight(), b.users().count(now)), (0, 1));
+        // What was reported to the one in the middle is reported by it.
+        let last = backend(vec![fixture::server("b")]);
+        note(&last, &report(&new, Duration::from_secs(1), now), now);
+        assert_eq!(last[0].servers()[0].elsewhere().in_flight, 1);
+        drop(slot);
+        note(&new, &report(&old, Duration::ZERO, now + Duration::from_secs(5)), now);
+        assert_eq!(b.elsewhere(), Elsewhere::default());
+    }
+}

@@ -1,0 +1,177 @@
+//! What two processes say to each other during an upgrade.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Operation;
+
+/// Of the protocol.
+pub const VERSION: u32 = 1;
+
+/// The new process has read its configuration.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Hello {
+    /// [`VERSION`].
+    pub version: u32,
+}
+
+/// What the old process gives away. The sockets follow in the order of `listeners`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub struct Offer {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Where it listens.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
+    /// What it knows of its servers.
+    #[serde(default)]
+    pub servers: Vec<Known>,
+}
+
+/// An address that is listened on.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Listener {
+    /// As the configuration has it.
+    pub configured: SocketAddr,
+    /// The frontend's name.
+    pub frontend: String,
+    /// Its sockets.
+    pub sockets: usize,
+}
+
+/// Which server is spoken of: another address makes another server.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct Name {
+    /// The backend's name.
+    pub backend: String,
+    /// The server's name.
+    pub server: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// What is known of a server.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Known {
+    /// The server.
+    #[serde(flatten)]
+    pub name: Name,
+    /// What its checks say.
+    #[serde(default)]
+    pub standing: Standing,
+    /// It drains on purpose.
+    #[serde(default)]
+    pub draining: bool,
+    /// Of its check machine, which has these counts.
+    #[serde(default)]
+    pub health: Option<Health>,
+    /// Its users: a key, and how many seconds ago each was seen.
+    #[serde(default)]
+    pub users: Vec<(u64, u32)>,
+}
+
+/// What checks say of a server.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It takes everything.
+    Up,
+    /// It takes no new user.
+    Soft,
+    /// It takes nobody.
+    Down,
+    /// Nothing yet, or something that a later version says.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl From<Operation> for Standing {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Up => Self::Up,
+            Operation::Soft => Self::Soft,
+            Operation::Down => Self::Down,
+            Operation::Unchecked | Operation::Starting => Self::Unknown,
+        }
+    }
+}
+
+/// The state of a check machine.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Health {
+    /// Steps from the worst.
+    pub steps: u32,
+    /// `rise` of the configuration.
+    pub rise: std::num::NonZeroU32,
+    /// `fall` of the configuration.
+    pub fall: std::num::NonZeroU32,
+}
+
+/// The new process accepts.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub struct Ready {}
+
+/// What the old process still has. A server that is not in it has nothing.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub struct Report {
+    /// Servers that have something.
+    #[serde(default)]
+    pub servers: Vec<Load>,
+}
+
+/// What a process has of a server.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Load {
+    /// The server.
+    #[serde(flatten)]
+    pub name: Name,
+    /// Requests in flight.
+    #[serde(default)]
+    pub in_flight: u32,
+    /// Idle connections.
+    #[serde(default)]
+    pub idle: u32,
+    /// Requests that wait for this very server.
+    #[serde(default)]
+    pub queued: u32,
+    /// Users who were seen since the last report: a key, and how many seconds ago.
+    #[serde(default)]
+    pub users: Vec<(u64, u32)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_later_version_adds_is_ignored_and_what_it_leaves_out_has_a_default() {
+        let text = r#"{"version":1,"colour":"red","listeners":[{"configured":"[::]:80","frontend":"web","sockets":2,
+            "kind":"quic"}],"servers":[{"backend":"shop","server":"a","address":"10.0.0.1:80","standing":"resting"}]}"#;
+        let offer: Offer = serde_json::from_str(text).unwrap();
+        let listener =
+            Listener { configured: "[::]:80".parse().unwrap(), frontend: "web".into(), sockets: 2 };
+        assert_eq!(offer.listeners, [listener]);
+        let [server] = &offer.servers[..] else { panic!("{offer:?}") };
+        assert_eq!((server.standing, server.health, server.users.len()), (Standing::Unknown, None, 0));
+        let report: Report = serde_json::from_str("{}").unwrap();
+        assert!(report.servers.is_empty());
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let name =
+            Name { backend: "shop".into(), server: "a".into(), address: "10.0.0.1:80".parse().unwrap() };
+        let [rise, fall] = [2, 3].map(|count| std::num::NonZeroU32::new(count).unwrap());
+        let known = Known {
+            name,
+            standing: Standing::Soft,
+            draining: true,
+            health: Some(Health { steps: 4, rise, fall }),
+            users: vec![(u64::MAX, 3)],
+        };
+        let text = serde_json::to_string(&known).unwrap();
+        assert_eq!(serde_json::from_str::<Known>(&text).unwrap(), known);
+    }
+}

@@ -1,0 +1,88 @@
+//! The new process's side: what it takes over, and from whom.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::message::{Hello, Known, Offer, Ready, Report, VERSION};
+use super::wire::Wire;
+use super::{START_LIMIT, UpgradeError};
+use crate::listen::{Bound, Listeners};
+
+/// Reports that may wait to be read; the old one waits then.
+const REPORTS: usize = 4;
+
+/// What a new process begins with.
+#[derive(Debug, Default)]
+pub struct Inheritance {
+    /// Open listeners.
+    pub listeners: Listeners,
+    /// What is known of servers.
+    pub servers: Vec<Known>,
+}
+
+/// The old process, seen from the new one.
+#[derive(Debug)]
+pub struct Predecessor {
+    wire: Wire,
+}
+
+impl Predecessor {
+    /// Greets the process at the other end of standard input, and takes what it offers.
+    ///
+    /// # Errors
+    /// Standard input is no such socket, or the other one does not answer as expected.
+    pub async fn greet() -> Result<(Self, Inheritance), UpgradeError> {
+        let stream = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
+        Self::greet_at(stream.map_err(UpgradeError::NoPredecessor)?).await
+    }
+
+    pub(super) async fn greet_at(stream: UnixStream) -> Result<(Self, Inheritance), UpgradeError> {
+        let mut wire = Wire::new(stream).map_err(UpgradeError::NoPredecessor)?;
+        let take = async {
+            wire.send(&Hello { version: VERSION }).await?;
+            let offer: Offer = wire.receive().await?;
+            if offer.version != VERSION {
+                return Err(UpgradeError::Version { found: offer.version });
+            }
+            let count = offer.listeners.iter().map(|listener| listener.sockets).sum();
+            let mut sockets = wire.receive_sockets(count).await?.into_iter();
+            let bound = |listener: super::message::Listener| Bound {
+                configured: listener.configured,
+                frontend: listener.frontend.into(),
+                sockets: sockets
+                    .by_ref()
+                    .take(listener.sockets)
+                    .map(|socket| Arc::new(TcpListener::from(socket)))
+                    .collect(),
+            };
+            let bound = offer.listeners.into_iter().map(bound);
+            let listeners = Listeners::inherited(bound.filter(|bound| !bound.sockets.is_empty()).collect());
+            Ok(Inheritance { listeners, servers: offer.servers })
+        };
+        let inheritance = timeout(START_LIMIT, take).await.map_err(|_| UpgradeError::Late)??;
+        Ok((Self { wire }, inheritance))
+    }
+
+    /// Tells it that this process accepts; gives what it reports from then on, until it has ended.
+    pub async fn relieve(mut self) -> mpsc::Receiver<Report> {
+        let (sender, reports) = mpsc::channel(REPORTS);
+        if let Err(error) = self.wire.send(&Ready {}).await {
+            tracing::warn!("the old process has ended before this one was ready: {error}");
+            return reports;
+        }
+        tokio::spawn(async move {
+            while let Ok(report) = self.wire.receive().await {
+                if sender.send(report).await.is_err() {
+                    return;
+                }
+            }
+        });
+        reports
+    }
+}
