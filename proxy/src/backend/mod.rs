@@ -10,7 +10,6 @@
 //! - nobody waits when there is neither a server to choose nor a first check under way.
 
 mod announce;
-mod cookie;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod idle;
@@ -31,7 +30,7 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-pub(crate) use cookie::captured as captured_cookie;
+pub(crate) use persistence::captured_cookie;
 pub use queue::Ticket;
 pub use server::{Elsewhere, IdleOrder, OpenConnection, Operation, Server};
 
@@ -47,6 +46,9 @@ use crate::{admin::log::Notices, clock, config};
 pub enum Wish {
     /// The server that its cookie names, by index; another one if that is down.
     Pinned(usize),
+    /// The server that its cookie names, by index, although that is down (`persist`, `force_persist`); any, where that
+    /// has no slot free.
+    Forced(usize),
     /// Any server, by turns; not this one if there is another (it has just failed).
     Balanced {
         /// Index of the server to avoid.
@@ -205,8 +207,15 @@ impl Backend {
         };
         let avoid = match wish {
             Wish::Balanced { avoid } => avoid,
-            Wish::Pinned(_) => None,
+            Wish::Pinned(_) | Wish::Forced(_) => None,
         };
+        if let Wish::Forced(index) = wish
+            && self.servers[index].try_take()
+        {
+            let mut slot = self.slot(index);
+            slot.is_forced = true;
+            return Admission::Granted(slot);
+        }
         if let Some(index) = self.take_without_waiting(pinned_to, avoid) {
             return Admission::Granted(self.slot(index));
         }
@@ -391,7 +400,7 @@ impl Backend {
 
     fn slot(self: &Arc<Self>, index: usize) -> Slot {
         self.servers[index].count_request();
-        Slot { backend: self.clone(), index }
+        Slot { backend: self.clone(), index, is_forced: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -427,12 +436,19 @@ pub struct Moved {
 pub struct Slot {
     backend: Arc<Backend>,
     index: usize,
+    /// The request goes there whatever becomes of the server.
+    is_forced: bool,
 }
 
 impl Slot {
     /// The server.
     pub fn server(&self) -> &Arc<Server> {
         &self.backend.servers[self.index]
+    }
+
+    /// Whether the request may still be sent to the server: its user, who is `pinned` to it or not, has stayed welcome.
+    pub fn stays(&self, pinned: bool) -> bool {
+        self.is_forced || self.backend.still_takes(self.index, pinned)
     }
 
     /// The backend.

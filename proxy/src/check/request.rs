@@ -106,8 +106,7 @@ mod tests {
 
     #[test]
     fn the_state_says_what_haproxy_says_and_then_users_and_idle() {
-        let cookie =
-            config::Cookie { name: "SID".into(), indirect: true, attributes: "".into(), count_users: false };
+        let cookie = config::Cookie::inserted("SID");
         let heavy = config::Server { weight: 3, ..fixture::checked("b") };
         let backend = fixture::backend_of(config::Backend {
             cookie: Some(cookie),

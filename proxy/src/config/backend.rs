@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use drain_config::Table;
+use drain_config::{Table, Value};
 
 use super::{
     balance::{Balance, balance},
     check::CheckDefaults,
-    cookie::Cookie,
+    condition::Condition,
+    cookie::{Cookie, DynamicKey},
     lookup::Lookup,
     retry::Retry,
     server::{Context, Server, servers},
@@ -24,6 +25,12 @@ pub struct Backend {
     pub balance: Balance,
     /// The persistence cookie; `None`: none.
     pub cookie: Option<Cookie>,
+    /// Whether a user whose cookie names a server that is down is sent there all the same.
+    pub persist: bool,
+    /// Requests for which the same is so, and which no retry takes elsewhere.
+    pub force_persist: Condition,
+    /// Requests whose cookie is not looked at, and whose answers set none.
+    pub ignore_persist: Condition,
     /// For how long after a request its user counts as one.
     pub users_window: Duration,
     /// How its requests are tried again.
@@ -62,14 +69,25 @@ impl Backend {
             .take("check")
             .and_then(|value| value.section(|table| CheckDefaults::read(table, check_timeout)));
         let cookie = table.field("cookie", None, |value| value.section(Cookie::read)).into_inner();
+        let dynamic = DynamicKey::read(table, cookie.as_ref());
+        let condition = |key| {
+            table.field(key, Condition::Never, |value| {
+                only_with_cookie(value, cookie.as_ref())?;
+                Condition::read(value)
+            })
+        };
+        let (force_persist, ignore_persist) = (condition("force_persist"), condition("ignore_persist"));
         let servers = table
             .require("server", r#"[{ name = "pool1", address = "10.0.0.11:80" }]"#)
-            .and_then(|value| servers(&value, &Context { check, check_timeout, binds, lookup }));
+            .and_then(|value| servers(&value, &Context { check, check_timeout, dynamic, binds, lookup }));
         let words = [("serve", WhenAllDrain::Serve), ("refuse", WhenAllDrain::Refuse)];
         Some(Self {
             name: name?,
             balance: table.field("balance", Balance::RoundRobin, balance).copied(),
             cookie,
+            persist: table.flag("persist", false).copied(),
+            force_persist: force_persist.into_inner(),
+            ignore_persist: ignore_persist.into_inner(),
             users_window: table.duration("users_window", USERS_WINDOW).copied(),
             retry: Retry::read(table, timeout.connect),
             timeout,
@@ -77,4 +95,12 @@ impl Backend {
             servers: servers?,
         })
     }
+}
+
+/// Refuses what says something of a cookie that the backend doesn't have.
+fn only_with_cookie(value: &Value<'_>, cookie: Option<&Cookie>) -> Option<()> {
+    if cookie.is_none() {
+        value.wrong("has no effect", "expected `cookie` in the backend beside it");
+    }
+    cookie.map(drop)
 }

@@ -6,6 +6,7 @@
 mod backend;
 mod balance;
 mod check;
+mod condition;
 mod cookie;
 mod frontend;
 mod limits;
@@ -16,11 +17,13 @@ mod server;
 mod size;
 mod timeout;
 mod words;
+mod xxh64;
 
 pub use backend::{Backend, WhenAllDrain};
 pub use balance::Balance;
 pub use check::{Check, CheckRequest, HttpVersion};
-pub use cookie::Cookie;
+pub use condition::{Condition, Matches};
+pub use cookie::{Cookie, CookieMode};
 pub use frontend::{ForwardFor, Frontend, FrontendTimeout};
 pub use limits::Limits;
 pub use log::{Capture, Captures, Level, Log, LogFormat, LogTarget, Logging, Syslog, SyslogHeader};

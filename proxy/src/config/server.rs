@@ -7,6 +7,8 @@ use drain_config::{Mistake, Table, Value};
 use super::{
     Check,
     check::CheckDefaults,
+    condition::Condition,
+    cookie::DynamicKey,
     lookup::Lookup,
     words::{cookie_value, server_name},
 };
@@ -20,6 +22,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// What the cookie says for it; `None`: it pins nobody.
     pub cookie: Option<Arc<str>>,
+    /// Requests that go to it, if their cookie names it, though it is down, and which no retry takes elsewhere.
+    pub force_persist: Condition,
     /// Its share, 0 to [`Server::MAX_WEIGHT`]; 0: no new users.
     pub weight: u16,
     /// Connections to it at once, in flight and idle over all cores; `None`: as many as come.
@@ -40,6 +44,8 @@ pub(super) struct Context<'c> {
     /// The backend's check; `None`: it has none.
     pub(super) check: Option<CheckDefaults>,
     pub(super) check_timeout: Option<Duration>,
+    /// What cookies are made of for servers that have none; `None`: nothing is.
+    pub(super) dynamic: Option<DynamicKey>,
     /// The proxy's own addresses.
     pub(super) binds: &'c [SocketAddr],
     pub(super) lookup: &'c Lookup<'c>,
@@ -84,7 +90,9 @@ impl Server {
             }
             Some(address)
         });
-        let cookie = table.take("cookie").and_then(|value| cookie_value(&value));
+        let dynamic = || context.dynamic.as_ref().zip(address).map(|(key, address)| key.cookie_of(address));
+        let cookie = table.take("cookie").map_or_else(dynamic, |value| cookie_value(&value));
+        let force_persist = table.field("force_persist", Condition::Never, Condition::read).into_inner();
         let weight = table.number("weight", 1, 0, Self::MAX_WEIGHT).copied();
         let maxconn = table
             .field("maxconn", None, |value| value.number(1, MOST_SERVER_CONNECTIONS).map(NonZeroU32::new))
@@ -101,7 +109,7 @@ impl Server {
             (None, Some(defaults)) => Some(Check::inherited(defaults, stand_in)),
             (None, None) => None,
         };
-        Some(Self { name: name?, address: address?, cookie, weight, maxconn, backup, check })
+        Some(Self { name: name?, address: address?, cookie, force_persist, weight, maxconn, backup, check })
     }
 }
 

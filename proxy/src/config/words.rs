@@ -68,6 +68,12 @@ pub(super) fn word(value: &Value<'_>, longest: usize) -> Option<Arc<str>> {
     characters(value, |b| b.is_ascii_graphic(), "expected visible ASCII characters")
 }
 
+/// The domain of a cookie (RFC 6265 5.2.3).
+pub(super) fn domain(value: &Value<'_>) -> Option<Arc<str>> {
+    let is_sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    characters(value, is_sound, "expected a host's name, such as \"shop.example\"")
+}
+
 /// An attribute of a cookie (RFC 6265 `av-octet`).
 pub(super) fn cookie_attribute(value: &Value<'_>) -> Option<Arc<str>> {
     let is_octet = |b: u8| (b.is_ascii_graphic() || b == b' ') && b != b';';

@@ -133,8 +133,9 @@ impl<'a> Attempts<'a> {
                 Tried::NoConnection(cause) if cause != b"RC" => (Failure::Connection, cause == b"sC"),
                 _ => return tried,
             };
-            let gone = !self.core.backend.still_takes(server.index(), pinned);
-            let failed = Failed { failure, pinned, timed_out, gone };
+            let gone = !slot.stays(pinned);
+            let kept = pinned && self.asked.persistence.as_ref().is_some_and(Persistence::is_kept);
+            let failed = Failed { failure, pinned, kept, timed_out, gone };
             let next = retry::after(failed, self.story.retries, self.settings());
             if next == Next::GiveUp {
                 return tried;

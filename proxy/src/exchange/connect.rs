@@ -88,7 +88,7 @@ pub(super) async fn connection(
     let server = slot.server();
     // A server may leave while a request waits for its slot, through a pause, or for a connection.
     let check = || {
-        let stays = core.backend.still_takes(server.index(), pinned);
+        let stays = slot.stays(pinned);
         if stays { Ok(()) } else { Err(NoConnection::Left) }
     };
     check()?;

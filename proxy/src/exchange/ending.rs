@@ -86,10 +86,10 @@ pub(super) async fn fail(
     let mut output = core.pool.output();
     answer::write(status, keep_alive, asked.method == Method::Head, output.append());
     let written = write_answer(core, client, output, &mut story, status).await;
-    if story.server.is_none()
+    if story.cookie == *b"--"
         && let Some(persistence) = &asked.persistence
     {
-        story.cookie = persistence.log_flags(None, None, false);
+        story.cookie = persistence.unanswered(&core.backend, story.server.as_deref());
     }
     log(core, client, &story);
     match written {

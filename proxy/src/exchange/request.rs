@@ -14,7 +14,7 @@ use super::{
     record::Story,
 };
 use crate::{
-    backend::persistence::{Persistence, cookie_passage},
+    backend::persistence::{self, Persistence, cookie_passage},
     clock,
     http1::{
         HeadScan, Method, Refusal, RequestHead, Storage, Version,
@@ -138,6 +138,7 @@ fn prepare(
     }
     let backend = &core.backend;
     let cookies = head.fields.all(crate::http1::Kind::Cookie);
+    let visitor = persistence::Request { target: head.target, client: client.address.ip() };
     // A server that overlooks a body where it expects none takes it for the next request.
     let close = head.close_after || (!head.framing.is_empty() && !is_sent_with_bodies(head.method));
     let authenticates = head.fields.last(b"authorization").is_some_and(binds_connection);
@@ -150,7 +151,7 @@ fn prepare(
         repeatable: head.method.is_idempotent()
             || (backend.settings().retry.with_idempotency_key
                 && head.fields.last(b"idempotency-key").is_some_and(|key| !key.is_empty())),
-        persistence: Persistence::read(backend, cookies, client.address.ip()),
+        persistence: Persistence::read(backend, cookies, visitor, clock::wall),
     };
     let forwarded_for = core.frontend.forward_for.as_ref().and_then(|settings| {
         let present = settings.if_none && head.fields.last(settings.header.as_bytes()).is_some();

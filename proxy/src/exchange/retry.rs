@@ -28,11 +28,14 @@ pub(super) enum Next {
 
 /// An attempt that failed without harm: the request may be sent once more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts, each from somebody else")]
 pub(super) struct Failed {
     /// How.
     pub(super) failure: Failure,
     /// The request's cookie named this server.
     pub(super) pinned: bool,
+    /// And it has to stay there, by `force_persist`.
+    pub(super) kept: bool,
     /// The server took its time, so that no pause is due.
     pub(super) timed_out: bool,
     /// The server has gone down meanwhile, or drains and the request's user is none of its own.
@@ -43,6 +46,9 @@ pub(super) struct Failed {
 pub(super) fn after(failed: Failed, retries: u32, settings: &Retry) -> Next {
     if retries >= settings.limit || !settings.on.contains(failed.failure) {
         return Next::GiveUp;
+    }
+    if failed.kept && !failed.gone {
+        return Next::Same(pause(failed.timed_out, settings));
     }
     let free = !failed.pinned && settings.redispatch != Redispatch::Never;
     if failed.gone || free || redispatches(retries + 1, settings) {
@@ -77,7 +83,7 @@ mod tests {
 
     const LAST: Redispatch = Redispatch::FromLast(NonZeroU32::MIN);
     const REFUSED: Failed =
-        Failed { failure: Failure::Connection, pinned: false, timed_out: false, gone: false };
+        Failed { failure: Failure::Connection, pinned: false, kept: false, timed_out: false, gone: false };
 
     #[test]
     fn each_failure_has_its_next_step() {
@@ -106,6 +112,20 @@ mod tests {
                 next,
                 "{failed:?}, {retries} before, {redispatch:?}"
             );
+        }
+    }
+
+    #[test]
+    fn force_persist_keeps_a_request_at_its_server() {
+        let settings = Retry { redispatch: LAST, ..fixture::retry() };
+        let kept = Failed { pinned: true, kept: true, ..REFUSED };
+        for (failed, retries, next) in [
+            (kept, 0, Next::Same(Duration::from_secs(1))),
+            (kept, 2, Next::Same(Duration::from_secs(1))),
+            (kept, 3, Next::GiveUp),
+            (Failed { gone: true, ..kept }, 0, Next::Elsewhere),
+        ] {
+            assert_eq!(after(failed, retries, &settings), next, "{failed:?}, {retries} before");
         }
     }
 

@@ -42,6 +42,8 @@ pub struct ResponseEdits<'a> {
     pub keep_alive: bool,
     /// A whole `Set-Cookie` value to add.
     pub set_cookie: Option<&'a [u8]>,
+    /// Caches are told to keep it for its client alone.
+    pub private: bool,
 }
 
 /// Writes a request head for a server.
@@ -108,6 +110,9 @@ pub fn response(
     }
     if let Some(value) = edits.set_cookie {
         field(b"set-cookie", value, out);
+    }
+    if edits.private {
+        field(b"cache-control", b"private", out);
     }
     if !interim {
         let old = head.version == Version::Http10 || edits.client == Version::Http10;
@@ -205,7 +210,7 @@ mod tests {
         let mut storage = Storage::new();
         let head = ResponseHead::parse(head.as_bytes(), asked, &mut storage).unwrap();
         let mut out = Vec::new();
-        let edits = ResponseEdits { client, keep_alive, set_cookie: Some(b"S=1; path=/") };
+        let edits = ResponseEdits { client, keep_alive, set_cookie: Some(b"S=1; path=/"), private: false };
         response(&head, asked, edits, |_| FieldEdit::Keep, &mut out);
         String::from_utf8(out).unwrap()
     }

@@ -104,7 +104,7 @@ proptest! {
         let mut storage = Storage::new();
         let Ok(head) = ResponseHead::parse(&bytes, asked, &mut storage) else { return Ok(()) };
         let mut out = Vec::new();
-        let edits = ResponseEdits { client: Version::Http11, keep_alive: true, set_cookie: None };
+        let edits = ResponseEdits { client: Version::Http11, keep_alive: true, set_cookie: None, private: false };
         response(&head, asked, edits, |_| FieldEdit::Keep, &mut out);
         prop_assert!(is_clean(&out), "{}", out.escape_ascii());
         let mut again = Storage::new();

@@ -60,6 +60,11 @@ impl Method {
         matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
     }
 
+    /// It asks for nothing but an answer (RFC 9110 9.2.1).
+    pub const fn is_safe(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
+    }
+
     fn of(text: &[u8]) -> Self {
         match text {
             b"GET" => Self::Get,

@@ -3,12 +3,13 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, LazyLock},
+    time::{Duration, SystemTime},
 };
 
 use drain_proxy::{
     backend::{
         Backend,
-        persistence::{Passage, Persistence, cookie_passage, set_cookie_passage},
+        persistence::{Answered, Passage, Persistence, Request, cookie_passage},
     },
     config::Config,
 };
@@ -41,7 +42,7 @@ static SHOP: LazyLock<Arc<Backend>> = LazyLock::new(|| {
         bind = ["127.0.0.1:1"]
         backend = "shop"
         [backend.shop]
-        cookie = { name = "SID", count_users = true }
+        cookie = { name = "SID", count_users = true, maxidle = "30m", maxlife = "8h" }
         server = [
             { name = "a", address = "127.0.0.1:2", cookie = "a" },
             { name = "b", address = "127.0.0.1:3", cookie = "b" },
@@ -59,16 +60,18 @@ pub(super) fn run(input: &[u8]) {
         return;
     }
     let input = input.trim_ascii();
-    let persistence = Persistence::read(&SHOP, std::iter::once(input), CLIENT).expect("there is a cookie");
+    let request = Request { target: b"/", client: CLIENT };
+    let persistence =
+        Persistence::read(&SHOP, std::iter::once(input), request, wall).expect("there is a cookie");
     for server in SHOP.servers() {
-        if let Some(sent) = persistence.set_cookie(&SHOP, server) {
-            assert!(sent.value.starts_with(b"SID="), "{}", sent.value.escape_ascii());
-            assert!(
-                sent.value.iter().all(|byte| matches!(byte, 0x20..=0x7e)),
-                "{}",
-                sent.value.escape_ascii()
-            );
+        let fields = || [(&b"set-cookie"[..], input)].into_iter();
+        let answered = Answered { is_post: false, is_safe: true, status: 200, fields, server };
+        let answer = persistence.answer(&SHOP, &answered, wall).expect("there is a cookie");
+        if let Some(sent) = answer.set_cookie() {
+            assert!(sent.starts_with(b"SID="), "{}", sent.escape_ascii());
+            assert!(sent.iter().all(|byte| matches!(byte, 0x20..=0x7e)), "{}", sent.escape_ascii());
         }
+        let _ = answer.passage(input);
     }
     let left = match cookie_passage(&SHOP, input) {
         Passage::Unchanged => input.to_vec(),
@@ -86,7 +89,11 @@ pub(super) fn run(input: &[u8]) {
         let others = pairs(input).filter(|pair| !pair.starts_with(b"SID="));
         assert!(others.eq(pairs(&left)), "{} became {}", input.escape_ascii(), left.escape_ascii());
     }
-    let _ = set_cookie_passage(&SHOP, input);
+}
+
+/// Some day of 2025.
+fn wall() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_839_456)
 }
 
 /// Without quotes, attributes and other oddities, where everybody agrees on what the cookies are.

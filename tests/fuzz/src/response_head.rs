@@ -78,7 +78,7 @@ pub(super) fn run(input: &[u8]) {
 
 fn write(head: &ResponseHead<'_, '_>, asked: Method, keep_alive: bool) -> Vec<u8> {
     let mut out = Vec::new();
-    let edits = ResponseEdits { client: Version::Http11, keep_alive, set_cookie: None };
+    let edits = ResponseEdits { client: Version::Http11, keep_alive, set_cookie: None, private: false };
     forward::response(head, asked, edits, |_| FieldEdit::Keep, &mut out);
     out
 }

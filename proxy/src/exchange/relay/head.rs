@@ -9,7 +9,7 @@ use super::{
     End, Relay, Remainder, Request, Stage,
 };
 use crate::{
-    backend::persistence::{Passage, set_cookie_passage},
+    backend::persistence::{Answer, Answered, Passage},
     clock,
     config::Failure,
     http1::{
@@ -69,7 +69,12 @@ impl Relay<'_> {
             return Err(End::Unwanted(head.status));
         }
         if head.is_interim() {
-            let edits = ResponseEdits { client: self.asked.version, keep_alive: true, set_cookie: None };
+            let edits = ResponseEdits {
+                client: self.asked.version,
+                keep_alive: true,
+                set_cookie: None,
+                private: false,
+            };
             forward::response(
                 &head,
                 self.asked.method,
@@ -110,26 +115,29 @@ impl Relay<'_> {
         if let Some(persistence) = &self.asked.persistence {
             self.server.users().touch(persistence.user(), now);
         }
-        let backend = &self.core.backend;
-        let sent = self
-            .asked
-            .persistence
-            .as_ref()
-            .and_then(|persistence| persistence.set_cookie(backend, self.server));
-        let mut dropped = false;
+        let answer = self.asked.persistence.as_ref().and_then(|persistence| {
+            let answered = Answered {
+                is_post: self.asked.method == Method::Post,
+                is_safe: self.asked.method.is_safe(),
+                status: head.status,
+                fields: || head.fields.iter().map(|(_, name, value)| (name, value)),
+                server: self.server,
+            };
+            persistence.answer(&self.core.backend, &answered, clock::wall)
+        });
         let edits = ResponseEdits {
             client: self.asked.version,
             keep_alive: self.keep_alive,
-            set_cookie: sent.as_ref().map(|cookie| cookie.value.as_slice()),
+            set_cookie: answer.as_ref().and_then(Answer::set_cookie),
+            private: answer.as_ref().is_some_and(Answer::is_private),
         };
-        let set_cookie = |value: &[u8]| {
-            let edit = FieldEdit::from(set_cookie_passage(backend, value));
-            dropped |= edit == FieldEdit::Drop;
-            edit
+        let set_cookie = |value: &[u8]| match &answer {
+            Some(answer) => FieldEdit::from(answer.passage(value)),
+            None => FieldEdit::Keep,
         };
         forward::response(&head, self.asked.method, edits, set_cookie, self.down.output.append());
-        if let Some(persistence) = &self.asked.persistence {
-            self.story.cookie = persistence.log_flags(Some(self.server), sent.as_ref(), dropped);
+        if let Some(answer) = &answer {
+            self.story.cookie = answer.letters();
         }
         input.consume(length);
         // What came before it has been written: nothing else is in the output.

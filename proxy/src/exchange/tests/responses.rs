@@ -192,8 +192,7 @@ fn the_cookie_pins_and_is_stripped() {
     on_a_core(async {
         let (one, two) = (Server::start().await, Server::start().await);
         let proxy = Proxy::with(&[&one, &two], |_, backend| {
-            let (name, attributes) = ("SID".into(), "".into());
-            backend.cookie = Some(config::Cookie { name, indirect: true, attributes, count_users: false });
+            backend.cookie = Some(config::Cookie::inserted("SID"));
         })
         .await;
         let mut client = proxy.send("GET / HTTP/1.1\r\nCookie: x=1; SID=b\r\n\r\n").await;

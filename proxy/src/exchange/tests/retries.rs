@@ -23,8 +23,7 @@ fn a_pinned_user_of_a_refusing_server_moves_with_the_last_retry() {
         let (dead, alive) = (Server::dead().await, Server::start().await);
         let proxy = Proxy::with(&[&dead, &alive], |_, backend| {
             backend.retry.limit = 2;
-            let (name, attributes) = ("SID".into(), "".into());
-            backend.cookie = Some(config::Cookie { name, indirect: true, attributes, count_users: false });
+            backend.cookie = Some(config::Cookie::inserted("SID"));
         })
         .await;
         let start = tokio::time::Instant::now();
@@ -341,9 +340,7 @@ fn a_server_that_leaves_while_a_request_waits_for_a_connection_is_left_alone() {
             let servers = [Server::start().await, Server::start().await];
             let proxy = Proxy::with(&[&servers[0], &servers[1]], |_, backend| {
                 backend.servers[0].maxconn = 1.try_into().ok();
-                let (name, attributes) = ("SID".into(), "".into());
-                backend.cookie =
-                    Some(config::Cookie { name, indirect: true, attributes, count_users: false });
+                backend.cookie = Some(config::Cookie::inserted("SID"));
             })
             .await;
             let guarded = &proxy.backend.servers()[0];

@@ -49,6 +49,26 @@ pub(super) fn without(header: &[u8], name: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// One `Cookie` header whose cookies of this name have lost what stands before `delimiter` in their values, and the
+/// delimiter; `None` where none has it.
+pub(super) fn without_prefix(header: &[u8], name: &str, delimiter: u8) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut kept = 0;
+    for pair in pairs(header).filter(|pair| pair.name == name.as_bytes()) {
+        let Some(value) = pair.value else { continue };
+        let Some(length) = memchr::memchr(delimiter, value) else { continue };
+        // The value ends its pair, but for blanks.
+        let text = &header[pair.begin..pair.end];
+        let begin = pair.begin + text.trim_ascii_end().len() - value.len();
+        out.extend_from_slice(&header[kept..begin]);
+        kept = begin + length + 1;
+    }
+    (kept > 0).then(|| {
+        out.extend_from_slice(&header[kept..]);
+        out
+    })
+}
+
 /// Appends what follows a removed cookie, with its delimiter: that is dropped at the beginning, and elsewhere it is
 /// followed by exactly one blank.
 fn append_behind_gap(out: &mut Vec<u8>, text: &[u8]) {
@@ -102,7 +122,7 @@ fn find(header: &[u8], from: usize, is_it: impl Fn(u8) -> bool) -> usize {
 }
 
 /// Where a value that begins here ends: at a delimiter that is not quoted.
-fn value_end(header: &[u8], from: usize) -> usize {
+pub(super) fn value_end(header: &[u8], from: usize) -> usize {
     let mut is_quoted = false;
     let mut is_escaped = false;
     for (at, &byte) in header.iter().enumerate().skip(from) {
@@ -180,6 +200,23 @@ mod tests {
     #[test]
     fn attributes_go_with_their_cookie() {
         check("$Version=1; SID=A; $Path=/; x=1; $Path=/y", &["A"], Some("$Version=1; x=1; $Path=/y"));
+    }
+
+    #[test]
+    fn a_prefix_is_taken_off_and_the_rest_stays() {
+        for (header, expected) in [
+            ("SID=a~x", Some("SID=x")),
+            ("SID=a~", Some("SID=")),
+            ("x=1; SID = a~y~z ;  z=2", Some("x=1; SID = y~z ;  z=2")),
+            ("SID=a~x; SID=b~y", Some("SID=x; SID=y")),
+            ("SID=a~x, SID=b", Some("SID=x, SID=b")),
+            ("SID=a", None),
+            ("x=a~b; SID", None),
+            ("", None),
+        ] {
+            let rest = without_prefix(header.as_bytes(), "SID", b'~');
+            assert_eq!(rest.as_deref().map(String::from_utf8_lossy).as_deref(), expected, "{header}");
+        }
     }
 
     proptest::proptest! {
