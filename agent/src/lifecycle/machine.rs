@@ -4,12 +4,12 @@ use std::{mem, time::Duration};
 
 use super::{
     Acknowledgement, Course, Drain, Effects, Ended, Event, Follow, Level, Refusal, Remaining, Rules, Server,
-    Traffic, Transition, Verdict, View, Waiting, course::Back, course::Out,
+    Traffic, Transition, Verdict, View, course::Back, course::Out,
 };
 use crate::{
     clock::Moment,
     config::{AtAcknowledgeLimit, AtHardLimit},
-    control::api::{Outcome, Wait},
+    control::api::Outcome,
 };
 
 /// The life cycle of one server. See the module's documentation.
@@ -32,9 +32,6 @@ pub struct Announcement {
     /// When it was.
     pub at: Moment,
 }
-
-/// The least time between a withdrawal and the next try, so that a view without jitter can't make a busy loop.
-const LEAST_RETRY: Duration = Duration::from_millis(100);
 
 /// A server that somebody else restarts at this moment listens again within this time: one that has not done so is gone.
 const BETWEEN_LISTENS: Duration = Duration::from_secs(1);
@@ -86,83 +83,6 @@ impl Machine {
         Some(Announcement { drain: out.drain.id, level, at: out.announced })
     }
 
-    /// What is waited for and how long at most; `None` where nothing is, or where it may last for ever.
-    pub fn waits(&self) -> Option<Waiting> {
-        let rules = &self.rules;
-        match &self.course {
-            Course::Up | Course::Failed { .. } => None,
-            Course::Waiting { drain, .. } => {
-                Some(Waiting { what: Wait::Acknowledgement, until: drain.give_up, then: "gives up" })
-            }
-            Course::Soft(Out { acknowledged: None, announced, .. })
-            | Course::Hard(Out { acknowledged: None, announced, .. }) => Some(Waiting {
-                what: Wait::Acknowledgement,
-                until: *announced + rules.acknowledge.limit,
-                then: match rules.acknowledge.at_limit {
-                    AtAcknowledgeLimit::Abort => "withdraws to up",
-                    AtAcknowledgeLimit::Proceed => "goes on as if all had acknowledged",
-                },
-            }),
-            Course::Soft(Out { drain, acknowledged: Some(at), .. }) => {
-                let until = drain.asked.max(*at) + rules.soft.limit;
-                (drain.follow != Follow::HoldSoft).then_some(Waiting {
-                    what: Wait::Quiet,
-                    until,
-                    then: "becomes hard",
-                })
-            }
-            Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
-                let until = drain.asked.max(*at) + rules.hard.limit;
-                let then = match rules.hard.at_limit {
-                    AtHardLimit::Restart => "restarts and cuts what is left",
-                    AtHardLimit::Abort => "withdraws to up",
-                };
-                let what = match self.view.acknowledged {
-                    Acknowledgement::Complete if self.unconfirmed().is_none() => Wait::Quiet,
-                    _ => Wait::Acknowledgement,
-                };
-                (drain.follow == Follow::Restart).then_some(Waiting { what, until, then })
-            }
-            Course::Restarting(back) => {
-                Some(Waiting { what: Wait::Restart, until: back.since + rules.restart_limit, then: "fails" })
-            }
-            Course::Warming(back) => {
-                Some(Waiting { what: Wait::Ready, until: back.since + rules.ready_deadline, then: "fails" })
-            }
-        }
-    }
-
-    /// When the machine wants to be asked again at the latest, with what is seen then.
-    pub fn deadline(&self) -> Option<Moment> {
-        let limit = self.waits().map(|waiting| waiting.until);
-        match &self.course {
-            Course::Waiting { retry, drain, .. } => Some((*retry).min(drain.give_up)),
-            _ => limit,
-        }
-    }
-
-    /// How long the traffic must be quiet for the present phase to end; `None` where nothing waits for it.
-    pub fn needed_quiet(&self) -> Option<Duration> {
-        match &self.course {
-            Course::Soft(out) if out.drain.follow != Follow::HoldSoft => Some(self.rules.soft.quiet),
-            Course::Hard(_) => Some(self.rules.hard.quiet),
-            _ => None,
-        }
-    }
-
-    /// Whether a drain that holds has come as far as it goes.
-    pub fn reached(&self, now: Moment) -> bool {
-        match &self.course {
-            Course::Soft(out) => out.drain.follow == Follow::HoldSoft && out.acknowledged.is_some(),
-            Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
-                drain.follow == Follow::Hold
-                    && (self.quiet(self.rules.hard.quiet, *at, true)
-                        || now >= drain.asked.max(*at) + self.rules.hard.limit)
-            }
-            _ => false,
-        }
-    }
-
     /// Takes the next edge that is due, if one is.
     fn advance(&mut self, now: Moment, effects: &mut Effects) -> bool {
         match &self.course {
@@ -173,29 +93,6 @@ impl Machine {
             Course::Restarting(_) => self.advance_restarting(now, effects),
             Course::Warming(_) => self.advance_warming(now, effects),
         }
-    }
-
-    fn advance_waiting(&mut self, now: Moment, effects: &mut Effects) -> bool {
-        let Course::Waiting { drain, retry, why } = &mut self.course else { return false };
-        if now >= drain.give_up {
-            let why = format!("given up: {why}");
-            self.give_up(now, Outcome::Withdrawn, why, effects);
-            return true;
-        }
-        if now < *retry {
-            return false;
-        }
-        if let Remaining::TooFew(too_few) = &self.view.remaining
-            && !self.server.is_dead()
-            && !drain.unguarded
-        {
-            why.clone_from(too_few);
-            *retry = now + self.view.jitter.max(LEAST_RETRY);
-            return false;
-        }
-        let (drain, level) = (drain.clone(), drain.level);
-        self.announce(now, drain, level, "enough others remain now".into(), effects);
-        true
     }
 
     fn advance_soft(&mut self, now: Moment, effects: &mut Effects) -> bool {
@@ -444,7 +341,7 @@ impl Machine {
     }
 
     /// Who does not act on hard, although it was acknowledged: a balancer that has come, or come back, since then.
-    fn missing(&self, now: Moment) -> Option<&str> {
+    pub(super) fn missing(&self, now: Moment) -> Option<&str> {
         let (Course::Hard(out), Acknowledgement::Pending { missing }) =
             (&self.course, &self.view.acknowledged)
         else {
@@ -453,31 +350,6 @@ impl Machine {
         let rules = self.rules.acknowledge;
         let goes_on = rules.at_limit == AtAcknowledgeLimit::Proceed && now >= out.announced + rules.limit;
         (!goes_on).then_some(missing)
-    }
-
-    /// Who has to show yet that nobody else goes at the same time: the guard, directly before the restart.
-    fn unconfirmed(&self) -> Option<&str> {
-        match (&self.course, &self.view.remaining) {
-            (Course::Hard(out), Remaining::Unconfirmed(who)) if !out.drain.unguarded => Some(who),
-            _ => None,
-        }
-    }
-
-    /// The guard, after the announcement: where a balancer has too few others, the drain is withdrawn and tried again
-    /// later. A drain that holds is guarded only until it is acknowledged: then somebody works on the server.
-    fn withdraw_if_too_few(&mut self, now: Moment, effects: &mut Effects) -> bool {
-        let (Course::Soft(out) | Course::Hard(out)) = &self.course else { return false };
-        let Remaining::TooFew(too_few) = &self.view.remaining else { return false };
-        let held = out.drain.follow != Follow::Restart && out.acknowledged.is_some();
-        if out.drain.unguarded || held || self.is_dead() {
-            return false;
-        }
-        let why = format!("withdrawn for now: {too_few}");
-        let drain = out.drain.clone();
-        let id = drain.id;
-        let retry = now + self.view.jitter.max(LEAST_RETRY);
-        self.enter(Course::Waiting { drain, retry, why: too_few.clone() }, Some(id), why, effects);
-        true
     }
 
     /// Its probes have failed. Users may be served nevertheless: a probe fails under load too, and after a deploy.
@@ -496,7 +368,7 @@ impl Machine {
     }
 
     /// Whether two looks since the acknowledgement have found nothing in flight, after silence for `needed`.
-    fn quiet(&self, needed: Duration, acknowledged: Moment, emptiness_suffices: bool) -> bool {
+    pub(super) fn quiet(&self, needed: Duration, acknowledged: Moment, emptiness_suffices: bool) -> bool {
         let Traffic::Quiet { since, previous, last, empty, .. } = self.view.traffic else { return false };
         let empty = empty.filter(|_| emptiness_suffices).is_some_and(|look| look >= acknowledged);
         previous >= acknowledged && (last.since(since) >= needed || empty)

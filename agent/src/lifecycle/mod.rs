@@ -48,6 +48,7 @@ mod answer;
 mod course;
 mod drain;
 mod event;
+mod guard;
 mod machine;
 mod recovery;
 mod refusal;
@@ -56,6 +57,7 @@ mod rules;
 mod server;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::fmt;
 

@@ -13,9 +13,6 @@ pub enum Refusal {
         "the server is being restarted, which can't be taken back; it comes back by itself when it is ready"
     )]
     Restarting,
-    /// Nothing was held.
-    #[error("there is nothing to return from: the server is in use, and nobody holds it out")]
-    NotHeld,
     /// The agent itself restarts at the end of this drain.
     #[error("drain {0} ends with a restart by the agent; `drainctl up` cancels it")]
     NotAHold(u64),
@@ -40,7 +37,6 @@ impl Refusal {
         match self {
             Self::TooFewRemain(_) => "too_few_remain",
             Self::Restarting => "restarting",
-            Self::NotHeld => "not_held",
             Self::NotAHold(_) => "not_a_hold",
             Self::StateUnwritable(_) => "state_unwritable",
             Self::ServerUnknown(_) => "server_unknown",

@@ -1,0 +1,60 @@
+//! The guard: a drain is withdrawn for now where too few other servers remain, and tried again later.
+
+use std::time::Duration;
+
+use super::{Course, Effects, Follow, Machine, Remaining};
+use crate::{clock::Moment, control::api::Outcome};
+
+/// The least time between a withdrawal and the next try, so that a view without jitter can't make a busy loop.
+const LEAST_RETRY: Duration = Duration::from_millis(100);
+
+impl Machine {
+    /// Who has to show yet that nobody else goes at the same time: the guard, directly before the restart.
+    pub(super) fn unconfirmed(&self) -> Option<&str> {
+        match (&self.course, &self.view.remaining) {
+            (Course::Hard(out), Remaining::Unconfirmed(who)) if !out.drain.unguarded => Some(who),
+            _ => None,
+        }
+    }
+
+    /// The guard, after the announcement: where a balancer has too few others, the drain is withdrawn and tried again
+    /// later. A drain that holds is guarded only until it is acknowledged: then somebody works on the server.
+    pub(super) fn withdraw_if_too_few(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        let (Course::Soft(out) | Course::Hard(out)) = &self.course else { return false };
+        let Remaining::TooFew(too_few) = &self.view.remaining else { return false };
+        let held = out.drain.follow != Follow::Restart && out.acknowledged.is_some();
+        if out.drain.unguarded || held || self.is_dead() {
+            return false;
+        }
+        let why = format!("withdrawn for now: {too_few}");
+        let drain = out.drain.clone();
+        let id = drain.id;
+        let retry = now + self.view.jitter.max(LEAST_RETRY);
+        self.enter(Course::Waiting { drain, retry, why: too_few.clone() }, Some(id), why, effects);
+        true
+    }
+
+    /// Tries a withdrawn drain again when its delay is over, or gives it up.
+    pub(super) fn advance_waiting(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        let Course::Waiting { drain, retry, why } = &mut self.course else { return false };
+        if now >= drain.give_up {
+            let why = format!("given up: {why}");
+            self.give_up(now, Outcome::Withdrawn, why, effects);
+            return true;
+        }
+        if now < *retry {
+            return false;
+        }
+        if let Remaining::TooFew(too_few) = &self.view.remaining
+            && !self.server.is_dead()
+            && !drain.unguarded
+        {
+            why.clone_from(too_few);
+            *retry = now + self.view.jitter.max(LEAST_RETRY);
+            return false;
+        }
+        let (drain, level) = (drain.clone(), drain.level);
+        self.announce(now, drain, level, "enough others remain now".into(), effects);
+        true
+    }
+}

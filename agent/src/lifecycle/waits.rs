@@ -1,0 +1,89 @@
+//! What the machine waits for, how long at most, and what has been reached.
+
+use std::time::Duration;
+
+use super::{Acknowledgement, Course, Follow, Machine, Waiting, course::Out};
+use crate::{
+    clock::Moment,
+    config::{AtAcknowledgeLimit, AtHardLimit},
+    control::api::Wait,
+};
+
+impl Machine {
+    /// What is waited for and how long at most; `None` where nothing is, or where it may last for ever.
+    pub fn waits(&self) -> Option<Waiting> {
+        let rules = &self.rules;
+        match &self.course {
+            Course::Up | Course::Failed { .. } => None,
+            Course::Waiting { drain, .. } => {
+                Some(Waiting { what: Wait::Acknowledgement, until: drain.give_up, then: "gives up" })
+            }
+            Course::Soft(Out { acknowledged: None, announced, .. })
+            | Course::Hard(Out { acknowledged: None, announced, .. }) => Some(Waiting {
+                what: Wait::Acknowledgement,
+                until: *announced + rules.acknowledge.limit,
+                then: match rules.acknowledge.at_limit {
+                    AtAcknowledgeLimit::Abort => "withdraws to up",
+                    AtAcknowledgeLimit::Proceed => "goes on as if all had acknowledged",
+                },
+            }),
+            Course::Soft(Out { drain, acknowledged: Some(at), .. }) => {
+                let until = drain.asked.max(*at) + rules.soft.limit;
+                (drain.follow != Follow::HoldSoft).then_some(Waiting {
+                    what: Wait::Quiet,
+                    until,
+                    then: "becomes hard",
+                })
+            }
+            Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
+                let until = drain.asked.max(*at) + rules.hard.limit;
+                let then = match rules.hard.at_limit {
+                    AtHardLimit::Restart => "restarts and cuts what is left",
+                    AtHardLimit::Abort => "withdraws to up",
+                };
+                let what = match self.view.acknowledged {
+                    Acknowledgement::Complete if self.unconfirmed().is_none() => Wait::Quiet,
+                    _ => Wait::Acknowledgement,
+                };
+                (drain.follow == Follow::Restart).then_some(Waiting { what, until, then })
+            }
+            Course::Restarting(back) => {
+                Some(Waiting { what: Wait::Restart, until: back.since + rules.restart_limit, then: "fails" })
+            }
+            Course::Warming(back) => {
+                Some(Waiting { what: Wait::Ready, until: back.since + rules.ready_deadline, then: "fails" })
+            }
+        }
+    }
+
+    /// When the machine wants to be asked again at the latest, with what is seen then.
+    pub fn deadline(&self) -> Option<Moment> {
+        let limit = self.waits().map(|waiting| waiting.until);
+        match &self.course {
+            Course::Waiting { retry, drain, .. } => Some((*retry).min(drain.give_up)),
+            _ => limit,
+        }
+    }
+
+    /// How long the traffic must be quiet for the present phase to end; `None` where nothing waits for it.
+    pub fn needed_quiet(&self) -> Option<Duration> {
+        match &self.course {
+            Course::Soft(out) if out.drain.follow != Follow::HoldSoft => Some(self.rules.soft.quiet),
+            Course::Hard(_) => Some(self.rules.hard.quiet),
+            _ => None,
+        }
+    }
+
+    /// Whether a drain that holds has come as far as it goes.
+    pub fn reached(&self, now: Moment) -> bool {
+        match &self.course {
+            Course::Soft(out) => out.drain.follow == Follow::HoldSoft && out.acknowledged.is_some(),
+            Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
+                drain.follow == Follow::Hold
+                    && (self.quiet(self.rules.hard.quiet, *at, true)
+                        || now >= drain.asked.max(*at) + self.rules.hard.limit)
+            }
+            _ => false,
+        }
+    }
+}
