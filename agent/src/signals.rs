@@ -24,7 +24,7 @@ use signal_hook::{
 use signal_hook_tokio::SignalsInfo;
 use tokio_stream::StreamExt;
 
-use crate::control::api;
+use crate::lifecycle;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,8 +67,8 @@ impl Signal {
     }
 
     /// Who asked, for the drain's record.
-    pub fn origin(&self) -> api::Origin {
-        api::Origin::Signal { signal: self.name.to_owned(), pid: self.pid, uid: self.uid }
+    pub fn origin(&self) -> lifecycle::Origin {
+        lifecycle::Origin::Signal { signal: self.name.to_owned(), pid: self.pid, uid: self.uid }
     }
 }
 

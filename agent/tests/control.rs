@@ -6,9 +6,9 @@ use drain_agent::{
     clock::Moment,
     control::{
         Ask, Owner, Server,
-        api::{Acknowledged, Agent, Options, Origin, Readiness, Reply, Request, Status, Then, Traffic},
+        api::{Acknowledged, Agent, Options, Origin, Readiness, Reply, Status, Then, Traffic},
     },
-    lifecycle::Phase,
+    lifecycle::{Phase, Request},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

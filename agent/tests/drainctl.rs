@@ -15,11 +15,11 @@ use drain_agent::{
     control::{
         Ask, Owner, Server,
         api::{
-            Acknowledged, Agent, Asked, Balancer, Drain, Limit, Options, Outcome, Readiness, Reply, Request,
-            Status, Target, Then, Traffic, Wait,
+            Acknowledged, Agent, Asked, Balancer, Drain, Limit, Options, Outcome, Readiness, Reply, Status,
+            Target, Then, Traffic, Wait,
         },
     },
-    lifecycle::Phase,
+    lifecycle::{Phase, Request},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;

@@ -17,15 +17,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use server::Server;
 pub use socket::Error;
 
+use crate::lifecycle::{Origin, Request};
+
 /// One request that came over the control socket, on its way to the owner of the life cycle.
 ///
 /// The owner publishes the status that follows from it before it answers: who asked looks at the status next.
 #[derive(Debug)]
 pub struct Ask {
     /// What is asked.
-    pub request: api::Request,
+    pub request: Request,
     /// Who asks.
-    pub origin: api::Origin,
+    pub origin: Origin,
     /// Where the answer goes.
     pub reply: oneshot::Sender<api::Reply>,
 }

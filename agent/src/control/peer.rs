@@ -4,7 +4,7 @@ use std::fs;
 
 use tokio::net::{UnixStream, unix::UCred};
 
-use super::api::Origin;
+use crate::lifecycle::Origin;
 
 /// The other end of a connection, as the kernel recorded it when it was opened.
 #[derive(Clone, PartialEq, Eq, Debug)]

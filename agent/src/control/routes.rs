@@ -21,11 +21,11 @@ use tokio::{
 
 use super::{
     Ask, Owner,
-    api::{Balancer, Failure, Options, Reply, Request, Status, Then},
+    api::{Balancer, Failure, Options, Reply, Status, Then},
     peer::{Access, Peer},
     server::{CONNECTIONS, HangUp},
 };
-use crate::clock::Moment;
+use crate::{clock::Moment, lifecycle::Request};
 
 /// The largest body: a reason is a line, not a book.
 const BODY_BYTES: usize = 16 * 1024;

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    clock::Moment,
-    control::api::{Options, Origin, Then},
-};
+use super::{Options, Origin, Then};
+use crate::clock::Moment;
 
 /// A drain, as it was asked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Rules, Stage, Verdict};
-use crate::{
-    clock::Moment,
-    control::api::{Origin, Outcome, Request, Wait},
-};
+use super::{Origin, Outcome, Request, Rules, Stage, Verdict};
+use crate::clock::Moment;
 
 /// What the machine is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -165,15 +162,4 @@ pub struct Ended {
     pub text: String,
     /// How long it took from the start of the restart to now.
     pub restart_took: Option<Duration>,
-}
-
-/// What is waited for and how long at most.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Waiting {
-    /// What.
-    pub what: Wait,
-    /// Until when at most.
-    pub until: Moment,
-    /// What happens then, for people.
-    pub then: &'static str,
 }

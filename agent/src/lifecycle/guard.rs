@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Course, Effects, Follow, Machine, Remaining};
-use crate::{clock::Moment, control::api::Outcome};
+use super::{Course, Effects, Follow, Machine, Outcome, Remaining};
+use crate::clock::Moment;
 
 /// The least time between a withdrawal and the next try, so that a view without jitter can't make a busy loop.
 const LEAST_RETRY: Duration = Duration::from_millis(100);

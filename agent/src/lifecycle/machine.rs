@@ -3,13 +3,12 @@
 use std::{mem, time::Duration};
 
 use super::{
-    Acknowledgement, Course, Drain, Effects, Ended, Event, Follow, Level, Refusal, Remaining, Rules, Server,
-    Traffic, Transition, Verdict, View, course::Back, course::Out,
+    Acknowledgement, Course, Drain, Effects, Ended, Event, Follow, Level, Outcome, Refusal, Remaining, Rules,
+    Server, Traffic, Transition, Verdict, View, course::Back, course::Out,
 };
 use crate::{
     clock::Moment,
     config::{AtAcknowledgeLimit, AtHardLimit},
-    control::api::Outcome,
 };
 
 /// The life cycle of one server. See the module's documentation.

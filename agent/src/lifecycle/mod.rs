@@ -45,11 +45,14 @@
 //! - every drain that is to restart ends.
 
 mod answer;
+mod ask;
 mod course;
 mod drain;
 mod event;
 mod guard;
 mod machine;
+mod origin;
+mod outcome;
 mod recovery;
 mod refusal;
 mod request;
@@ -66,14 +69,16 @@ use serde::{Deserialize, Serialize};
 pub use answer::phase;
 pub use course::{Course, Stage};
 pub use drain::{Drain, Follow, Level};
-pub use event::{
-    Acknowledgement, Effects, Ended, Event, Remaining, Said, Traffic, Transition, View, Waiting,
-};
+pub use event::{Acknowledgement, Effects, Ended, Event, Remaining, Said, Traffic, Transition, View};
 pub use machine::{Announcement, Machine};
+pub use origin::Origin;
+pub use outcome::Outcome;
 pub use recovery::{Replaced, Saved};
 pub use refusal::Refusal;
+pub use request::{Options, Request, Then};
 pub use rules::Rules;
 pub use server::{Server, Verdict};
+pub use waits::{Wait, Waiting};
 
 /// Where a server stands, in the words of `x-drain-state`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

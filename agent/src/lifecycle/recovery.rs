@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Course, Drain, Effects, Follow, Level, Machine, Rules, Server, Transition, Verdict,
+    Course, Drain, Effects, Follow, Level, Machine, Origin, Rules, Server, Transition, Verdict,
     course::{Back, Out},
     machine::nothing_seen,
 };
-use crate::{clock::Moment, control::api::Origin};
+use crate::clock::Moment;
 
 /// What of a machine outlives the agent's process.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]

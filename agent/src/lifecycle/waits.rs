@@ -2,12 +2,38 @@
 
 use std::time::Duration;
 
-use super::{Acknowledgement, Course, Follow, Machine, Waiting, course::Out};
+use serde::{Deserialize, Serialize};
+
+use super::{Acknowledgement, Course, Follow, Machine, course::Out};
 use crate::{
     clock::Moment,
     config::{AtAcknowledgeLimit, AtHardLimit},
-    control::api::Wait,
 };
+
+/// What an agent waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// The balancers' acknowledgements.
+    Acknowledgement,
+    /// The end of all traffic.
+    Quiet,
+    /// The end of the restart.
+    Restart,
+    /// The server's readiness.
+    Ready,
+}
+
+/// What is waited for and how long at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waiting {
+    /// What.
+    pub what: Wait,
+    /// Until when at most.
+    pub until: Moment,
+    /// What happens then, for people.
+    pub then: &'static str,
+}
 
 impl Machine {
     /// What is waited for and how long at most; `None` where nothing is, or where it may last for ever.

@@ -5,10 +5,7 @@
 
 use tracing::{info, warn};
 
-use crate::{
-    control::api::{Origin, Request},
-    lifecycle::{Drain, Effects, Refusal, Said, Stage, Verdict},
-};
+use crate::lifecycle::{Drain, Effects, Origin, Refusal, Request, Said, Stage, Verdict};
 
 /// Writes down what is asked, before anything follows from it.
 pub(super) fn asked(request: &Request, origin: &Origin) {

@@ -43,8 +43,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        control::api::{Options, Origin, Request},
-        lifecycle::Event,
+        lifecycle::{Event, Options, Origin, Request},
     };
 
     const FLAGS: &str = "listen = '127.0.0.1:1'\nserver.ports = [80]\nrestart.command = ['true']";

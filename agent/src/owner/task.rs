@@ -20,7 +20,9 @@ use crate::{
     config::Config,
     control::{Ask, api},
     health::Check,
-    lifecycle::{Course, Event, Level, Machine, Phase, Refusal, Said, Stage, Verdict, View},
+    lifecycle::{
+        Course, Event, Level, Machine, Options, Origin, Phase, Refusal, Request, Said, Stage, Verdict, View,
+    },
     restart::Identity,
     signals::{Signal, Wish},
     state,
@@ -129,8 +131,8 @@ impl<O: Outside> Owner<O> {
 
     async fn signalled(&mut self, signal: &Signal) {
         let request = match signal.wish {
-            Wish::Soft => api::Request::Soft(api::Options::default()),
-            Wish::Hard => api::Request::Hard(api::Options::default()),
+            Wish::Soft => Request::Soft(Options::default()),
+            Wish::Hard => Request::Hard(Options::default()),
             Wish::Reload => return self.reload(signal).await,
             Wish::Stop => return,
         };
@@ -150,7 +152,7 @@ impl<O: Outside> Owner<O> {
         let _ = ask.reply.send(reply);
     }
 
-    async fn ask(&mut self, request: api::Request, origin: api::Origin) -> Result<Said, Refusal> {
+    async fn ask(&mut self, request: Request, origin: Origin) -> Result<Said, Refusal> {
         let unix = self.outside.unix();
         journal::asked(&request, &origin);
         let before = self.core.machine.course().stage();

@@ -17,8 +17,8 @@ use super::*;
 use crate::{
     clock::Moment,
     config::Config,
-    control::api::{Options, Origin, Outcome, Reply, Request, Then},
-    lifecycle::{Phase, Replaced},
+    control::api::Reply,
+    lifecycle::{Options, Origin, Outcome, Phase, Replaced, Request, Then},
     restart::{Identity, Process},
     scratch::Scratch,
     signals::Wish,

@@ -1,7 +1,6 @@
 //! A test for each edge of the diagram, and for what keeps the machine where it is.
 
 use super::*;
-use crate::control::api::Wait;
 
 #[test]
 fn asked_soft_up_becomes_soft() {

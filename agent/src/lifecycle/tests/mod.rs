@@ -12,7 +12,6 @@ use super::*;
 use crate::{
     clock::Moment,
     config::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Hard, Soft},
-    control::api::{Options, Origin, Outcome, Request, Then},
 };
 
 const fn seconds(n: u64) -> Duration {

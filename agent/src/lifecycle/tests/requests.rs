@@ -1,4 +1,4 @@
-//! What a request means in each stage: the table of `request.rs`.
+//! What a request means in each stage: the table of `ask.rs`.
 
 use super::*;
 

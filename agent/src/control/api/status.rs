@@ -1,159 +1,11 @@
-//! The messages on the control socket, as both ends see them: JSON, in the words of the glossary.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `GET /v1/status` | | [`Status`] |
-//! | `GET /v1/watch` | | lines of [`Status`], one at once and one for each change |
-//! | `GET /v1/balancers` | | a list of [`Balancer`] |
-//! | `POST /v1/soft`, `/v1/hard` | [`Options`] or nothing | [`Reply`] |
-//! | `POST /v1/restart` | [`Options`] or nothing | [`Reply`]; a soft drain with `then` = restart |
-//! | `POST /v1/up`, `/v1/return` | nothing | [`Reply`] |
-//!
-//! A [`Reply`] comes with 202 (accepted), 200 (already so) or 409 (refused); everything else that is not a success
-//! is a [`Failure`] with its own status.
+//! What can be seen of an agent and its server.
 
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{clock::Moment, lifecycle::Phase};
-
-/// Who asked for something.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// A signal, with its sender where the kernel tells.
-    Signal {
-        /// `SIGUSR1` and the like.
-        signal: String,
-        /// Process that sent it.
-        pid: Option<i32>,
-        /// User that sent it.
-        uid: Option<u32>,
-    },
-    /// Somebody on the control socket.
-    Control {
-        /// Process, by the socket's peer credentials.
-        pid: Option<i32>,
-        /// User.
-        uid: u32,
-        /// Group.
-        gid: u32,
-    },
-    /// The agent itself: a limit, a guard.
-    Agent,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Signal { signal, pid: Some(pid), uid: Some(uid) } => {
-                write!(f, "{signal} from pid {pid} uid {uid}")
-            }
-            Self::Signal { signal, .. } => f.write_str(signal),
-            Self::Control { pid: Some(pid), uid, .. } => write!(f, "control socket, pid {pid} uid {uid}"),
-            Self::Control { pid: None, uid, .. } => write!(f, "control socket, uid {uid}"),
-            Self::Agent => f.write_str("the agent"),
-        }
-    }
-}
-
-/// What follows when the traffic is zero.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Then {
-    /// Restart the server and bring it back.
-    Restart,
-    /// Stay in hard until told otherwise. (A soft drain for which nothing is said holds in soft; with `hold` it goes
-    /// on to hard as if it were to restart, and holds there: that is what `drainctl run` asks.)
-    Hold,
-}
-
-/// What can be asked.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Request {
-    /// Soft drain.
-    Soft(Options),
-    /// Hard drain.
-    Hard(Options),
-    /// Cancel a drain, or come back from hold or failed.
-    Up,
-    /// Come back by way of warming: the server was restarted by somebody else (`drainctl run`).
-    Return,
-}
-
-impl fmt::Display for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Soft(options) => write!(f, "soft{options}"),
-            Self::Hard(options) => write!(f, "hard{options}"),
-            Self::Up => f.write_str("up"),
-            Self::Return => f.write_str("return"),
-        }
-    }
-}
-
-/// The particulars of a drain.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Options {
-    /// What follows zero. Nothing said: a signal restarts; on the control socket soft holds in soft and hard in hard.
-    pub then: Option<Then>,
-    /// Why, for people.
-    pub reason: Option<String>,
-    /// Override the guards.
-    pub force: bool,
-}
-
-impl fmt::Display for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.then {
-            Some(Then::Restart) => f.write_str(", then restart")?,
-            Some(Then::Hold) => f.write_str(", then hold")?,
-            None => {}
-        }
-        f.write_str(if self.force { ", by force" } else { "" })?;
-        // As text with its quotes: what people write must not look like a line of the log.
-        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ", reason {reason:?}"))
-    }
-}
-
-/// What was said to a request.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "reply")]
-pub enum Reply {
-    /// It is under way.
-    Accepted {
-        /// The drain's id, by which its end can be told in the status.
-        drain: Option<u64>,
-        /// For people.
-        text: String,
-    },
-    /// It was so already; success.
-    Already {
-        /// The drain that it joined.
-        drain: Option<u64>,
-        /// For people.
-        text: String,
-    },
-    /// Not now, and why.
-    Refused {
-        /// A stable name in `snake_case`.
-        name: String,
-        /// For people: what is the matter and what to do.
-        text: String,
-    },
-}
-
-/// What was said to a request that did not get as far as an answer by the life cycle.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Failure {
-    /// A stable name in `snake_case`: `not_permitted`, `bad_request`, `no_such_path`, `no_answer`.
-    pub failure: String,
-    /// For people: what was expected, what was found, what to do.
-    pub text: String,
-}
+use super::{Origin, Outcome, Phase, Then, Wait};
+use crate::clock::Moment;
 
 /// Everything that can be seen of an agent and its server at one moment.
 ///
@@ -270,20 +122,6 @@ pub struct Limit {
     pub then: String,
 }
 
-/// What an agent waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Wait {
-    /// The balancers' acknowledgements.
-    Acknowledgement,
-    /// The end of all traffic.
-    Quiet,
-    /// The end of the restart.
-    Restart,
-    /// The server's readiness.
-    Ready,
-}
-
 /// How many balancers act on the present answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Acknowledged {
@@ -371,31 +209,6 @@ pub struct Drain {
     pub output: Option<String>,
 }
 
-/// How a drain ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// What was to follow has been done, and the server is up again.
-    Done,
-    /// Somebody asked for up.
-    Cancelled,
-    /// The agent gave it up by itself: nobody acknowledged, a guard, a limit.
-    Withdrawn,
-    /// The restart failed, or the server did not become ready.
-    Failed,
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Done => "done",
-            Self::Cancelled => "cancelled",
-            Self::Withdrawn => "withdrawn",
-            Self::Failed => "failed",
-        })
-    }
-}
-
 /// The agent itself.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Agent {
@@ -405,20 +218,4 @@ pub struct Agent {
     pub version: String,
     /// How long it has been running.
     pub uptime_seconds: f64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_reads_as_people_say_it() {
-        let options = Options { then: Some(Then::Restart), reason: Some("new\nrelease".into()), force: true };
-        assert_eq!(
-            Request::Soft(options).to_string(),
-            r#"soft, then restart, by force, reason "new\nrelease""#
-        );
-        assert_eq!(Request::Hard(Options::default()).to_string(), "hard");
-        assert_eq!(Request::Up.to_string(), "up");
-    }
 }
