@@ -1,0 +1,285 @@
+//! The owner in a world of its own: time is tokio's and stands still until everybody waits.
+
+mod acknowledgement;
+mod drain;
+mod quiet;
+mod recovery;
+mod restart;
+mod status;
+
+use std::{
+    fs,
+    num::NonZeroU16,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time,
+};
+
+use super::*;
+use crate::{
+    clock::Moment,
+    config::Config,
+    control::api::Reply,
+    lifecycle::{Options, Origin, Outcome, Phase, Replaced, Request, Then},
+    restart::{Identity, Process},
+    scratch::Scratch,
+    signals::Wish,
+    state,
+    traffic::{Reading, Silence},
+};
+
+/// What looks find, by the time that has passed since the last request.
+type Since = fn(Duration) -> Reading;
+
+/// What the fake outside shows and counts.
+struct World {
+    reading: Result<Reading, String>,
+    ready: bool,
+    restart: Result<(), String>,
+    restarts: Vec<Moment>,
+    /// When the last request has ended, and what looks find by the time since then.
+    ended: Option<(Moment, Since)>,
+    looks: u32,
+    replaced: Replaced,
+    /// How long it takes from the end of the restart's command to the proof.
+    proof: Duration,
+    identity: Result<Identity, String>,
+    /// How long it takes to look the processes up.
+    identifying: Duration,
+    /// Which processes each restart was to replace.
+    before: Vec<Identity>,
+    /// For so long nothing has run, as when the host was paused.
+    paused: Duration,
+}
+
+#[derive(Clone)]
+struct Fake {
+    start: time::Instant,
+    world: Arc<Mutex<World>>,
+}
+
+/// The state file's name.
+const STATE: &str = "state.json";
+
+/// How long the fake restart takes.
+const RESTART: Duration = Duration::from_millis(700);
+
+impl Fake {
+    fn world<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
+        f(&mut self.world.lock().unwrap())
+    }
+}
+
+impl Outside for Fake {
+    fn now(&self) -> Moment {
+        let paused = self.world(|world| world.paused);
+        Moment::from_boot(Duration::from_secs(1000) + self.start.elapsed() + paused)
+    }
+
+    fn unix(&self) -> u64 {
+        1_700_000_000 + self.start.elapsed().as_secs()
+    }
+
+    fn jitter(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    async fn look(&self) -> Result<Reading, String> {
+        let now = self.now();
+        self.world(|world| {
+            world.looks += 1;
+            match world.ended {
+                Some((at, after)) => Ok(after(now.since(at))),
+                None => world.reading.clone(),
+            }
+        })
+    }
+
+    async fn probe(&self) -> Result<(), String> {
+        time::sleep(Duration::from_millis(5)).await;
+        self.world(|world| if world.ready { Ok(()) } else { Err("refused".into()) })
+    }
+
+    async fn identity(&self) -> Result<Identity, String> {
+        let (identity, takes) = self.world(|world| (world.identity.clone(), world.identifying));
+        time::sleep(takes).await;
+        identity
+    }
+
+    async fn restart(&self, restart: state::Restart, progress: Progress) -> Restarted {
+        let now = self.now();
+        self.world(|world| {
+            world.restarts.push(now);
+            world.before.push(restart.before);
+        });
+        progress.begun(Process { pid: 1, started_seconds: 1, name: "restart".into() }).await;
+        time::sleep(RESTART).await;
+        progress.ended().await;
+        let proof = self.world(|world| world.proof);
+        time::sleep(proof).await;
+        Restarted { result: self.world(|world| world.restart.clone()), output: Some("said".into()) }
+    }
+
+    async fn left_behind(&self, restart: &mut state::Restart) -> Replaced {
+        if restart.has_ended { Replaced::UnderWay } else { self.world(|world| world.replaced) }
+    }
+
+    async fn await_left_behind(&self, _restart: state::Restart) -> Restarted {
+        time::sleep(RESTART).await;
+        Restarted { result: Ok(()), output: None }
+    }
+
+    fn reload(&self) -> Result<(Config, Self), String> {
+        Err("it is wrong".into())
+    }
+}
+
+/// An agent without endpoint and socket, and one balancer that acts like `HAProxy` with `fall 1`.
+struct Agent {
+    fake: Fake,
+    directory: Scratch,
+    answer: watch::Receiver<Option<Answer>>,
+    status: watch::Receiver<Arc<Status>>,
+    asks: mpsc::Sender<Ask>,
+    looks: mpsc::Sender<oneshot::Sender<()>>,
+    signals: mpsc::Sender<Signal>,
+    checks: mpsc::Sender<Check>,
+    owner: JoinHandle<()>,
+    balancer: JoinHandle<()>,
+}
+
+fn config(directory: &Scratch, lines: &str) -> Config {
+    let text = format!(
+        "listen = '127.0.0.1:1'\nstate = '{}'\nserver.ports = [80]\nrestart.command = ['true']\n\
+         [drain]\nsoft = {{ quiet = '20s', limit = '60s' }}\n{lines}",
+        directory.join(STATE).display()
+    );
+    Config::parse("test", &text, Some("shop")).unwrap()
+}
+
+fn fake() -> Fake {
+    let world = World {
+        reading: Ok(Reading::default()),
+        ready: true,
+        restart: Ok(()),
+        restarts: Vec::new(),
+        ended: None,
+        looks: 0,
+        replaced: Replaced::Perhaps,
+        proof: Duration::ZERO,
+        identity: Ok(Identity::default()),
+        identifying: Duration::ZERO,
+        before: Vec::new(),
+        paused: Duration::ZERO,
+    };
+    Fake { start: time::Instant::now(), world: Arc::new(Mutex::new(world)) }
+}
+
+impl Agent {
+    async fn start(test: &str) -> Self {
+        Self::start_in(Scratch::new(test), fake()).await
+    }
+
+    async fn start_in(directory: Scratch, fake: Fake) -> Self {
+        Self::start_with(directory, fake, "").await
+    }
+
+    async fn start_with(directory: Scratch, fake: Fake, lines: &str) -> Self {
+        let config = config(&directory, lines);
+        let (checks_in, checks) = mpsc::channel(1024);
+        let (asks, asks_out) = mpsc::channel(16);
+        let (looks, looks_out) = mpsc::channel(16);
+        let (signals, signals_out) = mpsc::channel(16);
+        let inlets = Inlets { checks, asks: asks_out, looks: looks_out, signals: signals_out };
+        let (owner, answer, status) = Owner::begin(config, fake.clone(), inlets).await;
+        let owner = tokio::spawn(owner.run());
+        let balancer = tokio::spawn(balance(fake.clone(), answer.clone(), checks_in.clone()));
+        Self { fake, directory, answer, status, asks, looks, signals, checks: checks_in, owner, balancer }
+    }
+
+    /// Up and known to its balancer for long.
+    async fn up(test: &str) -> Self {
+        let agent = Self::start(test).await;
+        time::sleep(Duration::from_secs(40)).await;
+        assert_eq!(agent.phase(), Phase::Up);
+        agent
+    }
+
+    fn phase(&self) -> Phase {
+        self.answer.borrow().as_ref().unwrap().phase
+    }
+
+    async fn reach(&mut self, phase: Phase) {
+        let is = |answer: &Option<Answer>| answer.as_ref().is_some_and(|answer| answer.phase == phase);
+        time::timeout(Duration::from_mins(5), self.answer.wait_for(is)).await.expect("in time").unwrap();
+    }
+
+    async fn ask(&self, request: Request) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        let origin = Origin::Control { pid: None, uid: 0, gid: 0 };
+        self.asks.send(Ask { request, origin, reply }).await.unwrap();
+        answer.await.unwrap()
+    }
+
+    async fn signal(&self, wish: Wish) {
+        let signal = Signal { wish, name: "SIGUSR1", pid: Some(7), uid: Some(0) };
+        self.signals.send(signal).await.unwrap();
+    }
+
+    fn written(&self) -> String {
+        fs::read_to_string(self.directory.join(STATE)).unwrap()
+    }
+
+    /// As SIGKILL does it.
+    async fn kill(self) -> (Scratch, Fake) {
+        self.owner.abort();
+        self.balancer.abort();
+        let _ = self.owner.await;
+        (self.directory, self.fake)
+    }
+}
+
+fn restart() -> Request {
+    Request::Soft(Options { then: Some(Then::Restart), ..Options::default() })
+}
+
+async fn balance(fake: Fake, answer: watch::Receiver<Option<Answer>>, checks: mpsc::Sender<Check>) {
+    let mut view = "UP";
+    loop {
+        time::sleep(Duration::from_millis(500)).await;
+        let Some(given) = answer.borrow().clone() else { continue };
+        let total = if view == "UP" { 30 } else { 20 };
+        let check = Check {
+            at: fake.now(),
+            source: ([10, 0, 0, 1], 4711).into(),
+            state: Some(format!("{view}; node=lb1; name=b/s; weight=10/{total}; scur=0/0")),
+            status: given.status,
+            generation: given.generation,
+        };
+        view = match given.status {
+            200 => "UP",
+            404 if view != "DOWN" => "NOLB",
+            _ => "DOWN",
+        };
+        if checks.send(check).await.is_err() {
+            return;
+        }
+    }
+}
+
+const BUSY: Reading = Reading { busy: 1, ..EMPTY };
+
+const EMPTY: Reading = Reading {
+    busy: 0,
+    unsure: Silence { count: 0, shortest: None },
+    answered: Silence { count: 0, shortest: None },
+    fresh: 0,
+    ended: None,
+    deserted: None,
+    abandoned: false,
+};
