@@ -12,8 +12,7 @@ fn asked_soft_up_becomes_soft() {
 
 #[test]
 fn asked_hard_up_becomes_hard() {
-    let mut world = World::up();
-    world.ask(hard()).unwrap();
+    let world = World::asked(hard());
     assert_eq!(world.transitions, [(Stage::Up, Stage::Hard)]);
 }
 
@@ -31,8 +30,7 @@ fn too_few_others_refuse_a_drain_before_it_is_announced() {
 
 #[test]
 fn soft_becomes_hard_when_acknowledged_and_quiet() {
-    let mut world = World::up();
-    world.ask(restart()).unwrap();
+    let mut world = World::asked(restart());
     world.falls_quiet();
     world.pass(50);
     assert_eq!(world.stage(), Stage::Soft);
@@ -46,8 +44,7 @@ fn soft_becomes_hard_when_acknowledged_and_quiet() {
 
 #[test]
 fn soft_becomes_hard_at_its_limit_which_runs_from_the_acknowledgement() {
-    let mut world = World::up();
-    world.ask(restart()).unwrap();
+    let mut world = World::asked(restart());
     world.pass(40);
     world.acknowledge();
     world.pass(1799);
@@ -58,17 +55,14 @@ fn soft_becomes_hard_at_its_limit_which_runs_from_the_acknowledgement() {
 
 #[test]
 fn soft_becomes_hard_when_the_server_dies() {
-    let mut world = World::up();
-    world.ask(restart()).unwrap();
+    let mut world = World::asked(restart());
     world.dies();
     assert_eq!(world.stage(), Stage::Hard);
 }
 
 #[test]
 fn what_is_asked_to_hold_in_soft_stays_there() {
-    let mut world = World::up();
-    world.ask(soft()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(soft());
     world.falls_quiet();
     world.pass(4000);
     assert_eq!(world.stage(), Stage::Soft);
@@ -106,9 +100,7 @@ fn or_goes_on_where_that_is_configured() {
 
 #[test]
 fn hard_must_be_acknowledged_for_itself() {
-    let mut world = World::up();
-    world.ask(restart()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(restart());
     world.falls_quiet();
     world.pass(300);
     assert_eq!(world.stage(), Stage::Hard);
@@ -120,9 +112,7 @@ fn hard_must_be_acknowledged_for_itself() {
 
 #[test]
 fn hard_restarts_when_acknowledged_and_quiet() {
-    let mut world = World::up();
-    world.ask_as(hard(), signal()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(hard_restart());
     world.falls_quiet();
     world.pass(2);
     assert!(world.restarts.is_empty());
@@ -133,9 +123,7 @@ fn hard_restarts_when_acknowledged_and_quiet() {
 #[test]
 fn a_balancer_that_comes_after_the_acknowledgement_holds_the_restart_until_the_limit() {
     for comes_round in [true, false] {
-        let mut world = World::up();
-        world.ask_as(hard(), signal()).unwrap();
-        world.acknowledge();
+        let mut world = World::acknowledged(hard_restart());
         assert_eq!(world.machine.waits().map(|waiting| waiting.what), Some(Wait::Quiet));
         world.falls_quiet();
         world.acknowledged_for = None;
@@ -154,8 +142,7 @@ fn a_balancer_that_comes_after_the_acknowledgement_holds_the_restart_until_the_l
 
 #[test]
 fn hard_restarts_at_once_where_every_balancer_has_reported_zero() {
-    let mut world = World::up();
-    world.ask_as(hard(), signal()).unwrap();
+    let mut world = World::asked(hard_restart());
     world.falls_quiet();
     world.empty = true;
     world.pass(1);
@@ -166,8 +153,7 @@ fn hard_restarts_at_once_where_every_balancer_has_reported_zero() {
 
 #[test]
 fn soft_needs_its_whole_silence_even_so() {
-    let mut world = World::up();
-    world.ask(restart()).unwrap();
+    let mut world = World::asked(restart());
     world.falls_quiet();
     world.empty = true;
     world.acknowledge();
@@ -177,8 +163,7 @@ fn soft_needs_its_whole_silence_even_so() {
 
 #[test]
 fn looks_from_before_the_acknowledgement_do_not_count() {
-    let mut world = World::up();
-    world.ask_as(hard(), signal()).unwrap();
+    let mut world = World::asked(hard_restart());
     world.pass(10);
     world.acknowledge();
     let stale = Traffic::Quiet {
@@ -195,9 +180,7 @@ fn looks_from_before_the_acknowledgement_do_not_count() {
 
 #[test]
 fn unknown_traffic_holds_until_the_limit() {
-    let mut world = World::up();
-    world.ask_as(hard(), signal()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(hard_restart());
     for _ in 0..30 {
         assert!(world.restarts.is_empty());
         world.now += 1;
@@ -210,9 +193,7 @@ fn unknown_traffic_holds_until_the_limit() {
 
 #[test]
 fn hard_restarts_at_its_limit_and_says_what_it_cuts() {
-    let mut world = World::up();
-    world.ask_as(hard(), signal()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(hard_restart());
     world.pass(29);
     assert!(world.restarts.is_empty());
     world.pass(1);
@@ -233,9 +214,7 @@ fn or_is_withdrawn_where_that_is_configured() {
 
 #[test]
 fn a_hold_in_hard_lasts() {
-    let mut world = World::up();
-    world.ask(hard()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(hard());
     assert!(!world.machine.reached(at(world.now)));
     world.falls_quiet();
     world.pass(5000);
@@ -290,8 +269,7 @@ fn but_not_one_that_is_only_between_two_listens() {
 
 #[test]
 fn nor_one_that_answers_its_probe_and_only_seems_to_listen_no_more() {
-    let mut world = World::up();
-    world.ask_as(hard(), signal()).unwrap();
+    let mut world = World::asked(hard_restart());
     world.falls_quiet();
     world.abandoned = Some(world.now);
     world.pass(59);
@@ -345,9 +323,7 @@ fn a_withdrawn_drain_is_given_up_at_the_limit_of_its_acknowledgement() {
 
 #[test]
 fn a_drain_that_was_acknowledged_once_is_tried_again_however_long_soft_has_lasted() {
-    let mut world = World::up();
-    world.ask(restart()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(restart());
     world.falls_quiet();
     world.pass(300);
     assert_eq!(world.stage(), Stage::Hard);
@@ -361,9 +337,7 @@ fn a_drain_that_was_acknowledged_once_is_tried_again_however_long_soft_has_laste
 
 #[test]
 fn the_guard_is_looked_at_directly_before_the_restart() {
-    let mut world = World::up();
-    world.ask_as(hard(), signal()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(hard_restart());
     world.falls_quiet();
     world.pass(2);
     world.enough = false;
@@ -390,9 +364,7 @@ fn no_restart_begins_before_others_that_go_at_the_same_time_would_be_seen() {
 
 #[test]
 fn a_hold_that_is_acknowledged_is_not_withdrawn() {
-    let mut world = World::up();
-    world.ask(hard()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(hard());
     world.enough = false;
     world.pass(100);
     assert_eq!(world.stage(), Stage::Hard);
@@ -470,8 +442,7 @@ fn a_failing_probe_puts_an_unasked_server_down_and_up_again() {
 
 #[test]
 fn a_drain_that_can_not_be_carried_on_is_given_up() {
-    let mut world = World::up();
-    world.ask(restart()).unwrap();
+    let mut world = World::asked(restart());
     world.step(Event::GivenUp { why: "the disk is full".into() }).unwrap();
     assert_eq!((world.stage(), world.ended.as_slice()), (Stage::Up, [(1, Outcome::Withdrawn)].as_slice()));
 }

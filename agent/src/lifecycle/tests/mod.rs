@@ -59,6 +59,10 @@ fn hard() -> Request {
     Request::Hard(Options::default())
 }
 
+fn hard_restart() -> Request {
+    Request::Hard(Options { then: Some(Then::Restart), ..Options::default() })
+}
+
 fn forced(options: Options) -> Options {
     Options { force: true, ..options }
 }
@@ -201,11 +205,23 @@ impl World {
         self.quiet = Some(self.now);
     }
 
+    /// Of whose server, which is up and in use, this has just been asked.
+    fn asked(request: Request) -> Self {
+        let mut world = Self::up();
+        world.ask(request).unwrap();
+        world
+    }
+
+    /// The same, and every balancer acts on it.
+    fn acknowledged(request: Request) -> Self {
+        let mut world = Self::asked(request);
+        world.acknowledge();
+        world
+    }
+
     /// From up to restarting, by way of soft and hard.
     fn restarting() -> Self {
-        let mut world = Self::up();
-        world.ask(restart()).unwrap();
-        world.acknowledge();
+        let mut world = Self::acknowledged(restart());
         world.ask(hard()).unwrap();
         world.acknowledge();
         world.falls_quiet();
@@ -227,8 +243,7 @@ impl World {
     }
 
     fn waiting() -> Self {
-        let mut world = Self::up();
-        world.ask(restart()).unwrap();
+        let mut world = Self::asked(restart());
         world.enough = false;
         world.see();
         world

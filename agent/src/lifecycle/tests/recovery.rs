@@ -12,15 +12,11 @@ fn revived(world: &World, same_boot: bool, replaced: Replaced) -> World {
     revived
 }
 
-fn out(request: Request) -> World {
-    let mut world = World::up();
-    world.ask(request).unwrap();
-    world
-}
-
 #[test]
 fn what_is_under_way_goes_on_as_it_was() {
-    for world in [World::up(), World::waiting(), out(restart()), out(hard()), World::failed()] {
+    for world in
+        [World::up(), World::waiting(), World::asked(restart()), World::asked(hard()), World::failed()]
+    {
         let revived = revived(&world, true, Replaced::Perhaps);
         assert_eq!(revived.machine.course(), world.machine.course());
         assert!(revived.restarts.is_empty());
@@ -29,8 +25,7 @@ fn what_is_under_way_goes_on_as_it_was() {
 
 #[test]
 fn limits_go_on_running() {
-    let mut world = out(restart());
-    world.acknowledge();
+    let mut world = World::acknowledged(restart());
     world.pass(1000);
     let mut revived = revived(&world, true, Replaced::Perhaps);
     revived.pass(800);
@@ -40,7 +35,7 @@ fn limits_go_on_running() {
 #[test]
 fn but_an_acknowledgement_has_its_whole_time_again() {
     for request in [restart(), hard()] {
-        let mut world = out(request);
+        let mut world = World::asked(request);
         world.now += 600;
         let mut revived = revived(&world, true, Replaced::Perhaps);
         revived.probe(true);
@@ -91,9 +86,10 @@ fn warming_has_its_whole_time_again() {
 
 #[test]
 fn the_hosts_restart_was_the_servers() {
-    for world in
-        [out(restart()), out(Request::Hard(Options { then: Some(Then::Restart), ..Options::default() }))]
-    {
+    for world in [
+        World::asked(restart()),
+        World::asked(Request::Hard(Options { then: Some(Then::Restart), ..Options::default() })),
+    ] {
         let revived = revived(&world, false, Replaced::Perhaps);
         assert_eq!((revived.stage(), revived.restarts.len()), (Stage::Warming, 0));
     }
@@ -101,8 +97,7 @@ fn the_hosts_restart_was_the_servers() {
 
 #[test]
 fn a_hold_outlives_the_host() {
-    let mut world = out(hard());
-    world.acknowledge();
+    let world = World::acknowledged(hard());
     let mut revived = revived(&world, false, Replaced::Perhaps);
     revived.pass(1000);
     assert_eq!(revived.stage(), Stage::Hard);

@@ -12,8 +12,7 @@ fn is_already(said: &Result<Said, Refusal>) -> bool {
 
 #[test]
 fn a_second_soft_drain_is_a_no_op() {
-    let mut world = World::up();
-    world.ask_as(soft(), signal()).unwrap();
+    let mut world = World::asked(restart());
     world.pass(5);
     let before = world.machine.saved();
     let said = world.ask_as(soft(), signal());
@@ -23,16 +22,14 @@ fn a_second_soft_drain_is_a_no_op() {
 
 #[test]
 fn soft_asked_in_hard_never_goes_back() {
-    let mut world = World::up();
-    world.ask_as(hard(), signal()).unwrap();
+    let mut world = World::asked(hard_restart());
     assert!(is_already(&world.ask_as(soft(), signal())));
     assert_eq!(world.stage(), Stage::Hard);
 }
 
 #[test]
 fn hard_asked_in_soft_goes_on() {
-    let mut world = World::up();
-    world.ask_as(soft(), signal()).unwrap();
+    let mut world = World::asked(restart());
     assert!(is_accepted(&world.ask_as(hard(), signal())));
     assert_eq!(world.stage(), Stage::Hard);
     assert_eq!(world.drain().id, 1);
@@ -40,17 +37,14 @@ fn hard_asked_in_soft_goes_on() {
 
 #[test]
 fn hard_asked_of_a_soft_hold_holds_in_hard() {
-    let mut world = World::up();
-    world.ask(soft()).unwrap();
+    let mut world = World::asked(soft());
     world.ask(hard()).unwrap();
     assert_eq!((world.stage(), world.drain().follow), (Stage::Hard, Follow::Hold));
 }
 
 #[test]
 fn a_restart_asked_of_a_hold_makes_it_one_whose_limits_begin_then() {
-    let mut world = World::up();
-    world.ask(hard()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(hard());
     world.pass(500);
     assert!(is_accepted(&world.ask_as(soft(), signal())));
     world.pass(29);
@@ -74,10 +68,8 @@ fn a_soft_drain_that_is_to_hold_in_hard_goes_there() {
 
 #[test]
 fn up_cancels_wherever_it_still_can_be_cancelled() {
-    let mut out = World::up();
-    out.ask(restart()).unwrap();
-    let mut hold = World::up();
-    hold.ask(hard()).unwrap();
+    let out = World::asked(restart());
+    let hold = World::asked(hard());
     for mut world in [out, hold, World::waiting()] {
         assert!(is_accepted(&world.ask(Request::Up)));
         assert_eq!(
@@ -175,9 +167,7 @@ fn a_drain_asked_of_a_failed_server_is_hard_and_not_guarded() {
 
 #[test]
 fn return_leads_from_a_hold_through_warming() {
-    let mut world = World::up();
-    world.ask(hard()).unwrap();
-    world.acknowledge();
+    let mut world = World::acknowledged(hard());
     assert!(is_accepted(&world.ask(Request::Return)));
     assert_eq!(world.stage(), Stage::Warming);
     world.probe(true);
@@ -187,8 +177,7 @@ fn return_leads_from_a_hold_through_warming() {
 
 #[test]
 fn return_is_refused_where_the_agent_restarts_by_itself() {
-    let mut world = World::up();
-    world.ask(restart()).unwrap();
+    let mut world = World::asked(restart());
     assert_eq!(world.ask(Request::Return), Err(Refusal::NotAHold(1)));
     assert_eq!(World::waiting().ask(Request::Return), Err(Refusal::NotAHold(1)));
     assert_eq!(World::restarting().ask(Request::Return), Err(Refusal::Restarting));
