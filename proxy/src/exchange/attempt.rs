@@ -46,14 +46,14 @@ enum Tried {
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) const fn new(
+    pub(super) fn new(
         core: &'a Core,
         client: &'a mut Client,
         asked: &'a Asked,
         up: Pipe,
         story: Story,
     ) -> Self {
-        let reuse = asked.repeatable && up.is_rewindable();
+        let reuse = asked.repeatable && up.is_whole();
         Self { core, client, asked, up, story, reuse }
     }
 

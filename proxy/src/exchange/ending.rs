@@ -50,6 +50,7 @@ pub(super) async fn finish(
         End::ClientGone => (*b"CD", None),
         End::ClientTimeout => (*b"cD", None),
         End::BadRequest => (*b"PR", Some(Status::BadRequest)),
+        End::RequestLost => (*b"RH", Some(Status::BadGateway)),
     };
     story.end(cause);
     match status {

@@ -26,6 +26,7 @@ mod ending;
 mod pipe;
 mod record;
 mod relay;
+mod replay;
 mod request;
 mod retry;
 mod splice;
@@ -54,6 +55,7 @@ use crate::{
 pub use self::{
     capture::{Captured, CapturedFields},
     record::{Record, Sink},
+    replay::Budget,
 };
 
 /// What all connections of one frontend on one core have in common, by one configuration.
@@ -65,6 +67,8 @@ pub struct Core {
     head_bytes: usize,
     sink: Option<Rc<dyn Sink>>,
     open: OpenCounts,
+    /// What may be kept of requests, over all cores.
+    budget: Arc<Budget>,
     /// Responses say that their connection closes.
     stopping: Cell<bool>,
     /// Connections without a request close.
@@ -92,6 +96,7 @@ impl Core {
         limits: &config::Limits,
         sink: Option<Rc<dyn Sink>>,
         open: OpenCounts,
+        budget: Arc<Budget>,
     ) -> Rc<Self> {
         let head_bytes = limits.head_bytes;
         let pool = Pool::new(head_bytes);
@@ -105,6 +110,7 @@ impl Core {
             head_bytes,
             sink,
             open,
+            budget,
             stopping,
             closing,
             stop,

@@ -14,6 +14,7 @@ use tokio::{io::AsyncWrite, net::TcpStream};
 
 use super::{
     buffer::{Buffer, Output, Pool, Size, poll_fill},
+    replay::Kept,
     splice::Conduit,
 };
 use crate::http1::{ChunkError, ChunkedBody, Framing};
@@ -38,6 +39,8 @@ pub(super) struct Pipe {
     body: Body,
     /// The output is kept after it was written: it is the whole message, and can be written again.
     rewindable: bool,
+    /// All that was sent, where it does not lie in the output.
+    kept: Option<Box<Kept>>,
     /// The source waits to be asked for the body.
     held_back: bool,
     read: u64,
@@ -63,6 +66,8 @@ pub(super) enum Broken {
     Sink,
     /// The source's chunks are malformed.
     Chunks(ChunkError),
+    /// What was kept of it can't be read again.
+    Kept(io::Error),
 }
 
 impl Pipe {
@@ -75,6 +80,7 @@ impl Pipe {
             conduit: None,
             body: Body::Done,
             rewindable: false,
+            kept: None,
             held_back: false,
             read: 0,
             written: 0,
@@ -85,6 +91,7 @@ impl Pipe {
     /// From here on everything passes until the source closes: a tunnel.
     pub(super) fn open(&mut self) {
         self.body = Body::UntilClose;
+        self.kept = None;
         if std::mem::take(&mut self.rewindable) && self.output.is_sent() {
             self.output.clear();
         }
@@ -122,9 +129,28 @@ impl Pipe {
         Ok(())
     }
 
-    /// The whole message lies in the output.
-    pub(super) const fn is_rewindable(&self) -> bool {
+    /// Keeps the message while it is sent, so that it can be written again.
+    pub(super) fn keep(&mut self, mut kept: Box<Kept>) {
+        debug_assert!(self.is_untouched() && self.direct == 0, "what has gone out is not kept");
+        kept.append(self.output.rest());
+        self.kept = Some(kept);
+    }
+
+    /// It will not be written again. What is being written again is so to its end.
+    pub(super) fn forget(&mut self) {
+        if !self.is_sent_again() {
+            self.kept = None;
+        }
+    }
+
+    /// The whole message has been read, and can be written again whatever happens.
+    pub(super) const fn is_whole(&self) -> bool {
         self.rewindable
+    }
+
+    /// The whole message, as far as it has been read, can be written again.
+    pub(super) fn is_rewindable(&self) -> bool {
+        self.rewindable || self.kept.as_ref().is_some_and(|kept| kept.is_whole())
     }
 
     /// Nothing has been written yet.
@@ -133,10 +159,25 @@ impl Pipe {
     }
 
     /// Begins to write the message anew.
-    pub(super) const fn rewind(&mut self) {
-        debug_assert!(self.rewindable, "what was written is gone");
-        self.output.rewind();
+    pub(super) fn rewind(&mut self) {
+        debug_assert!(self.is_rewindable(), "what was written is gone");
+        if let Some(kept) = &mut self.kept {
+            // What has been read and not written has been kept as well.
+            self.output.clear();
+            let direct = std::mem::take(&mut self.direct);
+            if let Some(input) = &mut self.input {
+                input.consume(direct);
+            }
+            kept.rewind();
+        } else {
+            self.output.rewind();
+        }
         self.written = 0;
+    }
+
+    /// What was kept is being written again.
+    fn is_sent_again(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_sent_again())
     }
 
     /// The body has been read to its end.
@@ -180,16 +221,32 @@ impl Pipe {
         sink: &mut TcpStream,
     ) -> Poll<Result<(), Broken>> {
         loop {
-            self.take_in(COPIED).map_err(Broken::Chunks)?;
+            match &mut self.kept {
+                Some(kept) if kept.is_sent_again() => {
+                    // What is left of the block before goes out first.
+                    if self.output.is_sent() {
+                        ready!(kept.poll_next(cx, self.output.append())).map_err(Broken::Kept)?;
+                    }
+                }
+                _ => self.take_in(COPIED).map_err(Broken::Chunks)?,
+            }
             ready!(self.poll_flush(cx, sink)).map_err(|_| Broken::Sink)?;
+            if self.is_sent_again() {
+                continue;
+            }
             if self.is_read() {
                 return Poll::Ready(Ok(()));
+            }
+            if let Some(kept) = &mut self.kept {
+                ready!(kept.poll_room(cx));
             }
             if self.input.as_ref().is_some_and(|input| !input.is_empty()) {
                 continue;
             }
             let long = matches!(self.body, Body::Length(left) if left >= LONG_BODY);
-            let filled = match long.then(|| self.poll_splice(cx, source)).flatten() {
+            // What is kept must come through here.
+            let passes = long && !self.kept.as_ref().is_some_and(|kept| kept.is_whole());
+            let filled = match passes.then(|| self.poll_splice(cx, source)).flatten() {
                 Some(spliced) => spliced,
                 None => self.poll_fill(cx, source, if long { Size::Long } else { Size::Relay }),
             };
@@ -272,11 +329,15 @@ impl Pipe {
         let count = match &mut self.body {
             Body::Done => return Ok(()),
             Body::Chunked(chunks) => {
+                let framed = self.output.append().len();
                 let taken = chunks.advance(input.filled(), self.output.append())?;
                 if chunks.is_done() {
                     self.body = Body::Done;
                 }
                 input.consume(taken);
+                if let Some(kept) = &mut self.kept {
+                    kept.append(&self.output.append()[framed..]);
+                }
                 return Ok(());
             }
             Body::UntilClose => input.filled().len(),
@@ -289,8 +350,12 @@ impl Pipe {
                 count
             }
         };
+        let bytes = &input.filled()[..count];
+        if let Some(kept) = &mut self.kept {
+            kept.append(bytes);
+        }
         if count <= copied {
-            self.output.append().extend_from_slice(&input.filled()[..count]);
+            self.output.append().extend_from_slice(bytes);
             input.consume(count);
         } else {
             self.direct = count;

@@ -12,12 +12,13 @@ use super::{
     ending::refuse,
     pipe::Pipe,
     record::Story,
+    replay::Kept,
 };
 use crate::{
     backend::persistence::{self, Persistence, cookie_passage},
     clock,
     http1::{
-        HeadScan, Method, Refusal, RequestHead, Storage, Version,
+        Framing, HeadScan, Method, Refusal, RequestHead, Storage, Version,
         forward::{self, FieldEdit, RequestEdits},
         unfold,
     },
@@ -172,7 +173,21 @@ fn prepare(
         up.hold_back();
     }
     up.begin()?;
+    if asked.repeatable && !up.is_whole() {
+        keep(core, framing, &mut up);
+    }
     Ok((asked, up))
+}
+
+/// Has a request that is still coming kept, where it can be sent again at all.
+fn keep(core: &Core, framing: Framing, up: &mut Pipe) {
+    let settings = &core.backend.settings().retry;
+    let limits = settings.replay;
+    let fits = |length| length <= limits.memory.max(limits.disk);
+    let known = if let Framing::Length(length) = framing { length } else { 0 };
+    if settings.limit > 0 && settings.on.sends_again() && fits(known) {
+        up.keep(Kept::new(&core.budget, limits));
+    }
 }
 
 /// Every server reads a body that comes with this method.

@@ -178,8 +178,8 @@ mod tests {
         };
         let backend = Backend::new(fixture::settings(vec![fixture::server("a")]));
         let idle = IdlePool::new(&backend);
-        let core =
-            exchange::Core::new(frontend, backend, idle, &limits, None, exchange::OpenCounts::default());
+        let (open, budget) = (exchange::OpenCounts::default(), exchange::Budget::new(limits.replay));
+        let core = exchange::Core::new(frontend, backend, idle, &limits, None, open, budget);
         Acceptor::new(Arc::new(listener), core, rooms.map(Arc::clone), Rc::default()).unwrap()
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use crate::admin::log::{Feeds, Logs};
 use crate::backend::Backend;
 use crate::config::{self, Config};
-use crate::exchange::OpenCounts;
+use crate::exchange::{Budget, OpenCounts};
 
 /// A frontend as all workers share it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Generation {
     pub(super) frontends: Vec<Frontend>,
     /// Connections that may still be accepted by the whole process.
     pub(super) room: Arc<Semaphore>,
+    /// What may be kept of requests.
+    pub(super) budget: Arc<Budget>,
 }
 
 impl Generation {
@@ -41,7 +43,7 @@ impl Generation {
             let open = OpenCounts { process: process.clone(), frontend: Arc::default() };
             (open, semaphore(settings.maxconn.get()))
         };
-        Arc::new(Self::of(config, backends, room, logs, keep))
+        Arc::new(Self::of(config, backends, (room, Budget::new(config.limits.replay)), logs, keep))
     }
 
     /// The same for a newer configuration. What keeps its name keeps its counts: frontends their connections, backends
@@ -65,7 +67,8 @@ impl Generation {
             let open = OpenCounts { process: process.clone(), frontend: Arc::default() };
             (open, semaphore(settings.maxconn.get()))
         };
-        Arc::new(Self::of(config, backends, self.room.clone(), logs, keep))
+        self.budget.resize(self.limits.replay, config.limits.replay);
+        Arc::new(Self::of(config, backends, (self.room.clone(), self.budget.clone()), logs, keep))
     }
 
     /// Its backends, in configuration order.
@@ -81,7 +84,7 @@ impl Generation {
     fn of(
         config: &Config,
         backends: Vec<Arc<Backend>>,
-        room: Arc<Semaphore>,
+        (room, budget): (Arc<Semaphore>, Arc<Budget>),
         logs: &Logs,
         keep: impl Fn(&config::Frontend) -> (OpenCounts, Arc<Semaphore>),
     ) -> Self {
@@ -94,7 +97,7 @@ impl Generation {
             Frontend { settings: settings.clone(), backend, open, room, log }
         };
         let frontends = config.frontends.iter().zip(logs.feeds()).map(frontend).collect();
-        Self { limits: config.limits, backends, frontends, room }
+        Self { limits: config.limits, backends, frontends, room, budget }
     }
 }
 

@@ -36,6 +36,10 @@ pub use self::generation::Generation;
 use crate::backend::{Backend, idle::IdlePool};
 use crate::exchange;
 
+/// Threads of each core that write to disk what is kept of long requests: one alone would let a single slow write hold
+/// up the others.
+const DISK_THREADS: usize = 4;
+
 /// What the workers are told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, PartialOrd)]
 pub enum Stop {
@@ -72,7 +76,9 @@ pub fn spawn(
         let _running = running;
         let ready = report.clone();
         let work = || -> io::Result<()> {
-            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+            let mut runtime = Builder::new_current_thread();
+            runtime.enable_all().max_blocking_threads(DISK_THREADS);
+            let runtime = runtime.build_local(LocalOptions::default())?;
             runtime.block_on(run(share, shares, stop, &ready))
         };
         if let Err(error) = work() {
@@ -219,8 +225,8 @@ impl Worker {
             let name = settings.name.clone();
             let (backend, pool) = &self.pools[&frontend.backend.settings().name];
             let (backend, pool, sink) = (backend.clone(), pool.clone(), frontend.log.sink());
-            let open = frontend.open.clone();
-            let core = exchange::Core::new(settings, backend, pool, &generation.limits, sink, open);
+            let (open, budget) = (frontend.open.clone(), generation.budget.clone());
+            let core = exchange::Core::new(settings, backend, pool, &generation.limits, sink, open, budget);
             self.cores.push(Rc::downgrade(&core));
             if let Some(older) = before.remove(&name) {
                 older.succeed(core.clone());

@@ -30,6 +30,8 @@ pub(in crate::exchange) enum End {
     ClientTimeout,
     /// The request's chunks are malformed.
     BadRequest,
+    /// What was kept of the request is gone: it can't be sent again to its end.
+    RequestLost,
 }
 
 /// What a client has of a final response.
@@ -74,7 +76,7 @@ impl Remains {
             End::BadHead(_) | End::BadChunks => Some(Failure::Junk),
             End::HeadTimeout | End::BodyTimeout => Some(Failure::Timeout),
             End::Unwanted(status) => Some(Failure::Status(status)),
-            End::Complete | End::ClientGone | End::ClientTimeout | End::BadRequest => None,
+            End::Complete | End::ClientGone | End::ClientTimeout | End::BadRequest | End::RequestLost => None,
         }
     }
 }

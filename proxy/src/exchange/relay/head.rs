@@ -88,6 +88,7 @@ impl Relay<'_> {
             input.consume(length);
             return Ok(true);
         }
+        self.up.forget();
         let tunnel =
             head.status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&head.status));
         let goes_on = self.request == Request::Sending && head.reusable && !self.up.is_held_back();

@@ -168,6 +168,10 @@ impl<'a> Relay<'a> {
                     tracing::debug!(%error, "request body refused");
                     return Poll::Ready(End::BadRequest);
                 }
+                Poll::Ready(Err(Broken::Kept(error))) => {
+                    tracing::debug!(%error, "request that was kept can't be read");
+                    return Poll::Ready(End::RequestLost);
+                }
                 Poll::Pending => {}
             }
         }
@@ -182,7 +186,7 @@ impl<'a> Relay<'a> {
         match ready!(self.down.poll_transfer(cx, server, client)) {
             Ok(()) if self.request == Request::Sending && self.remainder == Remainder::Sent => Poll::Pending,
             Ok(()) => Poll::Ready(End::Complete),
-            Err(Broken::Source) => Poll::Ready(End::BodyCutOff),
+            Err(Broken::Source | Broken::Kept(_)) => Poll::Ready(End::BodyCutOff),
             Err(Broken::Chunks(error)) => {
                 tracing::debug!(server = self.server.name(), %error, "response body refused");
                 Poll::Ready(End::BadChunks)

@@ -3,6 +3,7 @@
 mod bodies;
 mod connections;
 mod framing;
+mod replays;
 mod responses;
 mod retries;
 mod timeouts;
@@ -17,7 +18,7 @@ use tokio::{
     task::{LocalSet, spawn_local},
 };
 
-use super::{Core, OpenCounts, Record, Sink, serve};
+use super::{Budget, Core, OpenCounts, Record, Sink, serve};
 use crate::{
     backend::{Backend, fixture, idle::IdlePool},
     config,
@@ -51,6 +52,7 @@ struct Proxy {
     backend: Arc<Backend>,
     address: SocketAddr,
     log: Rc<Log>,
+    budget: Arc<Budget>,
 }
 
 /// One line for each request: status, termination, retries, request line.
@@ -105,8 +107,9 @@ impl Proxy {
             head_bytes: 15_360,
             threads: NonZeroUsize::MIN,
             finish: Duration::MAX,
-            replay: config::Replay::NOTHING,
+            replay: KEPT,
         };
+        let budget = Budget::new(limits.replay);
         let backend = Backend::new(backend);
         let idle = IdlePool::new(&backend);
         idle.follow(&backend);
@@ -118,6 +121,7 @@ impl Proxy {
             &limits,
             Some(log.clone() as Rc<dyn Sink>),
             OpenCounts::default(),
+            budget.clone(),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -127,7 +131,7 @@ impl Proxy {
                 spawn_local(serve(accepting.clone(), stream, client));
             }
         });
-        Self { core, backend, address, log }
+        Self { core, backend, address, log, budget }
     }
 
     async fn client(&self) -> Wire {
@@ -260,3 +264,6 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 /// What is never sent again.
 const POST: &str = "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx";
+
+/// What may be kept of all requests.
+const KEPT: config::Replay = config::Replay { memory: 1 << 20, disk: 20 << 20 };
