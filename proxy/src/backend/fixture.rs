@@ -15,6 +15,9 @@ pub(crate) fn server(name: &str) -> config::Server {
         force_persist: config::Condition::Never,
         weight: 1,
         maxconn: None,
+        minconn: None,
+        maxqueue: None,
+        slowstart: Duration::ZERO,
         backup: false,
         check: None,
     }
@@ -55,6 +58,9 @@ pub(crate) fn settings(servers: Vec<config::Server>) -> config::Backend {
     config::Backend {
         name: "shop".into(),
         balance: config::Balance::RoundRobin,
+        hash_type: config::HashType::MapBased,
+        allbackups: false,
+        fullconn: NonZeroU32::new(1000).unwrap(),
         cookie: None,
         persist: false,
         force_persist: config::Condition::Never,

@@ -19,8 +19,8 @@ use std::{
 
 use tokio::{
     net::TcpStream,
-    sync::watch,
-    task::{AbortHandle, spawn_local},
+    sync::broadcast::{self, error::RecvError},
+    task::{AbortHandle, JoinHandle, spawn_local},
     time::Instant,
 };
 
@@ -78,17 +78,13 @@ impl IdlePool {
         Rc::new(Self { parked, tasks: RefCell::default(), heir: OnceCell::new() })
     }
 
-    /// Starts what closes connections, as tasks of this core: one for each server's orders, one that sweeps.
+    /// Starts what closes connections, as tasks of this core: one for the orders of all servers, one that sweeps.
     pub fn follow(self: &Rc<Self>, backend: &Backend) {
-        let mut tasks = self.tasks.borrow_mut();
-        for server in backend.servers() {
-            // What is parked from now on is under the orders that come from now on.
-            let orders = server.idle_orders();
-            let done = *orders.borrow();
-            let follow = self.clone().follow_orders(server.clone(), orders, done);
-            tasks.push(spawn_local(follow).abort_handle());
-        }
-        tasks.push(spawn_local(self.clone().sweep()).abort_handle());
+        let Some(first) = backend.servers().first() else { return };
+        // What is parked from now on is under the orders that come from now on.
+        let follow = self.clone().follow_orders(first.idle_orders(), backend.servers().to_vec());
+        let tasks = [spawn_local(follow), spawn_local(self.clone().sweep())];
+        self.tasks.borrow_mut().extend(tasks.iter().map(JoinHandle::abort_handle));
     }
 
     /// Ends: what is parked here now or later goes to `heir`, a pool for a newer configuration that follows its orders
@@ -148,7 +144,7 @@ impl IdlePool {
         }
         let mut parked = self.parked.borrow_mut();
         let parked = &mut parked[server.index()];
-        if !server.keeps_idle() || parked.len() >= MAX_PARKED {
+        if !server.keeps_idle() || parked.len() >= MAX_PARKED || server.take_claim() {
             return;
         }
         idle.connection.open.set_idle(true);
@@ -172,19 +168,39 @@ impl IdlePool {
 
     async fn follow_orders(
         self: Rc<Self>,
-        server: Arc<Server>,
-        mut orders: watch::Receiver<IdleOrder>,
-        mut done: IdleOrder,
+        mut orders: broadcast::Receiver<IdleOrder>,
+        servers: Vec<Arc<Server>>,
     ) {
-        while orders.changed().await.is_ok() {
-            let order = *orders.borrow_and_update();
-            if order.close_all != done.close_all {
-                self.parked.borrow_mut()[server.index()].clear();
+        let by_id: HashMap<usize, usize> =
+            servers.iter().map(|server| (server.identity(), server.index())).collect();
+        loop {
+            match orders.recv().await {
+                Ok(order) => {
+                    // Another generation may have other servers.
+                    if let Some(&index) = by_id.get(&order.server) {
+                        self.obey(&servers[index], order.all);
+                    }
+                }
+                Err(RecvError::Lagged(_)) => {
+                    for server in &servers {
+                        self.obey(server, !server.operation().takes_new_users());
+                    }
+                }
+                Err(RecvError::Closed) => return,
             }
-            if order.close_one != done.close_one {
-                self.close_one(&server);
-            }
-            done = order;
+        }
+    }
+
+    fn obey(&self, server: &Server, all: bool) {
+        if all {
+            let closed = std::mem::take(&mut self.parked.borrow_mut()[server.index()]);
+            drop(closed);
+            return;
+        }
+        // All cores are told; whoever has one takes the claim.
+        let has_one = || !self.parked.borrow()[server.index()].is_empty();
+        while has_one() && server.take_claim() {
+            self.close_one(server);
         }
     }
 

@@ -8,10 +8,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::Backend;
+use tokio::sync::broadcast;
+
+use super::{Backend, IdleOrder};
 
 /// What all generations of a backend know of each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lineage {
     /// The newest last. Those of which nothing is under way are forgotten at the next reload.
     generations: Mutex<Vec<Weak<Backend>>>,
@@ -19,9 +21,48 @@ pub(super) struct Lineage {
     is_several: AtomicBool,
     /// Requests that wait, in all generations.
     waiting: AtomicU32,
+    /// Requests that hold a slot, of backends that count them.
+    active: AtomicU32,
+    idle_orders: broadcast::Sender<IdleOrder>,
+}
+
+/// Orders that a core may be behind by; beyond it the pool looks at all of its servers.
+const ORDERS: usize = 256;
+
+impl Default for Lineage {
+    fn default() -> Self {
+        Self {
+            generations: Mutex::default(),
+            is_several: AtomicBool::new(false),
+            waiting: AtomicU32::new(0),
+            active: AtomicU32::new(0),
+            idle_orders: broadcast::Sender::new(ORDERS),
+        }
+    }
 }
 
 impl Lineage {
+    /// What idle pools follow.
+    pub(super) fn idle_orders(&self) -> broadcast::Receiver<IdleOrder> {
+        self.idle_orders.subscribe()
+    }
+
+    /// Tells all idle pools.
+    pub(super) fn order(&self, order: IdleOrder) {
+        // Without a pool there is nothing to close.
+        let _ = self.idle_orders.send(order);
+    }
+
+    /// Requests that hold slots, where somebody wants to know.
+    pub(super) fn active(&self) -> &AtomicU32 {
+        &self.active
+    }
+
+    /// Requests in the backend, in flight and waiting.
+    pub(super) fn load(&self) -> u32 {
+        self.active.load(Ordering::Relaxed) + self.waiting.load(Ordering::Relaxed)
+    }
+
     /// The next generation.
     pub(super) fn begin(&self, newest: &Arc<Backend>) {
         let mut generations = self.lock();
@@ -78,7 +119,7 @@ mod tests {
     use super::*;
     use crate::config;
 
-    const ANY: Wish = Wish::Balanced { avoid: None };
+    const ANY: Wish = Wish::ANY;
 
     fn granted(admission: Admission) -> Slot {
         match admission {

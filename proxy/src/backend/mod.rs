@@ -6,73 +6,70 @@
 //! Invariants:
 //! - never more slots of a server are held than its `maxconn`;
 //! - a freed slot goes to the oldest waiter that may take it, before anybody who comes later;
-//! - nobody waits for a server that is down: pinned waiters move to the common queue and keep their age;
+//! - nobody waits for a server that has left: who is bound to one that is down, by a cookie or a hash, or by a hash to
+//!   one that drains, moves to where others go now, and keeps its age;
 //! - nobody waits when there is neither a server to choose nor a first check under way.
 
+mod admission;
 mod announce;
+mod choose;
+mod cycle;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod hash;
 pub mod idle;
+mod limit;
 mod lineage;
 pub mod persistence;
 mod queue;
+mod ring;
 mod select;
 pub mod server;
+mod slot;
+mod slowstart;
 #[cfg(test)]
 mod tests;
 pub mod users;
+mod waiting;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::sync::oneshot;
 
+pub use admission::{Admission, Refusal, Wish};
+pub use hash::Key;
 pub(crate) use persistence::captured_cookie;
 pub use queue::Ticket;
+pub use select::Usable;
 pub use server::{Elsewhere, IdleOrder, OpenConnection, Operation, Server};
+pub use slot::Slot;
+pub use waiting::Moved;
 
 use lineage::Lineage;
-use queue::{Answer, Queue, Reply};
-use select::Selection;
+use queue::Queue;
+use ring::Ring;
+use select::{FULL_WEIGHT, Member, Rules, Selection};
+use server::Surroundings;
 use users::Users;
 
 use crate::{admin::log::Notices, clock, config};
 
-/// What a request wants.
-#[derive(Clone, Copy, Debug)]
-pub enum Wish {
-    /// The server that its cookie names, by index; another one if that is down.
-    Pinned(usize),
-    /// The server that its cookie names, by index, although that is down (`persist`, `force_persist`); any, where that
-    /// has no slot free.
-    Forced(usize),
-    /// Any server, by turns; not this one if there is another (it has just failed).
-    Balanced {
-        /// Index of the server to avoid.
-        avoid: Option<usize>,
-    },
-}
+/// Beyond so many servers their requests are counted as they come, because adding the servers' own counters up for each
+/// line of the access log would cost more.
+const MANY_SERVERS: usize = 64;
 
-/// What a request gets.
-#[derive(Debug)]
-pub enum Admission {
-    /// It may go at once.
-    Granted(Slot),
-    /// It waits.
-    Queued(Ticket),
-    /// It can't be served.
-    Refused(Refusal),
-}
-
-/// Why a request can't be served.
+/// Why a weight can't be set.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-pub enum Refusal {
-    /// Answered with 503, logged as `SC`.
-    #[error("no server of the backend can take the request: all are down, draining or without weight")]
-    NoServer,
+pub enum WeightRefused {
+    /// It is out of range.
+    #[error("expected a weight from 0 to {most}, found {0}", most = config::Server::MAX_WEIGHT)]
+    TooLarge(u16),
+    /// `static-rr` and map-based hashes have the weights of the configuration.
+    #[error("Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.")]
+    Static,
 }
 
 /// Servers that serve the same thing, by one configuration.
@@ -80,6 +77,11 @@ pub enum Refusal {
 pub struct Backend {
     settings: config::Backend,
     servers: Vec<Arc<Server>>,
+    rules: Rules,
+    /// Some server's limit on requests changes with time or load.
+    limits_change: bool,
+    /// Slots that are held are counted in the lineage.
+    counts_active: bool,
     selection: ArcSwap<Selection>,
     queue: Mutex<Queue>,
     /// Length of the common queue; changed under the lock, read without.
@@ -94,16 +96,17 @@ pub struct Backend {
 impl Backend {
     /// A backend as the configuration describes it.
     pub fn new(settings: config::Backend) -> Arc<Self> {
+        let around = Surroundings { lineage: Arc::default(), fullconn: settings.fullconn };
         let servers: Vec<Arc<Server>> = settings
             .servers
             .iter()
             .enumerate()
             .map(|(index, server)| {
                 let users = Users::new(clock::now(), settings.users_window);
-                Arc::new(Server::new(index, server.clone(), users))
+                Arc::new(Server::new(index, server.clone(), users, &around))
             })
             .collect();
-        Self::of(settings, servers, Arc::default())
+        Self::of(settings, servers, around.lineage)
     }
 
     /// The same backend by a newer configuration. Servers that keep name and address keep all that is known of them;
@@ -114,11 +117,15 @@ impl Backend {
         let generations = self.lineage.all();
         let of_all = generations.iter().chain([self]).flat_map(|generation| &generation.servers);
         let known: HashMap<_, _> = of_all.map(|server| (server.key(), server)).collect();
+        let around = Surroundings { lineage: self.lineage.clone(), fullconn: settings.fullconn };
         let server = |(index, server): (usize, &config::Server)| {
             let known = known.get(&(&*server.name, server.address));
             Arc::new(known.map_or_else(
-                || Server::new(index, server.clone(), Users::new(clock::now(), settings.users_window)),
-                |known| known.renewed(index, server.clone()),
+                || {
+                    let users = Users::new(clock::now(), settings.users_window);
+                    Server::new(index, server.clone(), users, &around)
+                },
+                |known| known.renewed(index, server.clone(), &around),
             ))
         };
         let servers = settings.servers.iter().enumerate().map(server).collect();
@@ -142,10 +149,18 @@ impl Backend {
     }
 
     fn of(settings: config::Backend, servers: Vec<Arc<Server>>, lineage: Arc<Lineage>) -> Arc<Self> {
-        let selection = Selection::new(&servers, settings.when_all_drain);
+        let rules = Rules::of(&settings);
+        let members: Vec<Member> = servers.iter().map(|server| member(server, &rules)).collect();
+        let ring = ring(&rules, &servers, None);
+        let selection = Selection::new(&members, &rules, ring, None);
+        let follows_load = |server: &config::Server| server.minconn.is_some();
+        let limits_change = |server: &config::Server| follows_load(server) || !server.slowstart.is_zero();
         let backend = Arc::new(Self {
-            queue: Mutex::new(Queue::new(servers.len())),
+            queue: Mutex::new(Queue::new(members)),
             selection: ArcSwap::from_pointee(selection),
+            rules,
+            limits_change: settings.servers.iter().any(limits_change),
+            counts_active: servers.len() > MANY_SERVERS || settings.servers.iter().any(follows_load),
             balanced_waiting: AtomicU32::new(0),
             all_waiting: AtomicU32::new(0),
             notices: ArcSwap::default(),
@@ -179,293 +194,95 @@ impl Backend {
 
     /// Requests in flight on all its servers.
     pub fn in_flight(&self) -> u32 {
+        if self.counts_active {
+            return self.lineage.active().load(Ordering::Relaxed);
+        }
         self.servers.iter().map(|server| server.in_flight()).sum()
     }
 
     /// Servers that take new users at present: active ones and backups. A first check that is under way does not
     /// count against a server.
     pub fn usable(&self) -> Usable {
-        let usable = |backup: bool| {
-            let of_kind = self.servers.iter().filter(move |server| server.settings().backup == backup);
-            of_kind.filter(|server| {
-                let operation = server.operation();
-                let takes_new_users = operation.takes_new_users() || operation == Operation::Starting;
-                takes_new_users && server.settings().weight > 0
-            })
-        };
-        let weights = usable(false).map(|server| u32::from(server.settings().weight));
-        let first_backup = usable(true).next().map_or(0, |server| u32::from(server.settings().weight));
-        let (active, backup) = (usable(false).count(), usable(true).count());
-        Usable { active, backup, weight: if active > 0 { weights.sum() } else { first_backup } }
+        self.selection.load().usable()
     }
 
-    /// A slot for a request, or a place to wait.
-    pub fn admit(self: &Arc<Self>, wish: Wish) -> Admission {
-        let pinned_to = match wish {
-            Wish::Pinned(index) if self.servers[index].operation().keeps_pinned_users() => Some(index),
-            _ => None,
-        };
-        let avoid = match wish {
-            Wish::Balanced { avoid } => avoid,
-            Wish::Pinned(_) | Wish::Forced(_) => None,
-        };
-        if let Wish::Forced(index) = wish
-            && self.servers[index].try_take()
-        {
-            let mut slot = self.slot(index);
-            slot.is_forced = true;
-            return Admission::Granted(slot);
-        }
-        if let Some(index) = self.take_without_waiting(pinned_to, avoid) {
-            return Admission::Granted(self.slot(index));
-        }
-        self.wait(pinned_to)
+    /// A server's weight as the state header says it: while it starts slowly, what it has reached, rounded up.
+    pub fn effective_weight(&self, server: &Server) -> u32 {
+        member(server, &self.rules).share.div_ceil(FULL_WEIGHT)
     }
 
     /// Says what the checks found of a server. From the moment this returns, nobody new is sent where they must not
     /// go; waiters that lost their server have been moved, and those that can go now have been let go.
     pub fn set_operation(self: &Arc<Self>, index: usize, operation: Operation, draining: bool) -> Moved {
         let server = &self.servers[index];
+        let mut start = None;
         let moved = self.act_on_change(index, || {
-            server.set_operation(operation, draining);
+            let before = server.set_operation(operation, draining);
+            let comes_back = matches!(before, Operation::Soft | Operation::Down);
+            if operation == Operation::Up && comes_back {
+                start = slowstart::begin(&self.lineage, server);
+            } else if !operation.takes_new_users() {
+                server.warmth().end();
+            }
         });
+        self.tell_others(server);
+        if let Some(start) = start {
+            start.go_on();
+        }
+        moved
+    }
+
+    /// Changes a server's weight until the configuration says another one. Who waits is let go where that helps.
+    ///
+    /// # Errors
+    /// It is out of range, or the algorithm knows only the configuration's weight and none.
+    pub fn set_weight(self: &Arc<Self>, index: usize, weight: u16) -> Result<Moved, WeightRefused> {
+        let server = &self.servers[index];
+        if weight > config::Server::MAX_WEIGHT {
+            return Err(WeightRefused::TooLarge(weight));
+        }
+        if self.rules.method.is_static() && weight != 0 && weight != server.settings().weight {
+            return Err(WeightRefused::Static);
+        }
+        let moved = self.act_on_change(index, || server.set_weight(weight));
         for other in self.lineage.others(self) {
             if let Some(known) = other.servers.iter().find(|known| known.is(server)) {
-                other.act_on_change(known.index(), || {});
+                other.act_on_change(known.index(), || known.set_weight(weight));
             }
         }
-        moved
+        Ok(moved)
     }
 
-    fn act_on_change(self: &Arc<Self>, index: usize, change: impl FnOnce()) -> Moved {
-        let mut answers = Vec::new();
-        let mut moved = Moved::default();
-        {
-            let mut queue = self.lock();
-            change();
-            self.selection.store(Arc::new(Selection::new(&self.servers, self.settings.when_all_drain)));
-            if !self.servers[index].operation().keeps_pinned_users() {
-                let mut expelled = std::mem::take(&mut queue.pinned[index]);
-                moved.requeued = expelled.len();
-                queue.balanced.append(&mut expelled);
-            }
-            self.let_go(&mut queue, &mut answers);
-            self.count_waiting(&queue);
-            moved.remaining = queue.pinned[index].len();
-            moved.total = queue.balanced.len() + queue.pinned.iter().map(BTreeMap::len).sum::<usize>();
+    fn tell_others(&self, server: &Server) {
+        for other in self.lineage.others(self) {
+            other.act_on(server);
         }
-        send(answers);
-        moved
-    }
-
-    /// Whether a request that holds a slot of this server may still be sent there: its user has stayed welcome while
-    /// it waited.
-    pub fn still_takes(&self, index: usize, pinned: bool) -> bool {
-        let pinned = pinned && self.servers[index].operation().keeps_pinned_users();
-        pinned || self.selection.load().contains(index)
-    }
-
-    /// The lock-free path: nobody waits and a slot is free.
-    fn take_without_waiting(&self, pinned_to: Option<usize>, avoid: Option<usize>) -> Option<usize> {
-        if let Some(index) = pinned_to {
-            return (self.is_free_of_waiters(index) && self.take_pinned(index)).then_some(index);
-        }
-        if self.balanced_waiting.load(Ordering::SeqCst) > 0 {
-            return None;
-        }
-        self.selection
-            .load()
-            .take_next(avoid, |index| self.is_free_of_waiters(index) && self.servers[index].try_take())
-    }
-
-    fn is_free_of_waiters(&self, index: usize) -> bool {
-        self.servers[index].waiting().load(Ordering::SeqCst) == 0
-    }
-
-    fn take_pinned(&self, index: usize) -> bool {
-        let server = &self.servers[index];
-        server.operation().answers_now() && server.try_take()
-    }
-
-    fn wait(self: &Arc<Self>, pinned_to: Option<usize>) -> Admission {
-        let (reply, mut answer) = oneshot::channel();
-        let mut answers = Vec::new();
-        let (number, before) = {
-            let mut queue = self.lock();
-            // The server may have gone down since the caller looked.
-            let pinned_to = pinned_to.filter(|&index| self.servers[index].operation().keeps_pinned_users());
-            let entered = queue.enter(pinned_to, reply);
-            self.count_waiting(&queue);
-            // From here on who gives a slot back sees this waiter; who gave one back before is seen by this.
-            self.let_go(&mut queue, &mut answers);
-            self.count_waiting(&queue);
-            entered
-        };
-        send(answers);
-        match answer.try_recv() {
-            Ok(Ok(slot)) => Admission::Granted(slot),
-            Ok(Err(refusal)) => Admission::Refused(refusal),
-            Err(_) => Admission::Queued(Ticket { backend: self.clone(), number, pinned_to, before, answer }),
-        }
-    }
-
-    /// Lets go whoever can: each line as far as slots are free; the common one is refused when there is nobody left
-    /// who could ever serve it.
-    fn let_go(self: &Arc<Self>, queue: &mut Queue, answers: &mut Vec<(Reply, Answer)>) {
-        let selection = self.selection.load();
-        for (index, line) in queue.pinned.iter_mut().enumerate() {
-            while !line.is_empty() && self.take_pinned(index) {
-                let (_, reply) = line.pop_first().expect("the line is not empty");
-                answers.push((reply, Ok(self.slot(index))));
-            }
-        }
-        if selection.is_empty() && !selection.is_pending() {
-            let refused = std::mem::take(&mut queue.balanced).into_values();
-            answers.extend(refused.map(|reply| (reply, Err(Refusal::NoServer))));
-            return;
-        }
-        while !queue.balanced.is_empty() {
-            let Some(index) = selection.take_next(None, |index| self.servers[index].try_take()) else {
-                return;
-            };
-            let (_, reply) = queue.balanced.pop_first().expect("the line is not empty");
-            answers.push((reply, Ok(self.slot(index))));
-        }
-    }
-
-    /// Passes a slot on to the oldest waiter that may take it, or gives it back.
-    ///
-    /// No wake-up is lost: who begins to wait counts itself and then looks for a free slot; who gives back frees the
-    /// slot and then looks at the count. One of the two sees the other.
-    fn release(self: &Arc<Self>, index: usize) {
-        let server = &self.servers[index];
-        let mut answers = Vec::new();
-        if self.lineage.shares_slots() {
-            server.give_back();
-        } else if self.someone_waits(index) {
-            let mut queue = self.lock();
-            let pinned = server.operation().answers_now();
-            let balanced = self.selection.load().contains(index);
-            match queue.next_for(index, pinned, balanced) {
-                Some(reply) => answers.push((reply, Ok(self.slot(index)))),
-                None => server.give_back(),
-            }
-            self.count_waiting(&queue);
-        } else {
-            server.give_back();
-            if self.someone_waits(index) {
-                let mut queue = self.lock();
-                self.let_go(&mut queue, &mut answers);
-                self.count_waiting(&queue);
-            }
-        }
-        send(answers);
-        if self.lineage.shares_slots() {
-            self.offer_to_all();
-        }
-    }
-
-    /// Lets go whoever can in all generations.
-    fn offer_to_all(&self) {
-        for generation in self.lineage.all() {
-            let mut answers = Vec::new();
-            {
-                let mut queue = generation.lock();
-                generation.let_go(&mut queue, &mut answers);
-                generation.count_waiting(&queue);
-            }
-            send(answers);
-        }
-    }
-
-    fn someone_waits(&self, index: usize) -> bool {
-        self.balanced_waiting.load(Ordering::SeqCst) > 0 || !self.is_free_of_waiters(index)
-    }
-
-    fn leave_queue(&self, leave: impl FnOnce(&mut Queue)) {
-        let mut queue = self.lock();
-        leave(&mut queue);
-        self.count_waiting(&queue);
-    }
-
-    fn count_waiting(&self, queue: &Queue) {
-        self.balanced_waiting.store(queue.balanced.len() as u32, Ordering::SeqCst);
-        for (server, line) in self.servers.iter().zip(&queue.pinned) {
-            server.waiting().store(line.len() as u32, Ordering::SeqCst);
-        }
-        let all = queue.balanced.len() + queue.pinned.iter().map(BTreeMap::len).sum::<usize>();
-        let before = self.all_waiting.swap(all as u32, Ordering::SeqCst);
-        self.lineage.count_waiting(before, all as u32);
-    }
-
-    fn slot(self: &Arc<Self>, index: usize) -> Slot {
-        self.servers[index].count_request();
-        Slot { backend: self.clone(), index, is_forced: false }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing under the lock can leave it half changed; a panic elsewhere must not stop every request.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Servers that take new users.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Usable {
-    /// Those that are no backups.
-    pub active: usize,
-    /// Backups.
-    pub backup: usize,
-    /// The weights of those among whom new users are shared out.
-    pub weight: u32,
-}
-
-/// What a change of a server did to those who waited.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Moved {
-    /// Moved from this server's queue to the common one.
-    pub requeued: usize,
-    /// Still waiting for this server.
-    pub remaining: usize,
-    /// Still waiting in the backend.
-    pub total: usize,
-}
-
-/// The right to send one request to one server; counted as in flight until it is dropped.
-#[derive(Debug)]
-pub struct Slot {
-    backend: Arc<Backend>,
-    index: usize,
-    /// The request goes there whatever becomes of the server.
-    is_forced: bool,
-}
-
-impl Slot {
-    /// The server.
-    pub fn server(&self) -> &Arc<Server> {
-        &self.backend.servers[self.index]
-    }
-
-    /// Whether the request may still be sent to the server: its user, who is `pinned` to it or not, has stayed welcome.
-    pub fn stays(&self, pinned: bool) -> bool {
-        self.is_forced || self.backend.still_takes(self.index, pinned)
-    }
-
-    /// The backend.
-    pub fn backend(&self) -> &Arc<Backend> {
-        &self.backend
+/// What the choice must know of a server.
+fn member(server: &Server, rules: &Rules) -> Member {
+    let sixteenths = if rules.method.is_static() { FULL_WEIGHT } else { server.warmth().sixteenths() };
+    Member {
+        operation: server.operation(),
+        backup: server.settings().backup,
+        share: u32::from(server.weight()) * sixteenths,
     }
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.backend.release(self.index);
+/// The ring, where the method needs one: the one that there is, as long as it has points for all weights.
+fn ring(rules: &Rules, servers: &[Arc<Server>], before: Option<(&Arc<Ring>, &Server)>) -> Option<Arc<Ring>> {
+    if rules.method != select::Method::Ring {
+        return None;
     }
-}
-
-/// Outside the lock: an answer that nobody takes drops its slot here, which goes on to the next waiter.
-fn send(answers: Vec<(Reply, Answer)>) {
-    for (reply, answer) in answers {
-        drop(reply.send(answer));
+    let full = |weight: u16| u32::from(weight) * FULL_WEIGHT;
+    match before {
+        Some((ring, server)) if ring.has_points_for(server.index(), full(server.weight())) => {
+            Some(ring.clone())
+        }
+        _ => Some(Arc::new(Ring::new(servers.iter().map(|server| {
+            let most = server.weight().max(server.settings().weight);
+            (server.name(), full(most))
+        })))),
     }
 }

@@ -1,13 +1,14 @@
 //! Requests that wait for a slot, oldest first.
 //!
-//! One queue per server for pinned requests, one for those that any server may take. A freed slot serves the older
-//! of the two heads that may take it. The lock around it is held for a few map operations and never across an
-//! await; answers are sent after it is released, because an answer that nobody takes gives its slot back.
+//! One line per server for requests that are bound to it, by a cookie or a hash, and one for those that any server may
+//! take. A freed slot serves the older of the two heads that may take it. The lock around it is held for a few map
+//! operations and never across an await; answers are sent after it is released, because an answer that nobody takes
+//! gives its slot back.
 //!
-//! There is no limit of its own: each waiter is one client connection, and those are limited by
-//! `limits.connections`.
+//! There is no limit of its own but a server's `maxqueue`: each waiter is one client connection, and those are limited
+//! by `limits.connections`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,58 +16,143 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
+use super::hash::Key;
+use super::select::Member;
 use super::{Backend, Refusal, Slot};
 
 /// Sent to a waiter once.
 pub(super) type Answer = Result<Slot, Refusal>;
 pub(super) type Reply = oneshot::Sender<Answer>;
 
+/// A request that waits.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) reply: Reply,
+    pub(super) hashed: Option<Hashed>,
+}
+
+/// What a request is bound by, if it is no cookie: it goes elsewhere as soon as new users do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hashed {
+    pub(super) key: Key,
+    pub(super) avoid: Option<usize>,
+}
+
+/// Where a request waits: for this server, or for any.
+pub(super) type Place = Option<usize>;
+
 /// Waiters by their number, which grows with time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     next_number: u64,
-    pub(super) balanced: BTreeMap<u64, Reply>,
+    balanced: BTreeMap<u64, Waiter>,
     /// By server index.
-    pub(super) pinned: Vec<BTreeMap<u64, Reply>>,
+    bound: Vec<BTreeMap<u64, Waiter>>,
+    places: HashMap<u64, Place>,
+    /// Servers for which somebody waits.
+    busy: BTreeSet<usize>,
+    /// Servers whose lines have changed since they were counted.
+    pub(super) changed: Vec<usize>,
+    /// What the choice was last made of.
+    pub(super) members: Vec<Member>,
 }
 
 impl Queue {
-    pub(super) fn new(servers: usize) -> Self {
-        Self { pinned: (0..servers).map(|_| BTreeMap::new()).collect(), ..Self::default() }
+    pub(super) fn new(members: Vec<Member>) -> Self {
+        Self {
+            next_number: 0,
+            balanced: BTreeMap::new(),
+            bound: members.iter().map(|_| BTreeMap::new()).collect(),
+            places: HashMap::new(),
+            busy: BTreeSet::new(),
+            changed: Vec::new(),
+            members,
+        }
     }
 
     /// Enters a waiter; gives its number, and how many are before it.
-    pub(super) fn enter(&mut self, pinned_to: Option<usize>, reply: Reply) -> (u64, usize) {
+    pub(super) fn enter(&mut self, place: Place, waiter: Waiter) -> (u64, usize) {
         let number = self.next_number;
         self.next_number += 1;
-        let line = match pinned_to {
-            Some(index) => &mut self.pinned[index],
-            None => &mut self.balanced,
-        };
-        let before = line.len();
-        line.insert(number, reply);
+        let before = self.waiting_at(place);
+        self.put(number, place, waiter);
         (number, before)
     }
 
+    /// How many wait there.
+    pub(super) fn waiting_at(&self, place: Place) -> usize {
+        place.map_or(&self.balanced, |index| &self.bound[index]).len()
+    }
+
+    /// How many wait at all.
+    pub(super) fn waiting(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Servers for which somebody waits.
+    pub(super) fn busy(&self) -> Vec<usize> {
+        self.busy.iter().copied().collect()
+    }
+
+    /// Takes out the oldest waiter of a line.
+    pub(super) fn pop(&mut self, place: Place) -> Option<Reply> {
+        let line = place.map_or(&self.balanced, |index| &self.bound[index]);
+        let number = *line.first_key_value()?.0;
+        self.take(number).map(|waiter| waiter.reply)
+    }
+
     /// Takes out the waiter to whom a slot of this server goes.
-    pub(super) fn next_for(&mut self, index: usize, pinned: bool, balanced: bool) -> Option<Reply> {
-        let line = &mut self.pinned[index];
-        let pinned_head = line.first_key_value().map(|(&number, _)| number).filter(|_| pinned);
-        let balanced_head = self.balanced.first_key_value().map(|(&number, _)| number).filter(|_| balanced);
-        match (pinned_head, balanced_head) {
-            (Some(own), Some(any)) if own > any => self.balanced.remove(&any),
-            (Some(own), _) => line.remove(&own),
-            (None, Some(any)) => self.balanced.remove(&any),
-            (None, None) => None,
+    pub(super) fn next_for(&mut self, index: usize, bound: bool, balanced: bool) -> Option<Reply> {
+        let head = |line: &BTreeMap<u64, Waiter>| line.first_key_value().map(|(&number, _)| number);
+        let own = head(&self.bound[index]).filter(|_| bound);
+        let any = head(&self.balanced).filter(|_| balanced);
+        let oldest = [own, any].into_iter().flatten().min()?;
+        self.take(oldest).map(|waiter| waiter.reply)
+    }
+
+    /// Moves waiters to where `place` says that they belong now, if anywhere else; they keep their age. Tells how many
+    /// left the line of each server by calling `moved`.
+    pub(super) fn resettle(
+        &mut self,
+        place: impl Fn(Place, Option<Hashed>) -> Place,
+        mut moved: impl FnMut(Place),
+    ) {
+        let numbers: Vec<(u64, Place)> =
+            self.places.iter().map(|(&number, &place)| (number, place)).collect();
+        for (number, before) in numbers {
+            let line = before.map_or(&self.balanced, |index| &self.bound[index]);
+            let now = place(before, line.get(&number).and_then(|waiter| waiter.hashed));
+            if now != before
+                && let Some(waiter) = self.take(number)
+            {
+                self.put(number, now, waiter);
+                moved(before);
+            }
         }
     }
 
-    /// Takes a waiter out who no longer waits. It may have moved to the other line meanwhile.
-    fn leave(&mut self, number: u64, pinned_to: Option<usize>) {
-        if let Some(index) = pinned_to {
-            self.pinned[index].remove(&number);
+    /// Takes a waiter out who no longer waits, if it still does.
+    fn take(&mut self, number: u64) -> Option<Waiter> {
+        let place = self.places.remove(&number)?;
+        let Some(index) = place else { return self.balanced.remove(&number) };
+        let line = &mut self.bound[index];
+        let waiter = line.remove(&number);
+        if line.is_empty() {
+            self.busy.remove(&index);
         }
-        self.balanced.remove(&number);
+        self.changed.push(index);
+        waiter
+    }
+
+    fn put(&mut self, number: u64, place: Place, waiter: Waiter) {
+        self.places.insert(number, place);
+        let Some(index) = place else {
+            self.balanced.insert(number, waiter);
+            return;
+        };
+        self.bound[index].insert(number, waiter);
+        self.busy.insert(index);
+        self.changed.push(index);
     }
 }
 
@@ -76,9 +162,10 @@ impl Queue {
 pub struct Ticket {
     pub(super) backend: Arc<Backend>,
     pub(super) number: u64,
-    pub(super) pinned_to: Option<usize>,
+    pub(super) place: Place,
     pub(super) before: usize,
     pub(super) answer: oneshot::Receiver<Answer>,
+    pub(super) is_answered: bool,
 }
 
 impl Ticket {
@@ -89,7 +176,7 @@ impl Ticket {
 
     /// Whether it waits in the queue of one server (and not in that of the backend).
     pub fn is_pinned(&self) -> bool {
-        self.pinned_to.is_some()
+        self.place.is_some()
     }
 }
 
@@ -98,12 +185,17 @@ impl Future for Ticket {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
         // The sender is dropped without an answer only with the backend, which this ticket holds.
-        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or(Err(Refusal::NoServer)))
+        let answer = Pin::new(&mut self.answer).poll(context);
+        self.is_answered = answer.is_ready();
+        answer.map(|answer| answer.unwrap_or(Err(Refusal::NoServer)))
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.backend.leave_queue(|queue| queue.leave(self.number, self.pinned_to));
+        // After an answer there is nothing to leave, and no lock to take for it.
+        if !self.is_answered {
+            self.backend.leave_queue(|queue| drop(queue.take(self.number)));
+        }
     }
 }

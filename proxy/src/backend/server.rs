@@ -6,10 +6,14 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast};
+use tokio::time::Instant;
 
+use super::limit::Limits;
+use super::lineage::Lineage;
+use super::slowstart::Warmth;
 use super::users::Users;
 use crate::config;
 
@@ -63,13 +67,14 @@ impl Operation {
     }
 }
 
-/// Orders to the idle pools of all cores. A pool acts when a number differs from the one it acted on last.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+/// What the idle pools of all cores and generations are told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct IdleOrder {
-    /// Close every idle connection: the server drains or is down.
-    pub close_all: u64,
-    /// Close one idle connection each: another core needs a connection and `maxconn` is reached.
-    pub close_one: u64,
+    /// Which server, by [`Server::identity`].
+    pub server: usize,
+    /// Close every idle connection, because the server drains or is down; else one, if there is a claim left: a request
+    /// needs a connection and `maxconn` is reached.
+    pub all: bool,
 }
 
 /// Numbers that every request of every core changes, on a cache line of their own.
@@ -96,12 +101,24 @@ pub struct Elsewhere {
     pub queued: u32,
 }
 
+/// What a server belongs to.
+#[derive(Clone, Debug)]
+pub(super) struct Surroundings {
+    pub(super) lineage: Arc<Lineage>,
+    /// The backend's `fullconn`.
+    pub(super) fullconn: NonZeroU32,
+}
+
 /// An upstream server, as one configuration describes it.
 #[derive(Debug)]
 pub struct Server {
     settings: config::Server,
     index: usize,
-    pinned_waiting: AtomicU32,
+    /// The configuration's until it is changed.
+    weight: AtomicU16,
+    limits: Limits,
+    bound_waiting: AtomicU32,
+    lineage: Arc<Lineage>,
     state: Arc<State>,
 }
 
@@ -110,6 +127,8 @@ pub struct Server {
 #[derive(Debug)]
 struct State {
     operation: AtomicU8,
+    /// How far it has come since it came up, where it comes slowly.
+    warmth: Warmth,
     /// Its last verdict carried the marker that says it drains on purpose.
     draining: AtomicBool,
     /// Of its check machine; [`UNKNOWN_HEALTH`]: no check has come back.
@@ -117,30 +136,50 @@ struct State {
     counters: Counters,
     elsewhere: [AtomicU32; 3],
     users: Users,
-    idle_orders: watch::Sender<IdleOrder>,
+    /// Idle connections that requests are waiting to have closed.
+    claims: AtomicU32,
     /// Rung for each connection that closes, for those who wait under `maxconn`.
     closed: Notify,
 }
 
 impl Server {
-    pub(super) fn new(index: usize, settings: config::Server, users: Users) -> Self {
+    pub(super) fn new(index: usize, settings: config::Server, users: Users, around: &Surroundings) -> Self {
         let operation = if settings.check.is_some() { Operation::Starting } else { Operation::Unchecked };
         let state = Arc::new(State {
             operation: AtomicU8::new(operation as u8),
+            warmth: Warmth::default(),
             draining: AtomicBool::new(false),
             health: AtomicU32::new(UNKNOWN_HEALTH),
             counters: Counters::default(),
             elsewhere: Default::default(),
             users,
-            idle_orders: watch::Sender::new(IdleOrder::default()),
+            claims: AtomicU32::new(0),
             closed: Notify::new(),
         });
-        Self { settings, index, pinned_waiting: AtomicU32::new(0), state }
+        let weight = settings.weight;
+        Self::of(index, settings, weight, around, state)
     }
 
-    /// The same server in a newer configuration.
-    pub(super) fn renewed(&self, index: usize, settings: config::Server) -> Self {
-        Self { settings, index, pinned_waiting: AtomicU32::new(0), state: self.state.clone() }
+    /// The same server in a newer configuration. A weight that was changed at run time stays, unless the configuration
+    /// says another one than before.
+    pub(super) fn renewed(&self, index: usize, settings: config::Server, around: &Surroundings) -> Self {
+        let stays = settings.weight == self.settings.weight;
+        let weight = if stays { self.weight() } else { settings.weight };
+        Self::of(index, settings, weight, around, self.state.clone())
+    }
+
+    fn of(
+        index: usize,
+        settings: config::Server,
+        weight: u16,
+        around: &Surroundings,
+        state: Arc<State>,
+    ) -> Self {
+        let limits =
+            Limits { maxconn: settings.maxconn, minconn: settings.minconn, fullconn: around.fullconn };
+        let lineage = around.lineage.clone();
+        let (weight, bound_waiting) = (AtomicU16::new(weight), AtomicU32::new(0));
+        Self { settings, index, weight, limits, bound_waiting, lineage, state }
     }
 
     /// What makes it the same server in another configuration of its backend: name and address.
@@ -176,6 +215,25 @@ impl Server {
     /// What the configuration says of it.
     pub fn settings(&self) -> &config::Server {
         &self.settings
+    }
+
+    /// Its share at present, 0 to [`config::Server::MAX_WEIGHT`]; a slow start is not taken off.
+    pub fn weight(&self) -> u16 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_weight(&self, weight: u16) {
+        self.weight.store(weight, Ordering::Relaxed);
+    }
+
+    /// How far it has come since it came up.
+    pub(super) fn warmth(&self) -> &Warmth {
+        &self.state.warmth
+    }
+
+    /// How far its slow start has come, in per cent; `None`: it is not in one.
+    pub fn throttle(&self, now: Instant) -> Option<u32> {
+        self.state.warmth.throttle(self.settings.slowstart, now)
     }
 
     /// What its checks say.
@@ -228,7 +286,7 @@ impl Server {
 
     /// Requests that wait for this very server.
     pub fn queued(&self) -> u32 {
-        self.pinned_waiting.load(Ordering::Relaxed)
+        self.bound_waiting.load(Ordering::Relaxed)
     }
 
     /// Requests that it was given since the start.
@@ -244,15 +302,24 @@ impl Server {
     /// Whether a connection that has answered may be kept idle. To be asked before it is parked; an order that
     /// comes in between is seen by the pool's watch.
     pub fn keeps_idle(&self) -> bool {
-        self.operation().takes_new_users()
+        let is_within = || self.limit(0).is_none_or(|limit| self.open() <= limit);
+        self.operation().takes_new_users() && is_within()
     }
 
-    /// What the idle pool of each core follows. The value at the start is no order.
-    pub fn idle_orders(&self) -> watch::Receiver<IdleOrder> {
-        self.state.idle_orders.subscribe()
+    /// What the idle pools of all cores follow.
+    pub fn idle_orders(&self) -> broadcast::Receiver<IdleOrder> {
+        self.lineage.idle_orders()
     }
 
-    /// The right to open one connection, held as long as it is open. Waits, where `maxconn` is reached by idle
+    /// The right to close one idle connection for a request that waits; each claim gives it once, over all cores.
+    pub(super) fn take_claim(&self) -> bool {
+        let claims = &self.state.claims;
+        // Almost always there is none, which costs a load.
+        claims.load(Ordering::SeqCst) > 0
+            && claims.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// The right to open one connection, held as long as it is open. Waits, where the limit is reached by idle
     /// connections of other cores, until one of them has closed. The holder of a slot always gets one in the end,
     /// provided that everybody parks or closes a connection *before* the slot that it served is dropped.
     pub async fn connection(self: &Arc<Self>) -> OpenConnection {
@@ -263,20 +330,46 @@ impl Server {
             if let Some(open) = self.try_connection() {
                 return open;
             }
-            self.state.idle_orders.send_modify(|order| order.close_one += 1);
+            let _claim = Claim::of(self);
+            self.lineage.order(IdleOrder { server: self.identity(), all: false });
             closed.await;
         }
     }
 
     /// As [`Server::connection`], but without waiting.
     pub fn try_connection(self: &Arc<Self>) -> Option<OpenConnection> {
-        add_within(&self.state.counters.open, self.settings.maxconn)
+        // A limit that has fallen below what is in flight keeps nobody who has a slot from being served.
+        let limit = self.limit(0).map(|limit| limit.max(self.in_flight()));
+        let limit = limit.map(|limit| limit.min(self.settings.maxconn.map_or(u32::MAX, NonZeroU32::get)));
+        add_within(&self.state.counters.open, limit)
             .then(|| OpenConnection { server: self.clone(), idle: false })
     }
 
-    /// Takes a slot if one is free.
-    pub(super) fn try_take(&self) -> bool {
-        add_within(&self.state.counters.in_flight, self.settings.maxconn)
+    /// Takes a slot if one is free. `newcomers` are requests that nothing counts yet.
+    pub(super) fn try_take(&self, newcomers: u32) -> bool {
+        add_within(&self.state.counters.in_flight, self.limit(newcomers))
+    }
+
+    /// Whether a newcomer would get a slot now, as far as anybody can tell without taking it.
+    pub(super) fn has_room(&self) -> bool {
+        self.limit(1).is_none_or(|limit| self.in_flight() < limit) && self.queued() == 0
+    }
+
+    /// What `leastconn` goes by (HAProxy's `fwlc_queue_by_weight`): an idle server counts nothing, whatever its weight.
+    pub(super) fn load(&self) -> u32 {
+        let requests = self.in_flight() + self.queued();
+        if requests == 0 { 0 } else { requests + 1 }
+    }
+
+    /// Whether its limit on requests in flight changes with time or load.
+    pub(super) fn has_changing_limit(&self) -> bool {
+        self.settings.maxconn.is_some() && (self.limits.follow_load() || !self.state.warmth.is_full())
+    }
+
+    fn limit(&self, newcomers: u32) -> Option<u32> {
+        self.settings.maxconn?;
+        let load = if self.limits.follow_load() { self.lineage.load() + newcomers } else { 0 };
+        self.limits.at(load, self.state.warmth.percent())
     }
 
     pub(super) fn count_request(&self) {
@@ -288,7 +381,7 @@ impl Server {
     }
 
     pub(super) fn waiting(&self) -> &AtomicU32 {
-        &self.pinned_waiting
+        &self.bound_waiting
     }
 
     /// Stores what the checks say; gives back what they said before.
@@ -296,9 +389,26 @@ impl Server {
         self.state.draining.store(draining, Ordering::Release);
         let before = Operation::from_u8(self.state.operation.swap(operation as u8, Ordering::SeqCst));
         if !operation.takes_new_users() && before != operation {
-            self.state.idle_orders.send_modify(|order| order.close_all += 1);
+            self.lineage.order(IdleOrder { server: self.identity(), all: true });
         }
         before
+    }
+}
+
+/// An idle connection that a request waits to have closed; taken back if nobody has closed one for it.
+struct Claim<'s>(&'s Server);
+
+impl<'s> Claim<'s> {
+    fn of(server: &'s Server) -> Self {
+        server.state.claims.fetch_add(1, Ordering::SeqCst);
+        Self(server)
+    }
+}
+
+impl Drop for Claim<'_> {
+    // It may have been another's that was taken: whoever waits still claims anew after each connection that closes.
+    fn drop(&mut self) {
+        self.0.take_claim();
     }
 }
 
@@ -340,8 +450,8 @@ impl Drop for OpenConnection {
 }
 
 /// Adds one where the result stays within the limit, if there is one.
-fn add_within(counter: &AtomicU32, limit: Option<NonZeroU32>) -> bool {
-    let Some(limit) = limit.map(NonZeroU32::get) else {
+fn add_within(counter: &AtomicU32, limit: Option<u32>) -> bool {
+    let Some(limit) = limit else {
         // Cores that add at the same time don't make each other try again.
         counter.fetch_add(1, Ordering::SeqCst);
         return true;

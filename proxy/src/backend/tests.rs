@@ -9,7 +9,7 @@ fn backend(servers: Vec<config::Server>) -> Arc<Backend> {
     backend_of(settings(servers))
 }
 
-const ANY: Wish = Wish::Balanced { avoid: None };
+const ANY: Wish = Wish::ANY;
 
 fn granted(admission: Admission) -> Slot {
     match admission {
@@ -42,10 +42,10 @@ fn requests_take_turns() {
 fn a_server_that_just_failed_is_avoided_while_there_is_another() {
     let two = backend(vec![server("a"), server("b")]);
     for _ in 0..4 {
-        assert_eq!(granted(two.admit(Wish::Balanced { avoid: Some(0) })).server().name(), "b");
+        assert_eq!(granted(two.admit(Wish::Balanced { avoid: Some(0), key: None })).server().name(), "b");
     }
     let one = backend(vec![server("a")]);
-    assert_eq!(granted(one.admit(Wish::Balanced { avoid: Some(0) })).server().name(), "a");
+    assert_eq!(granted(one.admit(Wish::Balanced { avoid: Some(0), key: None })).server().name(), "a");
 }
 
 #[test]
@@ -255,8 +255,8 @@ async fn a_connection_beyond_maxconn_waits_until_an_idle_one_is_closed() {
     assert_eq!((server.open(), server.idle()), (1, 1));
     assert!(server.try_connection().is_none());
     let pool = async {
-        orders.changed().await.unwrap();
-        assert_eq!(orders.borrow().close_one, 1);
+        assert_eq!(orders.recv().await.unwrap(), IdleOrder { server: server.identity(), all: false });
+        assert!(server.take_claim() && !server.take_claim(), "one connection is closed, and no more");
         drop(idle);
     };
     let (_open, ()) = tokio::join!(server.connection(), pool);
@@ -267,9 +267,9 @@ async fn a_connection_beyond_maxconn_waits_until_an_idle_one_is_closed() {
 fn a_server_that_drains_has_its_idle_connections_closed() {
     let backend = backend(vec![server("a")]);
     let server = &backend.servers()[0];
-    let orders = server.idle_orders();
+    let mut orders = server.idle_orders();
     assert!(server.keeps_idle());
     backend.set_operation(0, Operation::Soft, true);
-    assert!(orders.has_changed().unwrap() && !server.keeps_idle());
-    assert_eq!(orders.borrow().close_all, 1);
+    assert!(!server.keeps_idle());
+    assert_eq!(orders.try_recv().unwrap(), IdleOrder { server: server.identity(), all: true });
 }

@@ -400,7 +400,7 @@ mod tests {
     async fn first_by(script: &[(Status, Duration)]) -> (Operation, bool) {
         let backend = fixture::backend_of(fixture::settings(vec![fixture::checked("a")]));
         let mut checker = Checker::of_all(std::slice::from_ref(&backend), &Arc::from("lb1")).remove(0);
-        let Admission::Queued(ticket) = backend.admit(Wish::Balanced { avoid: None }) else {
+        let Admission::Queued(ticket) = backend.admit(Wish::ANY) else {
             panic!("a request waits for the first check");
         };
         let attempt = Cell::new(0);

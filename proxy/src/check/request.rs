@@ -40,7 +40,7 @@ pub(super) fn bytes(check: &Check, state: Option<&str>) -> Vec<u8> {
 }
 
 /// How this balancer sees a server: `UP; address=10.0.0.1; port=80; name=shop/a; node=lb1; weight=1/3; scur=2/7;
-/// qcur=0`, and behind it what only this balancer knows: `; users=3` where there is a cookie, and `; idle=1`.
+/// qcur=0`, with `; throttle=30%` while it starts slowly, and behind it what only this balancer knows: `; users=3` where there is a cookie, and `; idle=1`.
 pub(super) fn state(
     backend: &Backend,
     server: &Server,
@@ -57,9 +57,12 @@ pub(super) fn state(
     let write = |out: &mut Vec<u8>| {
         write!(out, "{machine}; address={}; port={}", settings.address.ip(), settings.address.port())?;
         write!(out, "; name={}/{}; node={node}", backend.name(), server.name())?;
-        write!(out, "; weight={}/{}", settings.weight, backend.usable().weight)?;
+        write!(out, "; weight={}/{}", backend.effective_weight(server), backend.usable().weight)?;
         write!(out, "; scur={}/{}", in_flight[0], in_flight[1])?;
         write!(out, "; qcur={}", server.queued() + before.queued)?;
+        if let Some(reached) = server.throttle(now) {
+            write!(out, "; throttle={reached}%")?;
+        }
         if backend.settings().cookie.is_some() && settings.cookie.is_some() {
             write!(out, "; users={}", server.users().count(now))?;
         }

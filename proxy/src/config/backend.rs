@@ -1,17 +1,17 @@
 //! `[backend.NAME]`: servers that do the same work, and how one is chosen.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use drain_config::{Table, Value};
 
 use super::{
-    balance::{Balance, balance},
+    balance::{Balance, HashType},
     check::CheckDefaults,
     condition::Condition,
     cookie::{Cookie, DynamicKey},
     lookup::Lookup,
     retry::Retry,
-    server::{Context, Server, servers},
+    server::{Context, MOST_SERVER_CONNECTIONS, Server, servers},
     timeout::BackendTimeout,
     words::object_name,
 };
@@ -23,6 +23,12 @@ pub struct Backend {
     pub name: Arc<str>,
     /// How a server is chosen for a user without one.
     pub balance: Balance,
+    /// How a hash becomes a server, where `balance` hashes.
+    pub hash_type: HashType,
+    /// Whether all backups serve when no other server can, and not only the first of them.
+    pub allbackups: bool,
+    /// Requests in the backend at which a server with `minconn` takes its full `maxconn`.
+    pub fullconn: NonZeroU32,
     /// The persistence cookie; `None`: none.
     pub cookie: Option<Cookie>,
     /// Whether a user whose cookie names a server that is down is sent there all the same.
@@ -56,12 +62,14 @@ pub enum WhenAllDrain {
 const USERS_WINDOW: Duration = Duration::from_mins(5);
 
 impl Backend {
-    /// `[backend.NAME]`, whose servers must not be among `binds`, the proxy's own addresses.
+    /// `[backend.NAME]`, whose servers must not be among `binds`, the proxy's own addresses; its frontends take `reach`
+    /// connections at once.
     pub(super) fn read(
         name: &str,
         table: &Table<'_>,
         binds: &[SocketAddr],
         lookup: &Lookup<'_>,
+        reach: usize,
     ) -> Option<Self> {
         let name = object_name(name, table);
         let (timeout, check_timeout) = table.section("timeout", BackendTimeout::read);
@@ -83,7 +91,10 @@ impl Backend {
         let words = [("serve", WhenAllDrain::Serve), ("refuse", WhenAllDrain::Refuse)];
         Some(Self {
             name: name?,
-            balance: table.field("balance", Balance::RoundRobin, balance).copied(),
+            balance: table.field("balance", Balance::RoundRobin, Balance::read).into_inner(),
+            hash_type: table.field("hash_type", HashType::MapBased, HashType::read).copied(),
+            allbackups: table.flag("allbackups", false).copied(),
+            fullconn: table.field("fullconn", fullconn(reach), read_fullconn).copied(),
             cookie,
             persist: table.flag("persist", false).copied(),
             force_persist: force_persist.into_inner(),
@@ -103,4 +114,14 @@ fn only_with_cookie(value: &Value<'_>, cookie: Option<&Cookie>) -> Option<()> {
         value.wrong("has no effect", "expected `cookie` in the backend beside it");
     }
     cookie.map(drop)
+}
+
+/// HAProxy's number: a tenth of what the frontends let in.
+fn fullconn(reach: usize) -> NonZeroU32 {
+    let tenth = u32::try_from(reach.div_ceil(10)).unwrap_or(u32::MAX);
+    NonZeroU32::new(tenth).unwrap_or(NonZeroU32::MIN)
+}
+
+fn read_fullconn(value: &Value<'_>) -> Option<NonZeroU32> {
+    value.number(1, MOST_SERVER_CONNECTIONS).and_then(NonZeroU32::new)
 }

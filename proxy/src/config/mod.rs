@@ -20,7 +20,7 @@ mod words;
 mod xxh64;
 
 pub use backend::{Backend, WhenAllDrain};
-pub use balance::Balance;
+pub use balance::{Balance, HashType, UriPart};
 pub use check::{Check, CheckRequest, HttpVersion};
 pub use condition::{Condition, Matches};
 pub use cookie::{Cookie, CookieMode};
@@ -112,8 +112,12 @@ impl Config {
             refuse_bound(table, &mut binds);
             Frontend::read(name, table, &names, &limits, lookup)
         });
-        let backends =
-            root.named_sections("backend", |name, table| Backend::read(name, table, &binds, lookup));
+        let backends = root.named_sections("backend", |name, table| {
+            let reaching = |frontend: &&Frontend| names.get(frontend.backend.0) == Some(&name);
+            let reach = frontends.iter().flatten().filter(reaching).map(|frontend| frontend.maxconn.get());
+            let reach = reach.fold(0, usize::saturating_add);
+            Backend::read(name, table, &binds, lookup, reach)
+        });
         for (kind, is_missing) in [("frontend", frontends.is_empty()), ("backend", backends.is_empty())] {
             if is_missing {
                 let help = format!("write `[{kind}.NAME]` and what belongs to it");

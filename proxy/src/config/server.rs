@@ -28,6 +28,13 @@ pub struct Server {
     pub weight: u16,
     /// Connections to it at once, in flight and idle over all cores; `None`: as many as come.
     pub maxconn: Option<NonZeroU32>,
+    /// Requests in flight on it at once while the backend is quiet: the limit grows with the backend's load up to
+    /// `maxconn`, which it reaches at `fullconn`. Not above `maxconn`; `None`: `maxconn` always.
+    pub minconn: Option<NonZeroU32>,
+    /// Requests that may wait for it alone; `None`: as many as come.
+    pub maxqueue: Option<NonZeroU32>,
+    /// How long its weight and `maxconn` take to grow to what they are when it comes up again; zero: at once.
+    pub slowstart: Duration,
     /// Whether it serves only when no other can.
     pub backup: bool,
     /// Its health check, with what it inherits from the backend; `None`: it is not checked, and counts as up.
@@ -74,7 +81,7 @@ pub(super) fn servers(value: &Value<'_>, context: &Context<'_>) -> Option<Vec<Se
 }
 
 /// A bound for slips: no server takes so many at once.
-const MOST_SERVER_CONNECTIONS: u32 = 1_000_000;
+pub(super) const MOST_SERVER_CONNECTIONS: u32 = 1_000_000;
 
 impl Server {
     fn read(table: &Table<'_>, context: &Context<'_>) -> Option<Self> {
@@ -94,9 +101,18 @@ impl Server {
         let cookie = table.take("cookie").map_or_else(dynamic, |value| cookie_value(&value));
         let force_persist = table.field("force_persist", Condition::Never, Condition::read).into_inner();
         let weight = table.number("weight", 1, 0, Self::MAX_WEIGHT).copied();
-        let maxconn = table
-            .field("maxconn", None, |value| value.number(1, MOST_SERVER_CONNECTIONS).map(NonZeroU32::new))
-            .copied();
+        let maxconn = table.field("maxconn", None, |value| connections(value).map(Some)).copied();
+        let minconn = table.field("minconn", None, |value| connections(value).map(Some));
+        if let (Some(least), Some(place)) = (*minconn.as_inner(), minconn.place())
+            && maxconn.is_none_or(|most| least > most)
+        {
+            let title = format!("`{}` is above `maxconn`", table.path_of("minconn"));
+            let found =
+                maxconn.map_or("there is no `maxconn`".to_owned(), |most| format!("`maxconn` is {most}"));
+            table.report(Mistake::new(place.clone(), title, found));
+        }
+        let maxqueue = table.field("maxqueue", None, |value| connections(value).map(Some)).copied();
+        let slowstart = table.duration("slowstart", Duration::ZERO).copied();
         let backup = table.flag("backup", false).copied();
         // Where the address is wrong this was reported; the rest of the check is read all the same.
         let stand_in = address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
@@ -109,8 +125,26 @@ impl Server {
             (None, Some(defaults)) => Some(Check::inherited(defaults, stand_in)),
             (None, None) => None,
         };
-        Some(Self { name: name?, address: address?, cookie, force_persist, weight, maxconn, backup, check })
+        let minconn = minconn.copied();
+        Some(Self {
+            name: name?,
+            address: address?,
+            cookie,
+            force_persist,
+            weight,
+            maxconn,
+            minconn,
+            maxqueue,
+            slowstart,
+            backup,
+            check,
+        })
     }
+}
+
+/// A number of connections or requests.
+fn connections(value: &Value<'_>) -> Option<NonZeroU32> {
+    value.number(1, MOST_SERVER_CONNECTIONS).and_then(NonZeroU32::new)
 }
 
 /// Whether a connection to `address` ends at a listener on `bind`, as far as the addresses alone can tell.

@@ -59,8 +59,8 @@ impl<'a> Attempts<'a> {
 
     /// Finds a server, and has it answer.
     pub(super) async fn run(mut self) -> After {
-        let mut wish =
-            self.asked.persistence.as_ref().map_or(Wish::Balanced { avoid: None }, Persistence::wish);
+        let wish = self.asked.persistence.as_ref().map_or(Wish::ANY, Persistence::wish);
+        let mut wish = wish.with_key(self.asked.key);
         // The server before, and how long to wait if it is the next one, too.
         let mut before = None;
         loop {
@@ -71,10 +71,16 @@ impl<'a> Attempts<'a> {
                         // Waiting is all that this request did, and Tw says for how long.
                         self.story.admitted = Some(clock::now());
                     }
-                    let cause = if error == NoSlot::NoServer { *b"SC" } else { *b"sQ" };
+                    let cause = match error {
+                        NoSlot::NoServer => *b"SC",
+                        NoSlot::QueueTimeout => *b"sQ",
+                        NoSlot::QueueFull => *b"SQ",
+                    };
                     return self.unavailable(cause).await;
                 }
             };
+            // A queue that was full sends its users elsewhere.
+            self.story.redispatched |= matches!(wish, Wish::Pinned(index) if slot.server().index() != index);
             if let Some((index, pause)) = before {
                 if slot.server().index() == index {
                     // There is no other.
@@ -96,11 +102,11 @@ impl<'a> Attempts<'a> {
                 Tried::Elsewhere { timed_out } => {
                     let index = slot.server().index();
                     before = Some((index, retry::pause(timed_out, self.settings())));
-                    wish = Wish::Balanced { avoid: Some(index) };
+                    wish = Wish::Balanced { avoid: Some(index), key: self.asked.key };
                 }
                 Tried::Left => {
                     before = Some((slot.server().index(), Duration::ZERO));
-                    wish = Wish::Balanced { avoid: None };
+                    wish = Wish::ANY.with_key(self.asked.key);
                 }
                 Tried::NoConnection(cause) => {
                     drop(slot);

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use super::{Core, record::Story, timer::Timer};
 use crate::{
-    backend::{Admission, OpenConnection, Slot, Wish, idle::Connection},
+    backend::{Admission, OpenConnection, Refusal, Slot, Wish, idle::Connection},
     clock,
 };
 
@@ -30,6 +30,9 @@ pub(super) enum NoSlot {
     /// Others were before it.
     #[error("expected a free slot within `timeout.queue`, found none")]
     QueueTimeout,
+    /// Too many were before it.
+    #[error("expected room in the server's queue, found as many as `maxqueue`")]
+    QueueFull,
 }
 
 /// Why there is no connection.
@@ -65,7 +68,8 @@ pub(super) async fn slot(
 ) -> Result<Slot, NoSlot> {
     let ticket = match core.backend.admit(wish) {
         Admission::Granted(slot) => return Ok(slot),
-        Admission::Refused(_) => return Err(NoSlot::NoServer),
+        Admission::Refused(Refusal::NoServer) => return Err(NoSlot::NoServer),
+        Admission::Refused(Refusal::QueueFull) => return Err(NoSlot::QueueFull),
         Admission::Queued(ticket) => ticket,
     };
     story.queued_behind[usize::from(!ticket.is_pinned())] = ticket.before() + 1;

@@ -15,7 +15,10 @@ use super::{
     replay::Kept,
 };
 use crate::{
-    backend::persistence::{self, Persistence, cookie_passage},
+    backend::{
+        Key,
+        persistence::{self, Persistence, cookie_passage},
+    },
     clock,
     http1::{
         Framing, HeadScan, Method, Refusal, RequestHead, Storage, Version,
@@ -39,6 +42,8 @@ pub(super) struct Asked {
     /// Asked twice has the effect of asked once: it may be sent again after a server has seen it.
     pub(super) repeatable: bool,
     pub(super) persistence: Option<Persistence>,
+    /// What it is balanced by, where the algorithm hashes.
+    pub(super) key: Option<Key>,
 }
 
 /// Why there is no request.
@@ -153,6 +158,7 @@ fn prepare(
             || (backend.settings().retry.with_idempotency_key
                 && head.fields.last(b"idempotency-key").is_some_and(|key| !key.is_empty())),
         persistence: Persistence::read(backend, cookies, visitor, clock::wall),
+        key: backend.key(&head, client.address.ip()),
     };
     let forwarded_for = core.frontend.forward_for.as_ref().and_then(|settings| {
         let present = settings.if_none && head.fields.last(settings.header.as_bytes()).is_some();

@@ -89,6 +89,14 @@ impl<'h, 'b> Fields<'h, 'b> {
         self.iter().filter(move |(k, ..)| *k == kind).map(|(.., value)| value)
     }
 
+    /// The value of the first field of this name, whatever its case: what HAProxy hashes.
+    pub fn first(&self, name: &[u8]) -> Option<&'b [u8]> {
+        self.fields
+            .iter()
+            .find(|field| field.name.as_bytes().eq_ignore_ascii_case(name))
+            .map(|field| field.value)
+    }
+
     /// The value of the last field of this name, whatever its case: what HAProxy captures.
     pub fn last(&self, name: &[u8]) -> Option<&'b [u8]> {
         self.fields

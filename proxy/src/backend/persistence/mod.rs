@@ -220,7 +220,7 @@ impl Persistence {
         match self.server {
             Some(index) if self.is_forced => Wish::Forced(index),
             Some(index) => Wish::Pinned(index),
-            None => Wish::Balanced { avoid: None },
+            None => Wish::ANY,
         }
     }
 

@@ -347,7 +347,7 @@ fn a_server_that_leaves_while_a_request_waits_for_a_connection_is_left_alone() {
             let elsewhere = guarded.try_connection().unwrap();
             let mut orders = guarded.idle_orders();
             let _client = proxy.send(format!("GET / HTTP/1.1\r\n{cookie}\r\n")).await;
-            orders.changed().await.unwrap();
+            orders.recv().await.unwrap();
             proxy.backend.set_operation(0, operation, true);
             drop(elsewhere);
             servers[server_of_the_request].request().await;

@@ -1,0 +1,129 @@
+//! What a request asks of a backend, and what it gets.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use thiserror::Error;
+
+use super::queue::Place;
+use super::{Backend, Key, Slot, Ticket};
+use crate::http1::RequestHead;
+
+/// What a request wants.
+#[derive(Clone, Copy, Debug)]
+pub enum Wish {
+    /// The server that its cookie names, by index; another one if that is down.
+    Pinned(usize),
+    /// The server that its cookie names, by index, although that is down (`persist`, `force_persist`); any, where that
+    /// has no slot free.
+    Forced(usize),
+    /// Any server, by the backend's algorithm; not this one if there is another (it has just failed).
+    Balanced {
+        /// Index of the server to avoid.
+        avoid: Option<usize>,
+        /// What it is hashed by, from [`Backend::key`].
+        key: Option<Key>,
+    },
+}
+
+impl Wish {
+    /// Any server, in turn.
+    pub const ANY: Self = Self::Balanced { avoid: None, key: None };
+
+    /// The same, hashed by this.
+    #[must_use]
+    pub fn with_key(self, key: Option<Key>) -> Self {
+        match self {
+            Self::Pinned(_) | Self::Forced(_) => self,
+            Self::Balanced { avoid, .. } => Self::Balanced { avoid, key },
+        }
+    }
+}
+
+/// What a request gets.
+#[derive(Debug)]
+pub enum Admission {
+    /// It may go at once.
+    Granted(Slot),
+    /// It waits.
+    Queued(Ticket),
+    /// It can't be served.
+    Refused(Refusal),
+}
+
+/// Why a request can't be served.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Refusal {
+    /// Answered with 503, logged as `SC`.
+    #[error("no server of the backend can take the request: all are down, draining or without weight")]
+    NoServer,
+    /// Answered with 503, logged as `SQ`.
+    #[error("as many requests as `maxqueue` allows wait for the server that the request belongs to")]
+    QueueFull,
+}
+
+impl Backend {
+    /// What this request is hashed by, where the algorithm hashes.
+    pub fn key(&self, head: &RequestHead<'_, '_>, client: IpAddr) -> Option<Key> {
+        // Of most backends nothing of a request is looked at.
+        if !self.settings.balance.is_hash() {
+            return None;
+        }
+        Key::of(&self.settings.balance, head, client)
+    }
+
+    /// A slot for a request, or a place to wait.
+    pub fn admit(self: &Arc<Self>, wish: Wish) -> Admission {
+        if let Wish::Forced(index) = wish
+            && self.servers[index].try_take(1)
+        {
+            let mut slot = self.slot(index);
+            slot.is_forced = true;
+            return Admission::Granted(slot);
+        }
+        if let Some(index) = self.take_without_waiting(wish) {
+            return Admission::Granted(self.slot(index));
+        }
+        self.wait(wish)
+    }
+
+    /// Whether a request that holds a slot of this server may still be sent there: its user has stayed welcome while
+    /// it waited.
+    pub fn still_takes(&self, index: usize, pinned: bool) -> bool {
+        let pinned = pinned && self.servers[index].operation().keeps_pinned_users();
+        pinned || self.selection.load().contains(index)
+    }
+
+    /// The lock-free path: nobody waits and a slot is free.
+    fn take_without_waiting(&self, wish: Wish) -> Option<usize> {
+        let take = |index: usize| self.is_free_of_waiters(index) && self.servers[index].try_take(1);
+        match wish {
+            Wish::Pinned(index) if self.servers[index].operation().keeps_pinned_users() => {
+                (self.servers[index].operation().answers_now() && take(index)).then_some(index)
+            }
+            Wish::Pinned(_) | Wish::Forced(_) => self.take_balanced(None, take),
+            Wish::Balanced { avoid, key: Some(key) } => {
+                let bound = self.selection.load().bound(Some(key), avoid);
+                bound.filter(|&index| take(index))
+            }
+            Wish::Balanced { avoid, key: None } => self.take_balanced(avoid, take),
+        }
+    }
+
+    fn take_balanced(&self, avoid: Option<usize>, take: impl FnMut(usize) -> bool) -> Option<usize> {
+        if self.balanced_waiting.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        self.selection.load().take(&self.servers, avoid, take)
+    }
+
+    /// For whom a request waits, as things are now. To be asked under the lock, so that it stays true.
+    pub(super) fn place(&self, wish: Wish) -> Place {
+        match wish {
+            Wish::Pinned(index) => self.servers[index].operation().keeps_pinned_users().then_some(index),
+            Wish::Forced(_) => None,
+            Wish::Balanced { avoid, key } => self.selection.load().bound(key, avoid),
+        }
+    }
+}
