@@ -75,7 +75,7 @@ impl Proxy {
     /// Starts it and waits until it lets users in.
     #[must_use]
     pub fn start(mut self) -> Self {
-        let config = self.dir.join("proxy.toml");
+        let config = self.config_file();
         fs::write(&config, self.config()).expect("write proxy.toml");
         let mut command = self.place.command(place::built("drain-proxy"));
         command.arg("-f").arg(&config);
@@ -94,6 +94,11 @@ impl Proxy {
     /// Where users come in.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its configuration, once it runs.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join("proxy.toml")
     }
 
     /// Its process.

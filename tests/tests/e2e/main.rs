@@ -2,6 +2,7 @@
 
 mod baseline;
 mod crash;
+mod crew;
 mod crowd;
 mod dead_server;
 mod demo;
@@ -10,7 +11,10 @@ mod farm;
 mod flood;
 mod framing;
 mod limits;
+mod reload;
 mod reuse;
 mod rolling;
 mod two_drains;
+mod upgrade;
+mod upstream;
 mod vanishing_balancer;

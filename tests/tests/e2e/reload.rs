@@ -1,0 +1,146 @@
+//! The proxy reads its configuration again: nobody loses a request, and a bad file changes nothing.
+
+use std::{fs, thread, time::Duration};
+
+use drain_tests::{Place, Proxy, client::Connection, port};
+use rustix::process::Signal;
+
+use crate::{
+    crew::{Crew, all_go_on},
+    upstream::{HALF_BYTES, HELD, Upstream},
+};
+
+/// A reload takes milliseconds; a loaded machine may need longer.
+const WITHIN: Duration = Duration::from_mins(1);
+
+/// Writes the configuration anew and has it read; returns when the log says how that went.
+fn reload(place: &Place, proxy: &mut Proxy, edit: impl FnOnce(String) -> String) {
+    let file = proxy.config_file();
+    let text = fs::read_to_string(&file).expect("read proxy.toml");
+    fs::write(&file, edit(text)).expect("write proxy.toml");
+    let reloads = |proxy: &mut Proxy| proxy.child().log_text().matches(" SIGHUP: ").count();
+    let before = reloads(proxy);
+    proxy.child().signal(Signal::HUP);
+    place.wait_for("a word of the reload", WITHIN, || {
+        if reloads(proxy) > before { Ok(()) } else { Err("none".to_owned()) }
+    });
+}
+
+fn server(upstream: &Upstream) -> String {
+    format!("\n[[backend.shop.server]]\nname = \"{}\"\naddress = \"{}\"\n", upstream.name, upstream.address)
+}
+
+/// The configuration with these servers and no others.
+fn only(text: &str, servers: &[&Upstream]) -> String {
+    let (rest, _) = text.split_once("\n[[backend.shop.server]]").expect("servers at the end");
+    rest.to_owned() + &servers.iter().map(|upstream| server(upstream)).collect::<String>()
+}
+
+#[test]
+fn servers_come_go_and_change_under_load_and_no_request_is_lost() {
+    let place = Place::new("reload_servers");
+    let [a, b, c] = ["a", "b", "c"].map(Upstream::start);
+    let mut proxy =
+        Proxy::new(&place, "lb").server("a", a.address, None).server("b", b.address, None).start();
+    let crews = [true, false].map(|keep| Crew::start(proxy.address(), 3, Duration::from_millis(2), keep));
+    let entrance = proxy.address();
+    let held = thread::spawn(move || Connection::open(entrance)?.fetch("GET", HELD, &[], b""));
+    place.wait_for("an answer in its middle", WITHIN, || match a.holding() + b.holding() {
+        0 => Err("none".to_owned()),
+        _ => Ok(()),
+    });
+
+    for round in 0..3 {
+        reload(&place, &mut proxy, |text| only(&text, &[&b, &c]));
+        all_go_on(&place, &crews, 20);
+        reload(&place, &mut proxy, |text| only(&text, &[&c, &a]) + &format!("weight = {}\n", 2 + round));
+        all_go_on(&place, &crews, 20);
+    }
+    // What was under way there ends.
+    place.wait_for("nobody to come to a server that has gone", WITHIN, || {
+        let before = b.requests();
+        all_go_on(&place, &crews, 20);
+        if b.requests() == before { Ok(()) } else { Err(format!("{} more", b.requests() - before)) }
+    });
+    assert!(c.requests() > 0, "the server that came has served");
+    a.release();
+    b.release();
+
+    let answer = held.join().expect("a client's thread").expect("a whole answer");
+    assert_eq!(answer.body.len(), 2 * HALF_BYTES);
+    for crew in crews {
+        assert!(crew.finish_unharmed(&place) > 0);
+    }
+}
+
+#[test]
+fn a_bad_file_is_reported_with_its_places_and_changes_nothing() {
+    let place = Place::new("reload_bad");
+    let [a, b] = ["a", "b"].map(Upstream::start);
+    let mut proxy = Proxy::new(&place, "lb").server("a", a.address, None).start();
+    proxy.child().expect_error("nothing is changed");
+    let crew = Crew::start(proxy.address(), 2, Duration::from_millis(2), true);
+
+    reload(&place, &mut proxy, |text| only(&text, &[&b]) + "wieght = 1\n");
+    crew.go_on(&place, 20);
+
+    let log = proxy.child().log_text();
+    place.check(log.contains("unknown key `backend.shop.server.wieght`"), &log);
+    place.check(log.contains("did you mean `weight`?"), &log);
+    assert_eq!(b.requests(), 0);
+
+    // Nor does an address that another program has, with what else stands in the file.
+    let taken = std::net::TcpListener::bind(port::free()).expect("listen on a free port");
+    let theirs = taken.local_addr().expect("an address");
+    reload(&place, &mut proxy, |text| {
+        let text = only(&text, &[&b]);
+        let own = format!("bind = [\"{}\"", proxy_address(&text));
+        text.replace(&own, &format!("{own}, \"{theirs}\""))
+    });
+    crew.go_on(&place, 20);
+    assert_eq!(b.requests(), 0);
+    let log = proxy.child().log_text();
+    place.check(log.contains(&format!("{theirs} is taken by another program")), &log);
+
+    drop(taken);
+    reload(&place, &mut proxy, |text| text);
+    crew.go_on(&place, 20);
+    assert!(b.requests() > 0, "the file is good now");
+    crew.finish_unharmed(&place);
+}
+
+/// The first address that the configuration binds.
+fn proxy_address(text: &str) -> &str {
+    let rest = text.split_once("bind = [\"").expect("an address").1;
+    rest.split_once('"').expect("the end of an address").0
+}
+
+#[test]
+fn an_address_comes_and_another_goes_while_a_request_is_under_way_there() {
+    let place = Place::new("reload_bind");
+    let a = Upstream::start("a");
+    let mut proxy = Proxy::new(&place, "lb").server("a", a.address, None).start();
+    let (old, new) = (proxy.address(), port::free());
+    let held = thread::spawn(move || {
+        let mut connection = Connection::open(old)?;
+        connection.fetch("GET", HELD, &[], b"")
+    });
+    place.wait_for("an answer in its middle", WITHIN, || match a.holding() {
+        0 => Err("none".to_owned()),
+        _ => Ok(()),
+    });
+
+    reload(&place, &mut proxy, |text| text.replace(&old.to_string(), &new.to_string()));
+    place.wait_for("the new address to serve", WITHIN, || {
+        let answer = Connection::open(new).and_then(|mut connection| connection.fetch("GET", "/", &[], b""));
+        answer.map(drop).map_err(|error| error.to_string())
+    });
+    place.wait_for("the old address to be closed", WITHIN, || match Connection::open(old) {
+        Ok(_) => Err("it is open".to_owned()),
+        Err(_) => Ok(()),
+    });
+    a.release();
+
+    let answer = held.join().expect("a client's thread").expect("a whole answer");
+    assert_eq!((answer.status, answer.body.len()), (200, 2 * HALF_BYTES));
+}

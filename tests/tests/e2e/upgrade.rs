@@ -1,0 +1,143 @@
+//! Another process takes over from the proxy: no connection is refused or reset.
+
+use std::{fs, thread, time::Duration};
+
+use drain_tests::{
+    Place, Proxy,
+    child::{self, is_alive},
+    client::Connection,
+};
+use rustix::process::Signal;
+
+use crate::{
+    crew::{Crew, all_go_on},
+    upstream::{HALF_BYTES, HELD, Upstream},
+};
+
+/// An upgrade takes a tenth of a second; a loaded machine may need much longer.
+const WITHIN: Duration = Duration::from_mins(1);
+const UPGRADES: usize = 20;
+/// What an old process says when another one is ready.
+const TAKEN_OVER: &str = "another process has taken over";
+
+/// The process that works, and what has been written.
+fn newest(proxy: &mut Proxy) -> (u32, String) {
+    let log = proxy.child().log_text();
+    let (mut at_work, mut started) = (proxy.child().pid(), None);
+    for line in log.lines() {
+        if let Some((_, pid)) = line.rsplit_once(" is started as process ") {
+            started = pid.parse().ok();
+        } else if line.contains(TAKEN_OVER) {
+            at_work = started.take().unwrap_or(at_work);
+        }
+    }
+    (at_work, log)
+}
+
+/// Has another process take over, and waits until it has.
+fn upgrade(place: &Place, proxy: &mut Proxy) {
+    proxy.child().may_end();
+    let (pid, before) = newest(proxy);
+    let taken_over = |log: &str| log.matches(TAKEN_OVER).count();
+    child::send(pid, Signal::USR2).expect("a proxy that runs");
+    place.wait_for("another process to take over", WITHIN, || {
+        let (_, log) = newest(proxy);
+        if taken_over(&log) > taken_over(&before) { Ok(()) } else { Err("none has".to_owned()) }
+    });
+}
+
+/// Ends the process that works at last; the others end by themselves.
+fn end(place: &Place, proxy: &mut Proxy) {
+    let (pid, _) = newest(proxy);
+    child::send(pid, Signal::TERM).expect("a proxy that runs");
+    place.wait_for("the last process to end", WITHIN, || {
+        if is_alive(pid) { Err("it lives".to_owned()) } else { Ok(()) }
+    });
+}
+
+#[test]
+fn twenty_upgrades_with_other_numbers_of_threads_refuse_and_reset_nobody() {
+    let place = Place::new("upgrade_twenty");
+    let [a, b] = ["a", "b"].map(Upstream::start);
+    let mut proxy =
+        Proxy::new(&place, "lb").server("a", a.address, None).server("b", b.address, None).start();
+    let file = proxy.config_file();
+    let text = fs::read_to_string(&file).expect("read proxy.toml");
+    // About 1,000 connections a second where the machine is fast, and some that stay.
+    let crews = [
+        Crew::start(proxy.address(), 5, Duration::from_millis(5), false),
+        Crew::start(proxy.address(), 3, Duration::from_millis(5), true),
+    ];
+    for number in 0..UPGRADES {
+        all_go_on(&place, &crews, 5);
+        let threads = [1, 3, 2, 4][number % 4];
+        fs::write(&file, format!("{text}\n[limits]\nthreads = {threads}\n")).expect("write proxy.toml");
+        upgrade(&place, &mut proxy);
+    }
+    all_go_on(&place, &crews, 20);
+    for crew in crews {
+        assert!(crew.finish_unharmed(&place) > 5 * UPGRADES);
+    }
+    end(&place, &mut proxy);
+}
+
+#[test]
+fn an_answer_ends_in_the_old_process_and_the_new_one_tells_the_server_of_it() {
+    let place = Place::new("upgrade_held");
+    let a = Upstream::start("a");
+    let mut proxy = Proxy::new(&place, "lb").server("a", a.address, None).start();
+    let entrance = proxy.address();
+    let held = thread::spawn(move || {
+        let mut connection = Connection::open(entrance)?;
+        connection.fetch("GET", HELD, &[], b"")
+    });
+    place.wait_for("an answer in its middle", WITHIN, || match a.holding() {
+        0 => Err("none".to_owned()),
+        _ => Ok(()),
+    });
+
+    upgrade(&place, &mut proxy);
+    let seen = a.checks().len();
+    a.wait_for_check(&place, seen, "scur=1/1");
+    let old = proxy.child().pid();
+    assert!(is_alive(old), "it finishes what it has");
+    let states = a.checks();
+    let known = states[seen..].iter().all(|state| state.starts_with("UP; "));
+    place.check(known, &format!("the new one goes on from what the old one had found: {states:?}"));
+    a.release();
+
+    let answer = held.join().expect("a client's thread").expect("a whole answer");
+    assert_eq!((answer.status, answer.body.len()), (200, 2 * HALF_BYTES));
+    place.wait_for("the old process to end", WITHIN, || match proxy.child().ended() {
+        Some(_) => Ok(()),
+        None => Err("it lives".to_owned()),
+    });
+    let seen = a.checks().len();
+    a.wait_for_check(&place, seen, "scur=0/0");
+    end(&place, &mut proxy);
+}
+
+#[test]
+fn a_new_process_that_cannot_start_changes_nothing() {
+    let place = Place::new("upgrade_bad");
+    let a = Upstream::start("a");
+    let mut proxy = Proxy::new(&place, "lb").server("a", a.address, None).start();
+    proxy.child().expect_error("has ended before it was ready");
+    let crew = Crew::start(proxy.address(), 2, Duration::from_millis(5), false);
+    let file = proxy.config_file();
+    let text = fs::read_to_string(&file).expect("read proxy.toml");
+    fs::write(&file, text.clone() + "wieght = 1\n").expect("write proxy.toml");
+
+    proxy.child().signal(Signal::USR2);
+    let log = place.wait_for("a word of the failure", WITHIN, || {
+        let log = proxy.child().log_text();
+        if log.contains("has ended before it was ready") { Ok(log) } else { Err("none".to_owned()) }
+    });
+    place.check(log.contains("did you mean `weight`?") && log.contains("this process goes on"), &log);
+    crew.go_on(&place, 20);
+    fs::write(&file, text).expect("write proxy.toml");
+    upgrade(&place, &mut proxy);
+    crew.go_on(&place, 20);
+    crew.finish_unharmed(&place);
+    end(&place, &mut proxy);
+}

@@ -1,0 +1,127 @@
+//! A web server within the test: it counts, it can hold an answer back in its middle, and it remembers its checks.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use drain_tests::{Place, port};
+
+/// The path of an answer whose second half comes when the test says so.
+pub(crate) const HELD: &str = "/held";
+/// Each half of it.
+pub(crate) const HALF_BYTES: usize = 64 * 1024;
+/// Whatever a test forgets, what is held back ends then.
+const HELD_AT_MOST: Duration = Duration::from_mins(2);
+
+/// A web server that answers 200 with its name in `x-server`.
+pub(crate) struct Upstream {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    requests: AtomicUsize,
+    holding: AtomicUsize,
+    released: Mutex<bool>,
+    release: Condvar,
+    checks: Mutex<Vec<String>>,
+}
+
+impl Upstream {
+    /// Starts it. It lasts as long as the test's process.
+    pub(crate) fn start(name: &'static str) -> Self {
+        let address = port::free();
+        let listener = TcpListener::bind(address).expect("listen on a free port");
+        let shared = Arc::new(Shared::default());
+        let of_thread = shared.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = of_thread.clone();
+                // A connection that fails is the proxy's affair.
+                thread::spawn(move || drop(shared.serve(name, stream)));
+            }
+        });
+        Self { name, address, shared }
+    }
+
+    /// Requests that were answered, without checks.
+    pub(crate) fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// Answers that have stopped in their middle.
+    pub(crate) fn holding(&self) -> usize {
+        self.shared.holding.load(Ordering::SeqCst)
+    }
+
+    /// Lets the second halves go.
+    pub(crate) fn release(&self) {
+        *self.shared.released.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.release.notify_all();
+    }
+
+    /// `x-haproxy-server-state` of all checks so far.
+    pub(crate) fn checks(&self) -> Vec<String> {
+        self.shared.checks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a check that says so after the first `seen` ones.
+    pub(crate) fn wait_for_check(&self, place: &Place, seen: usize, says: &str) {
+        place.wait_for(&format!("a check of {} with {says}", self.name), Duration::from_mins(1), || {
+            let checks = self.checks();
+            let later = checks.get(seen..).unwrap_or_default();
+            if later.iter().any(|state| state.contains(says)) { Ok(()) } else { Err(format!("{later:?}")) }
+        });
+    }
+}
+
+impl Shared {
+    fn serve(&self, name: &str, stream: TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut writer = stream.try_clone()?;
+        let mut lines = BufReader::new(stream).lines();
+        while let Some(line) = lines.next() {
+            let line = line?;
+            let mut state = None;
+            for field in lines.by_ref() {
+                let field = field?;
+                if field.is_empty() {
+                    break;
+                }
+                if let Some(value) = field.strip_prefix("x-haproxy-server-state: ") {
+                    state = Some(value.to_owned());
+                }
+            }
+            let is_check = line.starts_with("OPTIONS");
+            if let Some(state) = state {
+                self.checks.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+            }
+            let is_held = line.split(' ').nth(1) == Some(HELD);
+            let length = if is_held { 2 * HALF_BYTES } else { 3 };
+            let head = format!("HTTP/1.1 200 OK\r\nx-server: {name}\r\ncontent-length: {length}\r\n\r\n");
+            if is_held {
+                writer.write_all(&[head.as_bytes(), &vec![b'1'; HALF_BYTES]].concat())?;
+                self.holding.fetch_add(1, Ordering::SeqCst);
+                let released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+                drop(self.release.wait_timeout_while(released, HELD_AT_MOST, |released| !*released));
+                writer.write_all(&vec![b'2'; HALF_BYTES])?;
+            } else {
+                writer.write_all(format!("{head}ok\n").as_bytes())?;
+            }
+            self.requests.fetch_add(usize::from(!is_check), Ordering::SeqCst);
+            if is_check {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
