@@ -1,11 +1,11 @@
 //! Taking connections in, and what all of them share.
 
 use std::{
-    io,
+    io, mem,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -18,7 +18,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Answer, Check, Counters, connection, held::Held};
+use super::{Answer, Check, Counters, connection, held::Held, sweep::Sweep};
 use crate::{
     clock::{self, Moment},
     lifecycle::Phase,
@@ -41,13 +41,27 @@ const BACK_OFF: Duration = Duration::from_millis(20);
 /// How long a check waits for the first verdict (DESIGN: "at most 300 ms").
 const VERDICT: Duration = Duration::from_millis(300);
 
-/// Accepts on all listeners until `stopped`.
+/// How long the end may wait for checks that were begun: longer than for a first verdict, so that each of them is
+/// answered, and short beside what people and service managers wait for a program that they stop.
+const FINISH: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether they are answered. Before the first time all that had come was read.
+const FINISH_LOOK: Duration = Duration::from_millis(10);
+
+/// Accepts on all listeners until `stopped`; then answers what was read.
 pub(super) async fn all(listeners: Vec<TcpListener>, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
-    for listener in listeners {
-        tokio::spawn(accept(listener, Arc::clone(&shared)));
-    }
+    let sweeping = Arc::clone(&shared.sweep);
+    tokio::spawn(async move { sweeping.run().await });
+    let accepting = listeners.into_iter().map(|listener| tokio::spawn(accept(listener, Arc::clone(&shared))));
+    let accepting: Vec<_> = accepting.collect();
     // The sender is dropped, not used.
     let _dropped = stopped.await;
+    for task in accepting {
+        task.abort();
+        // Its listener closes with it.
+        let _aborted = task.await;
+    }
+    let _given_up = time::timeout(FINISH, shared.finish()).await;
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -90,6 +104,9 @@ pub(super) struct Shared {
     counters: Arc<Counters>,
     next_id: AtomicU64,
     tables: Mutex<Tables>,
+    /// How many connections have sent something and were not answered.
+    begun: AtomicUsize,
+    pub(super) sweep: Arc<Sweep>,
 }
 
 struct Tables {
@@ -107,17 +124,35 @@ impl Shared {
             incomplete: Held::new(INCOMPLETE, INCOMPLETE / SHARE_DIVISOR),
             answered: Held::new(ANSWERED, ANSWERED / SHARE_DIVISOR),
         };
-        Self { answer, checks, counters, next_id: AtomicU64::new(0), tables: Mutex::new(tables) }
+        Self {
+            answer,
+            checks,
+            counters,
+            next_id: AtomicU64::new(0),
+            tables: Mutex::new(tables),
+            begun: AtomicUsize::new(0),
+            sweep: Arc::default(),
+        }
     }
 
     /// Takes a connection in; the oldest that has not been answered goes where there is no room.
     pub(super) fn admit(self: &Arc<Self>, stream: TcpStream, source: SocketAddr) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let ticket = Ticket { id, shared: Arc::clone(self) };
+        let ticket = Ticket { id, begun: false, shared: Arc::clone(self) };
         // On this runtime the task does not run before the table knows it.
         let task = tokio::spawn(connection::serve(stream, source, ticket)).abort_handle();
         let out = self.tables(|tables| tables.incomplete.admit(id, source.ip(), task));
         self.push_out(out);
+    }
+
+    /// Waits until all that was begun is answered.
+    async fn finish(&self) {
+        loop {
+            time::sleep(FINISH_LOOK).await;
+            if self.begun.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
     }
 
     /// Gives a descriptor back, of a connection that was answered if there is one.
@@ -176,26 +211,116 @@ pub(super) fn no_verdict() -> Answer {
 /// A connection's place in the tables; given back when it is dropped.
 pub(super) struct Ticket {
     id: u64,
+    /// It counts among those that have sent something and were not answered.
+    begun: bool,
     pub(super) shared: Arc<Shared>,
 }
 
 impl Ticket {
+    /// Something has come.
+    pub(super) fn begun(&mut self) {
+        if !self.begun {
+            self.begun = true;
+            self.shared.begun.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The answer is sent: from now on the connection counts among those.
-    pub(super) fn answered(&self) {
+    pub(super) fn answered(&mut self) {
+        self.settle();
         let out = self.shared.tables(|tables| {
             let (source, task) = tables.incomplete.release(self.id)?;
             tables.answered.admit(self.id, source, task)
         });
         self.shared.push_out(out);
     }
+
+    fn settle(&mut self) {
+        if mem::take(&mut self.begun) {
+            self.shared.begun.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.settle();
         self.shared.tables(|tables| {
             if tables.incomplete.release(self.id).is_none() {
                 tables.answered.release(self.id);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        task::JoinHandle,
+        time::Instant,
+    };
+
+    use super::*;
+
+    /// An endpoint that knows no verdict, and somebody who has begun to ask it.
+    struct Rig {
+        address: SocketAddr,
+        client: TcpStream,
+        stop: oneshot::Sender<()>,
+        accepting: JoinHandle<()>,
+        _answer: watch::Sender<Option<Answer>>,
+    }
+
+    async fn asked(request: &[u8]) -> Rig {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (answer, answers) = watch::channel(None);
+        let shared = Arc::new(Shared::new(answers, mpsc::channel(1).0, Arc::default()));
+        let (stop, stopped) = oneshot::channel();
+        let accepting = tokio::spawn(all(vec![listener], Arc::clone(&shared), stopped));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(request).await.unwrap();
+        while !request.is_empty() && shared.begun.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        Rig { address, client, stop, accepting, _answer: answer }
+    }
+
+    async fn rest(mut client: TcpStream) -> String {
+        let mut text = String::new();
+        // What was not answered may be reset.
+        let _end = client.read_to_string(&mut text).await;
+        text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_was_read_is_answered_before_the_end() {
+        let rig = asked(b"OPTIONS / HTTP/1.0\r\n\r\n").await;
+        let start = Instant::now();
+        drop(rig.stop);
+        let text = rest(rig.client).await;
+        assert!(text.starts_with("HTTP/1.1 500 ") && text.contains("no verdict yet"), "{text}");
+        assert!(TcpStream::connect(rig.address).await.is_err(), "the listener closes first");
+        rig.accepting.await.unwrap();
+        assert!(start.elapsed() < FINISH, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_does_not_come_to_its_end_holds_the_end_for_its_time() {
+        let rig = asked(b"OPTIONS / HTTP/1.0\r\n").await;
+        let start = Instant::now();
+        drop(rig.stop);
+        rig.accepting.await.unwrap();
+        assert!(start.elapsed() >= FINISH && start.elapsed() < 2 * FINISH, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_sent_nothing_does_not_hold_the_end() {
+        let rig = asked(b"").await;
+        let start = Instant::now();
+        drop(rig.stop);
+        rig.accepting.await.unwrap();
+        assert!(start.elapsed() < FINISH / 2, "{:?}", start.elapsed());
     }
 }

@@ -1,20 +1,17 @@
 //! One connection: a request, an answer, and an end that does not destroy the answer.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{
-    io::AsyncWriteExt,
-    net::TcpStream,
-    time::{self, Instant},
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{
     accept::{Ticket, no_verdict},
     request::{self, HEAD_BYTES, Refusal, Request},
     response,
+    sweep::Sweep,
 };
 
-/// How long a request may take to come: a balancer sends it in one packet; this is for people with telnet.
+/// How long a request may take to come at least: a balancer sends it in one packet; this is for people with telnet.
 const HEAD: Duration = Duration::from_secs(5);
 
 /// How long the answer may take to be handed to the kernel: it fits into the send buffer of any connection.
@@ -27,18 +24,19 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
 
 /// Serves one connection to its end.
-pub(super) async fn serve(mut stream: TcpStream, source: SocketAddr, ticket: Ticket) {
-    let Some(head) = head(&stream).await else { return };
+pub(super) async fn serve(mut stream: TcpStream, source: SocketAddr, mut ticket: Ticket) {
+    let sweep = Arc::clone(&ticket.shared.sweep);
+    let Some(head) = head(&stream, &mut ticket, &sweep).await else { return };
     let answered = match head {
         Ok(request) => check(&mut stream, source, request, &ticket).await,
         Err(refusal) => {
             let answer = ticket.shared.verdict().await.unwrap_or_else(no_verdict);
-            write(&mut stream, &response::to_refused(&answer, refusal)).await
+            write(&mut stream, &response::to_refused(&answer, refusal), &sweep).await
         }
     };
     if answered.is_ok() {
         ticket.answered();
-        linger(&mut stream).await;
+        linger(&mut stream, &sweep).await;
     }
 }
 
@@ -50,7 +48,7 @@ async fn check(
 ) -> io::Result<()> {
     let verdict = ticket.shared.verdict().await;
     let bytes = response::to_check(verdict.as_ref().unwrap_or(&no_verdict()), request.method);
-    write(stream, &bytes).await?;
+    write(stream, &bytes, &ticket.shared.sweep).await?;
     // Without a verdict there is no generation that could be acknowledged.
     if let Some(given) = verdict {
         ticket.shared.report(source, request.state, &given);
@@ -59,18 +57,27 @@ async fn check(
 }
 
 /// Reads the head. `None` if there is nobody to answer.
-async fn head(stream: &TcpStream) -> Option<Result<Request, Refusal>> {
+async fn head(stream: &TcpStream, ticket: &mut Ticket, sweep: &Sweep) -> Option<Result<Request, Refusal>> {
     let mut bytes = Vec::new();
-    let deadline = Instant::now() + HEAD;
+    match sweep.within(HEAD, whole(stream, &mut bytes, ticket)).await {
+        Some(head) => head,
+        None => (!bytes.is_empty()).then_some(Err(Refusal::TooSlow)),
+    }
+}
+
+/// Reads into `bytes` until the head is whole, or is seen never to be.
+async fn whole(
+    stream: &TcpStream,
+    bytes: &mut Vec<u8>,
+    ticket: &mut Ticket,
+) -> Option<Result<Request, Refusal>> {
     loop {
-        let Ok(read) = time::timeout_at(deadline, read(stream, &mut bytes)).await else {
-            return (!bytes.is_empty()).then_some(Err(Refusal::TooSlow));
-        };
-        let ended = read.ok()? == 0;
+        let ended = read(stream, bytes).await.ok()? == 0;
         if ended && bytes.is_empty() {
             return None;
         }
-        match request::parse(&bytes) {
+        ticket.begun();
+        match request::parse(bytes) {
             Some(head) => return Some(head),
             None if ended => return Some(Err(Refusal::Malformed)),
             None => {}
@@ -97,14 +104,15 @@ fn read_now(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
     Ok(read)
 }
 
-async fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-    time::timeout(WRITE, stream.write_all(bytes)).await?
+async fn write(stream: &mut TcpStream, bytes: &[u8], sweep: &Sweep) -> io::Result<()> {
+    let written = sweep.within(WRITE, stream.write_all(bytes)).await;
+    written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Ends the connection in good order. A close with unread bytes in the receive buffer sends a reset, and that can
 /// overtake and destroy the answer: so our side is closed first, and what still comes is read and thrown away until the
 /// other side closes, for a bounded time.
-async fn linger(stream: &mut TcpStream) {
+async fn linger(stream: &mut TcpStream, sweep: &Sweep) {
     let drain = async {
         stream.shutdown().await?;
         let mut left = LINGER_BYTES;
@@ -118,7 +126,7 @@ async fn linger(stream: &mut TcpStream) {
         io::Result::Ok(())
     };
     // Whichever way it ends, it is over: the answer was sent.
-    let _over = time::timeout(LINGER, drain).await;
+    let _over = sweep.within(LINGER, drain).await;
 }
 
 async fn discard(stream: &TcpStream) -> io::Result<usize> {
@@ -137,16 +145,15 @@ fn discard_now(stream: &TcpStream) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::{
         io::AsyncReadExt,
         net::TcpListener,
         sync::{mpsc, watch},
+        time::{self, Instant},
     };
 
     use super::{
-        super::{Answer, Check, Counters, accept::Shared},
+        super::{Answer, Check, Counters, accept::Shared, sweep::SWEEP},
         *,
     };
     use crate::lifecycle::Phase;
@@ -160,6 +167,8 @@ mod tests {
             Answer { status: 200, phase: Phase::Up, reason: "up".to_owned(), since_unix: 0, generation: 1 };
         let (report, checks) = mpsc::channel(8);
         let shared = Arc::new(Shared::new(watch::channel(Some(up)).1, report, Arc::new(Counters::default())));
+        let sweep = Arc::clone(&shared.sweep);
+        tokio::spawn(async move { sweep.run().await });
         let (stream, source) = server.unwrap();
         shared.admit(stream, source);
         (client.unwrap(), checks, shared)
@@ -176,7 +185,7 @@ mod tests {
         let (mut client, _checks, _shared) = connection().await;
         let start = Instant::now();
         assert_eq!(rest(&mut client).await, "");
-        assert!(start.elapsed() >= HEAD && start.elapsed() < 2 * HEAD);
+        assert!(start.elapsed() >= HEAD && start.elapsed() <= HEAD + SWEEP);
     }
 
     #[tokio::test(start_paused = true)]
@@ -196,7 +205,7 @@ mod tests {
             read = read.read_to_string(&mut text) => { read.unwrap(); }
         }
         assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
-        assert!(start.elapsed() < HEAD + Duration::from_secs(1));
+        assert!(start.elapsed() <= HEAD + SWEEP);
         assert!(checks.try_recv().is_err());
     }
 
@@ -212,6 +221,6 @@ mod tests {
         while Arc::strong_count(&shared) > 1 {
             time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(start.elapsed() <= 2 * LINGER);
+        assert!(start.elapsed() <= LINGER + 2 * SWEEP);
     }
 }

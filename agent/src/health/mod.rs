@@ -12,6 +12,8 @@
 //! a balancer waiting by opening connections: those that have not sent a whole request are held in a bounded table
 //! ([`held`]), from which the oldest goes when a new one comes.
 //!
+//! When it is told to end, its listeners close first, and checks that have come are answered.
+//!
 //! A check is reported after its answer was handed to the kernel without an error, and not at all when the owner
 //! does not keep up: an acknowledgement that is counted too late only costs time.
 
@@ -20,6 +22,7 @@ mod connection;
 mod held;
 mod request;
 mod response;
+mod sweep;
 
 use std::{
     io,
@@ -106,7 +109,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     listen().map_err(|source| Error::Bind { address, source })
 }
 
-/// The running endpoint. Dropping it ends it.
+/// The running endpoint. Dropping it ends it, and waits until what was read is answered, for half a second at most.
 #[derive(Debug)]
 pub struct Endpoint {
     stop: Option<oneshot::Sender<()>>,
