@@ -115,7 +115,9 @@ pub(super) async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, 
     story.end(cause);
     story.line = None;
     story.captured = None;
-    story.silent = client.is_silent();
+    // HAProxy reads the chunks that came with a head as a part of it.
+    story.read = None;
+    story.silent = matches!(error, NoRequest::CutOff | NoRequest::TimedOut) && client.is_silent();
     let mut output = core.pool.output();
     answer::write(status, false, false, output.append());
     let written = write_answer(core, client, output, &mut story, status).await;

@@ -11,6 +11,7 @@ mod farm;
 mod flood;
 mod framing;
 mod limits;
+mod logs;
 mod reload;
 mod reuse;
 mod rolling;
