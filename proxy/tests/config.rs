@@ -6,8 +6,9 @@ use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 use drain_proxy::config::{
     BackendIndex, BackendTimeout, Capture, Check, Condition, Config, Cookie, CookieMode, Failure, ForwardFor,
     FrontendTimeout, HttpVersion, Level, LogFormat, LogTarget, Logging, Matches, Redispatch, Replay, Retry,
-    RetryOn, SyslogHeader, WhenAllDrain,
+    RetryOn, Reuse, SyslogHeader, WhenAllDrain,
 };
+use drain_proxy::proxy_protocol::Version;
 use proptest::prelude::*;
 
 /// A resolver that knows one host.
@@ -55,19 +56,59 @@ const MINIMAL: &str = r#"
 "#;
 
 #[test]
+fn a_check_speaks_the_proxy_protocol_where_its_server_is_asked_or_where_it_is_told_to() {
+    for (lines, speaks) in [
+        ("", None),
+        ("send_proxy = \"v2\"", Some(Version::V2)),
+        ("send_proxy = \"v1\"\ncheck = { port = 8404 }", None),
+        ("send_proxy = \"v1\"\ncheck_send_proxy = true\ncheck = { port = 8404 }", Some(Version::V1)),
+    ] {
+        let config = parse(&format!("{MINIMAL}{lines}\n[backend.shop.check]\n")).unwrap();
+        let check = config.backends[0].servers[0].check.as_ref().unwrap();
+        assert_eq!(check.send_proxy, speaks, "{lines}");
+    }
+}
+
+#[test]
+fn a_header_is_expected_from_the_networks_that_are_named() {
+    let expects = |value: &str, from: &str| {
+        let text = MINIMAL.replace("bind =", &format!("accept_proxy = {value}\nbind ="));
+        let accept = parse(&text).unwrap().frontends[0].accept_proxy.clone();
+        accept.is_some_and(|accept| accept.expects(from.parse().unwrap()))
+    };
+    assert!(expects("true", "192.0.2.1") && !expects("false", "192.0.2.1"));
+    let networks = r#"{ from = ["10.0.0.0/8", "::1/128"] }"#;
+    assert!(
+        expects(networks, "10.1.2.3") && expects(networks, "::ffff:10.1.2.3") && expects(networks, "::1")
+    );
+    assert!(!expects(networks, "192.0.2.1"));
+}
+
+#[test]
 fn a_minimal_file_has_every_default() {
     let config = parse(MINIMAL).unwrap();
     let (frontend, backend) = (&config.frontends[0], &config.backends[0]);
     let seconds = Duration::from_secs;
     assert_eq!((&*frontend.name, frontend.backend), ("web", BackendIndex(0)));
     assert_eq!((&frontend.forward_for, &frontend.logging), (&None, &Logging::default()));
-    let timeout =
-        FrontendTimeout { client: seconds(60), http_request: seconds(60), http_keep_alive: seconds(60) };
+    let timeout = FrontendTimeout {
+        client: seconds(60),
+        http_request: seconds(60),
+        http_keep_alive: seconds(60),
+        client_fin: None,
+    };
     assert_eq!((frontend.timeout, frontend.maxconn), (timeout, config.limits.connections));
     assert_eq!((config.limits.connections.get(), config.limits.head_bytes), (20_000, 15 * 1024));
-    let timeout =
-        BackendTimeout { connect: seconds(5), server: seconds(60), queue: seconds(5), tunnel: None };
+    let timeout = BackendTimeout {
+        connect: seconds(5),
+        server: seconds(60),
+        queue: seconds(5),
+        tunnel: None,
+        server_fin: None,
+    };
     assert_eq!((&*backend.name, backend.timeout, &backend.cookie), ("shop", timeout, &None));
+    assert_eq!((backend.reuse, backend.abort_on_close), (Reuse::Always, false));
+    assert_eq!((&frontend.accept_proxy, backend.servers[0].send_proxy), (&None, None));
     let retry = Retry {
         limit: 3,
         redispatch: Redispatch::FromLast(NonZeroU32::MIN),
@@ -126,6 +167,7 @@ fn a_servers_check_inherits_what_it_leaves_out() {
         request,
         soft_drain_on: None,
         send_state: false,
+        send_proxy: None,
         inter: millis(1000),
         fastinter: millis(100),
         downinter: millis(1000),

@@ -19,6 +19,7 @@ pub(crate) fn server(name: &str) -> config::Server {
         maxqueue: None,
         slowstart: Duration::ZERO,
         backup: false,
+        send_proxy: None,
         check: None,
     }
 }
@@ -44,6 +45,7 @@ pub(crate) fn check() -> config::Check {
         request: request.into(),
         soft_drain_on: Some(404),
         send_state: true,
+        send_proxy: None,
         inter,
         fastinter: inter,
         downinter: inter,
@@ -67,7 +69,15 @@ pub(crate) fn settings(servers: Vec<config::Server>) -> config::Backend {
         ignore_persist: config::Condition::Never,
         users_window: 300 * second,
         retry: retry(),
-        timeout: config::BackendTimeout { connect: second, server: second, queue: second, tunnel: None },
+        reuse: config::Reuse::Always,
+        abort_on_close: false,
+        timeout: config::BackendTimeout {
+            connect: second,
+            server: second,
+            queue: second,
+            tunnel: None,
+            server_fin: None,
+        },
         when_all_drain: WhenAllDrain::Serve,
         servers,
     }

@@ -63,6 +63,39 @@ pub struct Connection {
     pub open: OpenConnection,
     /// It has served a request before: the server may close it at any moment.
     pub reused: bool,
+    /// It has served several: its server keeps connections.
+    pub proven: bool,
+    /// Whose alone it is; once it has an owner it keeps it. `None`: it serves everybody.
+    pub owner: Option<Owner>,
+}
+
+/// A client's connection, which a server's connection belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owner {
+    /// Its number, which no other client's connection has.
+    pub client: u64,
+    /// The server takes whatever comes on it for that user's.
+    pub authenticated: bool,
+}
+
+/// Which idle connections will do for a request: those of its own client, and so many of the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// The number of its client's connection; `None`: it owns none.
+    pub own: Option<u64>,
+    /// Those that have no owner.
+    pub shared: Shared,
+}
+
+/// Which connections without an owner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shared {
+    /// None of them.
+    None,
+    /// Those that have served several requests.
+    Proven,
+    /// All.
+    Any,
 }
 
 #[derive(Debug)]
@@ -115,15 +148,16 @@ impl IdlePool {
         heir.pool.put(server, idle);
     }
 
-    /// The youngest connection to this server that is still open.
-    pub fn take(&self, server: &Server) -> Option<Connection> {
+    /// The youngest connection to this server that is still open, one that the client owns before others.
+    pub fn take(&self, server: &Server, claim: Claim) -> Option<Connection> {
         if let Some(heir) = self.heir.get() {
             let heir = heir.as_ref()?;
-            return heir.pool.take(heir.servers[server.index()].as_ref()?);
+            return heir.pool.take(heir.servers[server.index()].as_ref()?, claim);
         }
         let mut parked = self.parked.borrow_mut();
         let parked = &mut parked[server.index()];
-        while let Some(Parked { mut connection, .. }) = parked.pop() {
+        while let Some(at) = claim.find(parked) {
+            let Parked { mut connection, .. } = parked.remove(at);
             if is_silent(&connection.stream) {
                 connection.open.set_idle(false);
                 return Some(connection);
@@ -134,6 +168,7 @@ impl IdlePool {
 
     /// Keeps a connection whose response has been read to its end, unless its server keeps none.
     pub fn park(&self, server: &Server, mut connection: Connection) {
+        connection.proven = connection.reused;
         connection.reused = true;
         self.put(server, Parked { connection, since: clock::now() });
     }
@@ -144,11 +179,30 @@ impl IdlePool {
         }
         let mut parked = self.parked.borrow_mut();
         let parked = &mut parked[server.index()];
-        if !server.keeps_idle() || parked.len() >= MAX_PARKED || server.take_claim() {
+        match idle.connection.owner {
+            None if !server.keeps_idle() || parked.len() >= MAX_PARKED => return,
+            // In the midst of its handshake a pinned user needs it while the server drains softly, too.
+            Some(Owner { authenticated: true, .. }) if !server.operation().keeps_pinned_users() => return,
+            Some(Owner { authenticated: false, .. }) if !server.keeps_idle() => return,
+            // One for each client, whose number bounds them.
+            Some(owner) => parked.retain(|parked| !parked.is_of(owner.client)),
+            None => {}
+        }
+        if server.take_claim() {
             return;
         }
         idle.connection.open.set_idle(true);
         parked.push(idle);
+    }
+
+    /// Closes what this client's connection owned.
+    pub fn forget(&self, client: u64) {
+        if let Some(Some(heir)) = self.heir.get() {
+            return heir.pool.forget(client);
+        }
+        for parked in self.parked.borrow_mut().iter_mut() {
+            parked.retain(|parked| !parked.is_of(client));
+        }
     }
 
     /// Closes the connection that has been idle for the longest; tells whether there was one.
@@ -210,10 +264,29 @@ impl IdlePool {
             let now = clock::now();
             for parked in self.parked.borrow_mut().iter_mut() {
                 parked.retain(|idle| {
-                    now.duration_since(idle.since) < MAX_IDLE && is_silent(&idle.connection.stream)
+                    let in_time = now.duration_since(idle.since) < MAX_IDLE;
+                    // One that is owned lasts as long as its client.
+                    (in_time || idle.connection.owner.is_some()) && is_silent(&idle.connection.stream)
                 });
             }
         }
+    }
+}
+
+impl Parked {
+    fn is_of(&self, client: u64) -> bool {
+        self.connection.owner.is_some_and(|owner| owner.client == client)
+    }
+}
+
+impl Claim {
+    /// The place of the one to take.
+    fn find(self, parked: &[Parked]) -> Option<usize> {
+        let own = self.own.and_then(|client| parked.iter().rposition(|parked| parked.is_of(client)));
+        let will_do = |parked: &Parked| {
+            parked.connection.owner.is_none() && (self.shared == Shared::Any || parked.connection.proven)
+        };
+        own.or_else(|| (self.shared != Shared::None).then(|| parked.iter().rposition(will_do)).flatten())
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{Report, Status, judge};
 use crate::clock;
 use crate::config::Check;
+use crate::proxy_protocol::{self, Passage};
 
 /// The longest head of an answer: HAProxy's buffer.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -37,6 +38,16 @@ pub(super) async fn ask(check: &Check, start: Instant, connect_timeout: Duration
 
 async fn exchange(mut stream: TcpStream, check: &Check, request: &[u8]) -> Report {
     let no_answer = || Report::without_answer(Status::BadAnswer, String::new());
+    if let Some(version) = check.send_proxy {
+        let (Ok(source), Ok(destination)) = (stream.local_addr(), stream.peer_addr()) else {
+            return no_answer();
+        };
+        let mut header = Vec::new();
+        proxy_protocol::local(version, Passage { source, destination }, &mut header);
+        if stream.write_all(&header).await.is_err() {
+            return no_answer();
+        }
+    }
     if stream.write_all(request).await.is_err() {
         return no_answer();
     }
@@ -75,6 +86,7 @@ mod tests {
 
     use super::*;
     use crate::backend::fixture;
+    use crate::proxy_protocol::Version;
 
     /// Runs a check against a server that reads a request and answers so; closes then, unless it is to hang.
     async fn asked(answer: &'static [u8], hangs: bool) -> (Report, Vec<u8>) {
@@ -103,6 +115,34 @@ mod tests {
         let (report, seen) = asked(b"HTTP/1.0 200 OK\r\n\r\n", true).await;
         assert_eq!((report.status, report.code), (Status::Passed, Some(200)));
         assert_eq!(seen, b"OPTIONS / HTTP/1.0\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_check_can_begin_with_a_header_of_its_own() {
+        for (version, begin) in [
+            (Version::V1, &b"PROXY TCP4 127.0.0.1 127.0.0.1 "[..]),
+            (Version::V2, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let check = Check {
+                address: listener.local_addr().unwrap(),
+                send_proxy: Some(version),
+                ..fixture::check()
+            };
+            let serve = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut seen = Vec::new();
+                while !seen.ends_with(b"HTTP/1.0\r\n\r\n") {
+                    stream.read_buf(&mut seen).await.unwrap();
+                }
+                stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").await.unwrap();
+                seen
+            };
+            let probe = ask(&check, clock::now(), Duration::from_secs(1), b"OPTIONS / HTTP/1.0\r\n\r\n");
+            let (report, seen) = tokio::join!(probe, serve);
+            assert_eq!(report.status, Status::Passed);
+            assert!(seen.starts_with(begin), "{}", seen.escape_ascii());
+        }
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use super::{
     cookie::{Cookie, DynamicKey},
     lookup::Lookup,
     retry::Retry,
+    reuse::Reuse,
     server::{Context, MOST_SERVER_CONNECTIONS, Server, servers},
     timeout::BackendTimeout,
     words::object_name,
@@ -41,6 +42,11 @@ pub struct Backend {
     pub users_window: Duration,
     /// How its requests are tried again.
     pub retry: Retry,
+    /// Whose idle connections a request may use.
+    pub reuse: Reuse,
+    /// Whether a request whose client has closed its half of the connection is given up as long as no server has
+    /// answered it (HAProxy: `option abortonclose`).
+    pub abort_on_close: bool,
     /// Its timeouts.
     pub timeout: BackendTimeout,
     /// What becomes of new users when only soft-draining servers are left.
@@ -101,6 +107,8 @@ impl Backend {
             ignore_persist: ignore_persist.into_inner(),
             users_window: table.duration("users_window", USERS_WINDOW).copied(),
             retry: Retry::read(table, timeout.connect),
+            reuse: Reuse::read(table),
+            abort_on_close: table.flag("abortonclose", false).copied(),
             timeout,
             when_all_drain: table.choice("when_all_drain", WhenAllDrain::Serve, &words).copied(),
             servers: servers?,

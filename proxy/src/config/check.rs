@@ -8,6 +8,7 @@ use super::{
     lookup::Lookup,
     words::{header_value, target, token},
 };
+use crate::proxy_protocol::Version;
 
 /// How one server's health is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +21,9 @@ pub struct Check {
     pub soft_drain_on: Option<u16>,
     /// Whether `X-Haproxy-Server-State` is sent along.
     pub send_state: bool,
+    /// The PROXY protocol that each check begins with: that of the server, where it is asked at its own address or
+    /// `check_send_proxy` wants it.
+    pub send_proxy: Option<Version>,
     /// From a check's end to the next one's start, while nothing changes.
     pub inter: Duration,
     /// The same while the server is between up and down; `inter` where not set.
@@ -205,6 +209,7 @@ impl Check {
             request: Arc::clone(&defaults.request),
             soft_drain_on: defaults.soft_drain_on,
             send_state: defaults.send_state,
+            send_proxy: None,
             inter,
             fastinter: fastinter.unwrap_or(inter),
             downinter: downinter.unwrap_or(inter),

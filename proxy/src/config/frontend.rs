@@ -6,7 +6,7 @@ use drain_config::{Mistake, Table, Value};
 use ipnet::IpNet;
 
 use super::{
-    BackendIndex, Limits, Logging,
+    AcceptProxy, BackendIndex, Limits, Logging,
     limits::count,
     lookup::Lookup,
     words::{object_name, token},
@@ -19,6 +19,8 @@ pub struct Frontend {
     pub name: Arc<str>,
     /// The addresses it listens on; at least one, none twice in the whole file.
     pub bind: Vec<SocketAddr>,
+    /// From whom a PROXY protocol header is accepted; `None`: from nobody.
+    pub accept_proxy: Option<AcceptProxy>,
     /// Where its requests go.
     pub backend: BackendIndex,
     /// The header that tells the server the client's address; `None`: none is added.
@@ -52,6 +54,8 @@ pub struct FrontendTimeout {
     pub http_request: Duration,
     /// Until the first byte of a connection's next request; `http_request` where not set.
     pub http_keep_alive: Duration,
+    /// Inactivity of a client behind an upgrade, when the server has closed its half; `None`: nothing changes then.
+    pub client_fin: Option<Duration>,
 }
 
 /// Unless configured: a minute, in which a phone that has changed its network is back.
@@ -70,6 +74,7 @@ impl Frontend {
         let bind =
             table.require("bind", r#"["0.0.0.0:80"]"#).and_then(|value| value.each_once(Value::address));
         let backend = table.require("backend", r#""NAME""#).and_then(|value| reference(&value, backends));
+        let accept_proxy = table.take("accept_proxy").and_then(|value| AcceptProxy::read(&value));
         let forward_for = table.take("forward_for").and_then(|value| ForwardFor::read(&value));
         let logging = Logging::read(table, lookup);
         let timeout = table.section("timeout", FrontendTimeout::read);
@@ -82,7 +87,16 @@ impl Frontend {
             table.report(Mistake::new(place.clone(), title, format!("`limits.connections` is {most}")));
         }
         let maxconn = maxconn.copied();
-        Some(Self { name: name?, bind: bind?, backend: backend?, forward_for, logging, timeout, maxconn })
+        Some(Self {
+            name: name?,
+            bind: bind?,
+            accept_proxy,
+            backend: backend?,
+            forward_for,
+            logging,
+            timeout,
+            maxconn,
+        })
     }
 }
 
@@ -122,6 +136,7 @@ impl FrontendTimeout {
         let client = table.duration("client", CLIENT_TIMEOUT).copied();
         let http_request = table.duration("http_request", client).copied();
         let http_keep_alive = table.duration("http_keep_alive", http_request).copied();
-        Self { client, http_request, http_keep_alive }
+        let client_fin = table.field("client_fin", None, |value| value.duration().map(Some)).copied();
+        Self { client, http_request, http_keep_alive, client_fin }
     }
 }

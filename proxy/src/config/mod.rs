@@ -3,6 +3,7 @@
 //! Behind [`Config`] nothing asks again whether a value makes sense: each type holds only what is valid. An
 //! `Option` here is a thing that may be absent, never a default that is still to be found.
 
+mod announce;
 mod backend;
 mod balance;
 mod check;
@@ -13,12 +14,14 @@ mod limits;
 mod log;
 mod lookup;
 mod retry;
+mod reuse;
 mod server;
 mod size;
 mod timeout;
 mod words;
 mod xxh64;
 
+pub use announce::AcceptProxy;
 pub use backend::{Backend, WhenAllDrain};
 pub use balance::{Balance, HashType, UriPart};
 pub use check::{Check, CheckRequest, HttpVersion};
@@ -28,6 +31,7 @@ pub use frontend::{ForwardFor, Frontend, FrontendTimeout};
 pub use limits::Limits;
 pub use log::{Capture, Captures, Level, Log, LogFormat, LogTarget, Logging, Syslog, SyslogHeader};
 pub use retry::{Failure, Redispatch, Replay, Retry, RetryOn};
+pub use reuse::Reuse;
 pub use server::Server;
 pub use timeout::BackendTimeout;
 

@@ -6,12 +6,14 @@ use drain_config::{Mistake, Table, Value};
 
 use super::{
     Check,
+    announce::{check_send_proxy, send_proxy},
     check::CheckDefaults,
     condition::Condition,
     cookie::DynamicKey,
     lookup::Lookup,
     words::{cookie_value, server_name},
 };
+use crate::proxy_protocol::Version;
 
 /// One server of a backend.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +39,9 @@ pub struct Server {
     pub slowstart: Duration,
     /// Whether it serves only when no other can.
     pub backup: bool,
+    /// The PROXY protocol that names the client at the beginning of each connection; `None`: none does. Such
+    /// connections serve one client's connection only.
+    pub send_proxy: Option<Version>,
     /// Its health check, with what it inherits from the backend; `None`: it is not checked, and counts as up.
     pub check: Option<Check>,
 }
@@ -114,9 +119,11 @@ impl Server {
         let maxqueue = table.field("maxqueue", None, |value| connections(value).map(Some)).copied();
         let slowstart = table.duration("slowstart", Duration::ZERO).copied();
         let backup = table.flag("backup", false).copied();
+        let send_proxy = send_proxy(table);
+        let check_speaks = check_send_proxy(table, send_proxy);
         // Where the address is wrong this was reported; the rest of the check is read all the same.
         let stand_in = address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-        let check = match (table.take("check"), &context.check) {
+        let mut check: Option<Check> = match (table.take("check"), &context.check) {
             (Some(value), defaults) => {
                 let standard = CheckDefaults::standard(context.check_timeout);
                 let defaults = defaults.as_ref().unwrap_or(&standard);
@@ -126,6 +133,11 @@ impl Server {
             (None, None) => None,
         };
         let minconn = minconn.copied();
+        if let Some(check) = &mut check
+            && (check_speaks || check.address == stand_in)
+        {
+            check.send_proxy = send_proxy;
+        }
         Some(Self {
             name: name?,
             address: address?,
@@ -137,6 +149,7 @@ impl Server {
             maxqueue,
             slowstart,
             backup,
+            send_proxy,
             check,
         })
     }

@@ -15,6 +15,8 @@ pub struct BackendTimeout {
     pub queue: Duration,
     /// Inactivity in both directions after an upgrade; `None`: the client's and the server's timeouts hold on.
     pub tunnel: Option<Duration>,
+    /// The same of the server, when the client has closed its half; `None`: nothing changes then.
+    pub server_fin: Option<Duration>,
 }
 
 /// Unless configured: what HAProxy's users write.
@@ -33,6 +35,7 @@ impl BackendTimeout {
             server: table.duration("server", SERVER_TIMEOUT).copied(),
             queue: table.duration("queue", connect).copied(),
             tunnel: maybe("tunnel"),
+            server_fin: maybe("server_fin"),
         };
         (timeout, maybe("check"))
     }

@@ -7,7 +7,7 @@ use super::{
     answer::Status,
     client::{After, Client},
     connect::{self, NoConnection, NoSlot},
-    ending::{fail, finish},
+    ending::{abandon, fail, finish},
     pipe::Pipe,
     record::Story,
     relay::{End, Relay, Remains},
@@ -15,9 +15,13 @@ use super::{
     retry::{self, Failed, Next},
 };
 use crate::{
-    backend::{Slot, Wish, idle::Connection, persistence::Persistence},
+    backend::{
+        Server, Slot, Wish,
+        idle::{Claim, Connection, Shared},
+        persistence::Persistence,
+    },
     clock,
-    config::{self, Failure, RetryOn},
+    config::{self, Failure, RetryOn, Reuse},
 };
 
 /// The attempts to have one request answered.
@@ -41,6 +45,8 @@ enum Tried {
     },
     /// Nothing: it drains or has gone down, and the request has no more business there.
     Left,
+    /// Nothing, and nobody waits for it any more.
+    ClientGone,
     /// No connection, and nothing more to try; the cause.
     NoConnection([u8; 2]),
 }
@@ -61,10 +67,15 @@ impl<'a> Attempts<'a> {
     pub(super) async fn run(mut self) -> After {
         let wish = self.asked.persistence.as_ref().map_or(Wish::ANY, Persistence::wish);
         let mut wish = wish.with_key(self.asked.key);
+        if let (Wish::Balanced { .. }, Some(index)) =
+            (wish, self.client.bound_among(self.core.backend.servers()))
+        {
+            wish = Wish::Pinned(index);
+        }
         // The server before, and how long to wait if it is the next one, too.
         let mut before = None;
         loop {
-            let slot = match connect::slot(self.core, wish, &mut self.client.timer, &mut self.story).await {
+            let slot = match connect::slot(self.core, wish, self.client, &mut self.story).await {
                 Ok(slot) => slot,
                 Err(error) => {
                     if error == NoSlot::QueueTimeout {
@@ -75,6 +86,7 @@ impl<'a> Attempts<'a> {
                         NoSlot::NoServer => *b"SC",
                         NoSlot::QueueTimeout => *b"sQ",
                         NoSlot::QueueFull => *b"SQ",
+                        NoSlot::ClientGone => return self.abandoned(*b"CQ"),
                     };
                     return self.unavailable(cause).await;
                 }
@@ -90,8 +102,9 @@ impl<'a> Attempts<'a> {
                 }
             }
             match self.on_server(&slot).await {
-                Tried::Ended(remains, connection) => {
+                Tried::Ended(remains, mut connection) => {
                     if remains.reusable {
+                        self.assign(&mut connection, remains.authenticates);
                         self.core.idle.park(slot.server(), connection);
                     } else {
                         drop(connection);
@@ -108,6 +121,10 @@ impl<'a> Attempts<'a> {
                     before = Some((slot.server().index(), Duration::ZERO));
                     wish = Wish::ANY.with_key(self.asked.key);
                 }
+                Tried::ClientGone => {
+                    drop(slot);
+                    return self.abandoned(*b"CC");
+                }
                 Tried::NoConnection(cause) => {
                     drop(slot);
                     return self.unavailable(cause).await;
@@ -119,8 +136,8 @@ impl<'a> Attempts<'a> {
     /// Has one server answer; tries it again where that is safe and sensible.
     async fn on_server(&mut self, slot: &Slot) -> Tried {
         let server = slot.server();
-        let pinned =
-            self.asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server));
+        let pinned = self.client.is_bound_to(server)
+            || self.asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server));
         self.story.server = Some(server.clone());
         self.story.admitted = Some(clock::now());
         loop {
@@ -166,16 +183,17 @@ impl<'a> Attempts<'a> {
     /// One attempt, on a connection of its own or one that was idle.
     async fn once(&mut self, slot: &Slot, pinned: bool) -> Tried {
         let server = slot.server();
-        let timer = &mut self.client.timer;
-        let mut connection = match connect::connection(self.core, slot, pinned, self.reuse, timer).await {
+        let claim = self.claim(server);
+        let mut connection = match connect::connection(self.core, slot, pinned, claim, self.client).await {
             Ok(connection) => connection,
             Err(NoConnection::Left) => return Tried::Left,
+            Err(NoConnection::ClientGone) => return Tried::ClientGone,
             Err(error) => {
                 tracing::debug!(server = server.name(), %error, "no connection");
                 return Tried::NoConnection(match error {
                     NoConnection::Exhausted(_) => *b"RC",
                     NoConnection::Timeout => *b"sC",
-                    NoConnection::Refused(_) | NoConnection::Left => *b"SC",
+                    NoConnection::Refused(_) | NoConnection::Left | NoConnection::ClientGone => *b"SC",
                 });
             }
         };
@@ -184,8 +202,32 @@ impl<'a> Attempts<'a> {
         let again = self.asked.repeatable && self.story.retries < settings.limit;
         let again = if again { settings.on } else { RetryOn::NONE };
         let relay = Relay::new(self.core, self.asked, server, &mut self.up, again, &mut self.story);
-        let remains = relay.run(&mut self.client.stream, &mut connection.stream, timer).await;
+        let remains =
+            relay.run(&mut self.client.stream, &mut connection.stream, &mut self.client.timer).await;
         Tried::Ended(remains, connection)
+    }
+
+    /// The idle connections that will do.
+    fn claim(&self, server: &Server) -> Claim {
+        let bound = self.client.is_bound_to(server);
+        let first = !self.client.served;
+        let shared = match self.core.backend.settings().reuse {
+            _ if !self.reuse || !self.core.shares_idle(server) => Shared::None,
+            Reuse::Safe if first => Shared::None,
+            Reuse::Aggressive if first => Shared::Proven,
+            _ => Shared::Any,
+        };
+        // What is authenticated serves whatever its user asks: there is no other way to ask it.
+        Claim { own: self.client.number().filter(|_| self.reuse || bound), shared }
+    }
+
+    /// Says whom a connection belongs to after this request.
+    fn assign(&mut self, connection: &mut Connection, authenticates: bool) {
+        let server = connection.open.server();
+        let authenticates = authenticates || self.asked.authenticates;
+        if authenticates || connection.owner.is_some() || !self.core.shares_idle(server) {
+            self.client.own(connection, authenticates);
+        }
     }
 
     /// What the server has failed in, where the request may be sent again.
@@ -194,6 +236,12 @@ impl<'a> Attempts<'a> {
             return Some(Failure::Connection);
         }
         remains.failure().filter(|_| self.asked.repeatable && self.up.is_rewindable())
+    }
+
+    /// Nobody waits for the answer any more.
+    fn abandoned(mut self, cause: [u8; 2]) -> After {
+        self.story.end(cause);
+        abandon(self.core, self.client, self.asked, self.story)
     }
 
     /// No server has answered.

@@ -5,11 +5,18 @@ use std::{
     net::SocketAddr,
     pin::pin,
     rc::Rc,
-    task::Poll,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+};
 
 use super::{
     Core,
@@ -17,7 +24,14 @@ use super::{
     request,
     timer::Timer,
 };
-use crate::clock;
+use crate::{
+    backend::{
+        Server,
+        idle::{Connection, Owner},
+    },
+    clock,
+    proxy_protocol::{Passage, Read, read},
+};
 
 /// How long a client that has stopped sending is listened to after the last answer: long enough for the answer to
 /// arrive. Closing at once would have the kernel throw the answer away.
@@ -43,6 +57,19 @@ pub(super) struct Client {
     empty_lines: u8,
     /// A request has been answered on it.
     pub(super) served: bool,
+    /// What few connections have.
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// What few clients' connections have.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    /// What the client connected to, as a balancer before this proxy has said.
+    destination: Option<SocketAddr>,
+    /// Its number, once connections to servers belong to it.
+    number: Option<u64>,
+    /// The server that has authenticated its connection: whatever comes next belongs there, too.
+    bound_to: Option<Arc<Server>>,
 }
 
 /// What becomes of the connection after a request.
@@ -61,23 +88,118 @@ pub(super) enum After {
 /// Serves a connection until it is over.
 pub(super) async fn serve(mut core: Rc<Core>, stream: TcpStream, address: SocketAddr) {
     let timer = Timer::new(clock::now() + core.frontend.timeout.http_request);
-    let mut client = Client { stream, address, timer, input: None, empty_lines: 0, served: false };
-    while client.next_request(&core).await {
-        if let Some(newest) = core.newest() {
-            client.follow(&newest);
-            core = newest;
-        }
-        // Boxed, so that a connection that waits is small.
-        match Box::pin(request::serve(&core, &mut client)).await {
-            After::Next => client.served = true,
-            After::Close => return,
-            After::Abort => return client.abort(),
-            After::Linger => return Box::pin(client.linger(&core)).await,
-        }
+    let mut client =
+        Client { stream, address, timer, input: None, empty_lines: 0, served: false, rare: None };
+    let announces = core.frontend.accept_proxy.as_ref().is_some_and(|accept| accept.expects(address.ip()));
+    // What is seldom needed is boxed, so that a connection that waits is small.
+    if announces && !Box::pin(client.announced(&core)).await {
+        return;
+    }
+    let after = client.requests(&mut core).await;
+    if let Some(number) = client.number() {
+        core.idle.forget(number);
+    }
+    match after {
+        After::Next | After::Close => {}
+        After::Abort => client.abort(),
+        After::Linger => Box::pin(client.linger(&core)).await,
     }
 }
 
 impl Client {
+    /// One request after the other; gives what is to be done after the last.
+    async fn requests(&mut self, core: &mut Rc<Core>) -> After {
+        while self.next_request(core).await {
+            if let Some(newest) = core.newest() {
+                self.follow(&newest);
+                *core = newest;
+            }
+            match Box::pin(request::serve(core, self)).await {
+                After::Next => self.served = true,
+                after => return after,
+            }
+        }
+        After::Close
+    }
+
+    /// Reads the PROXY protocol's header, within the time that the first request has; false: there is none, and
+    /// whoever this is gets no answer.
+    async fn announced(&mut self, core: &Core) -> bool {
+        let own = self.address;
+        let header = poll_fn(|cx| {
+            loop {
+                match self.input.as_ref().map_or(Ok(Read::Incomplete), |input| read(input.filled())) {
+                    Ok(Read::Incomplete) => {}
+                    Ok(Read::Header { length, passage }) => return Poll::Ready(Some((length, passage))),
+                    Err(error) => {
+                        tracing::debug!(from = %own, %error, "connection refused");
+                        return Poll::Ready(None);
+                    }
+                }
+                match poll_fill(cx, &mut self.stream, &mut self.input, &core.pool, Size::Head) {
+                    Poll::Ready(Ok(count)) if count > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(None),
+                    Poll::Pending => return self.timer.poll_expired(cx).map(|()| None),
+                }
+            }
+        })
+        .await;
+        let Some((length, passage)) = header else { return false };
+        if let Some(input) = &mut self.input {
+            input.consume(length);
+        }
+        if let Some(passage) = passage {
+            self.address = passage.source;
+            self.rare.get_or_insert_default().destination = Some(passage.destination);
+        }
+        true
+    }
+
+    /// From where to where it goes, for who is told by the PROXY protocol.
+    pub(super) fn passage(&self) -> Passage {
+        let announced = self.rare.as_ref().and_then(|rare| rare.destination);
+        // A socket without an address has been reset; what is written then goes nowhere.
+        let destination = announced.or_else(|| self.stream.local_addr().ok()).unwrap_or(self.address);
+        Passage { source: self.address, destination }
+    }
+
+    /// The number by which connections to servers belong to it, if any may.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.rare.as_ref()?.number
+    }
+
+    /// This server has authenticated its connection.
+    pub(super) fn is_bound_to(&self, server: &Server) -> bool {
+        self.rare.as_ref().and_then(|rare| rare.bound_to.as_ref()).is_some_and(|bound| bound.is(server))
+    }
+
+    /// The server among these that has authenticated its connection, by index.
+    pub(super) fn bound_among(&self, servers: &[Arc<Server>]) -> Option<usize> {
+        let bound = self.rare.as_ref()?.bound_to.as_ref()?;
+        servers.iter().position(|server| bound.is(server))
+    }
+
+    /// A server's connection is this client's alone from now on.
+    pub(super) fn own(&mut self, connection: &mut Connection, authenticated: bool) {
+        // Of the whole process: connections move from one configuration's pool to the next one's.
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        let rare = self.rare.get_or_insert_default();
+        let client = *rare.number.get_or_insert_with(|| NUMBERS.fetch_add(1, Ordering::Relaxed));
+        if authenticated {
+            rare.bound_to = Some(connection.open.server().clone());
+        }
+        let authenticated = authenticated || connection.owner.is_some_and(|owner| owner.authenticated);
+        connection.owner = Some(Owner { client, authenticated });
+    }
+
+    /// Ready when the client has closed its half of the connection, and nothing that it sent before is left to read.
+    pub(super) fn poll_closed(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        match stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+
     /// Waits for the first bytes of a request; false: there will be none. The time for the first request has begun with
     /// the connection, and who lets it pass is told so by [`request::serve`].
     async fn next_request(&mut self, core: &Core) -> bool {

@@ -10,12 +10,15 @@ use std::{
 
 use rustix::io::Errno;
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::{Core, record::Story, timer::Timer};
+use super::{Core, client::Client, record::Story, timer::Timer};
 use crate::{
-    backend::{Admission, OpenConnection, Refusal, Slot, Wish, idle::Connection},
-    clock,
+    backend::{
+        Admission, OpenConnection, Refusal, Slot, Wish,
+        idle::{Claim, Connection, Shared},
+    },
+    clock, proxy_protocol,
 };
 
 /// What this machine may lack for a connection: a source port, descriptors, memory.
@@ -33,6 +36,9 @@ pub(super) enum NoSlot {
     /// Too many were before it.
     #[error("expected room in the server's queue, found as many as `maxqueue`")]
     QueueFull,
+    /// Nobody waits for the answer any more.
+    #[error("expected a client that waits for its answer, found its connection closed")]
+    ClientGone,
 }
 
 /// Why there is no connection.
@@ -50,6 +56,9 @@ pub(super) enum NoConnection {
     /// Nobody answered.
     #[error("expected a connection within `timeout.connect`, found no answer")]
     Timeout,
+    /// Nobody waits for the answer any more.
+    #[error("expected a client that waits for its answer, found its connection closed")]
+    ClientGone,
 }
 
 impl From<io::Error> for NoConnection {
@@ -63,7 +72,7 @@ impl From<io::Error> for NoConnection {
 pub(super) async fn slot(
     core: &Core,
     wish: Wish,
-    timer: &mut Timer,
+    client: &mut Client,
     story: &mut Story,
 ) -> Result<Slot, NoSlot> {
     let ticket = match core.backend.admit(wish) {
@@ -73,21 +82,22 @@ pub(super) async fn slot(
         Admission::Queued(ticket) => ticket,
     };
     story.queued_behind[usize::from(!ticket.is_pinned())] = ticket.before() + 1;
-    match within(timer, core.backend.settings().timeout.queue, ticket).await {
-        Some(Ok(slot)) => Ok(slot),
-        Some(Err(_)) => Err(NoSlot::NoServer),
-        None => Err(NoSlot::QueueTimeout),
+    match within(core, client, core.backend.settings().timeout.queue, ticket).await {
+        Ok(Ok(slot)) => Ok(slot),
+        Ok(Err(_)) => Err(NoSlot::NoServer),
+        Err(Waited::TooLong) => Err(NoSlot::QueueTimeout),
+        Err(Waited::ForNobody) => Err(NoSlot::ClientGone),
     }
 }
 
-/// A connection to the slot's server: one that is idle where `reuse` allows it, else a new one. `pinned`: the request's
-/// cookie names the server.
+/// A connection to the slot's server: an idle one on which the request has a claim, else a new one. `pinned`: the
+/// request belongs to this server.
 pub(super) async fn connection(
     core: &Core,
     slot: &Slot,
     pinned: bool,
-    reuse: bool,
-    timer: &mut Timer,
+    claim: Claim,
+    client: &mut Client,
 ) -> Result<Connection, NoConnection> {
     let server = slot.server();
     // A server may leave while a request waits for its slot, through a pause, or for a connection.
@@ -96,10 +106,10 @@ pub(super) async fn connection(
         if stays { Ok(()) } else { Err(NoConnection::Left) }
     };
     check()?;
-    if let Some(connection) = reuse.then(|| core.idle.take(server)).flatten() {
+    if let Some(connection) = core.idle.take(server, claim) {
         return Ok(connection);
     }
-    if !reuse {
+    if claim.shared == Shared::None && core.shares_idle(server) {
         // The new connection will be idle, too. Without this each POST would leave one more of them.
         core.idle.close_one(server);
     }
@@ -109,23 +119,32 @@ pub(super) async fn connection(
         None if core.idle.close_one(server) => server.try_connection(),
         None => None,
     };
+    let header = server.settings().send_proxy.map(|version| {
+        let mut header = Vec::new();
+        proxy_protocol::write(version, client.passage(), &mut header);
+        header
+    });
     let connect = async {
         let open = match open {
             Some(open) => open,
             None => server.connection().await,
         };
         check()?;
-        let stream = TcpStream::connect(server.settings().address).await?;
+        let mut stream = TcpStream::connect(server.settings().address).await?;
         check()?;
         stream.set_nodelay(true)?;
+        if let Some(header) = &header {
+            stream.write_all(header).await?;
+        }
         Ok::<(TcpStream, OpenConnection), NoConnection>((stream, open))
     };
-    match within(timer, core.backend.settings().timeout.connect, connect).await {
-        Some(result) => {
+    match within(core, client, core.backend.settings().timeout.connect, connect).await {
+        Ok(result) => {
             let (stream, open) = result?;
-            Ok(Connection { stream, open, reused: false })
+            Ok(Connection { stream, open, reused: false, proven: false, owner: None })
         }
-        None => Err(NoConnection::Timeout),
+        Err(Waited::TooLong) => Err(NoConnection::Timeout),
+        Err(Waited::ForNobody) => Err(NoConnection::ClientGone),
     }
 }
 
@@ -135,13 +154,28 @@ pub(super) async fn pause(timer: &mut Timer, time: Duration) {
     poll_fn(|cx| timer.poll_expired(cx)).await;
 }
 
-/// What the future gives within this time.
-async fn within<T>(timer: &mut Timer, time: Duration, future: impl Future<Output = T>) -> Option<T> {
-    timer.set(clock::now() + time);
+/// Why waiting has ended without what was waited for.
+enum Waited {
+    TooLong,
+    ForNobody,
+}
+
+/// What the future gives within this time, and as long as the client waits for it where that is asked.
+async fn within<T>(
+    core: &Core,
+    client: &mut Client,
+    time: Duration,
+    future: impl Future<Output = T>,
+) -> Result<T, Waited> {
+    client.timer.set(clock::now() + time);
+    let watches = core.backend.settings().abort_on_close;
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => timer.poll_expired(cx).map(|()| None),
+        Poll::Ready(result) => Poll::Ready(Ok(result)),
+        Poll::Pending if watches && Client::poll_closed(&client.stream, cx).is_ready() => {
+            Poll::Ready(Err(Waited::ForNobody))
+        }
+        Poll::Pending => client.timer.poll_expired(cx).map(|()| Err(Waited::TooLong)),
     })
     .await
 }

@@ -48,6 +48,7 @@ pub(super) async fn finish(
         End::BadChunks => (*b"PD", None),
         End::BodyTimeout => (*b"sD", None),
         End::ClientGone => (*b"CD", None),
+        End::ClientLeft => (*b"CH", Some(Status::BadRequest)),
         End::ClientTimeout => (*b"cD", None),
         End::BadRequest => (*b"PR", Some(Status::BadRequest)),
         End::RequestLost => (*b"RH", Some(Status::BadGateway)),
@@ -99,6 +100,15 @@ pub(super) async fn fail(
         true if clean && client.input.is_none() => After::Close,
         true => After::Linger,
     }
+}
+
+/// Records a request whose client has gone before there was anything to answer.
+pub(super) fn abandon(core: &Core, client: &Client, asked: &Asked, mut story: Story) -> After {
+    if let Some(persistence) = &asked.persistence {
+        story.cookie = persistence.unanswered(&core.backend, story.server.as_deref());
+    }
+    log(core, client, &story);
+    After::Close
 }
 
 /// Answers a request that no server is asked for.

@@ -48,7 +48,7 @@ use tokio::{net::TcpStream, sync::Notify};
 
 use self::buffer::Pool;
 use crate::{
-    backend::{Backend, idle::IdlePool},
+    backend::{Backend, Server, idle::IdlePool},
     config,
 };
 
@@ -143,6 +143,11 @@ impl Core {
         self.stopping.set(true);
         self.closing.set(true);
         self.stop.notify_waiters();
+    }
+
+    /// Whether connections to this server serve more than the client for whom they were opened.
+    fn shares_idle(&self, server: &Server) -> bool {
+        self.backend.settings().reuse != config::Reuse::Never && server.settings().send_proxy.is_none()
     }
 
     fn is_stopping(&self) -> bool {

@@ -5,7 +5,7 @@ use std::{future::poll_fn, task::Poll};
 use super::{
     Core,
     attempt::Attempts,
-    authentication::binds_connection,
+    authentication::authenticates,
     buffer::{Size, poll_fill},
     capture::Captured,
     client::{After, Client},
@@ -37,6 +37,8 @@ pub(super) struct Asked {
     pub(super) keep_alive: bool,
     /// The server's connection may serve others after it.
     pub(super) reusable: bool,
+    /// It authenticates its user for the server's connection, not for itself alone.
+    pub(super) authenticates: bool,
     /// The client asks for another protocol.
     pub(super) upgrade: bool,
     /// Asked twice has the effect of asked once: it may be sent again after a server has seen it.
@@ -147,12 +149,12 @@ fn prepare(
     let visitor = persistence::Request { target: head.target, client: client.address.ip() };
     // A server that overlooks a body where it expects none takes it for the next request.
     let close = head.close_after || (!head.framing.is_empty() && !is_sent_with_bodies(head.method));
-    let authenticates = head.fields.last(b"authorization").is_some_and(binds_connection);
     let asked = Asked {
         method: head.method,
         version: head.version,
         keep_alive: head.keeps_alive(),
-        reusable: !close && !authenticates,
+        reusable: !close,
+        authenticates: authenticates(head.fields),
         upgrade: head.wants_upgrade(),
         repeatable: head.method.is_idempotent()
             || (backend.settings().retry.with_idempotency_key

@@ -159,6 +159,7 @@ mod tests {
         let frontend = config::Frontend {
             name: "web".into(),
             bind: Vec::new(),
+            accept_proxy: None,
             backend: config::BackendIndex(0),
             forward_for: None,
             logging: config::Logging::default(),
@@ -166,6 +167,7 @@ mod tests {
                 client: DEADLINE,
                 http_request: DEADLINE,
                 http_keep_alive: DEADLINE,
+                client_fin: None,
             },
             maxconn: NonZeroUsize::MAX,
         };

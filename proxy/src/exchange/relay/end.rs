@@ -26,6 +26,8 @@ pub(in crate::exchange) enum End {
     BodyTimeout,
     /// The client went while it sent or received.
     ClientGone,
+    /// The client has closed its half of the connection while it waited, and that is to end the request.
+    ClientLeft,
     /// The client took nothing for too long.
     ClientTimeout,
     /// The request's chunks are malformed.
@@ -53,6 +55,8 @@ pub(in crate::exchange) struct Remains {
     pub(in crate::exchange) down: Pipe,
     /// What the client has, or shall have, of a final response.
     pub(in crate::exchange) answered: Answered,
+    /// The server has asked for, or been given, an authentication that holds for its connection.
+    pub(in crate::exchange) authenticates: bool,
     /// The server's connection can serve another request.
     pub(in crate::exchange) reusable: bool,
     /// The client's connection can carry another request.
@@ -76,7 +80,12 @@ impl Remains {
             End::BadHead(_) | End::BadChunks => Some(Failure::Junk),
             End::HeadTimeout | End::BodyTimeout => Some(Failure::Timeout),
             End::Unwanted(status) => Some(Failure::Status(status)),
-            End::Complete | End::ClientGone | End::ClientTimeout | End::BadRequest | End::RequestLost => None,
+            End::Complete
+            | End::ClientGone
+            | End::ClientLeft
+            | End::ClientTimeout
+            | End::BadRequest
+            | End::RequestLost => None,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
 
 use super::{
-    super::{authentication::binds_connection, buffer::Size},
-    End, Relay, Remainder, Request, Stage,
+    super::{authentication::challenges, buffer::Size},
+    End, Further, Relay, Remainder, Request, Stage,
 };
 use crate::{
     backend::persistence::{Answer, Answered, Passage},
@@ -100,11 +100,11 @@ impl Relay<'_> {
             && (self.request == Request::Sent || goes_on)
             && !tunnel
             && !self.core.is_stopping();
-        let challenges = head.status == 401
-            && head.fields.iter().any(|(_, name, value)| {
-                name.eq_ignore_ascii_case(b"www-authenticate") && binds_connection(value)
-            });
-        self.reusable = head.reusable && self.asked.reusable && !challenges;
+        self.further = match head.reusable && self.asked.reusable {
+            false => Further::Nobodys,
+            true if challenges(&head) => Further::ItsUsers,
+            true => Further::Everybodys,
+        };
         let framing = head.framing;
         self.story.status = Some(head.status);
         if let Some(captured) = &mut self.story.captured {

@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 pub(super) use self::end::{Answered, End, Remains};
 use super::{
     Core,
+    client::Client,
     pipe::{Broken, Pipe},
     record::Story,
     request::Asked,
@@ -47,8 +48,16 @@ pub(super) struct Relay<'a> {
     head: (u64, usize),
     /// Only the close of the connection tells the client that the response has ended.
     ends_with_close: bool,
-    reusable: bool,
+    further: Further,
     keep_alive: bool,
+}
+
+/// Whose further requests the server's connection may carry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Further {
+    Nobodys,
+    Everybodys,
+    ItsUsers,
 }
 
 /// How far the response is.
@@ -98,7 +107,7 @@ impl<'a> Relay<'a> {
             remainder: Remainder::Dropped,
             head: (0, 0),
             ends_with_close: false,
-            reusable: false,
+            further: Further::Nobodys,
             keep_alive: false,
         }
     }
@@ -119,7 +128,8 @@ impl<'a> Relay<'a> {
             if self.stage == Stage::Body && self.request == Request::Sent && self.down.is_read() {
                 return Poll::Ready(End::Complete);
             }
-            let now_moved = self.up.moved() + self.down.moved();
+            // The end of one direction moves nothing, but changes how long the other may take.
+            let now_moved = (self.up.moved() + self.down.moved(), self.request, self.down.is_read());
             if moved != Some(now_moved) {
                 moved = Some(now_moved);
                 timer.set(clock::now() + self.patience());
@@ -136,7 +146,8 @@ impl<'a> Relay<'a> {
                 true => Answered::Framed,
                 false => Answered::Nothing,
             },
-            reusable: is_over && self.reusable && !extra,
+            reusable: is_over && self.further != Further::Nobodys && !extra,
+            authenticates: self.further == Further::ItsUsers,
             keep_alive: is_over && self.keep_alive,
             down: self.down,
         }
@@ -175,10 +186,13 @@ impl<'a> Relay<'a> {
                 Poll::Pending => {}
             }
         }
-        if self.stage == Stage::Head
-            && let Err(end) = ready!(self.poll_head(cx, client, server))
-        {
-            return Poll::Ready(end);
+        if self.stage == Stage::Head {
+            match self.poll_head(cx, client, server) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return Poll::Ready(end),
+                Poll::Pending if self.is_left(cx, client) => return Poll::Ready(End::ClientLeft),
+                Poll::Pending => return Poll::Pending,
+            }
         }
         if self.stage == Stage::Tunnel {
             return self.poll_tunnel(cx, client, server);
@@ -195,12 +209,26 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// The client has closed its half, and whoever does that gets no answer here.
+    fn is_left(&self, cx: &mut Context<'_>, client: &TcpStream) -> bool {
+        self.core.backend.settings().abort_on_close
+            && self.request == Request::Sent
+            && Client::poll_closed(client, cx).is_ready()
+    }
+
     /// How long whoever is waited for may take.
     fn patience(&self) -> Duration {
         let settings = &self.core.backend.settings().timeout;
         let client = self.core.frontend.timeout.client;
         match self.stage {
-            Stage::Tunnel => settings.tunnel.unwrap_or(client.min(settings.server)),
+            Stage::Tunnel => {
+                let half_closed = match (self.request, self.down.is_read()) {
+                    (Request::Sent, _) => settings.server_fin,
+                    (_, true) => self.core.frontend.timeout.client_fin,
+                    _ => None,
+                };
+                half_closed.or(settings.tunnel).unwrap_or(client.min(settings.server))
+            }
             _ if self.down.is_pending() => client,
             _ if self.is_answered() && !self.up.is_pending() => client,
             _ => settings.server,

@@ -226,27 +226,6 @@ fn a_body_that_a_server_may_overlook_ends_its_connection() {
 }
 
 #[test]
-fn a_connection_that_belongs_to_a_user_serves_nobody_else() {
-    on_a_core(async {
-        for (field, answer) in [
-            ("Authorization: NTLM TlRMTVNTUAAB\r\n", OK),
-            ("Authorization: Negotiate YIIC\r\n", OK),
-            ("", "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic, NTLM\r\nContent-Length: 0\r\n\r\n"),
-        ] {
-            let server = Server::start().await;
-            let proxy = Proxy::before(&[&server]).await;
-            let mut client = proxy.send(format!("GET / HTTP/1.1\r\n{field}\r\n")).await;
-            let (mut wire, _) = server.request().await;
-            wire.send(answer).await;
-            client.expect(answer).await;
-            assert!(wire.is_closed().await, "{field:?} {answer:?}");
-            client.send(GET).await;
-            server.request().await;
-        }
-    });
-}
-
-#[test]
 fn idle_connections_do_not_pile_up_under_posts() {
     on_a_core(async {
         let server = Server::start().await;

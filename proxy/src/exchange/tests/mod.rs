@@ -3,6 +3,8 @@
 mod bodies;
 mod connections;
 mod framing;
+mod owners;
+mod proxy_protocol;
 mod replays;
 mod responses;
 mod retries;
@@ -90,6 +92,7 @@ impl Proxy {
         let mut frontend = config::Frontend {
             name: "web".into(),
             bind: Vec::new(),
+            accept_proxy: None,
             backend: config::BackendIndex(0),
             forward_for: None,
             logging: config::Logging::default(),
@@ -97,6 +100,7 @@ impl Proxy {
                 client: 9 * second,
                 http_request: 5 * second,
                 http_keep_alive: 7 * second,
+                client_fin: None,
             },
             maxconn: NonZeroUsize::MAX,
         };
