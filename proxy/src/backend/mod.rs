@@ -96,6 +96,11 @@ pub struct Backend {
 impl Backend {
     /// A backend as the configuration describes it.
     pub fn new(settings: config::Backend) -> Arc<Self> {
+        Self::resumed(settings, |_, _| {})
+    }
+
+    /// The same, but `resume` tells each server what another process knew of it ([`Server::resume`]).
+    pub fn resumed(settings: config::Backend, resume: impl Fn(&config::Backend, &Server)) -> Arc<Self> {
         let around = Surroundings { lineage: Arc::default(), fullconn: settings.fullconn };
         let servers: Vec<Arc<Server>> = settings
             .servers
@@ -103,7 +108,9 @@ impl Backend {
             .enumerate()
             .map(|(index, server)| {
                 let users = Users::new(clock::now(), settings.users_window);
-                Arc::new(Server::new(index, server.clone(), users, &around))
+                let server = Server::new(index, server.clone(), users, &around);
+                resume(&settings, &server);
+                Arc::new(server)
             })
             .collect();
         Self::of(settings, servers, around.lineage)
@@ -137,9 +144,12 @@ impl Backend {
                 (_, false) => Operation::Unchecked,
                 // It has served without a check; nobody waits for its first one.
                 (Some(_), true) if server.operation() == Operation::Unchecked => Operation::Up,
-                (Some(_), true) => continue,
+                (Some(_), true) => server.operation(),
             };
-            renewed.set_operation(server.index(), operation, false);
+            server.users().set_window(renewed.settings.users_window);
+            if operation != server.operation() {
+                renewed.set_operation(server.index(), operation, false);
+            }
         }
         let stays: HashSet<_> = renewed.servers.iter().map(|server| server.key()).collect();
         for gone in self.servers.iter().filter(|server| !stays.contains(&server.key())) {

@@ -182,6 +182,13 @@ impl Server {
         Self { settings, index, weight, limits, bound_waiting, lineage, state }
     }
 
+    /// Goes on from what another process knew: what its checks said, and its weight. Before anybody else sees it.
+    pub fn resume(&self, operation: Operation, draining: bool, weight: u16) {
+        self.state.operation.store(operation as u8, Ordering::Relaxed);
+        self.state.draining.store(draining, Ordering::Relaxed);
+        self.set_weight(weight);
+    }
+
     /// What makes it the same server in another configuration of its backend: name and address.
     pub(super) fn key(&self) -> (&str, SocketAddr) {
         (&self.settings.name, self.settings.address)

@@ -23,9 +23,10 @@ const PROBES: usize = 8;
 /// The users of one server.
 #[derive(Debug)]
 pub struct Users {
-    /// The second after the first window of the times in the table, which is for what was seen before.
+    /// The second after [`LONGEST_WINDOW_S`] of the times in the table; those before it are for what another process has
+    /// seen.
     epoch: Instant,
-    window_s: u32,
+    window_s: AtomicU32,
     /// Fingerprint in the upper half, second last seen in the lower; zero is empty.
     table: OnceLock<Box<[AtomicU64]>>,
     /// When a user found no entry last: it counts as one user.
@@ -35,8 +36,20 @@ pub struct Users {
 impl Users {
     /// No users yet. Who is not seen for the window is none any more.
     pub fn new(now: Instant, window: Duration) -> Self {
+        let users = Self {
+            epoch: now,
+            window_s: AtomicU32::new(0),
+            table: OnceLock::new(),
+            overflowed_at: AtomicU32::new(0),
+        };
+        users.set_window(window);
+        users
+    }
+
+    /// From now on who is not seen for this long is none any more.
+    pub fn set_window(&self, window: Duration) {
         let window_s = u32::try_from(window.as_secs()).unwrap_or(u32::MAX).min(LONGEST_WINDOW_S);
-        Self { epoch: now, window_s, table: OnceLock::new(), overflowed_at: AtomicU32::new(0) }
+        self.window_s.store(window_s, Ordering::Relaxed);
     }
 
     /// Notes that the user with this hash is here.
@@ -61,7 +74,7 @@ impl Users {
     /// Notes a user whom another process has seen.
     pub fn recall(&self, key: u64, ago_s: u32, now: Instant) {
         let second = self.second(now);
-        if ago_s <= self.window_s {
+        if ago_s <= self.window_s.load(Ordering::Relaxed) {
             self.see(key, second - ago_s);
         }
     }
@@ -103,13 +116,13 @@ impl Users {
         listed as u32 + u32::from(self.is_fresh(overflowed_at, second))
     }
 
-    /// Seconds are counted from one, so that no entry is zero.
+    /// The first is beyond the longest window, so that no entry is zero.
     fn second(&self, now: Instant) -> u32 {
-        now.saturating_duration_since(self.epoch).as_secs() as u32 + self.window_s + 1
+        now.saturating_duration_since(self.epoch).as_secs() as u32 + LONGEST_WINDOW_S + 1
     }
 
     fn is_fresh(&self, entry: u64, second: u32) -> bool {
-        entry != 0 && second.saturating_sub(entry as u32) <= self.window_s
+        entry != 0 && second.saturating_sub(entry as u32) <= self.window_s.load(Ordering::Relaxed)
     }
 }
 
@@ -148,6 +161,35 @@ mod tests {
         assert_eq!(users.count(start + seconds(300)), 2);
         assert_eq!(users.count(start + seconds(301)), 1);
         assert_eq!(users.count(start + seconds(401)), 0);
+    }
+
+    #[test]
+    fn another_window_counts_who_was_seen_within_it() {
+        let start = crate::clock::now();
+        let users = Users::new(start, WINDOW);
+        users.touch(hash(1), start);
+        users.touch(hash(2), start + seconds(100));
+        users.set_window(seconds(50));
+        assert_eq!(users.count(start + seconds(120)), 1);
+        users.set_window(seconds(1000));
+        assert_eq!(users.count(start + seconds(900)), 2);
+    }
+
+    #[test]
+    fn whom_another_process_has_seen_is_counted_once_and_leaves_in_time() {
+        let start = crate::clock::now();
+        let [old, new] = [(); 2].map(|()| Users::new(start, WINDOW));
+        for user in 0..1000 {
+            old.touch(hash(user), start);
+        }
+        let later = start + seconds(200);
+        old.touch(hash(0), later);
+        assert_eq!(old.seen(seconds(10), later).len(), 1);
+        for (key, ago_s) in old.seen(WINDOW, later) {
+            new.recall(key, ago_s, later);
+        }
+        assert_eq!(new.count(later), 1000);
+        assert_eq!(new.count(start + seconds(301)), 1);
     }
 
     #[test]

@@ -125,8 +125,7 @@ impl Process {
         let logs = Logs::open(&config)?;
         let Inheritance { listeners, servers } = inheritance;
         let listeners = Listeners::open(&config, cores, &listeners)?;
-        let generation = Generation::new(&config, &logs);
-        knowledge::take_over(generation.backends(), &servers, clock::now());
+        let generation = Generation::resumed(&config, &logs, knowledge::resuming(&servers, clock::now()));
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let checks = Checks::start(generation.backends(), node).map_err(StartError::Checks)?;
         let stop = watch::Sender::new(Stop::No);

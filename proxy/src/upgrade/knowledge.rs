@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::message::{Health, Known, Load, Name, Report, Standing};
 use crate::backend::{Backend, Elsewhere, Operation, Server};
 use crate::check::Machine;
+use crate::config;
 
 /// Users that are handed on at most, of all servers together: their list takes some 25 MiB then.
 const MOST_USERS: usize = 1_000_000;
@@ -19,38 +20,42 @@ pub fn of(backends: &[Arc<Backend>], now: Instant) -> Vec<Known> {
     let known = |(backend, server): (&Arc<Backend>, &Arc<Server>)| {
         let health = server.settings().check.as_ref().zip(server.health());
         Known {
-            name: name(backend, server),
+            name: name(backend.name(), server),
             standing: server.operation().into(),
             draining: server.is_draining(),
             health: health.map(|(check, steps)| Health { steps, rise: check.rise, fall: check.fall }),
+            weights: Some([server.weight(), server.settings().weight]),
             users: users(server, backend.settings().users_window, now, &mut room),
         }
     };
     servers(backends).map(known).collect()
 }
 
-/// Takes over what another process knew of servers that are the same here: they go on from there, and nobody waits for
-/// a first check of theirs.
-pub fn take_over(backends: &[Arc<Backend>], known: &[Known], now: Instant) {
-    let here: HashMap<Name, _> = servers(backends).map(|place| (name(place.0, place.1), place)).collect();
-    for known in known {
-        let Some((backend, server)) = here.get(&known.name) else { continue };
+/// Tells servers what another process knew of them: they go on from there, and nobody waits for a first check. A weight
+/// that was changed at run time stays, unless the configuration says another one than before.
+pub fn resuming(known: &[Known], now: Instant) -> impl Fn(&config::Backend, &Server) {
+    let known: HashMap<&Name, &Known> = known.iter().map(|known| (&known.name, known)).collect();
+    move |backend: &config::Backend, server: &Server| {
+        let Some(known) = known.get(&name(&backend.name, server)) else { return };
         for &(key, ago_s) in &known.users {
             server.users().recall(key, ago_s, now);
         }
-        let Some(check) = &server.settings().check else { continue };
-        let operation = match known.standing {
-            Standing::Up => Operation::Up,
-            Standing::Soft => Operation::Soft,
-            Standing::Down => Operation::Down,
-            Standing::Unknown => continue,
+        let weight = match known.weights {
+            Some([weight, configured]) if configured == server.settings().weight => weight,
+            _ => server.weight(),
         };
-        if let Some(Health { steps, rise, fall }) = known.health {
+        let operation = match (&server.settings().check, known.standing) {
+            (None, _) | (_, Standing::Unknown) => server.operation(),
+            (Some(_), Standing::Up) => Operation::Up,
+            (Some(_), Standing::Soft) => Operation::Soft,
+            (Some(_), Standing::Down) => Operation::Down,
+        };
+        if let (Some(check), Some(Health { steps, rise, fall })) = (&server.settings().check, known.health) {
             let mut machine = Machine::resumed(rise, fall, operation, Some(steps));
             machine.adapt(check.rise, check.fall);
             server.note_health(machine.health());
         }
-        backend.set_operation(server.index(), operation, known.draining);
+        server.resume(operation, known.draining && operation != Operation::Unchecked, weight);
     }
 }
 
@@ -61,7 +66,7 @@ pub fn report(backends: &[Arc<Backend>], since: Duration, now: Instant) -> Repor
     let load = |(backend, server): (&Arc<Backend>, &Arc<Server>)| {
         let before = server.elsewhere();
         Load {
-            name: name(backend, server),
+            name: name(backend.name(), server),
             in_flight: server.in_flight() + before.in_flight,
             idle: server.idle() + before.idle,
             queued: server.queued() + before.queued,
@@ -76,7 +81,7 @@ pub fn report(backends: &[Arc<Backend>], since: Duration, now: Instant) -> Repor
 pub fn note(backends: &[Arc<Backend>], report: &Report, now: Instant) {
     let loads: HashMap<&Name, &Load> = report.servers.iter().map(|load| (&load.name, load)).collect();
     for (backend, server) in servers(backends) {
-        let load = if loads.is_empty() { None } else { loads.get(&name(backend, server)) };
+        let load = if loads.is_empty() { None } else { loads.get(&name(backend.name(), server)) };
         server.note_elsewhere(load.map_or_else(Elsewhere::default, |load| Elsewhere {
             in_flight: load.in_flight,
             idle: load.idle,
@@ -92,9 +97,9 @@ fn servers(backends: &[Arc<Backend>]) -> impl Iterator<Item = (&Arc<Backend>, &A
     backends.iter().flat_map(|backend| backend.servers().iter().map(move |server| (backend, server)))
 }
 
-fn name(backend: &Backend, server: &Server) -> Name {
+fn name(backend: &str, server: &Server) -> Name {
     let address = server.settings().address;
-    Name { backend: backend.name().to_owned(), server: server.name().to_owned(), address }
+    Name { backend: backend.to_owned(), server: server.name().to_owned(), address }
 }
 
 fn users(server: &Server, within: Duration, now: Instant, room: &mut usize) -> Vec<(u64, u32)> {
@@ -108,7 +113,7 @@ fn users(server: &Server, within: Duration, now: Instant, room: &mut usize) -> V
 mod tests {
     use super::*;
     use crate::backend::{Admission, Wish, fixture};
-    use crate::{clock, config};
+    use crate::clock;
 
     fn backend(servers: Vec<config::Server>) -> [Arc<Backend>; 1] {
         [fixture::backend_of(fixture::settings(servers))]
@@ -118,6 +123,7 @@ mod tests {
     fn health_and_users_go_on_in_another_process() {
         let now = clock::now();
         let old = backend(vec![fixture::checked("a"), fixture::checked("b"), fixture::server("c")]);
+        old[0].set_weight(0, 7).unwrap();
         old[0].set_operation(0, Operation::Down, true);
         old[0].servers()[0].note_health(1);
         old[0].set_operation(1, Operation::Soft, true);
@@ -127,11 +133,13 @@ mod tests {
         let later = now + Duration::from_secs(100);
         let known = of(&old, later);
         let moved = config::Server { address: "127.0.0.1:81".parse().unwrap(), ..fixture::checked("a") };
-        let new = backend(vec![fixture::checked("b"), moved, fixture::checked("a")]);
-        take_over(&new, &known, later);
+        let heavy = config::Server { weight: 9, ..fixture::checked("b") };
+        let servers = vec![heavy, moved, fixture::checked("a")];
+        let new = [Backend::resumed(fixture::settings(servers), resuming(&known, later))];
         let [b, moved, a] = [0, 1, 2].map(|index| &new[0].servers()[index]);
         assert_eq!((b.operation(), b.is_draining()), (Operation::Soft, true));
-        assert_eq!((a.operation(), a.health()), (Operation::Down, Some(1)));
+        assert_eq!((a.operation(), a.health(), a.weight()), (Operation::Down, Some(1), 7));
+        assert_eq!(b.weight(), 9);
         assert_eq!(moved.operation(), Operation::Starting);
         assert_eq!(b.users().count(later), 100);
         // They leave when they would have left.

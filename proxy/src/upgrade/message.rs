@@ -66,6 +66,9 @@ pub struct Known {
     /// Of its check machine, which has these counts.
     #[serde(default)]
     pub health: Option<Health>,
+    /// Its weight at run time, and that of the configuration from which it began.
+    #[serde(default)]
+    pub weights: Option<[u16; 2]>,
     /// Its users: a key, and how many seconds ago each was seen.
     #[serde(default)]
     pub users: Vec<(u64, u32)>,
@@ -169,6 +172,7 @@ mod tests {
             standing: Standing::Soft,
             draining: true,
             health: Some(Health { steps: 4, rise, fall }),
+            weights: Some([50, 100]),
             users: vec![(u64::MAX, 3)],
         };
         let text = serde_json::to_string(&known).unwrap();

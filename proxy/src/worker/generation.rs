@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::admin::log::{Feeds, Logs};
-use crate::backend::Backend;
+use crate::backend::{Backend, Server};
 use crate::config::{self, Config};
 use crate::exchange::{Budget, OpenCounts};
 
@@ -36,7 +36,13 @@ pub struct Generation {
 impl Generation {
     /// What the workers need for this configuration, whose logs these are.
     pub fn new(config: &Config, logs: &Logs) -> Arc<Self> {
-        let backends = config.backends.iter().cloned().map(Backend::new).collect();
+        Self::resumed(config, logs, |_, _| {})
+    }
+
+    /// The same, but `resume` tells each server what another process knew of it.
+    pub fn resumed(config: &Config, logs: &Logs, resume: impl Fn(&config::Backend, &Server)) -> Arc<Self> {
+        let backend = |settings: &config::Backend| Backend::resumed(settings.clone(), &resume);
+        let backends = config.backends.iter().map(backend).collect();
         let room = semaphore(config.limits.connections.get());
         let process = OpenCounts::default().process;
         let keep = |settings: &config::Frontend| {
