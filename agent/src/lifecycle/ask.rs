@@ -168,8 +168,7 @@ impl Machine {
                 Ok(Said::Accepted { drain: Some(id), text: format!("drain {id} is cancelled") })
             }
             Course::Restarting(back) | Course::Warming(back) if back.next.is_some() => {
-                let id = back.next.take().map(|next| next.id);
-                effects.ended.extend(id.map(|id| cancelled(id, "asked up")));
+                let id = self.give_up_next(Outcome::Cancelled, "asked up", effects);
                 let text = "the further drain is cancelled; the restart that is under way goes on".into();
                 Ok(Said::Accepted { drain: id, text })
             }
@@ -215,8 +214,4 @@ impl Machine {
         self.warm(now, back, "asked to return".into(), effects);
         Ok(Said::Accepted { drain: Some(id), text: "the server goes up as soon as it is ready".into() })
     }
-}
-
-fn cancelled(id: u64, text: &str) -> super::Ended {
-    super::Ended { id, outcome: Outcome::Cancelled, text: text.into(), restart_took: None }
 }

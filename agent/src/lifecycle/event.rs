@@ -35,7 +35,8 @@ pub enum Event {
     RestartEnded(Result<(), String>),
     /// The configuration was reloaded.
     Reloaded(Rules),
-    /// The drain can't be carried on: the agent gives it up.
+    /// The drain can't be carried on: the agent gives it up. During a restart and until the server is back that is the
+    /// one that was asked to follow.
     GivenUp {
         /// Why.
         why: String,

@@ -56,7 +56,10 @@ impl Machine {
             Event::NoVerdict { last } => self.server.assume(last),
             Event::RestartEnded(result) => self.restart_ended(now, result, &mut effects),
             Event::Reloaded(rules) => self.rules = rules,
-            Event::GivenUp { why } => self.give_up(now, Outcome::Withdrawn, why, &mut effects),
+            Event::GivenUp { why } => {
+                self.give_up_next(Outcome::Withdrawn, &why, &mut effects);
+                self.give_up(now, Outcome::Withdrawn, why, &mut effects);
+            }
         }
         while self.advance(now, &mut effects) {}
         Ok(effects)
@@ -256,6 +259,19 @@ impl Machine {
         let restart_took = drain.restart_began.map(|began| now.since(began));
         effects.ended.push(Ended { id, outcome, text: text.clone(), restart_took });
         self.enter(Course::Up, Some(id), text, effects);
+    }
+
+    /// Ends the drain that was asked to follow a restart, if there is one, and gives its id.
+    pub(super) fn give_up_next(
+        &mut self,
+        outcome: Outcome,
+        text: &str,
+        effects: &mut Effects,
+    ) -> Option<u64> {
+        let (Course::Restarting(back) | Course::Warming(back)) = &mut self.course else { return None };
+        let id = back.next.take()?.id;
+        effects.ended.push(Ended { id, outcome, text: text.to_owned(), restart_took: None });
+        Some(id)
     }
 
     fn restart(&mut self, now: Moment, drain: Drain, why: String, effects: &mut Effects) {

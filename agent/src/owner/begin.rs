@@ -129,7 +129,7 @@ impl<O: Outside> Owner<O> {
         }
         let before = self.core.clone();
         // There is nobody to be refused.
-        let _ = self.carry_out(before, effects, false).await;
+        let _ = self.carry_out(before, effects, None).await;
         // Where nothing has changed, what was shown before is still to be shown again.
         self.publish_status(self.outside.now());
     }

@@ -14,14 +14,16 @@ use crate::{
 };
 
 impl<O: Outside> Owner<O> {
-    /// Carries out what the machine says: first the state file, then the answer, then everything else.
+    /// Carries out what the machine says: first the state file, then the answer, then everything else. `before` is what
+    /// was before the event that has caused it.
     pub(super) async fn carry_out(
         &mut self,
         before: Core,
         mut effects: Effects,
-        is_request: bool,
+        cause: Option<Event>,
     ) -> Result<Option<Said>, Refusal> {
         let now = self.outside.now();
+        let is_request = matches!(cause, Some(Event::Asked { .. }));
         self.announce(&before, now);
         if let Some(drain) = effects.restart
             && let Err(why) = self.prepare_restart(drain, now).await
@@ -30,7 +32,7 @@ impl<O: Outside> Owner<O> {
                 self.core = before;
                 return Err(Refusal::ServerUnknown(why));
             }
-            return self.withdraw(before, why).await;
+            return self.withdraw(before, drain, why, cause).await;
         }
         if self.core.machine.course().stage() != Stage::Restarting {
             self.core.restart = None;
@@ -44,8 +46,9 @@ impl<O: Outside> Owner<O> {
                 self.core = before;
                 return Err(Refusal::StateUnwritable(why));
             }
-            if effects.restart.is_some() {
-                return self.withdraw(before, format!("the restart can't be written down: {why}")).await;
+            if let Some(drain) = effects.restart {
+                let why = format!("the restart can't be written down: {why}");
+                return self.withdraw(before, drain, why, cause).await;
             }
         }
         let drain = self.core.machine.course().drain().or(before.machine.course().drain()).cloned();
@@ -61,17 +64,28 @@ impl<O: Outside> Owner<O> {
         Ok(effects.said.take())
     }
 
-    /// What was about to be done can't be; the drain is given up.
-    async fn withdraw(&mut self, before: Core, why: String) -> Result<Option<Said>, Refusal> {
-        error!("the drain is given up: {why}");
+    /// The restart for `drain` can't be done, so the drain is given up. Where it is one that was to follow another, that
+    /// one goes on as if nothing had been asked meanwhile: its event is taken once more.
+    async fn withdraw(
+        &mut self,
+        before: Core,
+        drain: u64,
+        why: String,
+        cause: Option<Event>,
+    ) -> Result<Option<Said>, Refusal> {
+        error!(drain, "the drain is given up: {why}");
         self.core = before;
-        let now = self.outside.now();
-        let course = self.core.machine.course().stage();
-        let event = match course {
-            Stage::Restarting => Event::RestartEnded(Err(why)),
+        let course = self.core.machine.course();
+        let follows = course.next().is_some_and(|next| next.id == drain);
+        let event = match course.stage() {
+            Stage::Restarting if !follows => Event::RestartEnded(Err(why)),
             _ => Event::GivenUp { why },
         };
-        Box::pin(self.take(now, event)).await
+        let said = Box::pin(self.take(self.outside.now(), event)).await;
+        match cause.filter(|_| follows) {
+            Some(cause) => Box::pin(self.take(self.outside.now(), cause)).await,
+            None => said,
+        }
     }
 
     /// Tells the table and the looks what is announced from the next answer on.

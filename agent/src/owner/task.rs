@@ -356,10 +356,9 @@ impl<O: Outside> Owner<O> {
     }
 
     pub(super) async fn take(&mut self, now: Moment, event: Event) -> Result<Option<Said>, Refusal> {
-        let is_request = matches!(event, Event::Asked { .. });
         let before = self.core.clone();
-        let effects = self.core.machine.step(now, event)?;
-        self.carry_out(before, effects, is_request).await
+        let effects = self.core.machine.step(now, event.clone())?;
+        self.carry_out(before, effects, Some(event)).await
     }
 
     pub(super) fn view(&self, now: Moment) -> View {

@@ -61,3 +61,43 @@ async fn what_a_restart_has_said_belongs_to_its_drain_alone() {
     let output = |id| status.ended(id).unwrap().output.clone();
     assert_eq!((output(1).as_deref(), output(2)), (Some("said"), None));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_further_restart_that_could_not_be_proved_is_given_up_and_the_first_goes_on() {
+    for phase in [Phase::Restarting, Phase::Warming] {
+        let mut agent = Agent::up("further").await;
+        agent.signal(Wish::Hard).await;
+        agent.reach(phase).await;
+        agent.signal(Wish::Hard).await;
+        agent.fake.world(|world| {
+            world.identity = Err("denied".into());
+            world.identifying = Duration::from_secs(1);
+        });
+        agent.reach(Phase::Up).await;
+        time::sleep(Duration::from_secs(1)).await;
+        let status = agent.status.borrow().clone();
+        let ended = |id| status.ended(id).map(|drain| (drain.outcome, drain.text.clone()));
+        assert_eq!(ended(1).map(|(outcome, _)| outcome), Some(Outcome::Done), "asked in {phase:?}");
+        assert_eq!(ended(2), Some((Outcome::Withdrawn, "denied".to_owned())), "asked in {phase:?}");
+        assert_eq!(agent.fake.world(|world| world.restarts.len()), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_further_restart_that_can_not_be_written_down_is_given_up_and_the_first_goes_on() {
+    let mut agent = Agent::up("further_unwritten").await;
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Restarting).await;
+    agent.signal(Wish::Hard).await;
+    time::sleep(Duration::from_millis(100)).await;
+    let file = agent.directory.join(STATE);
+    fs::remove_file(&file).unwrap();
+    // A directory in the file's place.
+    fs::create_dir_all(file.join("in the way")).unwrap();
+    agent.reach(Phase::Up).await;
+    time::sleep(Duration::from_secs(1)).await;
+    let status = agent.status.borrow().clone();
+    let outcome = |id| status.ended(id).map(|drain| drain.outcome);
+    assert_eq!((outcome(1), outcome(2)), (Some(Outcome::Done), Some(Outcome::Withdrawn)));
+    assert_eq!(agent.fake.world(|world| world.restarts.len()), 1);
+}
