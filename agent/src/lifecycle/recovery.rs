@@ -45,7 +45,7 @@ impl Machine {
     /// | waiting, soft, hard, that hold | as it was | the same, announced now |
     /// | waiting, soft, hard, that restart | as it was; its limits go on running, but that of an acknowledgement begins anew | warming: the server was restarted with the host |
     /// | restarting, not replaced | restarts now | – |
-    /// | restarting, under way or without its proof | waits for its end | – |
+    /// | restarting, under way or without its proof | waits for its end, however long the agent was away | – |
     /// | restarting, perhaps replaced | warming | warming |
     /// | warming | as it was, begun anew | begun anew |
     pub fn restored(
@@ -111,7 +111,9 @@ impl Machine {
                         let why = "the agent was interrupted before the restart had happened".to_owned();
                         self.course = Course::Restarting(Back { since: now, why, ..back });
                     }
-                    Replaced::UnderWay => {}
+                    // It has a limit of its own, which counts from its beginning. This one is for the report, and nobody
+                    // could report while the agent was away.
+                    Replaced::UnderWay => self.course = Course::Restarting(Back { since: now, ..back }),
                     Replaced::Perhaps => {
                         self.warm(now, back, "the agent was interrupted in the restart".into(), effects);
                     }

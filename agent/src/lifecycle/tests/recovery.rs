@@ -73,6 +73,17 @@ fn a_restart_that_is_under_way_is_waited_for() {
 }
 
 #[test]
+fn an_agent_that_was_away_for_long_waits_for_the_report_all_the_same() {
+    let mut world = World::restarting();
+    world.now += 600;
+    let mut revived = revived(&world, true, Replaced::UnderWay);
+    revived.pass(119);
+    assert_eq!(revived.stage(), Stage::Restarting);
+    revived.restart_ends(Ok(()));
+    assert_eq!(revived.stage(), Stage::Warming);
+}
+
+#[test]
 fn warming_has_its_whole_time_again() {
     let mut world = World::warming();
     world.pass(50);
