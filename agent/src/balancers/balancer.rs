@@ -96,6 +96,10 @@ impl Balancer {
             self.restarted |= self.shows_restart(header, says);
             let is_out = matches!(header.state, State::Nolb | State::Down);
             self.shown_out = if is_out { self.shown_out.saturating_add(1) } else { 0 };
+            if self.heard.proven && header.state == State::Up {
+                // A new process, or somebody's hand: what the one before has shown is no longer so.
+                self.heard = Heard::default();
+            }
             if let Some(level) = says {
                 self.heard.proven |= proves(header.state, level);
                 self.heard.zero = self.heard.proven && header.scur == Some(0);
@@ -260,6 +264,16 @@ mod tests {
     fn hard_is_acknowledged_by_down_and_not_by_nolb() {
         assert_eq!(standing(Level::Hard, &[(0, Some("NOLB 1/3"), HARD)]), Standing::Pending);
         assert_eq!(standing(Level::Hard, &[(0, Some("DOWN 3/2"), HARD)]), Standing::Proven);
+    }
+
+    #[test]
+    fn one_that_says_up_again_has_yet_to_act_anew() {
+        let mut checks: Vec<_> = (0..10).map(|n| (n * 500, Some("DOWN"), HARD)).collect();
+        assert_eq!(standing(Level::Hard, &checks), Standing::Proven);
+        checks.push((5000, Some("UP"), HARD));
+        assert_eq!(standing(Level::Hard, &checks), Standing::Pending);
+        checks.push((5500, Some("DOWN"), HARD));
+        assert_eq!(standing(Level::Hard, &checks), Standing::Proven);
     }
 
     #[test]
