@@ -40,7 +40,7 @@ pub fn peak_kib(pid: u32) -> Result<u64> {
 }
 
 /// The process and its descendants.
-fn family(pid: u32) -> Result<Vec<u32>> {
+pub fn family(pid: u32) -> Result<Vec<u32>> {
     let mut all = vec![pid];
     let mut next = 0;
     while let Some(&pid) = all.get(next) {

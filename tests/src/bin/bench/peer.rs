@@ -1,14 +1,20 @@
-//! The programs that are compared: each a proxy for the same two web servers, pinned to the same processor.
+//! A program that is measured, or serves those that are, pinned to a processor.
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use drain_tests::{Place, child::Child, port};
+
+use crate::recipes;
+
+/// Even ten thousand servers are read in this time.
+const START_WITHIN: Duration = Duration::from_mins(1);
 
 /// What a proxy under test is given to do beside passing requests on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,7 +25,83 @@ pub(crate) enum Duties {
     Full,
 }
 
-/// One proxy that runs.
+/// What a proxy is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) duties: Duties,
+    /// The servers behind it, by turns as often as there are to be servers.
+    pub(crate) servers: Vec<SocketAddr>,
+    pub(crate) count: usize,
+}
+
+impl Setup {
+    /// Each server with its number.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = (usize, SocketAddr)> {
+        self.servers.iter().copied().cycle().take(self.count).enumerate()
+    }
+}
+
+/// The programs that are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Program {
+    DrainProxy,
+    Haproxy,
+    Nginx,
+    Varnish,
+    Caddy,
+}
+
+impl Program {
+    /// All that are installed, in the order of the table.
+    pub(crate) fn installed() -> Vec<Self> {
+        let all = [Self::DrainProxy, Self::Haproxy, Self::Nginx, Self::Varnish, Self::Caddy];
+        all.into_iter().filter(|program| program.is_installed()).collect()
+    }
+
+    /// What its column is called.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::DrainProxy => "drain-proxy",
+            Self::Haproxy => "haproxy",
+            Self::Nginx => "nginx",
+            Self::Varnish => "varnish",
+            Self::Caddy => "caddy",
+        }
+    }
+
+    /// Starts it and waits until it takes connections.
+    pub(crate) fn start(self, place: &Place, setup: &Setup) -> Result<Peer> {
+        Ok(self.launch(place, setup)?.ready(place))
+    }
+
+    /// Starts it.
+    pub(crate) fn launch(self, place: &Place, setup: &Setup) -> Result<Peer> {
+        let address = port::free();
+        let dir = place.subdir(&format!("{}-proxy", self.name()));
+        let recipe = match self {
+            Self::DrainProxy => recipes::drain_proxy(&dir, address, setup),
+            Self::Haproxy => recipes::haproxy(address, setup),
+            Self::Nginx => recipes::nginx(&dir, address, setup),
+            Self::Varnish => recipes::varnish(&dir, address, setup),
+            Self::Caddy => recipes::caddy(&dir, address, setup),
+        };
+        recipe.launch(place, &dir, crate::PROXY_CPU, self.name(), address)
+    }
+
+    fn is_installed(self) -> bool {
+        let program = match self {
+            Self::DrainProxy => return true,
+            Self::Varnish => "varnishd",
+            other => other.name(),
+        };
+        Command::new("sh")
+            .args(["-c", &format!("command -v {program}")])
+            .output()
+            .is_ok_and(|o| o.status.success())
+    }
+}
+
+/// One program that runs.
 pub(crate) struct Peer {
     /// What its column is called.
     pub(crate) name: &'static str,
@@ -28,139 +110,54 @@ pub(crate) struct Peer {
     child: Child,
 }
 
-/// A program's configuration and how it is started with it.
-struct Recipe {
-    name: &'static str,
-    file: &'static str,
-    text: String,
-    command: fn(&Path) -> Vec<String>,
-}
-
 impl Peer {
-    /// Starts drain-proxy, from the workspace's release build.
-    pub(crate) fn drain_proxy(
-        place: &Place,
-        cpu: usize,
-        servers: &[SocketAddr],
-        duties: Duties,
-    ) -> Result<Self> {
-        let address = port::free();
-        let log = place.dir().join("drain-proxy.access");
-        let mut text =
-            format!("[frontend.web]\nbind = [\"{address}\"]\nbackend = \"app\"\nforward_for = true\n");
-        if duties == Duties::Full {
-            text += &format!("log = {{ format = \"http\", target = \"{}\" }}\n", log.display());
-        }
-        text += "\n[backend.app]\n";
-        if duties == Duties::Full {
-            text += "cookie = { name = \"SERVERID\", mode = \"insert\", indirect = true }\n";
-            text += "check = { uri = \"/100\", inter = \"2s\" }\n";
-        }
-        text += "timeout = { connect = \"5s\", server = \"60s\" }\n";
-        for (n, server) in servers.iter().enumerate() {
-            text += &format!(
-                "\n[[backend.app.server]]\nname = \"s{n}\"\naddress = \"{server}\"\ncookie = \"s{n}\"\n"
-            );
-            if duties == Duties::Bare {
-                text += "check = { disabled = true }\n";
-            }
-        }
-        let command = |file: &Path| vec![release("drain-proxy"), "-f".into(), file.display().to_string()];
-        Recipe { name: "drain-proxy", file: "drain-proxy.toml", text, command }.start(place, cpu, address)
-    }
-
-    /// Starts HAProxy.
-    pub(crate) fn haproxy(place: &Place, cpu: usize, servers: &[SocketAddr], duties: Duties) -> Result<Self> {
-        let address = port::free();
-        let mut text = "global\n  maxconn 9000\n".to_owned();
-        if duties == Duties::Full {
-            text += "  log stdout format raw local0\n";
-        }
-        text += "defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  \
-                 option forwardfor\n  http-reuse always\n";
-        if duties == Duties::Full {
-            text += "  log global\n  option httplog\n";
-        }
-        text += &format!("listen app\n  bind {address}\n  balance roundrobin\n");
-        let check = if duties == Duties::Full {
-            text += "  cookie SERVERID insert indirect\n  option httpchk OPTIONS /100\n";
-            " check inter 2s"
-        } else {
-            ""
-        };
-        for (n, server) in servers.iter().enumerate() {
-            text += &format!("  server s{n} {server} cookie s{n}{check}\n");
-        }
-        let command =
-            |file: &Path| vec!["haproxy".into(), "-db".into(), "-f".into(), file.display().to_string()];
-        Recipe { name: "haproxy", file: "haproxy.cfg", text, command }.start(place, cpu, address)
-    }
-
-    /// Starts nginx as a proxy.
-    pub(crate) fn nginx(place: &Place, cpu: usize, servers: &[SocketAddr], duties: Duties) -> Result<Self> {
-        let address = port::free();
-        let dir = place.subdir("nginx-proxy");
-        let log = if duties == Duties::Full { "nginx-proxy/access.log" } else { "off" };
-        let upstreams: String = servers.iter().map(|s| format!("    server {s};\n")).collect();
-        let text = format!(
-            "daemon off;\nworker_processes 1;\npid {dir}/pid;\nerror_log {dir}/error.log;\nworker_rlimit_nofile 20000;\n\
-             events {{ worker_connections 20000; }}\nhttp {{\n  access_log {log};\n  keepalive_requests 1000000000;\n  \
-             proxy_temp_path {dir}/tmp; client_body_temp_path {dir}/body;\n  upstream app {{\n{upstreams}    \
-             keepalive 256;\n    keepalive_requests 1000000000;\n  }}\n  server {{\n    listen {address} backlog=4096;\n    location / {{\n      \
-             proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\";\n      \
-             proxy_set_header X-Forwarded-For $remote_addr;\n    }}\n  }}\n}}\n",
-            dir = dir.display(),
-        );
-        Recipe { name: "nginx", file: "nginx-proxy.conf", text, command: nginx_command }
-            .start(place, cpu, address)
-    }
-
     /// The process's id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.pid()
     }
+
+    fn ready(self, place: &Place) -> Self {
+        place.wait_for(&format!("{} takes connections", self.name), START_WITHIN, || {
+            TcpStream::connect(self.address).map_err(|e| e.to_string())
+        });
+        self
+    }
 }
 
-/// Starts a web server with answers of 100 B, 16 KiB and 1 MiB at `/100`, `/16k` and `/1m`.
-pub(crate) fn web_server(place: &Place, cpu: usize, name: &'static str) -> Result<Peer> {
+/// A program's configuration and how it is started with it.
+pub(crate) struct Recipe {
+    pub(crate) text: String,
+    pub(crate) command: fn(&Path, &Path, SocketAddr) -> Vec<String>,
+}
+
+impl Recipe {
+    fn launch(
+        self,
+        place: &Place,
+        dir: &Path,
+        cpu: usize,
+        name: &'static str,
+        address: SocketAddr,
+    ) -> Result<Peer> {
+        let ending = if name == "drain-proxy" { "toml" } else { "conf" };
+        let file: PathBuf = dir.join(format!("proxy.{ending}"));
+        fs::write(&file, &self.text).with_context(|| format!("write {}", file.display()))?;
+        let mut command: Command = place.command("taskset");
+        command.args(["-c", &cpu.to_string()]).args((self.command)(&file, dir, address));
+        let child = Child::start(place, dir, name, command, |_| false);
+        Ok(Peer { name, address, child })
+    }
+}
+
+/// Starts a web server with answers of 100 B, 16 KiB and 1 MiB at `/100`, `/16k` and `/1m`, and one that takes bodies
+/// at `/post`.
+pub(crate) fn web_server(place: &Place, name: &'static str) -> Result<Peer> {
     let address = port::free();
     let dir = place.public().join(name);
     fs::create_dir_all(&dir).context("create the web server's directory")?;
     for (file, size) in [("100", 100), ("16k", 16 << 10), ("1m", 1 << 20)] {
         fs::write(dir.join(file), vec![b'x'; size]).context("write a page")?;
     }
-    let text = format!(
-        "daemon off;\nworker_processes 1;\npid {dir}/pid;\nerror_log {dir}/error.log;\nworker_rlimit_nofile 20000;\n\
-         events {{ worker_connections 20000; }}\nhttp {{\n  access_log off;\n  sendfile on;\n  open_file_cache max=16;\n  \
-         keepalive_requests 1000000000;\n  keepalive_timeout 600s;\n  client_body_temp_path {dir}/body;\n  server {{ listen {address} backlog=4096; root {dir}; }}\n}}\n",
-        dir = dir.display(),
-    );
-    let file = if name == "web1" { "web1.conf" } else { "web2.conf" };
-    Recipe { name, file, text, command: nginx_command }.start(place, cpu, address)
-}
-
-impl Recipe {
-    fn start(self, place: &Place, cpu: usize, address: SocketAddr) -> Result<Peer> {
-        let file: PathBuf = place.dir().join(self.file);
-        fs::write(&file, &self.text).with_context(|| format!("write {}", file.display()))?;
-        let mut command: Command = place.command("taskset");
-        command.args(["-c", &cpu.to_string()]).args((self.command)(&file));
-        let child = Child::start(place, place.dir(), self.name, command, |_| false);
-        place.wait_for(
-            &format!("{} takes connections", self.name),
-            std::time::Duration::from_secs(10),
-            || std::net::TcpStream::connect(address).map_err(|e| e.to_string()),
-        );
-        Ok(Peer { name: self.name, address, child })
-    }
-}
-
-fn nginx_command(file: &Path) -> Vec<String> {
-    ["nginx", "-c"].map(str::to_owned).into_iter().chain([file.display().to_string()]).collect()
-}
-
-/// A program of the release build; `tests/bench` has built it.
-fn release(name: &str) -> String {
-    let here = std::env::current_exe().unwrap_or_default();
-    here.parent().unwrap_or(Path::new(".")).join(name).display().to_string()
+    let recipe = recipes::web_server(&dir, address);
+    Ok(recipe.launch(place, &place.subdir(name), crate::LOAD_CPU, name, address)?.ready(place))
 }

@@ -18,6 +18,11 @@ impl Figures {
         self.rows.entry((row_at, row.to_owned())).or_default().entry(peer_at).or_default().push(value);
     }
 
+    /// Nothing was noted.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// Medians as a Markdown table; behind each value its ratio to `base` in the same rounds.
     ///
     /// The ratio is the median of the rounds' ratios, not the ratio of medians: a machine whose speed drifts
@@ -29,19 +34,31 @@ impl Figures {
             let line: Vec<String> = (0..self.names.len())
                 .map(|at| {
                     let Some(values) = peers.get(&at) else { return "–".to_owned() };
+                    if values.iter().any(|value| value.is_nan()) {
+                        return "failed".to_owned();
+                    }
                     let value = median(values.clone());
                     match base_at.filter(|&b| b != at).and_then(|b| peers.get(&b)) {
                         Some(of) => {
                             let ratios = values.iter().zip(of).map(|(a, b)| a / b).collect();
-                            format!("{value:.1} ({:.2})", median(ratios))
+                            format!("{} ({:.2})", number(value), median(ratios))
                         }
-                        None => format!("{value:.1}"),
+                        None => number(value),
                     }
                 })
                 .collect();
             out += &format!("| {row} |{}\n", cells(&line));
         }
         out
+    }
+}
+
+/// With as many digits as say something.
+fn number(value: f64) -> String {
+    match value.abs() {
+        ..10.0 => format!("{value:.2}"),
+        10.0..1000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
     }
 }
 
@@ -80,7 +97,7 @@ mod tests {
         }
         assert_eq!(
             figures.markdown("theirs"),
-            "| | ours | theirs |\n|---|---|---|\n| 100 B | 3.0 (0.50) | 6.0 |\n"
+            "| | ours | theirs |\n|---|---|---|\n| 100 B | 3.00 (0.50) | 6.00 |\n"
         );
     }
 
