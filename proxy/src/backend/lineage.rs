@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::broadcast;
 
-use super::{Backend, IdleOrder};
+use super::{Backend, IdleOrder, tally::Tally};
 
 /// What all generations of a backend know of each other.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct Lineage {
     /// Requests that hold a slot, of backends that count them.
     active: AtomicU32,
     idle_orders: broadcast::Sender<IdleOrder>,
+    pub(super) tally: Tally,
 }
 
 /// Orders that a core may be behind by; beyond it the pool looks at all of its servers.
@@ -37,6 +38,7 @@ impl Default for Lineage {
             waiting: AtomicU32::new(0),
             active: AtomicU32::new(0),
             idle_orders: broadcast::Sender::new(ORDERS),
+            tally: Tally::default(),
         }
     }
 }

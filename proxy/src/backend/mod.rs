@@ -27,6 +27,7 @@ mod select;
 pub mod server;
 mod slot;
 mod slowstart;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod users;
@@ -53,6 +54,7 @@ use queue::Queue;
 use ring::Ring;
 use select::{FULL_WEIGHT, Member, Rules, Selection};
 use server::Surroundings;
+use tally::Tally;
 use users::Users;
 
 use crate::{admin::log::Notices, clock, config};
@@ -190,6 +192,11 @@ impl Backend {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// What went wrong with its servers and was made good.
+    pub fn tally(&self) -> &Tally {
+        &self.lineage.tally
     }
 
     /// Its servers, in configuration order.

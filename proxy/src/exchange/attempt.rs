@@ -12,6 +12,7 @@ use super::{
     record::Story,
     relay::{End, Relay, Remains},
     request::Asked,
+    resume::{self, Resume},
     retry::{self, Failed, Next},
 };
 use crate::{
@@ -34,6 +35,14 @@ pub(super) struct Attempts<'a> {
     /// Whether an idle connection will do: what may be lost on one that its server is just closing goes out on a new
     /// one.
     reuse: bool,
+    /// The response that broke off.
+    rest: Option<Rest>,
+}
+
+/// A response of which the client has a part.
+struct Rest {
+    down: Pipe,
+    resume: Box<Resume>,
 }
 
 /// What came of a server.
@@ -60,7 +69,7 @@ impl<'a> Attempts<'a> {
         story: Story,
     ) -> Self {
         let reuse = asked.repeatable && up.is_whole();
-        Self { core, client, asked, up, story, reuse }
+        Self { core, client, asked, up, story, reuse, rest: None }
     }
 
     /// Finds a server, and has it answer.
@@ -97,8 +106,9 @@ impl<'a> Attempts<'a> {
                 if slot.server().index() == index {
                     // There is no other.
                     connect::pause(&mut self.client.timer, pause).await;
-                } else {
-                    self.story.redispatched = self.story.retries > 0;
+                } else if self.story.retries > 0 {
+                    self.story.redispatched = true;
+                    self.core.backend.tally().redispatches.add();
                 }
             }
             match self.on_server(&slot).await {
@@ -139,21 +149,26 @@ impl<'a> Attempts<'a> {
         let pinned = self.client.is_bound_to(server)
             || self.asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server));
         self.story.server = Some(server.clone());
-        self.story.admitted = Some(clock::now());
+        if self.rest.is_none() {
+            self.story.admitted = Some(clock::now());
+        }
         loop {
             let tried = self.once(slot, pinned).await;
             let (failure, timed_out) = match &tried {
-                Tried::Ended(remains, connection) => match self.failure(remains) {
-                    Some(Failure::Empty) if connection.reused && remains.end == End::Silence => {
-                        // It was closing while the request was on its way: no attempt.
-                        self.up.rewind();
-                        self.reuse = false;
-                        continue;
-                    }
-                    Some(failure) => (failure, failure == Failure::Timeout),
+                Tried::Ended(remains, connection) if connection.reused && self.was_closing(remains) => {
+                    // No attempt: it was closing while the request was on its way.
+                    self.reuse = false;
+                    self.prepare(tried);
+                    continue;
+                }
+                Tried::Ended(remains, _) if self.is_broken_off(remains) => {
+                    (None, matches!(remains.end, End::HeadTimeout | End::BodyTimeout))
+                }
+                Tried::Ended(remains, _) => match self.failure(remains) {
+                    Some(failure) => (Some(failure), failure == Failure::Timeout),
                     None => return tried,
                 },
-                Tried::NoConnection(cause) if cause != b"RC" => (Failure::Connection, cause == b"sC"),
+                Tried::NoConnection(cause) if cause != b"RC" => (Some(Failure::Connection), cause == b"sC"),
                 _ => return tried,
             };
             let gone = !slot.stays(pinned);
@@ -163,15 +178,19 @@ impl<'a> Attempts<'a> {
             if next == Next::GiveUp {
                 return tried;
             }
-            if let Tried::Ended(remains, connection) = tried {
-                tracing::debug!(server = server.name(), end = ?remains.end, "request sent again");
-                drop(connection);
-                self.story.bytes += remains.down.written();
-                self.story.forget_answer();
-                if !self.up.is_untouched() {
-                    self.up.rewind();
+            let tally = self.core.backend.tally();
+            if let Tried::Ended(remains, _) = &tried {
+                let end = remains.end;
+                if self.is_broken_off(remains) {
+                    tracing::debug!(server = server.name(), ?end, "a response is continued");
+                    tally.resumes.add();
+                } else {
+                    tracing::debug!(server = server.name(), ?end, "a request is sent again");
+                    tally.replays.add();
                 }
             }
+            tally.retries.add();
+            self.prepare(tried);
             self.story.retries += 1;
             match next {
                 Next::Same(pause) => connect::pause(&mut self.client.timer, pause).await,
@@ -197,14 +216,53 @@ impl<'a> Attempts<'a> {
                 });
             }
         };
-        self.story.connected = if connection.reused { self.story.admitted } else { Some(clock::now()) };
-        let settings = &self.core.backend.settings().retry;
-        let again = self.asked.repeatable && self.story.retries < settings.limit;
-        let again = if again { settings.on } else { RetryOn::NONE };
-        let relay = Relay::new(self.core, self.asked, server, &mut self.up, again, &mut self.story);
-        let remains =
-            relay.run(&mut self.client.stream, &mut connection.stream, &mut self.client.timer).await;
+        let streams = (&mut self.client.stream, &mut connection.stream);
+        let remains = if let Some(Rest { down, resume }) = self.rest.take() {
+            let mut output = self.core.pool.output();
+            resume.request(self.up.output.whole(), down.left().unwrap_or(0), output.append());
+            let mut up = Pipe::new(&self.core.pool, None, output);
+            let parties = (self.core, self.asked, &**server);
+            let relay = Relay::of_rest(parties, &mut up, (down, &resume), &mut self.story);
+            let remains = relay.run(streams.0, streams.1, &mut self.client.timer).await;
+            Remains { resume: Some(resume), ..remains }
+        } else {
+            self.story.connected = if connection.reused { self.story.admitted } else { Some(clock::now()) };
+            let settings = &self.core.backend.settings().retry;
+            let again = self.asked.repeatable && self.story.retries < settings.limit;
+            let again = if again { settings.on } else { RetryOn::NONE };
+            let relay = Relay::new(self.core, self.asked, server, &mut self.up, again, &mut self.story);
+            relay.run(streams.0, streams.1, &mut self.client.timer).await
+        };
         Tried::Ended(remains, connection)
+    }
+
+    /// What is left of an attempt is made ready for the next one; its connection is closed.
+    fn prepare(&mut self, tried: Tried) {
+        let Tried::Ended(remains, _) = tried else { return };
+        if self.is_broken_off(&remains)
+            && let Some(resume) = remains.resume
+        {
+            let mut down = remains.down;
+            // Of one who had another answer.
+            down.forget_input();
+            self.rest = Some(Rest { down, resume });
+            return;
+        }
+        self.story.bytes += remains.down.written();
+        self.story.forget_answer();
+        if !self.up.is_untouched() {
+            self.up.rewind();
+        }
+    }
+
+    /// The server has closed an idle connection while the request was on its way there.
+    fn was_closing(&self, remains: &Remains) -> bool {
+        remains.end == End::Silence && (self.is_broken_off(remains) || self.failure(remains).is_some())
+    }
+
+    /// The client has a part of a response that can be continued.
+    fn is_broken_off(&self, remains: &Remains) -> bool {
+        remains.is_broken_off() && resume::asks_for_all(self.up.output.whole())
     }
 
     /// The idle connections that will do.
@@ -240,12 +298,17 @@ impl<'a> Attempts<'a> {
 
     /// Nobody waits for the answer any more.
     fn abandoned(mut self, cause: [u8; 2]) -> After {
+        self.story.bytes += self.rest.as_ref().map_or(0, |rest| rest.down.written());
         self.story.end(cause);
         abandon(self.core, self.client, self.asked, self.story)
     }
 
-    /// No server has answered.
+    /// No server has answered, or continued what another has begun.
     async fn unavailable(mut self, cause: [u8; 2]) -> After {
+        if let Some(Rest { down, .. }) = self.rest.take() {
+            let remains = Remains::cut_off(down);
+            return finish(self.core, self.client, self.asked, self.up, remains, self.story).await;
+        }
         self.story.end(cause);
         fail(self.core, self.client, self.asked, self.up, self.story, Status::Unavailable).await
     }

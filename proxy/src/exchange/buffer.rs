@@ -201,6 +201,11 @@ impl Output {
         &self.bytes[self.sent..]
     }
 
+    /// All that was appended, written or not.
+    pub(super) fn whole(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// All has been written.
     pub(super) const fn is_sent(&self) -> bool {
         self.sent == self.bytes.len()

@@ -39,7 +39,11 @@ pub(super) async fn finish(
     story.bytes += remains.down.written();
     let (cause, status) = match remains.end {
         End::Complete => (*b"--", None),
-        End::Silence | End::HeadCutOff => (*b"SH", Some(Status::BadGateway)),
+        // Those who were asked to continue it could not.
+        End::Silence | End::HeadCutOff | End::OtherBody(_) if answered => (*b"SD", None),
+        End::BadHead(_) if answered => (*b"PD", None),
+        End::HeadTimeout if answered => (*b"sD", None),
+        End::Silence | End::HeadCutOff | End::OtherBody(_) => (*b"SH", Some(Status::BadGateway)),
         End::BadHead(_) | End::Unwanted(_) => (*b"PH", Some(Status::BadGateway)),
         End::HeadTimeout => (*b"sH", Some(Status::GatewayTimeout)),
         End::BodyCutOff if !answered => (*b"SH", Some(Status::BadGateway)),

@@ -28,6 +28,7 @@ mod record;
 mod relay;
 mod replay;
 mod request;
+mod resume;
 mod retry;
 mod splice;
 #[cfg(test)]

@@ -180,6 +180,20 @@ impl Pipe {
         self.kept.as_ref().is_some_and(|kept| kept.is_sent_again())
     }
 
+    /// Forgets what was read and not taken for a part of the message.
+    pub(super) fn forget_input(&mut self) {
+        debug_assert!(!self.is_pending(), "what belongs to the message goes out first");
+        self.input = None;
+    }
+
+    /// Bytes of the body that have not come, where its length is known.
+    pub(super) const fn left(&self) -> Option<u64> {
+        match self.body {
+            Body::Length(left) => Some(left),
+            _ => None,
+        }
+    }
+
     /// The body has been read to its end.
     pub(super) const fn is_read(&self) -> bool {
         matches!(self.body, Body::Done)

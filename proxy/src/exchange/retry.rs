@@ -6,7 +6,7 @@
 //! | a connection that served before closed without a byte | again, on a new connection, not counted | never sent on such a one |
 //! | the connection broke, and the client has nothing of a final response | again, as `retry_on` says | 502 |
 //! | junk, a timeout, a status of `retry_on` | again, as `retry_on` says | what came, 502 or 504 |
-//! | the client has some of a final response | never | never |
+//! | the client has some of a final response | never; a GET may be continued ([`super::resume`]) | never |
 //!
 //! A POST with `Idempotency-Key` stands on the left where the backend says so. What is to be sent again must be there
 //! still, from its first byte on.
@@ -30,8 +30,8 @@ pub(super) enum Next {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "four facts, each from somebody else")]
 pub(super) struct Failed {
-    /// How.
-    pub(super) failure: Failure,
+    /// How; `None`: the response broke off, and shall be continued.
+    pub(super) failure: Option<Failure>,
     /// The request's cookie named this server.
     pub(super) pinned: bool,
     /// And it has to stay there, by `force_persist`.
@@ -44,7 +44,8 @@ pub(super) struct Failed {
 
 /// What follows when there were `retries` further attempts before this one failed.
 pub(super) fn after(failed: Failed, retries: u32, settings: &Retry) -> Next {
-    if retries >= settings.limit || !settings.on.contains(failed.failure) {
+    let is_covered = failed.failure.is_none_or(|failure| settings.on.contains(failure));
+    if retries >= settings.limit || !is_covered {
         return Next::GiveUp;
     }
     if failed.kept && !failed.gone {
@@ -82,8 +83,13 @@ mod tests {
     use crate::{backend::fixture, config::RetryOn};
 
     const LAST: Redispatch = Redispatch::FromLast(NonZeroU32::MIN);
-    const REFUSED: Failed =
-        Failed { failure: Failure::Connection, pinned: false, kept: false, timed_out: false, gone: false };
+    const REFUSED: Failed = Failed {
+        failure: Some(Failure::Connection),
+        pinned: false,
+        kept: false,
+        timed_out: false,
+        gone: false,
+    };
 
     #[test]
     fn each_failure_has_its_next_step() {
@@ -138,13 +144,15 @@ mod tests {
             (Failure::Timeout, false),
             (Failure::Status(503), false),
         ] {
-            let next = after(Failed { failure, ..REFUSED }, 0, &fixture::retry());
+            let next = after(Failed { failure: Some(failure), ..REFUSED }, 0, &fixture::retry());
             assert_eq!(next != Next::GiveUp, tried, "{failure:?}");
             let settings = Retry { on: RetryOn::NONE, ..fixture::retry() };
-            assert_eq!(after(Failed { failure, ..REFUSED }, 0, &settings), Next::GiveUp);
+            assert_eq!(after(Failed { failure: Some(failure), ..REFUSED }, 0, &settings), Next::GiveUp);
+            assert_eq!(after(Failed { failure: None, ..REFUSED }, 0, &settings), Next::Elsewhere);
         }
         let settings = Retry { on: RetryOn::NONE.and(Failure::Status(503)), ..fixture::retry() };
-        let status = |status| after(Failed { failure: Failure::Status(status), ..REFUSED }, 0, &settings);
+        let status =
+            |status| after(Failed { failure: Some(Failure::Status(status)), ..REFUSED }, 0, &settings);
         assert_eq!((status(503), status(502)), (Next::Elsewhere, Next::GiveUp));
     }
 

@@ -1,6 +1,9 @@
 //! How an exchange with a server ended, and what is left of it.
 
-use super::super::pipe::Pipe;
+use super::super::{
+    pipe::Pipe,
+    resume::{NotTheRest, Resume},
+};
 use crate::{config::Failure, http1::BadResponse};
 
 /// How an exchange ended.
@@ -18,6 +21,8 @@ pub(in crate::exchange) enum End {
     Unwanted(u16),
     /// It said nothing for too long.
     HeadTimeout,
+    /// What came is not the rest of the response that it should continue.
+    OtherBody(NotTheRest),
     /// The response broke off.
     BodyCutOff,
     /// The response's chunks are malformed.
@@ -61,6 +66,8 @@ pub(in crate::exchange) struct Remains {
     pub(in crate::exchange) reusable: bool,
     /// The client's connection can carry another request.
     pub(in crate::exchange) keep_alive: bool,
+    /// How the response can be continued.
+    pub(in crate::exchange) resume: Option<Box<Resume>>,
 }
 
 impl From<BadResponse> for End {
@@ -69,7 +76,41 @@ impl From<BadResponse> for End {
     }
 }
 
+impl From<NotTheRest> for End {
+    fn from(error: NotTheRest) -> Self {
+        Self::OtherBody(error)
+    }
+}
+
 impl Remains {
+    /// Of a response that nobody continues.
+    pub(in crate::exchange) const fn cut_off(down: Pipe) -> Self {
+        let (end, answered) = (End::BodyCutOff, Answered::Framed);
+        Self { end, down, answered, authenticates: false, reusable: false, keep_alive: false, resume: None }
+    }
+
+    /// Whether the server has left the client with a part of a response that can be continued.
+    pub(in crate::exchange) const fn is_broken_off(&self) -> bool {
+        let by_the_server = match self.end {
+            End::Silence
+            | End::HeadCutOff
+            | End::BadHead(_)
+            | End::Unwanted(_)
+            | End::HeadTimeout
+            | End::OtherBody(_)
+            | End::BodyCutOff
+            | End::BodyTimeout => true,
+            End::Complete
+            | End::BadChunks
+            | End::ClientGone
+            | End::ClientLeft
+            | End::ClientTimeout
+            | End::BadRequest
+            | End::RequestLost => false,
+        };
+        by_the_server && self.resume.is_some() && matches!(self.answered, Answered::Framed)
+    }
+
     /// What the server has failed in, where the client has nothing of a final response.
     pub(in crate::exchange) const fn failure(&self) -> Option<Failure> {
         if !matches!(self.answered, Answered::Nothing) {
@@ -77,7 +118,7 @@ impl Remains {
         }
         match self.end {
             End::Silence | End::HeadCutOff | End::BodyCutOff => Some(Failure::Empty),
-            End::BadHead(_) | End::BadChunks => Some(Failure::Junk),
+            End::BadHead(_) | End::OtherBody(_) | End::BadChunks => Some(Failure::Junk),
             End::HeadTimeout | End::BodyTimeout => Some(Failure::Timeout),
             End::Unwanted(status) => Some(Failure::Status(status)),
             End::Complete

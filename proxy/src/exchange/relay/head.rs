@@ -5,7 +5,14 @@ use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
 
 use super::{
-    super::{authentication::challenges, buffer::Size},
+    super::{
+        Core,
+        authentication::challenges,
+        buffer::Size,
+        pipe::Pipe,
+        request::Asked,
+        resume::{NotTheRest, Resume},
+    },
     End, Further, Relay, Remainder, Request, Stage,
 };
 use crate::{
@@ -38,7 +45,7 @@ impl Relay<'_> {
             }
             match ready!(self.down.poll_fill(cx, server, Size::Relay)) {
                 Ok(count) if count > 0 => {}
-                _ if self.down.moved() == 0 => return Poll::Ready(Err(End::Silence)),
+                _ if self.down.moved() == self.moved_before => return Poll::Ready(Err(End::Silence)),
                 _ => return Poll::Ready(Err(End::HeadCutOff)),
             }
         }
@@ -47,6 +54,7 @@ impl Relay<'_> {
 
     /// Takes a head from what has been read; false: there is none yet.
     fn next_head(&mut self) -> Result<bool, End> {
+        let left = self.down.left();
         let Some(input) = self.down.input.as_mut().filter(|input| !input.is_empty()) else {
             return Ok(false);
         };
@@ -55,6 +63,7 @@ impl Relay<'_> {
             return Err(BadResponse::HeadTooLarge.into());
         }
         let Some(length) = length else { return Ok(false) };
+        let body_here = (input.filled().len() - length) as u64;
         let bytes = &mut input.filled_mut()[..length];
         if self.scan.folded() {
             unfold(bytes);
@@ -68,20 +77,18 @@ impl Relay<'_> {
         if self.again.contains(Failure::Status(head.status)) && self.up.is_rewindable() {
             return Err(End::Unwanted(head.status));
         }
+        if let Some(resume) = self.rest_of {
+            // The client has a head.
+            if !head.is_interim() {
+                resume.check(&head, left.ok_or(NotTheRest::Framing)?)?;
+                self.further = further(&head, self.asked);
+                self.stage = Stage::Body;
+            }
+            input.consume(length);
+            return Ok(true);
+        }
         if head.is_interim() {
-            let edits = ResponseEdits {
-                client: self.asked.version,
-                keep_alive: true,
-                set_cookie: None,
-                private: false,
-            };
-            forward::response(
-                &head,
-                self.asked.method,
-                edits,
-                |_| FieldEdit::Keep,
-                self.down.output.append(),
-            );
+            pass_interim(&head, self.asked, self.down.output.append());
             if head.status == 100 {
                 self.up.ask();
             }
@@ -100,11 +107,7 @@ impl Relay<'_> {
             && (self.request == Request::Sent || goes_on)
             && !tunnel
             && !self.core.is_stopping();
-        self.further = match head.reusable && self.asked.reusable {
-            false => Further::Nobodys,
-            true if challenges(&head) => Further::ItsUsers,
-            true => Further::Everybodys,
-        };
+        self.further = further(&head, self.asked);
         let framing = head.framing;
         self.story.status = Some(head.status);
         if let Some(captured) = &mut self.story.captured {
@@ -140,6 +143,7 @@ impl Relay<'_> {
         if let Some(answer) = &answer {
             self.story.cookie = answer.letters();
         }
+        self.resume = resume_of(&head, body_here, self.core, self.up, self.keep_alive);
         input.consume(length);
         // What came before it has been written: nothing else is in the output.
         self.head = (self.down.written(), self.down.output.rest().len());
@@ -151,6 +155,37 @@ impl Relay<'_> {
         }
         Ok(true)
     }
+}
+
+/// Writes a head for the client that another one follows.
+fn pass_interim(head: &ResponseHead<'_, '_>, asked: &Asked, out: &mut Vec<u8>) {
+    let edits = ResponseEdits { client: asked.version, keep_alive: true, set_cookie: None, private: false };
+    forward::response(head, asked.method, edits, |_| FieldEdit::Keep, out);
+}
+
+/// Whose requests the server's connection may carry after this response.
+fn further(head: &ResponseHead<'_, '_>, asked: &Asked) -> Further {
+    match head.reusable && asked.reusable {
+        false => Further::Nobodys,
+        true if challenges(head) => Further::ItsUsers,
+        true => Further::Everybodys,
+    }
+}
+
+/// How this response can be continued, when it breaks off. One whose body is here as a whole can't.
+fn resume_of(
+    head: &ResponseHead<'_, '_>,
+    body_here: u64,
+    core: &Core,
+    up: &Pipe,
+    keep_alive: bool,
+) -> Option<Box<Resume>> {
+    let settings = &core.backend.settings().retry;
+    let is_here = head.stated_length().is_none_or(|length| length <= body_here);
+    if is_here || !settings.resume || settings.limit == 0 || !up.is_whole() {
+        return None;
+    }
+    Resume::of(head, keep_alive).map(Box::new)
 }
 
 impl From<Passage> for FieldEdit {

@@ -26,6 +26,7 @@ use super::{
     pipe::{Broken, Pipe},
     record::Story,
     request::Asked,
+    resume::Resume,
     timer::Timer,
 };
 use crate::{backend::Server, clock, config::RetryOn, http1::HeadScan};
@@ -39,7 +40,13 @@ pub(super) struct Relay<'a> {
     up: &'a mut Pipe,
     /// Failures after which the request is sent again: a response with such a status is of no use.
     again: RetryOn,
+    /// What the server shall send is the rest of this response.
+    rest_of: Option<&'a Resume>,
+    /// How the response can be continued, if it breaks off.
+    resume: Option<Box<Resume>>,
     down: Pipe,
+    /// What had moved before this server was asked.
+    moved_before: u64,
     scan: HeadScan,
     stage: Stage,
     request: Request,
@@ -100,7 +107,10 @@ impl<'a> Relay<'a> {
             story,
             up,
             again,
+            rest_of: None,
+            resume: None,
             down: Pipe::new(&core.pool, None, core.pool.output()),
+            moved_before: 0,
             scan: HeadScan::default(),
             stage: Stage::Head,
             request: Request::Sending,
@@ -110,6 +120,19 @@ impl<'a> Relay<'a> {
             further: Further::Nobodys,
             keep_alive: false,
         }
+    }
+
+    /// The same for the rest of a response, of which `down` has had a part from another connection; `up` asks for it.
+    pub(super) fn of_rest(
+        (core, asked, server): (&'a Core, &'a Asked, &'a Server),
+        up: &'a mut Pipe,
+        (down, resume): (Pipe, &'a Resume),
+        story: &'a mut Story,
+    ) -> Self {
+        let moved_before = down.moved();
+        let keep_alive = resume.keep_alive();
+        let whole = Self::new(core, asked, server, up, RetryOn::NONE, story);
+        Self { rest_of: Some(resume), down, moved_before, keep_alive, ..whole }
     }
 
     /// Moves bytes until it ends.
@@ -141,7 +164,7 @@ impl<'a> Relay<'a> {
         let extra = self.down.is_read() && self.down.has_unread();
         Remains {
             end,
-            answered: match self.stage != Stage::Head && self.has_begun() {
+            answered: match self.rest_of.is_some() || (self.stage != Stage::Head && self.has_begun()) {
                 true if self.ends_with_close => Answered::UntilClose,
                 true => Answered::Framed,
                 false => Answered::Nothing,
@@ -149,6 +172,7 @@ impl<'a> Relay<'a> {
             reusable: is_over && self.further != Further::Nobodys && !extra,
             authenticates: self.further == Further::ItsUsers,
             keep_alive: is_over && self.keep_alive,
+            resume: self.resume,
             down: self.down,
         }
     }

@@ -7,6 +7,7 @@ mod owners;
 mod proxy_protocol;
 mod replays;
 mod responses;
+mod resumes;
 mod retries;
 mod timeouts;
 

@@ -79,6 +79,8 @@ fn a_long_request_whose_servers_die_is_sent_again_as_a_whole() {
             wire.send(OK).await;
             sent.await.unwrap().expect(OK).await;
             assert_eq!(proxy.logged(1).await, [format!("200 ---- +2 {method} / HTTP/1.1")]);
+            let tally = proxy.backend.tally();
+            assert_eq!((tally.resumes.total(), tally.replays.total(), tally.retries.total()), (0, 2, 2));
             assert_eq!(proxy.budget.lost(), 0);
         });
     }
