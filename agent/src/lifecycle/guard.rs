@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Course, Effects, Follow, Machine, Outcome, Remaining};
+use super::{Course, Drain, Effects, Follow, Machine, Outcome, Remaining};
 use crate::clock::Moment;
 
 /// The least time between a withdrawal and the next try, so that a view without jitter can't make a busy loop.
@@ -15,6 +15,13 @@ impl Machine {
             (Course::Hard(out), Remaining::Unconfirmed(who)) if !out.drain.unguarded => Some(who),
             _ => None,
         }
+    }
+
+    /// Until when a hard drain that was acknowledged `at` may last. Its limit is for users who don't go; for others that
+    /// go at the same time it waits longer, as long as for an acknowledgement.
+    pub(super) fn hard_until(&self, drain: &Drain, at: Moment) -> Moment {
+        let until = drain.asked.max(at) + self.rules.hard.limit;
+        if self.unconfirmed().is_some() { until + self.rules.acknowledge.limit } else { until }
     }
 
     /// The guard, after the announcement: where a balancer has too few others, the drain is withdrawn and tried again

@@ -151,7 +151,7 @@ impl Machine {
             self.restart(now, drain, "acknowledged and quiet".into(), effects);
             return true;
         }
-        if now >= drain.asked.max(at) + hard.limit {
+        if now >= self.hard_until(&drain, at) {
             let held_by = match (missing, &self.view.traffic) {
                 (Some(missing), Traffic::Quiet { .. }) => missing.to_owned(),
                 (_, traffic) => traffic.held_by(),

@@ -62,7 +62,7 @@ impl Machine {
                 })
             }
             Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
-                let until = drain.asked.max(*at) + rules.hard.limit;
+                let until = self.hard_until(drain, *at);
                 let then = match rules.hard.at_limit {
                     AtHardLimit::Restart => "restarts and cuts what is left",
                     AtHardLimit::Abort => "withdraws to up",

@@ -363,6 +363,19 @@ fn no_restart_begins_before_others_that_go_at_the_same_time_would_be_seen() {
 }
 
 #[test]
+fn the_limit_of_hard_waits_for_others_that_go_at_the_same_time_but_not_for_ever() {
+    let mut world = World::acknowledged(hard_restart());
+    world.unconfirmed = true;
+    world.pass(89);
+    assert!(world.restarts.is_empty());
+    let mut confirmed = World { machine: world.machine.clone(), now: world.now, ..World::up() };
+    confirmed.pass(1);
+    assert_eq!(confirmed.restarts, [1], "seen, and the limit has passed long ago");
+    world.pass(1);
+    assert_eq!(world.restarts, [1]);
+}
+
+#[test]
 fn a_hold_that_is_acknowledged_is_not_withdrawn() {
     let mut world = World::acknowledged(hard());
     world.enough = false;

@@ -238,8 +238,13 @@ impl Shadow {
                     return true;
                 };
                 let soft = self.stage == Stage::Soft;
-                let (needed, limit) = if soft { (300, 1800) } else { (3, 30) };
-                let may_go = acknowledged && (!unconfirmed || self.asked.forced);
+                let alone = !unconfirmed || !enough || self.asked.forced;
+                let (needed, limit) = match (soft, alone) {
+                    (true, _) => (300, 1800),
+                    (false, true) => (3, 30),
+                    (false, false) => (3, 30 + 60),
+                };
+                let may_go = acknowledged && alone;
                 let is_quiet =
                     (soft || may_go) && quiet.is_some_and(|since| looked >= at && looked - since >= needed);
                 if !is_quiet && now < self.asked.at.max(at) + limit {
