@@ -31,8 +31,11 @@ pub struct Balancer {
     pub header: Option<Header>,
     /// What it was last answered.
     pub answer: u16,
-    /// The largest total weight that it has reported: what "per cent" counts from.
+    /// The largest total weight that it has reported for long: what "per cent" counts from.
     pub full_weight: u32,
+    /// When it last reported so much.
+    #[serde(default)]
+    pub full_at: Option<Moment>,
     /// It has shown a new process: sessions of its old one may be open that it does not report.
     pub restarted: bool,
     /// So many headers in a row have shown that it gives this server no new user.
@@ -82,6 +85,7 @@ impl Balancer {
             header: None,
             answer: 0,
             full_weight: 0,
+            full_at: None,
             restarted: false,
             shown_out: 0,
             heard: Heard::default(),
@@ -92,7 +96,7 @@ impl Balancer {
     pub fn asked(&mut self, check: &Check, header: Option<Header>, says: Option<Level>) {
         self.rhythm.beat(check.at);
         if let Some(header) = &header {
-            self.full_weight = self.full_weight.max(full_weight(header));
+            self.weigh(full_weight(header), check.at);
             self.restarted |= self.shows_restart(header, says);
             let is_out = matches!(header.state, State::Nolb | State::Down);
             self.shown_out = if is_out { self.shown_out.saturating_add(1) } else { 0 };
@@ -110,6 +114,15 @@ impl Balancer {
         if says.is_some() {
             self.heard.given = self.heard.given.saturating_add(1);
             self.heard.first.get_or_insert(check.at);
+        }
+    }
+
+    /// It has reported so much weight in all.
+    fn weigh(&mut self, full: u32, at: Moment) {
+        let last = *self.full_at.get_or_insert(at);
+        if full >= self.full_weight || at.since(last) >= FULL_HOLDS {
+            self.full_weight = full;
+            self.full_at = Some(at);
         }
     }
 
@@ -188,6 +201,10 @@ impl Balancer {
         (start && !(fails && counted_down)) || back_without_cause || (steady && self.rhythm.is_broken())
     }
 }
+
+/// A total weight that was not reported for so long is not the full one any more: others were taken away for good, or
+/// have other weights. Servers that are out for repair are back by then.
+const FULL_HOLDS: Duration = Duration::from_hours(24);
 
 /// A header that still says UP after more than so many times the answers that should have sufficed is believed to stay
 /// so.
@@ -345,6 +362,22 @@ mod tests {
         let one = balancer(&[(0, Some("UP; weight=10/40"), None), (500, Some("NOLB; weight=10/10"), SOFT)]);
         assert!(one.too_few(MinRemaining::Percent(25)).is_none());
         assert!(one.too_few(MinRemaining::Percent(26)).is_some());
+    }
+
+    #[test]
+    fn a_weight_that_was_taken_away_for_good_does_not_count_for_ever() {
+        const HOUR: u64 = 3_600_000;
+        let too_few = |checks: &[(u64, Option<&str>, Option<Level>)]| {
+            balancer(checks).too_few(MinRemaining::Percent(50)).is_some()
+        };
+        let (ten, four) = (Some("UP; weight=10/100"), Some("UP; weight=10/40"));
+        assert!(
+            too_few(&[(0, ten, None), (HOUR, four, None), (23 * HOUR, four, None)]),
+            "they may come back"
+        );
+        assert!(!too_few(&[(0, ten, None), (HOUR, four, None), (24 * HOUR, four, None)]));
+        let back = [(0, ten, None), (20 * HOUR, ten, None), (40 * HOUR, four, None)];
+        assert!(too_few(&back), "they were back meanwhile");
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl Table {
             } else {
                 balancer.rhythm.rebased(self.accepting);
                 balancer.heard = Heard::default();
+                balancer.full_at = None;
             }
             self.balancers.insert(balancer.key.clone(), balancer);
         }
