@@ -28,12 +28,21 @@ pub(super) struct Errands {
     next_probe: Moment,
     /// The server's processes are being looked up.
     pub(super) identifying: bool,
+    /// Not before this: they could not be told a moment ago.
+    pub(super) next_identity: Moment,
 }
 
 impl Errands {
     /// Everything is due at once.
     pub(super) fn new(now: Moment) -> Self {
-        Self { looking: false, looked: None, probing: false, next_probe: now, identifying: false }
+        Self {
+            looking: false,
+            looked: None,
+            probing: false,
+            next_probe: now,
+            identifying: false,
+            next_identity: now,
+        }
     }
 }
 
@@ -41,6 +50,9 @@ impl Errands {
 pub(super) const REPORTS: usize = 16;
 /// How old the list of the server's processes may be at the restart.
 pub(super) const IDENTITY_AGE: Duration = Duration::from_secs(10);
+
+/// After so long it is tried again to tell the server's processes: that goes through all open files of the host.
+pub(super) const IDENTITY_RETRY: Duration = Duration::from_secs(1);
 
 /// What the owner's own tasks report.
 pub(super) enum Report {
@@ -88,7 +100,8 @@ impl<O: Outside> Owner<O> {
     fn wants_identity(&self, now: Moment) -> bool {
         let Course::Hard(out) = self.core.machine.course() else { return false };
         let fresh = self.identity.as_ref().is_some_and(|(at, _)| now.since(*at) < IDENTITY_AGE / 2);
-        out.drain.follow == Follow::Restart && !self.errands.identifying && !fresh
+        let may = !self.errands.identifying && now >= self.errands.next_identity;
+        out.drain.follow == Follow::Restart && may && !fresh
     }
 
     /// When the next look is due.

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Inlets, Outlets, Outside, Restarted,
-    errands::{Errands, Report},
+    errands::{Errands, IDENTITY_RETRY, Report},
     journal,
     records::Records,
 };
@@ -216,6 +216,9 @@ impl<O: Outside> Owner<O> {
             }
             Report::Identified { at, identity } => {
                 self.errands.identifying = false;
+                if identity.is_err() {
+                    self.errands.next_identity = self.outside.now() + IDENTITY_RETRY;
+                }
                 // One that was looked up before hard may be another server's, or still be so after the restart.
                 let hard =
                     self.core.machine.announcement().filter(|announced| announced.level == Level::Hard);
@@ -320,7 +323,10 @@ impl<O: Outside> Owner<O> {
         self.core.table.reload(config.balancers.clone(), config.drain.fall.get());
         self.outside = Arc::new(outside);
         self.identity = None;
-        if config.drain.long_lived != self.config.drain.long_lived {
+        // What was seen of other ports says nothing.
+        if config.drain.long_lived != self.config.drain.long_lived
+            || config.server.ports != self.config.server.ports
+        {
             self.quiet = Quiet::new(config.drain.long_lived);
         }
         let rules = (&config).into();

@@ -49,6 +49,7 @@ struct World {
     /// How long it takes from the end of the restart's command to the proof.
     proof: Duration,
     identity: Result<Identity, String>,
+    identified: u32,
     /// How long it takes to look the processes up.
     identifying: Duration,
     /// Which processes each restart was to replace.
@@ -106,7 +107,10 @@ impl Outside for Fake {
     }
 
     async fn identity(&self) -> Result<Identity, String> {
-        let (identity, takes) = self.world(|world| (world.identity.clone(), world.identifying));
+        let (identity, takes) = self.world(|world| {
+            world.identified += 1;
+            (world.identity.clone(), world.identifying)
+        });
         time::sleep(takes).await;
         identity
     }
@@ -173,6 +177,7 @@ fn fake() -> Fake {
         replaced: Replaced::Perhaps,
         proof: Duration::ZERO,
         identity: Ok(Identity::default()),
+        identified: 0,
         identifying: Duration::ZERO,
         before: Vec::new(),
         paused: Duration::ZERO,

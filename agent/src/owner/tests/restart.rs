@@ -47,6 +47,21 @@ async fn processes_that_were_looked_up_in_an_earlier_drain_are_not_those_to_repl
 }
 
 #[tokio::test(start_paused = true)]
+async fn processes_that_can_not_be_told_are_not_looked_for_without_a_pause() {
+    let mut agent = Agent::up("untold").await;
+    agent.fake.world(|world| {
+        world.identity = Err("denied".into());
+        world.identifying = Duration::from_millis(5);
+        world.reading = Ok(BUSY);
+    });
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Hard).await;
+    time::sleep(Duration::from_secs(10)).await;
+    let identified = agent.fake.world(|world| world.identified);
+    assert!((5..=12).contains(&identified), "{identified} times in 10 s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_restart_has_said_belongs_to_its_drain_alone() {
     let mut agent = Agent::up("said").await;
     agent.fake.world(|world| world.restart = Err("exit status 1".into()));
