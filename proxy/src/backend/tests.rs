@@ -1,3 +1,6 @@
+mod algorithms;
+mod queues;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
