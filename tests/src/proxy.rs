@@ -21,6 +21,7 @@ pub struct Proxy {
     name: String,
     dir: PathBuf,
     address: SocketAddr,
+    balance: String,
     servers: String,
     frontend: String,
     backend: String,
@@ -35,6 +36,7 @@ impl Proxy {
             name: name.to_owned(),
             dir: place.subdir(name),
             address: port::free(),
+            balance: "roundrobin".to_owned(),
             servers: String::new(),
             frontend: String::new(),
             backend: String::new(),
@@ -55,6 +57,20 @@ impl Proxy {
         if let Some(agent) = agent {
             let _ = writeln!(self.servers, "check = {{ address = \"{agent}\" }}");
         }
+        self
+    }
+
+    /// One more line in the table of the server that was named last.
+    #[must_use]
+    pub fn server_line(mut self, line: &str) -> Self {
+        let _ = writeln!(self.servers, "{line}");
+        self
+    }
+
+    /// Another algorithm than `roundrobin`.
+    #[must_use]
+    pub fn balance(mut self, algorithm: &str) -> Self {
+        algorithm.clone_into(&mut self.balance);
         self
     }
 
@@ -112,7 +128,7 @@ impl Proxy {
     }
 
     fn config(&self) -> String {
-        let Self { address, dir, servers, frontend, backend, check, .. } = self;
+        let Self { address, dir, balance, servers, frontend, backend, check, .. } = self;
         format!(
             r#"[frontend.web]
 bind = ["{address}"]
@@ -120,7 +136,7 @@ backend = "shop"
 log = {{ format = "http", target = "{log}" }}
 {frontend}
 [backend.shop]
-balance = "roundrobin"
+balance = "{balance}"
 cookie = {{ name = "SERVERID", mode = "insert", indirect = true }}
 {check}
 retries = 10

@@ -23,6 +23,8 @@ pub(super) struct Lineage {
     waiting: AtomicU32,
     /// Requests that hold a slot, of backends that count them.
     active: AtomicU32,
+    /// Requests in flight in an earlier process, on all servers.
+    elsewhere: AtomicU32,
     idle_orders: broadcast::Sender<IdleOrder>,
     pub(super) tally: Tally,
 }
@@ -37,6 +39,7 @@ impl Default for Lineage {
             is_several: AtomicBool::new(false),
             waiting: AtomicU32::new(0),
             active: AtomicU32::new(0),
+            elsewhere: AtomicU32::new(0),
             idle_orders: broadcast::Sender::new(ORDERS),
             tally: Tally::default(),
         }
@@ -58,6 +61,17 @@ impl Lineage {
     /// Requests that hold slots, where somebody wants to know.
     pub(super) fn active(&self) -> &AtomicU32 {
         &self.active
+    }
+
+    /// Requests in flight in an earlier process.
+    pub(super) fn elsewhere(&self) -> u32 {
+        self.elsewhere.load(Ordering::Relaxed)
+    }
+
+    /// Their number on one server has changed.
+    pub(super) fn count_elsewhere(&self, before: u32, now: u32) {
+        // The sum wraps back where the difference is negative.
+        self.elsewhere.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
     }
 
     /// Requests in the backend, in flight and waiting.

@@ -217,6 +217,11 @@ impl Backend {
         self.servers.iter().map(|server| server.in_flight()).sum()
     }
 
+    /// Requests in flight on all its servers in an earlier process.
+    pub fn in_flight_elsewhere(&self) -> u32 {
+        self.lineage.elsewhere()
+    }
+
     /// Servers that take new users at present: active ones and backups. A first check that is under way does not
     /// count against a server.
     pub fn usable(&self) -> Usable {

@@ -272,7 +272,10 @@ impl Server {
     /// Notes what an earlier process still has of it.
     pub fn note_elsewhere(&self, has: Elsewhere) {
         for (at, count) in [has.in_flight, has.idle, has.queued].into_iter().enumerate() {
-            self.state.elsewhere[at].store(count, Ordering::Relaxed);
+            let before = self.state.elsewhere[at].swap(count, Ordering::Relaxed);
+            if at == 0 {
+                self.lineage.count_elsewhere(before, count);
+            }
         }
     }
 

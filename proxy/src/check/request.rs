@@ -40,7 +40,8 @@ pub(super) fn bytes(check: &Check, state: Option<&str>) -> Vec<u8> {
 }
 
 /// How this balancer sees a server: `UP; address=10.0.0.1; port=80; name=shop/a; node=lb1; weight=1/3; scur=2/7;
-/// qcur=0`, with `; throttle=30%` while it starts slowly, and behind it what only this balancer knows: `; users=3` where there is a cookie, and `; idle=1`.
+/// qcur=0`, with `; throttle=30%` while it starts slowly, and behind it what only this balancer knows: `; users=3`
+/// where there is a cookie, and `; idle=1`.
 pub(super) fn state(
     backend: &Backend,
     server: &Server,
@@ -51,8 +52,8 @@ pub(super) fn state(
     let settings = server.settings();
     // An earlier process that still finishes what it has asks no more: its requests are this balancer's, too.
     let before = server.elsewhere();
-    let all_before: u32 = backend.servers().iter().map(|server| server.elsewhere().in_flight).sum();
-    let in_flight = [server.in_flight() + before.in_flight, backend.in_flight() + all_before];
+    let in_flight =
+        [server.in_flight() + before.in_flight, backend.in_flight() + backend.in_flight_elsewhere()];
     let mut out = Vec::with_capacity(160);
     let write = |out: &mut Vec<u8>| {
         write!(out, "{machine}; address={}; port={}", settings.address.ip(), settings.address.port())?;

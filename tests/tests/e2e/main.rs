@@ -15,6 +15,7 @@ mod logs;
 mod reload;
 mod reuse;
 mod rolling;
+mod selection;
 mod two_drains;
 mod upgrade;
 mod upstream;

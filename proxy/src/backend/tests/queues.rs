@@ -15,7 +15,7 @@ fn hashed(hash_type: HashType, servers: Vec<config::Server>) -> Arc<Backend> {
 /// A wish that is bound to this server.
 fn bound_to(backend: &Arc<Backend>, index: usize) -> Wish {
     let wish = |user: u32| Wish::ANY.with_key(Some(Key::new(&user.to_be_bytes())));
-    (0..)
+    (0..1000)
         .map(wish)
         .find(|&wish| granted(backend.admit(wish)).server().index() == index)
         .expect("each server has users")
