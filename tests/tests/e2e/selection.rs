@@ -1,7 +1,7 @@
 //! Which server takes which request: the real proxy, beside a real HAProxy where both must do the same.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
