@@ -177,7 +177,19 @@ mod tests {
         let moved = config::Server { address: "127.0.0.1:81".parse().unwrap(), ..checked("a") };
         let new = old.renewed(settings(vec![moved]));
         assert_eq!(new.servers()[0].operation(), Operation::Starting);
-        assert_eq!(old.servers()[0].operation(), Operation::Down);
+        // Requests that began before have no other.
+        assert_eq!(granted(old.admit(ANY)).server().settings().address.port(), 80);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_first_check_of_a_server_that_is_gone() {
+        let old = backend_of(settings(vec![checked("a")]));
+        let mut waiting = queued(old.admit(ANY));
+        let new = old.renewed(settings(vec![checked("b")]));
+        assert_eq!(waiting.answer.try_recv().unwrap().unwrap().server().name(), "a");
+        let mut waiting = queued(new.admit(ANY));
+        new.retire();
+        assert_eq!(waiting.answer.try_recv().unwrap().unwrap().server().name(), "b");
     }
 
     #[test]
@@ -212,20 +224,21 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_gone_finishes_what_it_has_and_takes_nobody() {
+    fn a_server_that_is_gone_finishes_what_it_has() {
         let old = backend_of(settings(vec![limited("a", 1), server("b")]));
         let held = granted(old.admit(Wish::Pinned(0)));
         let mut waiting = queued(old.admit(Wish::Pinned(0)));
         let new = old.renewed(settings(vec![server("b")]));
-        assert_eq!(waiting.answer.try_recv().unwrap().unwrap().server().name(), "b");
-        assert!(!old.still_takes(by_name(&old, "a"), true));
-        assert_eq!(held.server().in_flight(), 1);
+        assert_eq!(granted(new.admit(ANY)).server().name(), "b");
         // It comes back before its last request has ended, and counts that one.
         let newer = new.renewed(settings(vec![limited("a", 1), server("b")]));
         let a = &newer.servers()[by_name(&newer, "a")];
         assert_eq!((a.operation(), a.in_flight()), (Operation::Unchecked, 1));
-        drop(queued(newer.admit(Wish::Pinned(0))));
         drop(held);
+        let slot = waiting.answer.try_recv().unwrap().unwrap();
+        assert_eq!((slot.server().name(), a.in_flight()), ("a", 1));
+        drop(queued(newer.admit(Wish::Pinned(0))));
+        drop(slot);
         granted(newer.admit(Wish::Pinned(0)));
     }
 

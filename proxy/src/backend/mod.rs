@@ -119,8 +119,8 @@ impl Backend {
     }
 
     /// The same backend by a newer configuration. Servers that keep name and address keep all that is known of them;
-    /// those that are gone take nobody any more, but finish what they have. Requests that are under way end under the
-    /// configuration that they began with.
+    /// those that are gone are unknown to requests that begin from now on. Requests that are under way end under the
+    /// configuration that they began with, which may leave them no other server than one that is gone.
     pub fn renewed(self: &Arc<Self>, settings: config::Backend) -> Arc<Self> {
         // What is gone may come back while it still has requests: the newest of a name stands last.
         let generations = self.lineage.all();
@@ -154,10 +154,21 @@ impl Backend {
             }
         }
         let stays: HashSet<_> = renewed.servers.iter().map(|server| server.key()).collect();
-        for gone in self.servers.iter().filter(|server| !stays.contains(&server.key())) {
-            self.set_operation(gone.index(), Operation::Down, true);
-        }
+        self.check_no_more(|server| !stays.contains(&server.key()));
         renewed
+    }
+
+    /// It is in no newer configuration. Requests that are under way go on.
+    pub fn retire(self: &Arc<Self>) {
+        self.check_no_more(|_| true);
+    }
+
+    /// There will be no first check of those that have had none: nobody waits for it any more.
+    fn check_no_more(self: &Arc<Self>, is_gone: impl Fn(&Server) -> bool) {
+        let starting = |server: &&Arc<Server>| server.operation() == Operation::Starting && is_gone(server);
+        for server in self.servers.iter().filter(starting) {
+            self.set_operation(server.index(), Operation::Up, false);
+        }
     }
 
     fn of(settings: config::Backend, servers: Vec<Arc<Server>>, lineage: Arc<Lineage>) -> Arc<Self> {

@@ -1,6 +1,6 @@
 //! What all workers share, by one configuration.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -61,6 +61,10 @@ impl Generation {
             None => Backend::new(settings.clone()),
         };
         let backends = config.backends.iter().map(backend).collect();
+        let stays: HashSet<&str> = config.backends.iter().map(|backend| &*backend.name).collect();
+        for gone in self.backends.iter().filter(|backend| !stays.contains(backend.name())) {
+            gone.retire();
+        }
         resize(&self.room, self.limits.connections.get(), config.limits.connections.get());
         let known: HashMap<&str, _> =
             self.frontends.iter().map(|frontend| (&*frontend.settings.name, frontend)).collect();
