@@ -6,6 +6,7 @@ mod crew;
 mod crowd;
 mod dead_server;
 mod demo;
+mod differential;
 mod failed_restart;
 mod farm;
 mod flood;

@@ -1,0 +1,486 @@
+//! The cases, made from tables.
+
+/// What is sent, and what the server answers.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    /// Says what it is about; a wanted difference is listed under its beginning.
+    pub(super) name: String,
+    /// From the client.
+    pub(super) request: Vec<u8>,
+    /// From the server, which closes behind it; `None`: 200 with a body of two bytes.
+    pub(super) response: Option<Vec<u8>>,
+}
+
+/// All.
+pub(super) fn all() -> Vec<Case> {
+    [
+        methods(),
+        targets(),
+        hosts(),
+        versions(),
+        lengths(),
+        codings(),
+        chunks(),
+        fields(),
+        sizes(),
+        sequences(),
+        responses(),
+    ]
+    .concat()
+}
+
+fn case(name: &str, request: &str) -> Case {
+    Case { name: name.escape_debug().to_string(), request: request.as_bytes().to_vec(), response: None }
+}
+
+fn methods() -> Vec<Case> {
+    const METHODS: [&str; 16] = [
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "OPTIONS",
+        "TRACE",
+        "get",
+        "PROPFIND",
+        "M-X",
+        "A!#$%&'*+.^_`|~",
+        "G(T",
+        "G\tT",
+        "",
+        "\u{e9}",
+    ];
+    let mut cases = Vec::new();
+    for method in METHODS {
+        for version in ["1.1", "1.0"] {
+            for (with, body) in [("nothing", "\r\n"), ("a body", "Content-Length: 5\r\n\r\nhello")] {
+                let text = format!("{method} /x HTTP/{version}\r\nHost: a\r\n{body}");
+                cases.push(case(&format!("method {method:?} {version} with {with}"), &text));
+            }
+        }
+    }
+    cases
+}
+
+fn targets() -> Vec<Case> {
+    const TARGETS: [&str; 38] = [
+        "/",
+        "/a/b?c=d&e",
+        "/a//b/../c",
+        "/%00%2e",
+        "/\"<>|{}`^",
+        "/a#b",
+        "/caf\u{e9}",
+        "/a\u{1}",
+        "/a\u{7f}",
+        "/a\\b",
+        "*",
+        "foo",
+        "?a",
+        "#a",
+        "http://a/",
+        "http://a",
+        "http://a?b",
+        "http://a:80/x",
+        "http://a:81/x",
+        "http://A/x",
+        "https://a/x",
+        "https://a:443/x",
+        "http://b/x",
+        "http:///x",
+        "http:/x",
+        "http:x",
+        "HTTP://a/x",
+        "ftp://a/x",
+        "a:80",
+        "//a/x",
+        "/x:y",
+        "http://u@a/x",
+        "http://a:/x",
+        "http://[::1]/x",
+        "/a?b?c#",
+        "/;p",
+        "ht!tp://a/",
+        "1http://a/",
+    ];
+    let mut cases: Vec<_> = TARGETS
+        .iter()
+        .map(|target| case(&format!("target {target}"), &format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")))
+        .collect();
+    cases.extend(
+        ["OPTIONS *", "GET *", "OPTIONS http://a"]
+            .map(|start| case(&format!("start {start}"), &format!("{start} HTTP/1.1\r\nHost: a\r\n\r\n"))),
+    );
+    cases
+}
+
+fn hosts() -> Vec<Case> {
+    const HOSTS: [&str; 20] = [
+        "",
+        "Host:\r\n",
+        "Host: a\r\n",
+        "Host: a\r\nHost: a\r\n",
+        "Host: a\r\nHost: b\r\n",
+        "Host: a\r\nhost: A\r\n",
+        "Host: a:80\r\n",
+        "Host: a:8080\r\n",
+        "Host: a\r\nHost:\r\n",
+        "HOST: a\r\n",
+        "Host:a\r\n",
+        "Host: \t a \t\r\n",
+        "Host : a\r\n",
+        " Host: a\r\n",
+        "Host: a b\r\n",
+        "Host: a,b\r\n",
+        "Host: [::1]:80\r\n",
+        "Host: \u{e9}\r\n",
+        "Host: a/b\r\n",
+        "Host: u@a\r\n",
+    ];
+    let absolute = ["Host: a\r\n", "Host: a:80\r\n", "Host: b\r\n", "", "Host:\r\n"];
+    let relative =
+        HOSTS.iter().map(|host| case(&format!("host {host}"), &format!("GET / HTTP/1.1\r\n{host}\r\n")));
+    let absolute = absolute.iter().map(|host| {
+        case(&format!("absolute and host {host}"), &format!("GET http://a/ HTTP/1.1\r\n{host}\r\n"))
+    });
+    relative.chain(absolute).collect()
+}
+
+fn versions() -> Vec<Case> {
+    const LINES: [&str; 20] = [
+        "GET / HTTP/1.1",
+        "GET / HTTP/1.0",
+        "GET / HTTP/1.2",
+        "GET / HTTP/2.0",
+        "GET / HTTP/0.9",
+        "GET /",
+        "GET / http/1.1",
+        "GET / HTTP/1.10",
+        "GET / HTTP/1",
+        "GET / HTTP/1.1 ",
+        "GET  /  HTTP/1.1",
+        " GET / HTTP/1.1",
+        "GET / x HTTP/1.1",
+        "GET\t/\tHTTP/1.1",
+        "GET /HTTP/1.1",
+        "GET / HTTPS/1.1",
+        "GET / HTTP/11",
+        "PRI * HTTP/2.0",
+        "\r\nGET / HTTP/1.1",
+        "GET / HTTP/1.1\rx",
+    ];
+    LINES.iter().map(|line| case(&format!("line {line}"), &format!("{line}\r\nHost: a\r\n\r\n"))).collect()
+}
+
+const LENGTHS: [&str; 26] = [
+    "5",
+    "05",
+    "0",
+    "5, 5",
+    "5,5",
+    "5, 6",
+    "+5",
+    "-1",
+    "",
+    "0x5",
+    "five",
+    "5.0",
+    "5 5",
+    "5,",
+    ",5",
+    "5;x",
+    "\t5\t",
+    "\x0b5",
+    "18446744073709551621",
+    "9223372036854775807",
+    "99999999999999999999999999",
+    "5\r\nContent-Length: 5",
+    "5\r\nContent-Length: 6",
+    "6\r\ncontent-length: 5",
+    "5\r\nContent-Length:",
+    "000000000000000000000005",
+];
+
+fn lengths() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for length in LENGTHS {
+        for method in ["POST", "GET"] {
+            let text = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhello");
+            cases.push(case(&format!("length {length:?} of {method}"), &text));
+        }
+    }
+    cases.push(case(
+        "length name with a blank",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\nhello",
+    ));
+    cases.push(case(
+        "length after an underscore",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent_Length: 9\r\nContent-Length: 5\r\n\r\nhello",
+    ));
+    cases
+}
+
+fn codings() -> Vec<Case> {
+    const CODINGS: [&str; 20] = [
+        "chunked",
+        "CHUNKED",
+        "\tchunked ",
+        "chunked, chunked",
+        "chunked\r\nTransfer-Encoding: chunked",
+        "gzip, chunked",
+        "gzip\r\nTransfer-Encoding: chunked",
+        "chunked, gzip",
+        "gzip",
+        "identity",
+        "identity, chunked",
+        "xchunked",
+        "chunkedx",
+        "\"chunked\"",
+        "chunked;q=1",
+        "",
+        ",chunked",
+        "chunked,",
+        "\x0bchunked",
+        "\r\n chunked",
+    ];
+    let mut cases = Vec::new();
+    for coding in CODINGS {
+        for (version, length) in [("1.1", ""), ("1.1", "Content-Length: 15\r\n"), ("1.0", "")] {
+            let text = format!(
+                "POST / HTTP/{version}\r\nHost: a\r\n{length}Transfer-Encoding: {coding}\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            );
+            cases.push(case(&format!("coding {coding:?} {version} {length:?}"), &text));
+        }
+    }
+    cases
+}
+
+fn chunks() -> Vec<Case> {
+    const BODIES: [&str; 34] = [
+        "5\r\nhello\r\n0\r\n\r\n",
+        "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+        "0\r\n\r\n",
+        "A\r\n0123456789\r\n0\r\n\r\n",
+        "a\r\n0123456789\r\n0\r\n\r\n",
+        "005\r\nhello\r\n000\r\n\r\n",
+        "5;x\r\nhello\r\n0\r\n\r\n",
+        "5;x=\"y\"\r\nhello\r\n0\r\n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "5\t;x\r\nhello\r\n0\r\n\r\n",
+        " 5\r\nhello\r\n0\r\n\r\n",
+        "5 x\r\nhello\r\n0\r\n\r\n",
+        "x\r\nhello\r\n0\r\n\r\n",
+        "\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "+5\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        ";x\r\nhello\r\n0\r\n\r\n",
+        "5\nhello\n0\n\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "5\rhello\r\n0\r\n\r\n",
+        "5\r\nhellox\r\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "6\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n",
+        "5\r\nhello\r\n0\r\n",
+        "5\r\nhel",
+        "ffffffffffffffff\r\nx",
+        "80000000\r\nx",
+        "0\r\nX-T: 1\r\n\r\n",
+        "0\r\nContent-Length: 9\r\n\r\n",
+        "0\r\nX T: 1\r\n\r\n",
+        "0\r\n X: 1\r\n\r\n",
+        "0\r\nX-T: 1\n\r\n",
+    ];
+    BODIES
+        .iter()
+        .map(|body| {
+            let text = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+            case(&format!("chunks {body:?}"), &text)
+        })
+        .collect()
+}
+
+fn fields() -> Vec<Case> {
+    const LINES: [&str; 47] = [
+        "X-A: b",
+        "x-a:b",
+        "X-A:  b  ",
+        "X-A:",
+        "X-A: ",
+        "X_A: b",
+        "X-A : b",
+        "X-A\t: b",
+        ": b",
+        "X-A",
+        "X A: b",
+        "X(: b",
+        "1: b",
+        "X-\u{e9}: b",
+        "X-A: \u{e9}",
+        "X-A: b\x01",
+        "X-A: b\0c",
+        "X-A: b\rc",
+        "X-A: b\nX-B: c",
+        "X-A: b\r\n c",
+        "X-A: b\r\n\tc",
+        "X-A: b\r\n",
+        "X-A: b\r\nX-A: c",
+        "Connection: close",
+        "Connection: keep-alive",
+        "Connection: close, X-A\r\nX-A: b",
+        "Connection: X-A, TE",
+        "Connection: Content-Length",
+        "Connection: ,",
+        "Connection:",
+        "Keep-Alive: timeout=5",
+        "Proxy-Connection: close",
+        "TE: trailers",
+        "TE: gzip, trailers",
+        "TE: gzip",
+        "Upgrade: h2c",
+        "Connection: Upgrade\r\nUpgrade: h2c",
+        "Connection: Upgrade\r\nUpgrade: websocket",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Expect: 100-continue",
+        "Expect: x",
+        "Trailer: X-T",
+        "Max-Forwards: 0",
+        "Via: 1.1 x",
+        "Authorization: Basic eDp5",
+        "Cookie: a=b; c=\"d;e\"",
+    ];
+    LINES
+        .iter()
+        .map(|line| case(&format!("field {line:?}"), &format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n")))
+        .collect()
+}
+
+fn sizes() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for size in [1_000, 8_000, 15_000, 17_000, 40_000] {
+        let long = "x".repeat(size);
+        cases.push(case(
+            &format!("size of field {size}"),
+            &format!("GET / HTTP/1.1\r\nHost: a\r\nX-A: {long}\r\n\r\n"),
+        ));
+        cases.push(case(
+            &format!("size of target {size}"),
+            &format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ));
+        cases.push(case(
+            &format!("size of body {size}"),
+            &format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n{long}"),
+        ));
+    }
+    for count in [50, 99, 100, 102, 300] {
+        let lines = "X-A: b\r\n".repeat(count);
+        cases.push(case(
+            &format!("size in fields {count}"),
+            &format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"),
+        ));
+    }
+    cases
+}
+
+fn sequences() -> Vec<Case> {
+    let get = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let post = "POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let chunked = "POST /3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let close = "GET /4 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let old = "GET /5 HTTP/1.0\r\nHost: a\r\n\r\n";
+    let kept = "GET /6 HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n";
+    let both =
+        "POST /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let bad = "BAD\r\n\r\n";
+    let all = [get, post, chunked, close, old, kept, both, bad];
+    let mut cases = Vec::new();
+    for (first, one) in all.iter().enumerate() {
+        for (second, other) in all.iter().enumerate() {
+            cases.push(case(&format!("sequence {first} {second}"), &format!("{one}{other}")));
+        }
+    }
+    cases.push(case("sequence with empty lines", &format!("{get}\r\n\r\n{get}")));
+    cases.push(case("sequence of nothing", ""));
+    cases.push(case("sequence cut off", "GET / HTTP/1.1\r\nHost"));
+    cases
+}
+
+fn responses() -> Vec<Case> {
+    const HEADS: [&str; 48] = [
+        "200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+        "200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+        "200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+        "200 OK\r\nContent-Length: x\r\n\r\nok",
+        "200 OK\r\nContent-Length: +2\r\n\r\nok",
+        "200 OK\r\nContent-Length:\r\n\r\nok",
+        "200 OK\r\nContent-Length: 2\r\n\r\nokmore",
+        "200 OK\r\nContent-Length: 9\r\n\r\nok",
+        "200 OK\r\n\r\nuntil close",
+        "200 OK\r\nConnection: keep-alive\r\n\r\nuntil close",
+        "200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nok\r\n0\r\nX-T: 1\r\n\r\n",
+        "200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n",
+        "200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+        "200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx",
+        "200 OK\r\nTransfer-Encoding: identity\r\n\r\nx",
+        "200\r\nContent-Length: 2\r\n\r\nok",
+        "200 \r\nContent-Length: 2\r\n\r\nok",
+        "20 x\r\nContent-Length: 2\r\n\r\nok",
+        "2000 x\r\nContent-Length: 2\r\n\r\nok",
+        "abc x\r\nContent-Length: 2\r\n\r\nok",
+        "099 x\r\nContent-Length: 2\r\n\r\nok",
+        "600 x\r\nContent-Length: 2\r\n\r\nok",
+        "999 x\r\nContent-Length: 2\r\n\r\nok",
+        "100 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "102 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "103 x\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "101 x\r\n\r\nmore",
+        "101 x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\nmore",
+        "204 x\r\n\r\n",
+        "204 x\r\nContent-Length: 2\r\n\r\n",
+        "204 x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "205 x\r\nContent-Length: 0\r\n\r\n",
+        "304 x\r\nContent-Length: 2\r\n\r\n",
+        "304 x\r\n\r\n",
+        "301 x\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n",
+        "404 x\r\nContent-Length: 2\r\n\r\nno",
+        "500 x\r\nContent-Length: 2\r\n\r\nno",
+        "503 x\r\nContent-Length: 2\r\n\r\nno",
+        "200 OK\r\nX A: b\r\nContent-Length: 2\r\n\r\nok",
+        "200 OK\r\nX-A : b\r\nContent-Length: 2\r\n\r\nok",
+        "200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok",
+        "200 OK\r\nX-A: b\0c\r\nContent-Length: 2\r\n\r\nok",
+        "200 OK\nContent-Length: 2\n\nok",
+    ];
+    let mut cases = Vec::new();
+    for head in HEADS {
+        for method in ["GET", "HEAD", "POST"] {
+            for version in ["1.1", "1.0"] {
+                let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
+                let request = format!("{method} / HTTP/1.1\r\nHost: a\r\n{length}\r\n");
+                let mut case = case(&format!("response {version} {head:?} to {method}"), &request);
+                case.response = Some(format!("HTTP/{version} {head}").into_bytes());
+                cases.push(case);
+            }
+        }
+    }
+    for head in [
+        "ICY 200 OK\r\n\r\nx",
+        "HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "garbage\r\n\r\n",
+        "HTTP/0.9 200 x\r\n\r\nx",
+    ] {
+        let mut case = case(&format!("response line {head:?}"), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        case.response = Some(head.as_bytes().to_vec());
+        cases.push(case);
+    }
+    cases
+}
