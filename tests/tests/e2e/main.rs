@@ -1,6 +1,7 @@
 //! End-to-end tests against real programs, one file per subject. `tests/run e2e` runs them.
 
 mod baseline;
+mod cookies;
 mod crash;
 mod crew;
 mod crowd;

@@ -11,7 +11,6 @@ const STATUSES: [u16; 11] = [200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 5
 struct Said {
     /// Its last word on whether it may be kept at all: `public`, or `private` and the like.
     allowed: Option<bool>,
-    null_max_age: bool,
     fresh: bool,
     validated: bool,
 }
@@ -37,7 +36,7 @@ pub(super) fn is_cacheable<'a>(
         }
     }
     let by_default = is_safe && STATUSES.contains(&status);
-    said.allowed.unwrap_or(by_default) && !said.null_max_age && (said.fresh || said.validated)
+    said.allowed.unwrap_or(by_default) && (said.fresh || said.validated)
 }
 
 impl Said {
@@ -46,15 +45,10 @@ impl Said {
         let begins = |text: &[u8]| word.get(..text.len()).is_some_and(|head| head.eq_ignore_ascii_case(text));
         if is(b"public") {
             self.allowed = Some(true);
-        } else if is(b"max-age=0") {
-            self.null_max_age = true;
-        } else if [&b"private"[..], b"no-cache", b"no-store", b"s-maxage=0"].into_iter().any(is) {
+        } else if [&b"private"[..], b"no-cache", b"no-store", b"max-age=0", b"s-maxage=0"].into_iter().any(is)
+        {
             self.allowed = Some(false);
-        } else if begins(b"s-maxage") {
-            // What shared caches are told overrules the other.
-            self.fresh = true;
-            self.null_max_age = false;
-        } else if begins(b"max-age") {
+        } else if begins(b"max-age") || begins(b"s-maxage") {
             self.fresh = true;
         }
     }
@@ -85,7 +79,7 @@ mod tests {
             (true, 200, "etag: x|cache-control: no-store, public", true),
             (true, 200, "etag: x|cache-control: public, no-store", false),
             (true, 200, "etag: x|cache-control: max-age=0", false),
-            (true, 200, "cache-control: max-age=0, s-maxage=5", true),
+            (true, 200, "cache-control: max-age=0, s-maxage=5", false),
             (true, 200, "cache-control: s-maxage=5, max-age=0", false),
             (true, 200, "etag: x|cache-control: s-maxage=0", false),
             (true, 200, "etag: x|pragma: no-cache", false),
