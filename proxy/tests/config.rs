@@ -5,8 +5,8 @@ use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use drain_proxy::config::{
     BackendIndex, BackendTimeout, Capture, Check, Condition, Config, Cookie, CookieMode, Failure, ForwardFor,
-    FrontendTimeout, HttpVersion, Level, LogFormat, LogTarget, Logging, Matches, Redispatch, Replay, Retry,
-    RetryOn, Reuse, SyslogHeader, WhenAllDrain,
+    FrontendTimeout, HttpVersion, Layer, Level, LogFormat, LogTarget, Logging, Matches, Observe, OnError,
+    Passive, Redispatch, Replay, Retry, RetryOn, Reuse, SyslogHeader, WhenAllDrain,
 };
 use drain_proxy::proxy_protocol::Version;
 use proptest::prelude::*;
@@ -131,8 +131,9 @@ fn an_empty_check_is_haproxys_with_the_soft_drain() {
     let config = parse(&MINIMAL.replace("[backend.shop]", "[backend.shop]\ncheck = {}")).unwrap();
     let check = config.backends[0].servers[0].check.clone().unwrap();
     assert_eq!(check.address, "10.0.0.11:80".parse().unwrap());
-    assert_eq!((&*check.request.method, &*check.request.uri), ("OPTIONS", "/"));
-    assert_eq!((check.request.version, check.request.host.as_deref()), (HttpVersion::Http10, None));
+    let request = check.request.unwrap();
+    assert_eq!((&*request.method, &*request.uri), ("OPTIONS", "/"));
+    assert_eq!((request.version, request.host.as_deref()), (HttpVersion::Http10, None));
     assert_eq!((check.soft_drain_on, check.send_state, check.timeout), (Some(404), true, None));
     let two = Duration::from_secs(2);
     assert_eq!((check.inter, check.fastinter, check.downinter), (two, two, two));
@@ -158,13 +159,13 @@ fn a_servers_check_inherits_what_it_leaves_out() {
         ]"#;
     let backend = &parse(text).unwrap().backends[0];
     let check = |at: usize| backend.servers[at].check.clone().unwrap();
-    let request = check(0).request;
+    let request = check(0).request.unwrap();
     assert_eq!((&*request.method, &*request.uri, request.host.as_deref()), ("GET", "/up", Some("shop")));
     let millis = Duration::from_millis;
     let count = |n| NonZeroU32::new(n).unwrap();
     let first = Check {
         address: "10.0.0.1:80".parse().unwrap(),
-        request,
+        request: Some(request),
         soft_drain_on: None,
         send_state: false,
         send_proxy: None,
@@ -414,4 +415,32 @@ fn a_cookie_may_be_all_that_haproxys_may_be() {
         let cookie = Cookie { mode: expected, indirect: false, ..Cookie::inserted("SID") };
         assert_eq!(parse(&text).unwrap().backends[0].cookie, Some(cookie));
     }
+}
+
+#[test]
+fn passive_health_is_haproxys_and_off_by_default() {
+    let text =
+        MINIMAL.replace("[backend.shop]", "[backend.shop]\ncheck = { type = \"tcp\", inter = \"1s\" }");
+    let server = |keys: &str| {
+        let text = format!("{text}\n{keys}");
+        parse(&text).unwrap().backends[0].servers[0].clone()
+    };
+    let plain = server("");
+    assert_eq!(plain.passive, Passive::default());
+    let check = plain.check.unwrap();
+    assert_eq!((check.request, check.soft_drain_on, check.inter), (None, None, Duration::from_secs(1)));
+    let observe = |layer, error_limit, on_error| {
+        Some(Observe { layer, error_limit: NonZeroU32::new(error_limit).unwrap(), on_error })
+    };
+    assert_eq!(server("observe = \"layer7\"").passive.observe, observe(Layer::Seven, 10, OnError::FailCheck));
+    let all = server(
+        "observe = \"layer4\"\nerror_limit = 3\non_error = \"mark-down\"\non_marked_down = \"shutdown-sessions\"\n\
+         on_marked_up = \"shutdown-backup-sessions\"",
+    );
+    let expected = Passive {
+        observe: observe(Layer::Four, 3, OnError::MarkDown),
+        shutdown_sessions: true,
+        shutdown_backup_sessions: true,
+    };
+    assert_eq!(all.passive, expected);
 }

@@ -74,6 +74,13 @@ impl Proxy {
         self
     }
 
+    /// Another check than that of the HAProxy in these tests: the keys of its table.
+    #[must_use]
+    pub fn check(mut self, keys: &str) -> Self {
+        self.check = format!("check = {{ {keys} }}");
+        self
+    }
+
     /// One more line in the frontend's table.
     #[must_use]
     pub fn frontend_line(mut self, line: &str) -> Self {

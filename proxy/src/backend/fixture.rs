@@ -21,6 +21,7 @@ pub(crate) fn server(name: &str) -> config::Server {
         backup: false,
         send_proxy: None,
         check: None,
+        passive: config::Passive::default(),
     }
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn check() -> config::Check {
     let inter = Duration::from_secs(2);
     config::Check {
         address: "127.0.0.1:80".parse().unwrap(),
-        request: request.into(),
+        request: Some(request.into()),
         soft_drain_on: Some(404),
         send_state: true,
         send_proxy: None,

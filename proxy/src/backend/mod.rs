@@ -20,11 +20,13 @@ mod hash;
 pub mod idle;
 mod limit;
 mod lineage;
+pub mod observed;
 pub mod persistence;
 mod queue;
 mod ring;
 mod select;
 pub mod server;
+mod sessions;
 mod slot;
 mod slowstart;
 pub mod tally;
@@ -249,8 +251,9 @@ impl Backend {
     pub fn set_operation(self: &Arc<Self>, index: usize, operation: Operation, draining: bool) -> Moved {
         let server = &self.servers[index];
         let mut start = None;
+        let mut before = operation;
         let moved = self.act_on_change(index, || {
-            let before = server.set_operation(operation, draining);
+            before = server.set_operation(operation, draining);
             let comes_back = matches!(before, Operation::Soft | Operation::Down);
             if operation == Operation::Up && comes_back {
                 start = slowstart::begin(&self.lineage, server);
@@ -259,6 +262,7 @@ impl Backend {
             }
         });
         self.tell_others(server);
+        self.end_sessions(server, before);
         if let Some(start) = start {
             start.go_on();
         }

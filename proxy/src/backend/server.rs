@@ -8,11 +8,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
 use super::limit::Limits;
 use super::lineage::Lineage;
+use super::observed::{Errors, Observed};
 use super::slowstart::Warmth;
 use super::users::Users;
 use crate::config;
@@ -138,6 +139,9 @@ struct State {
     users: Users,
     /// Idle connections that requests are waiting to have closed.
     claims: AtomicU32,
+    errors: Errors,
+    /// How often its sessions were ended, and why last: HAProxy's letter for the log.
+    shutdowns: watch::Sender<(u64, u8)>,
     /// Rung for each connection that closes, for those who wait under `maxconn`.
     closed: Notify,
 }
@@ -154,6 +158,8 @@ impl Server {
             elsewhere: Default::default(),
             users,
             claims: AtomicU32::new(0),
+            errors: Errors::default(),
+            shutdowns: watch::Sender::new((0, 0)),
             closed: Notify::new(),
         });
         let weight = settings.weight;
@@ -307,6 +313,29 @@ impl Server {
     /// The distinct holders of its cookie, to be told of each request.
     pub fn users(&self) -> &Users {
         &self.state.users
+    }
+
+    /// Notes what a request has found of it, where that is looked at.
+    pub fn observe(&self, observed: Observed) {
+        if let Some(settings) = self.settings.passive.observe {
+            self.state.errors.note(observed, settings);
+        }
+    }
+
+    /// What users found of it, for its checker.
+    pub fn errors(&self) -> &Errors {
+        &self.state.errors
+    }
+
+    /// Ends the sessions that follow [`Server::shutdowns`]; the letter says why: `D` as it went down, `U` as another
+    /// came up.
+    pub(super) fn shut_down_sessions(&self, letter: u8) {
+        self.state.shutdowns.send_modify(|shutdown| *shutdown = (shutdown.0 + 1, letter));
+    }
+
+    /// Changes when the sessions of this server are to end; the letter for the log stands behind the count.
+    pub fn shutdowns(&self) -> watch::Receiver<(u64, u8)> {
+        self.state.shutdowns.subscribe()
     }
 
     /// Whether a connection that has answered may be kept idle. To be asked before it is parked; an order that

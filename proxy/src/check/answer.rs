@@ -30,6 +30,10 @@ pub enum Status {
     BadAnswer,
     /// A status that says no (`L7STS`).
     BadStatus,
+    /// A connection, where nothing else was wanted (`L4OK`).
+    Connected,
+    /// Users found too many errors in a row (`HANA`).
+    Observed,
     /// A good answer (`L7OK`).
     Passed,
     /// The status of a soft drain (`L7OKC`).
@@ -45,6 +49,8 @@ impl fmt::Display for Status {
             Self::AnswerTimeout => "Layer7 timeout",
             Self::BadAnswer => "Layer7 invalid response",
             Self::BadStatus => "Layer7 wrong status",
+            Self::Connected => "Layer4 check passed",
+            Self::Observed => "Health analyze",
             Self::Passed => "Layer7 check passed",
             Self::Conditional => "Layer7 check conditionally passed",
         })
@@ -75,7 +81,7 @@ impl Report {
     /// What it means to the machine. A conditional pass that finds the server down is judged there.
     pub fn finding(&self) -> Finding {
         match self.status {
-            Status::Passed => Finding::Passed,
+            Status::Passed | Status::Connected => Finding::Passed,
             Status::Conditional => Finding::Soft { marked: self.drain.is_some() },
             _ => Finding::Failed,
         }
@@ -91,6 +97,9 @@ impl fmt::Display for Report {
         }
         if !self.info.is_empty() {
             write!(out, ", info: \"{}\"", Escaped(&self.info))?;
+        }
+        if self.status == Status::Observed {
+            return Ok(());
         }
         write!(out, ", check duration: {}ms", self.duration.as_millis())
     }

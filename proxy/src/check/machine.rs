@@ -14,6 +14,8 @@
 //! | down | soft, not marked | 0 | down |
 //! | down | failed | 0 | down |
 //!
+//! Too many errors of users in a row count as no, one or more failed checks, as `on_error` says.
+//!
 //! HAProxy takes a server whose first check has not come back for up, and one that comes back with 404 for down even
 //! where the answer is marked as a drain; here it is `Starting`, and soft.
 
@@ -22,7 +24,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::backend::Operation;
-use crate::config;
+use crate::config::{self, OnError};
 
 /// What one check has found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -110,6 +112,17 @@ impl Machine {
             Finding::Soft { .. } => self.pass(Operation::Soft),
             Finding::Passed => self.pass(Operation::Up),
         }
+    }
+
+    /// Users found too many errors in a row.
+    pub fn observe(&mut self, follows: OnError) {
+        match follows {
+            OnError::Fastinter => return,
+            OnError::FailCheck => {}
+            OnError::SuddenDeath => self.health = self.health.min(self.rise + 1),
+            OnError::MarkDown => self.health = self.health.min(self.rise),
+        }
+        self.fail();
     }
 
     /// The first check takes too long: the server is taken for up until it comes back.
@@ -248,6 +261,33 @@ mod tests {
     fn a_marked_404_brings_a_server_from_down_to_soft() {
         check(2, 1, "-==", &["DOWN", "DOWN 1/2", "NOLB"]);
         check(2, 1, "-+=+", &["DOWN", "DOWN 1/2", "NOLB", "UP"]);
+    }
+
+    #[test]
+    fn too_many_errors_count_as_the_configuration_says() {
+        for (before, follows, after) in [
+            ("+", OnError::Fastinter, "UP"),
+            ("+", OnError::FailCheck, "UP 3/4"),
+            ("+-", OnError::FailCheck, "UP 2/4"),
+            ("+---", OnError::FailCheck, "DOWN"),
+            ("+", OnError::SuddenDeath, "UP 1/4"),
+            ("+--", OnError::SuddenDeath, "UP 1/4"),
+            ("+---", OnError::SuddenDeath, "DOWN"),
+            ("+", OnError::MarkDown, "DOWN"),
+            ("~", OnError::MarkDown, "DOWN"),
+            ("-+", OnError::MarkDown, "DOWN"),
+        ] {
+            let mut machine = machine(2, 4);
+            for letter in before.chars() {
+                machine.step(match letter {
+                    '+' => Finding::Passed,
+                    '-' => Finding::Failed,
+                    _ => SOFT,
+                });
+            }
+            machine.observe(follows);
+            assert_eq!(machine.to_string(), after, "{before} {follows:?}");
+        }
     }
 
     #[test]

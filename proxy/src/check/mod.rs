@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 pub use answer::{Report, Status};
 pub use machine::{Finding, Machine};
 
-use crate::backend::{Backend, Operation, Server};
+use crate::backend::{Backend, Operation, Server, observed::Observed};
 use crate::{clock, config};
 
 /// Shorter intervals do not take part in choosing the smallest one over which checks are spread (HAProxy).
@@ -150,8 +150,14 @@ impl Checker {
         let mut at_most = if this.offset.is_zero() { Duration::MAX } else { this.offset };
         loop {
             let pause = this.machine.interval(&this.task.check).min(at_most);
+            let server = this.task.server.clone();
             tokio::select! {
                 () = sleep_until(last + pause) => {}
+                observed = server.errors().too_many() => {
+                    this.take_in_errors(observed);
+                    at_most = at_most.min(clock::now().duration_since(last) + this.task.check.fastinter);
+                    continue;
+                }
                 changed = tasks.changed() => match changed {
                     Ok(()) => {
                         this.turn_to(tasks.borrow_and_update().clone());
@@ -246,11 +252,24 @@ impl Checker {
             );
             return;
         }
-        let before = self.task.server.operation();
         self.machine.step(report.finding());
+        self.publish(report, report.drain.is_some());
+    }
+
+    /// Users found too many errors in a row; this was the last one.
+    fn take_in_errors(&mut self, last: Observed) {
+        let Some(settings) = self.task.server.settings().passive.observe else { return };
+        self.machine.observe(settings.on_error);
+        let info = format!("Detected {} consecutive errors, last one was: {last}", settings.error_limit);
+        let drains = self.task.server.is_draining();
+        self.publish(&Report::without_answer(Status::Observed, info), drains);
+    }
+
+    /// Lets everybody know what the machine has come to, by this report.
+    fn publish(&mut self, report: &Report, drains: bool) {
+        let before = self.task.server.operation();
         self.task.server.note_health(self.machine.health());
         let operation = self.machine.operation();
-        let drains = report.drain.is_some();
         if operation == before && drains == self.task.server.is_draining() {
             return;
         }

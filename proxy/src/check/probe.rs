@@ -24,6 +24,11 @@ pub(super) async fn ask(check: &Check, start: Instant, connect_timeout: Duration
     let mut report = match connecting.await {
         Err(_) => Report::without_answer(Status::ConnectTimeout, String::new()),
         Ok(Err(error)) => Report::without_answer(connect_status(&error), plain(&error)),
+        Ok(Ok(stream)) if check.request.is_none() => {
+            // Nothing was said: reset, so that the server's program need not see it, as HAProxy does.
+            drop(stream.set_zero_linger());
+            Report::without_answer(Status::Connected, String::new())
+        }
         Ok(Ok(stream)) => {
             let deadline = check.timeout.map_or(start + check.inter, |limit| clock::now() + limit);
             match timeout_at(deadline, exchange(stream, check, request)).await {
@@ -86,6 +91,7 @@ mod tests {
 
     use super::*;
     use crate::backend::fixture;
+    use crate::check::machine::Finding;
     use crate::proxy_protocol::Version;
 
     /// Runs a check against a server that reads a request and answers so; closes then, unless it is to hang.
@@ -181,6 +187,20 @@ mod tests {
         ] {
             assert_eq!(connect_status(&errno.into()), status, "{errno:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_all_that_a_tcp_check_wants() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let check = Check { address, request: None, soft_drain_on: None, ..fixture::check() };
+        let report = ask(&check, clock::now(), Duration::from_secs(1), b"").await;
+        assert_eq!((report.status, report.finding()), (Status::Connected, Finding::Passed));
+        assert_eq!(
+            listener.accept().await.unwrap().0.read(&mut [0]).await.unwrap_or(0),
+            0,
+            "nothing is sent"
+        );
     }
 
     #[tokio::test]

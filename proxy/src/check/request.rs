@@ -8,9 +8,9 @@ use super::machine::Machine;
 use crate::backend::{Backend, Server};
 use crate::config::{Check, HttpVersion};
 
-/// The bytes of a request. `state` is the value of `x-haproxy-server-state`, if it is sent.
+/// The bytes of a request; none where a connection is all that is wanted. `state` is the value of `x-haproxy-server-state`, if it is sent.
 pub(super) fn bytes(check: &Check, state: Option<&str>) -> Vec<u8> {
-    let request = &check.request;
+    let Some(request) = &check.request else { return Vec::new() };
     let version = match request.version {
         HttpVersion::Http10 => "HTTP/1.0",
         HttpVersion::Http11 => "HTTP/1.1",
@@ -87,7 +87,7 @@ mod tests {
             version,
             host: host.map(Into::into),
         };
-        let check = Check { request: request.into(), ..fixture::check() };
+        let check = Check { request: Some(request.into()), ..fixture::check() };
         String::from_utf8(bytes(&check, state)).unwrap()
     }
 

@@ -15,8 +15,8 @@ use crate::proxy_protocol::Version;
 pub struct Check {
     /// Where; the server's own address unless set.
     pub address: SocketAddr,
-    /// What is sent.
-    pub request: Arc<CheckRequest>,
+    /// What is sent; `None`: nothing, and a connection is all that is wanted.
+    pub request: Option<Arc<CheckRequest>>,
     /// The status that means a soft drain, 404; `None`: none does, and it is a failure like others.
     pub soft_drain_on: Option<u16>,
     /// Whether `X-Haproxy-Server-State` is sent along.
@@ -64,7 +64,7 @@ pub enum HttpVersion {
 /// A backend's check, from which its servers' inherit.
 #[derive(Clone, Debug)]
 pub(super) struct CheckDefaults {
-    request: Arc<CheckRequest>,
+    request: Option<Arc<CheckRequest>>,
     soft_drain_on: Option<u16>,
     send_state: bool,
     timeout: Option<Duration>,
@@ -118,6 +118,19 @@ impl CheckDefaults {
         if let Some(value) = table.take("timeout") {
             value.wrong("stands elsewhere", r#"write `timeout = { check = "2s" }` in the backend"#);
         }
+        let standard = Self::standard(timeout);
+        if table.choice("type", false, &[("http", false), ("tcp", true)]).copied() {
+            for key in ["method", "uri", "version", "host", "soft_drain_on", "send_state"] {
+                if let Some(value) = table.take(key) {
+                    value.wrong(
+                        "has no effect",
+                        r#"expected it to be left out: `type = "tcp"` sends nothing"#,
+                    );
+                }
+            }
+            let pace = Pace::read(table, standard.pace);
+            return Self { request: None, soft_drain_on: None, send_state: false, timeout, pace };
+        }
         let (host, version) = (table.take("host"), table.take("version"));
         let words = [("HTTP/1.0", HttpVersion::Http10), ("HTTP/1.1", HttpVersion::Http11)];
         let chosen = version.as_ref().map_or(Some(HttpVersion::Http10), |value| value.choice(&words));
@@ -125,7 +138,6 @@ impl CheckDefaults {
             version
                 .wrong("needs `host`", "servers refuse an HTTP/1.1 request without it: set `host` beside it");
         }
-        let standard = Self::standard(timeout);
         let CheckRequest { method, uri, .. } = CheckRequest::standard();
         let request = CheckRequest {
             method: table.field("method", method, |value| token(value, "a method")).into_inner(),
@@ -134,7 +146,7 @@ impl CheckDefaults {
             host: host.and_then(|value| header_value(&value)),
         };
         Self {
-            request: Arc::new(request),
+            request: Some(Arc::new(request)),
             soft_drain_on: match table.take("soft_drain_on") {
                 Some(value) => soft_drain_on(&value),
                 None => standard.soft_drain_on,
@@ -148,7 +160,7 @@ impl CheckDefaults {
     /// HAProxy's defaults, for a server with a check whose backend has none.
     pub(super) fn standard(timeout: Option<Duration>) -> Self {
         Self {
-            request: Arc::new(CheckRequest::standard()),
+            request: Some(Arc::new(CheckRequest::standard())),
             soft_drain_on: Some(404),
             send_state: true,
             timeout,
@@ -206,7 +218,7 @@ impl Check {
         let Pace { inter, fastinter, downinter, rise, fall } = pace;
         Self {
             address,
-            request: Arc::clone(&defaults.request),
+            request: defaults.request.clone(),
             soft_drain_on: defaults.soft_drain_on,
             send_state: defaults.send_state,
             send_proxy: None,

@@ -11,6 +11,7 @@ use super::{
     condition::Condition,
     cookie::DynamicKey,
     lookup::Lookup,
+    passive::Passive,
     words::{cookie_value, server_name},
 };
 use crate::proxy_protocol::Version;
@@ -44,6 +45,8 @@ pub struct Server {
     pub send_proxy: Option<Version>,
     /// Its health check, with what it inherits from the backend; `None`: it is not checked, and counts as up.
     pub check: Option<Check>,
+    /// What its traffic says of its health, and what becomes of its sessions when that changes.
+    pub passive: Passive,
 }
 
 impl Server {
@@ -138,6 +141,7 @@ impl Server {
         {
             check.send_proxy = send_proxy;
         }
+        let passive = Passive::read(table, check.is_some());
         Some(Self {
             name: name?,
             address: address?,
@@ -151,6 +155,7 @@ impl Server {
             backup,
             send_proxy,
             check,
+            passive,
         })
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     backend::{
         Server, Slot, Wish,
         idle::{Claim, Connection, Shared},
+        observed::Observed,
         persistence::Persistence,
     },
     clock,
@@ -154,6 +155,11 @@ impl<'a> Attempts<'a> {
         }
         loop {
             let tried = self.once(slot, pinned).await;
+            if server.settings().passive.observe.is_some()
+                && let Some(observed) = self.observed(&tried)
+            {
+                server.observe(observed);
+            }
             let (failure, timed_out) = match &tried {
                 Tried::Ended(remains, connection) if connection.reused && self.was_closing(remains) => {
                     // No attempt: it was closing while the request was on its way.
@@ -301,6 +307,24 @@ impl<'a> Attempts<'a> {
         self.story.bytes += self.rest.as_ref().map_or(0, |rest| rest.down.written());
         self.story.end(cause);
         abandon(self.core, self.client, self.asked, self.story)
+    }
+
+    /// What a server's passive health has from an attempt; `None`: the server had no part in it.
+    fn observed(&self, tried: &Tried) -> Option<Observed> {
+        let (remains, connection) = match tried {
+            Tried::Ended(remains, connection) => (remains, connection),
+            Tried::NoConnection(cause) if cause != b"RC" => return Some(Observed::NoConnection),
+            _ => return None,
+        };
+        Some(match (remains.end, self.story.status) {
+            (End::Unwanted(status), _) | (_, Some(status)) => Observed::of_status(status),
+            // It was closing an idle connection, as it may.
+            (End::Silence, None) if connection.reused => Observed::Connected,
+            (End::Silence | End::HeadCutOff, None) => Observed::Broken,
+            (End::BadHead(_), None) => Observed::BadAnswer,
+            (End::HeadTimeout, None) => Observed::Late,
+            (_, None) => Observed::Connected,
+        })
     }
 
     /// No server has answered, or continued what another has begun.

@@ -51,6 +51,8 @@ pub(super) async fn finish(
         End::BadChunks if !answered => (*b"PH", Some(Status::BadGateway)),
         End::BadChunks => (*b"PD", None),
         End::BodyTimeout => (*b"sD", None),
+        End::ShutDown(letter) if !answered => ([letter, b'H'], Some(Status::BadGateway)),
+        End::ShutDown(letter) => ([letter, b'D'], None),
         End::ClientGone => (*b"CD", None),
         End::ClientLeft => (*b"CH", Some(Status::BadRequest)),
         End::ClientTimeout => (*b"cD", None),

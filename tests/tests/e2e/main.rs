@@ -14,6 +14,7 @@ mod flood;
 mod framing;
 mod limits;
 mod logs;
+mod passive;
 mod reload;
 mod reuse;
 mod rolling;

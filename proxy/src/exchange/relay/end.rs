@@ -29,6 +29,8 @@ pub(in crate::exchange) enum End {
     BadChunks,
     /// The response stalled.
     BodyTimeout,
+    /// Its sessions are ended, because it went down or another came up; HAProxy's letter for the log.
+    ShutDown(u8),
     /// The client went while it sent or received.
     ClientGone,
     /// The client has closed its half of the connection while it waited, and that is to end the request.
@@ -102,6 +104,7 @@ impl Remains {
             | End::BodyTimeout => true,
             End::Complete
             | End::BadChunks
+            | End::ShutDown(_)
             | End::ClientGone
             | End::ClientLeft
             | End::ClientTimeout
@@ -122,6 +125,7 @@ impl Remains {
             End::HeadTimeout | End::BodyTimeout => Some(Failure::Timeout),
             End::Unwanted(status) => Some(Failure::Status(status)),
             End::Complete
+            | End::ShutDown(_)
             | End::ClientGone
             | End::ClientLeft
             | End::ClientTimeout

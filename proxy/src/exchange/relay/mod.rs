@@ -13,11 +13,12 @@ mod tunnel;
 
 use std::{
     future::poll_fn,
+    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch};
 
 pub(super) use self::end::{Answered, End, Remains};
 use super::{
@@ -57,7 +58,11 @@ pub(super) struct Relay<'a> {
     ends_with_close: bool,
     further: Further,
     keep_alive: bool,
+    /// Ends when the server's sessions are to end; gives the letter for the log.
+    shutdown: Option<Shutdown>,
 }
+
+type Shutdown = Pin<Box<dyn Future<Output = u8>>>;
 
 /// Whose further requests the server's connection may carry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,6 +124,10 @@ impl<'a> Relay<'a> {
             ends_with_close: false,
             further: Further::Nobodys,
             keep_alive: false,
+            shutdown: core
+                .backend
+                .shutdowns(server)
+                .map(|shutdowns| Box::pin(shut_down(shutdowns)) as Shutdown),
         }
     }
 
@@ -156,6 +165,11 @@ impl<'a> Relay<'a> {
             if moved != Some(now_moved) {
                 moved = Some(now_moved);
                 timer.set(clock::now() + self.patience());
+            }
+            if let Some(shutdown) = &mut self.shutdown
+                && let Poll::Ready(letter) = shutdown.as_mut().poll(cx)
+            {
+                return Poll::Ready(End::ShutDown(letter));
             }
             timer.poll_expired(cx).map(|()| self.timeout())
         })
@@ -268,5 +282,14 @@ impl<'a> Relay<'a> {
             Stage::Head => End::HeadTimeout,
             Stage::Body => End::BodyTimeout,
         }
+    }
+}
+
+/// Waits until the sessions are to end.
+async fn shut_down(mut shutdowns: watch::Receiver<(u64, u8)>) -> u8 {
+    match shutdowns.changed().await {
+        Ok(()) => shutdowns.borrow().1,
+        // Its sender lives as long as the server, which is being asked.
+        Err(_) => std::future::pending().await,
     }
 }

@@ -3,6 +3,7 @@
 mod bodies;
 mod connections;
 mod framing;
+mod health;
 mod owners;
 mod proxy_protocol;
 mod replays;

@@ -1,0 +1,75 @@
+//! Sessions and the health of their servers: what ends them, and what is told of them.
+
+use std::num::NonZeroU32;
+
+use super::{GET, OK, Proxy, Server, on_a_core};
+use crate::{
+    backend::{Operation, observed::Observed},
+    config::{Layer, Observe, OnError},
+};
+
+#[test]
+fn sessions_of_a_server_that_goes_down_end_unless_it_says_that_it_drains() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::with(&[&server], |_, backend| {
+            backend.servers[0].passive.shutdown_sessions = true;
+        })
+        .await;
+        let mut waiting = proxy.send(GET).await;
+        let (_silent, _) = server.request().await;
+        let mut reading = proxy.send("GET /half HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let (mut half, _) = server.request().await;
+        half.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+        reading.expect("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+
+        proxy.backend.set_operation(0, Operation::Down, true);
+        assert!(proxy.log().is_empty());
+        proxy.backend.set_operation(0, Operation::Up, false);
+        proxy.backend.set_operation(0, Operation::Down, false);
+        assert!(waiting.head().await.starts_with("HTTP/1.1 502 "));
+        assert_eq!(reading.rest().await, "");
+        let mut log = proxy.logged(2).await;
+        log.sort();
+        assert_eq!(log, ["200 DD-- 0 GET /half HTTP/1.1", "502 DH-- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn sessions_of_a_backup_end_when_a_server_comes_up() {
+    on_a_core(async {
+        let (main, spare) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::with(&[&main, &spare], |_, backend| {
+            backend.servers[0].passive.shutdown_backup_sessions = true;
+            backend.servers[1].backup = true;
+        })
+        .await;
+        proxy.backend.set_operation(0, Operation::Down, false);
+        let mut client = proxy.send(GET).await;
+        let (_silent, _) = spare.request().await;
+        proxy.backend.set_operation(0, Operation::Up, false);
+        assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+        assert_eq!(proxy.logged(1).await, ["502 UH-- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn errors_that_users_meet_in_a_row_are_told() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::with(&[&server], |_, backend| {
+            let error_limit = NonZeroU32::new(2).unwrap();
+            let observe = Observe { layer: Layer::Seven, error_limit, on_error: OnError::MarkDown };
+            backend.servers[0].passive.observe = Some(observe);
+        })
+        .await;
+        for answer in ["500 Bad", "200 Fine", "503 Bad", "502 Bad"] {
+            let mut client = proxy.send(GET).await;
+            let (mut wire, _) = server.request().await;
+            wire.send(OK.replace("200 OK", answer).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"))
+                .await;
+            client.head().await;
+        }
+        assert_eq!(proxy.backend.servers()[0].errors().too_many().await, Observed::BadStatus);
+    });
+}
