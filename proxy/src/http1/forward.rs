@@ -94,7 +94,8 @@ pub fn response(
     out.extend_from_slice(b"\r\n");
     let interim = head.is_interim() || head.status == 101;
     // A HEAD or 304 response states what the body would be; 1xx, 204 and the opening of a tunnel have no such thing.
-    let states_framing = !interim && head.status != 204 && !(asked == Method::Connect && head.status < 300);
+    let states_framing =
+        !interim && head.status != 204 && !(asked == Method::Connect && (200..300).contains(&head.status));
     // Where there is no body both may stand, and say two things of what it would be.
     let mut seen =
         Seen { length: head.fields.all(Kind::TransferEncoding).next().is_some(), ..Seen::default() };
