@@ -34,7 +34,7 @@ fn version(program: &str, flag: &str) -> Option<String> {
     let said = [out.stdout, out.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     let line = said.lines().next()?.trim_start_matches("nginx version: ").to_owned();
-    let line = line.split(['(', '[']).nth(usize::from(line.starts_with("varnishd"))).unwrap_or_default();
+    let line = line.split(['(', ')', '[']).nth(usize::from(line.starts_with("varnishd"))).unwrap_or_default();
     let words: Vec<&str> = line.split_whitespace().take(3).collect();
     Some(if program == "caddy" { format!("caddy {}", words.first()?) } else { words.join(" ") })
 }

@@ -42,7 +42,7 @@ pub(crate) fn active(place: &Place, program: Program, setup: &Setup, count: u32)
     let peer = program.start(place, &setup)?;
     let send = |n| -> Result<TcpStream> {
         let mut stream = connect(peer.address, n).with_context(|| format!("connect to {}", peer.name))?;
-        stream.write_all(b"GET /100 HTTP/1.1\r\nHost: bench\r\n\r\n")?;
+        stream.write_all(b"GET /held HTTP/1.1\r\nHost: bench\r\n\r\n")?;
         Ok(stream)
     };
     let hold = |count: u32, in_all: u32| -> Result<Vec<TcpStream>> {
@@ -104,13 +104,12 @@ impl Silent {
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let mut head = [0; 4096];
-                let Ok(length) = stream.read(&mut head) else { continue };
-                let is_request =
-                    head.starts_with(b"GET") && head[..length].windows(5).any(|five| five == b"bench");
-                if is_request {
+                let is_read = stream.read(&mut head).is_ok();
+                if is_read && head.starts_with(b"GET /held ") {
                     keep.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
                 } else {
-                    let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
+                    let _ = stream
+                        .write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
                 }
             }
         });
@@ -119,5 +118,12 @@ impl Silent {
 
     fn count(&self) -> usize {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl Drop for Silent {
+    /// The next one needs the descriptors.
+    fn drop(&mut self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

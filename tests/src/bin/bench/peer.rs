@@ -2,19 +2,23 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
-use drain_tests::{Place, child::Child, port};
+use anyhow::{Context, Result, ensure};
+use drain_tests::{Place, child::Child, clock, port};
 
 use crate::recipes;
 
 /// Even ten thousand servers are read in this time.
-const START_WITHIN: Duration = Duration::from_mins(1);
+pub(crate) const START_WITHIN: Duration = Duration::from_mins(1);
+
+/// Between two looks at a program that starts.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// What a proxy under test is given to do beside passing requests on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,7 +75,7 @@ impl Program {
 
     /// Starts it and waits until it takes connections.
     pub(crate) fn start(self, place: &Place, setup: &Setup) -> Result<Peer> {
-        Ok(self.launch(place, setup)?.ready(place))
+        self.launch(place, setup)?.ready()
     }
 
     /// Starts it.
@@ -116,11 +120,26 @@ impl Peer {
         self.child.pid()
     }
 
-    fn ready(self, place: &Place) -> Self {
-        place.wait_for(&format!("{} takes connections", self.name), START_WITHIN, || {
-            TcpStream::connect(self.address).map_err(|e| e.to_string())
-        });
-        self
+    /// Waits until it answers: connections alone are taken by one whose servers are not checked yet, too.
+    fn ready(self) -> Result<Self> {
+        let begin = clock::now();
+        while !self.answers() {
+            ensure!(begin.elapsed() < START_WITHIN, "{} does not answer within {START_WITHIN:?}", self.name);
+            clock::pause(LOOK_EVERY);
+        }
+        Ok(self)
+    }
+
+    /// Whether it answers a request now.
+    pub(crate) fn answers(&self) -> bool {
+        let ask = || {
+            let mut stream = TcpStream::connect(self.address)?;
+            stream.set_read_timeout(Some(START_WITHIN))?;
+            stream.write_all(b"GET /100 HTTP/1.1\r\nHost: ready\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).map(|_| answer)
+        };
+        ask().is_ok_and(|answer: String| answer.contains(" 200 "))
     }
 }
 
@@ -144,7 +163,9 @@ impl Recipe {
         fs::write(&file, &self.text).with_context(|| format!("write {}", file.display()))?;
         let mut command: Command = place.command("taskset");
         command.args(["-c", &cpu.to_string()]).args((self.command)(&file, dir, address));
-        let child = Child::start(place, dir, name, command, |_| false);
+        let mut child = Child::start(place, dir, name, command, |_| false);
+        // One that can't do what is asked of it is no reason to end the others' measurement.
+        child.may_end();
         Ok(Peer { name, address, child })
     }
 }
@@ -159,5 +180,5 @@ pub(crate) fn web_server(place: &Place, name: &'static str) -> Result<Peer> {
         fs::write(dir.join(file), vec![b'x'; size]).context("write a page")?;
     }
     let recipe = recipes::web_server(&dir, address);
-    Ok(recipe.launch(place, &place.subdir(name), crate::LOAD_CPU, name, address)?.ready(place))
+    recipe.launch(place, &place.subdir(name), crate::LOAD_CPU, name, address)?.ready()
 }

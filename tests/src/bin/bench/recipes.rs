@@ -15,7 +15,7 @@ pub(crate) fn drain_proxy(dir: &Path, address: SocketAddr, setup: &Setup) -> Rec
     text += "\n[backend.app]\n";
     if is_full {
         text += "cookie = { name = \"SERVERID\", mode = \"insert\", indirect = true }\n";
-        text += "check = { uri = \"/100\", inter = \"2s\" }\n";
+        text += "check = { method = \"GET\", uri = \"/100\", inter = \"2s\" }\n";
     }
     text += "timeout = { connect = \"5s\", server = \"600s\" }\n";
     for (n, server) in setup.servers() {
@@ -47,7 +47,7 @@ pub(crate) fn haproxy(address: SocketAddr, setup: &Setup) -> Recipe {
     }
     let _ = write!(text, "listen app\n  bind {address} backlog 4096\n  balance roundrobin\n");
     if is_full {
-        text += "  cookie SERVERID insert indirect\n  option httpchk OPTIONS /100\n";
+        text += "  cookie SERVERID insert indirect\n  option httpchk GET /100\n";
     }
     let check = if is_full { " check inter 2s" } else { "" };
     for (n, server) in setup.servers() {

@@ -1,21 +1,11 @@
 //! What a proxy costs that nobody uses: its checks, and its start.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use drain_tests::{Place, clock, usage};
 
-use crate::peer::{Program, Setup};
-
-/// The longest that a start may take.
-const START_WITHIN: Duration = Duration::from_mins(1);
-
-/// Between two looks at a proxy that starts.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+use crate::peer::{LOOK_EVERY, Program, START_WITHIN, Setup};
 
 /// Two intervals of the checks: the first ones are over, and the others spread.
 const SETTLE: Duration = Duration::from_secs(4);
@@ -36,21 +26,10 @@ pub(crate) fn checks(place: &Place, program: Program, setup: &Setup, length: Dur
 pub(crate) fn start(place: &Place, program: Program, setup: &Setup) -> Result<(f64, f64)> {
     let begin = clock::now();
     let peer = program.launch(place, setup)?;
-    while !answers(peer.address) {
+    while !peer.answers() {
         ensure!(begin.elapsed() < START_WITHIN, "{} does not answer within {START_WITHIN:?}", peer.name);
         clock::pause(LOOK_EVERY);
     }
     let took = begin.elapsed().as_secs_f64() * 1e3;
     Ok((usage::cpu_nanos(peer.pid())? as f64 / 1e6, took))
-}
-
-fn answers(address: SocketAddr) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(START_WITHIN))?;
-        stream.write_all(b"GET /100 HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).map(|_| answer)
-    };
-    ask().is_ok_and(|answer: String| answer.contains(" 200 "))
 }

@@ -38,7 +38,8 @@ impl Figures {
                         return "failed".to_owned();
                     }
                     let value = median(values.clone());
-                    match base_at.filter(|&b| b != at).and_then(|b| peers.get(&b)) {
+                    let base = base_at.filter(|&b| b != at).and_then(|b| peers.get(&b));
+                    match base.filter(|of| of.iter().all(|value| value.is_finite())) {
                         Some(of) => {
                             let ratios = values.iter().zip(of).map(|(a, b)| a / b).collect();
                             format!("{} ({:.2})", number(value), median(ratios))

@@ -73,6 +73,7 @@ fn parse(text: &str) -> Result<Outcome> {
         .lines()
         .find_map(|l| l.trim().split_once(" requests in ")?.0.parse().ok())
         .with_context(|| format!("no count of requests in wrk's report:\n{text}"))?;
+    ensure!(requests > 0, "no request was answered in time: measure for more --seconds");
     let per_second = text
         .lines()
         .find_map(|l| l.trim().strip_prefix("Requests/sec:")?.trim().parse().ok())
