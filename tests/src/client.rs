@@ -109,6 +109,11 @@ impl Connection<UnixStream> {
 }
 
 impl<S: Read + Write> Connection<S> {
+    /// Over a stream that is connected.
+    pub fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
     /// Sends a request with a body of known length and reads its whole answer. `headers` are lines without
     /// their ends; `Host` and, where there is a body, `Content-Length` are added.
     pub fn fetch(
@@ -141,6 +146,16 @@ impl<S: Read + Write> Connection<S> {
                 return self.body(method, head);
             }
         }
+    }
+
+    /// Reads exactly so many bytes, as they are.
+    pub fn take(&mut self, length: usize) -> Result<Vec<u8>, Failure> {
+        self.exactly(length)
+    }
+
+    /// What it reads from and writes to.
+    pub const fn stream(&self) -> &S {
+        &self.stream
     }
 
     /// Reads all there is until the other side closes or is silent for longer than the patience.

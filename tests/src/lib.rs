@@ -26,6 +26,7 @@ pub mod orders;
 pub mod place;
 pub mod port;
 pub mod proxy;
+pub mod sample;
 pub mod tally;
 pub mod usage;
 

@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
+use rustix::process::Signal;
+
 use crate::{
     child::Child,
     client::Connection,
@@ -127,6 +129,11 @@ impl Proxy {
     /// Its process.
     pub fn child(&mut self) -> &mut Child {
         self.child.as_mut().expect("this proxy was started")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.child.as_ref().expect("this proxy was started").signal(signal);
     }
 
     /// Its access log.

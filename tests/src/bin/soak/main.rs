@@ -9,7 +9,6 @@
 //! `cargo run --release -p drain-tests --bin soak -- --minutes 60`
 
 mod clients;
-mod sample;
 mod shop;
 
 use std::{
@@ -23,12 +22,14 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use drain_agent::control::api::Outcome;
-use drain_tests::{Agent, Haproxy, Nginx, Place, Server, clock};
+use drain_tests::{
+    Agent, Haproxy, Nginx, Place, Server, clock,
+    sample::{self, Reading, Watch},
+};
 use rustix::process::Signal;
 
 use crate::{
     clients::{Clients, Counts},
-    sample::{Reading, Watch},
     shop::Shop,
 };
 

@@ -1,4 +1,4 @@
-//! What the agent uses, as the kernel tells it.
+//! What a process holds at a moment, and at most over a long time, as the kernel tells it.
 
 use std::{
     fs,
@@ -11,32 +11,36 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use drain_tests::clock;
 
-/// Between two readings: shorter than any drain.
+use crate::clock;
+
+/// Between two readings: shorter than any drain of the tests.
 const READ_EVERY: Duration = Duration::from_millis(250);
 /// At rest is the least that so many readings show: a check or a probe is always just open in some.
 const READINGS_AT_REST: usize = 12;
 
 /// What a process uses at one moment.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Reading {
-    pub(crate) resident_kib: u64,
-    pub(crate) descriptors: u64,
-    pub(crate) threads: u64,
+pub struct Reading {
+    /// Resident memory in KiB.
+    pub resident_kib: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Threads.
+    pub threads: u64,
 }
 
 impl Reading {
     /// Of this process, without its children.
-    pub(crate) fn of(pid: u32) -> Result<Self> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the agent has ended")?;
+    pub fn of(pid: u32) -> Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
         let value = |name: &str| -> Option<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.split_whitespace().next()?.parse().ok()
         };
         Ok(Self {
             resident_kib: value("VmRSS:").context("the kernel tells no VmRSS")?,
-            descriptors: fs::read_dir(format!("/proc/{pid}/fd")).context("the agent has ended")?.count()
+            descriptors: fs::read_dir(format!("/proc/{pid}/fd")).context("the process has ended")?.count()
                 as u64,
             threads: value("Threads:").context("the kernel tells no Threads")?,
         })
@@ -52,7 +56,7 @@ impl Reading {
 }
 
 /// The least of several readings.
-pub(crate) fn at_rest(pid: u32) -> Result<Reading> {
+pub fn at_rest(pid: u32) -> Result<Reading> {
     let mut least = Reading::of(pid)?;
     for _ in 1..READINGS_AT_REST {
         clock::pause(READ_EVERY);
@@ -63,20 +67,21 @@ pub(crate) fn at_rest(pid: u32) -> Result<Reading> {
 
 /// Reads again and again, in a thread of its own.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub struct Watch {
     most: Arc<Mutex<Reading>>,
     over: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Watch {
-    pub(crate) fn over(pid: u32) -> Self {
+    /// Reads what the process of this id uses.
+    pub fn over(pid: u32) -> Self {
         let most = Arc::new(Mutex::new(Reading::default()));
         let over = Arc::new(AtomicBool::new(false));
         let (writes, ends) = (Arc::clone(&most), Arc::clone(&over));
         let thread = thread::spawn(move || {
             while !ends.load(Ordering::Relaxed) {
-                // An agent that has ended is missed elsewhere.
+                // A process that has ended is missed elsewhere.
                 let now = Reading::of(pid).unwrap_or_default();
                 let mut most = writes.lock().unwrap_or_else(PoisonError::into_inner);
                 *most = most.with(now, u64::max);
@@ -88,15 +93,15 @@ impl Watch {
     }
 
     /// The most of each so far.
-    pub(crate) fn most(&self) -> Reading {
+    pub fn most(&self) -> Reading {
         *self.most.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends it, and gives the most of each.
-    pub(crate) fn end(self) -> Reading {
+    pub fn end(self) -> Reading {
         self.over.store(true, Ordering::Relaxed);
         let most = self.most();
-        self.thread.join().expect("the thread that reads what the agent uses");
+        self.thread.join().expect("the thread that reads what a process uses");
         most
     }
 }
