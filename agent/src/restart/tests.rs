@@ -12,6 +12,9 @@ use crate::scratch::Scratch;
 /// Longer than anything here takes, unless it hangs for good.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Ports that the kernel gives to nobody who does not ask for them.
+const BELOW_CLIENTS: std::ops::Range<u16> = 12_000..32_768;
+
 const SERVER: &str = r"
 import os, signal, socket, sys
 port, workers, ready = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -53,7 +56,9 @@ impl Place {
         let directory = std::env::temp_dir().join(format!("drain-restart-{}-{test}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("server.py"), SERVER).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Not from bind(0): the kernel would give it to somebody else before the server has it.
+        let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = std::iter::repeat_with(|| fastrand::u16(BELOW_CLIENTS)).find(free).unwrap();
         Self { directory, port: NonZeroU16::new(port).unwrap() }
     }
 
