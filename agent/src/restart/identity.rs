@@ -30,7 +30,7 @@ pub struct Identity {
 impl Identity {
     /// Who listens on `ports` now.
     pub(super) async fn of(ports: Arc<[NonZeroU16]>) -> Result<Self, IdentityError> {
-        blocking(move || Self::look(&ports)).await
+        blocking(move || Self::look_again(&ports)).await
     }
 
     /// Whether nobody listens.
@@ -97,6 +97,15 @@ impl Identity {
         let holders = Holders::of(&listeners)?;
         let found = process::find(&holders.pids)?;
         Ok(Self::sort(found))
+    }
+
+    /// [`Self::look`], once more where nobody was found to hold a socket: a server that begins or ends at this moment
+    /// looks like one that may not be looked at.
+    fn look_again(ports: &[NonZeroU16]) -> Result<Self, IdentityError> {
+        match Self::look(ports) {
+            Err(IdentityError::Hidden { .. }) => Self::look(ports),
+            done => done,
+        }
     }
 
     fn sort(found: HashMap<u32, Found>) -> Self {
