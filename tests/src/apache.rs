@@ -129,6 +129,11 @@ impl Apache {
         &self.name
     }
 
+    /// The folder whose files it serves.
+    pub fn pages(&self) -> PathBuf {
+        self.public.join("htdocs")
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -91,6 +91,13 @@ impl Child {
         let _ = self.process.wait();
     }
 
+    /// The same for the program and all that it has started in its process group.
+    pub fn crash_all(&mut self) {
+        self.may_end = true;
+        let _ = kill_process_group(pid(self.pid()), Signal::KILL);
+        let _ = self.process.wait();
+    }
+
     /// Ends the program with SIGTERM and says how it ended.
     pub fn stop(&mut self) -> ExitStatus {
         self.may_end = true;

@@ -1,6 +1,11 @@
 //! A real nginx that answers everything and writes down what it was asked.
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{child::Child, client::Connection, place::Place, port};
 
@@ -16,6 +21,8 @@ pub struct Nginx {
     name: String,
     dir: PathBuf,
     address: SocketAddr,
+    /// What its `server` block says.
+    pages: String,
 }
 
 impl Nginx {
@@ -26,8 +33,19 @@ impl Nginx {
             name: name.to_owned(),
             dir: place.subdir(name),
             address: port::free(),
+            pages: "return 200 \"$request_method $args\\n\";".to_owned(),
             child: None,
         }
+    }
+
+    /// It serves the files of this folder instead.
+    #[must_use]
+    pub fn serving(mut self, folder: &Path) -> Self {
+        self.pages = format!(
+            "root {}; location = /health {{ return 200; }} location = / {{ return 200; }}",
+            folder.display()
+        );
+        self
     }
 
     /// Starts it and waits until it answers.
@@ -43,6 +61,11 @@ impl Nginx {
             got.map(drop).map_err(|e| e.to_string())
         });
         self
+    }
+
+    /// Kills the master and its worker, as a crash of the whole server would.
+    pub fn crash(&mut self) {
+        self.child().crash_all();
     }
 
     /// Whom its answers name.
@@ -66,7 +89,7 @@ impl Nginx {
     }
 
     fn config(&self) -> String {
-        let Self { name, address, dir, .. } = self;
+        let Self { name, address, dir, pages, .. } = self;
         let dir = dir.display();
         // One worker: what it logs is in the order in which it was asked.
         let user = if rustix::process::geteuid().is_root() { "user www-data;\n" } else { "" };
@@ -89,7 +112,7 @@ http {{
         listen {address};
         add_header X-Server {name} always;
         default_type text/plain;
-        return 200 "$request_method $args\n";
+        {pages}
     }}
 }}
 "#

@@ -16,6 +16,8 @@ mod limits;
 mod logs;
 mod passive;
 mod reload;
+mod replay;
+mod resume;
 mod reuse;
 mod rolling;
 mod selection;
