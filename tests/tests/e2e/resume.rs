@@ -5,7 +5,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use drain_tests::{Apache, Nginx, Place, Proxy};
@@ -21,7 +21,10 @@ fn film(place: &Place) -> (PathBuf, Vec<u8>) {
     let bytes: Vec<u8> = (0..FILM_BYTES / 4).flat_map(|word| (word as u32).to_le_bytes()).collect();
     let folder = place.public().join("films");
     fs::create_dir_all(&folder).expect("a folder for the film");
-    fs::write(folder.join("film"), &bytes).expect("write the film");
+    let mut film = fs::File::create(folder.join("film")).expect("create the film");
+    film.write_all(&bytes).expect("write the film");
+    // Of a file that is younger than a second Apache gives a weak tag only.
+    film.set_modified(SystemTime::UNIX_EPOCH).expect("an old film");
     (folder, bytes)
 }
 
