@@ -11,7 +11,11 @@ use std::{
 
 use drain_tests::clock;
 
-use crate::{history::Trouble, rule::Rule, server::Server};
+use crate::{
+    history::Trouble,
+    rule::Rule,
+    server::{self, Server},
+};
 
 /// So many violations are told; all are counted.
 const TOLD: usize = 20;
@@ -245,8 +249,9 @@ impl Ledger {
     }
 
     fn judge_order(&self, id: u32, Order { executed, end }: &Order) {
+        let by: Vec<String> = executed.iter().map(|&index| server::name(index)).collect();
         if executed.len() > 1 {
-            self.violation(Rule::Doubled, &format!("{id}: by servers {executed:?}, then {end:?}"));
+            self.violation(Rule::Doubled, &format!("{id}: by {by:?}, then {end:?}"));
         }
         let wrong = match end {
             Some(End::Whole(_)) => executed.is_empty(),
@@ -254,7 +259,7 @@ impl Ledger {
             Some(End::Refused(_) | End::Broken(_) | End::Left) => false,
         };
         if wrong {
-            self.violation(Rule::Order, &format!("{id}: executed by {executed:?}, then {end:?}"));
+            self.violation(Rule::Order, &format!("{id}: executed by {by:?}, then {end:?}"));
         }
     }
 }

@@ -56,12 +56,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The name of the server of this number.
+pub(crate) fn name(index: usize) -> String {
+    format!("s{}", index + 1)
+}
+
 impl Server {
     /// Starts the server of this number; `random` decides what it does to whom.
     pub(crate) fn start(index: usize, ledger: &Arc<Ledger>, random: Rng) -> io::Result<Arc<Self>> {
         let server = Arc::new(Self {
             index,
-            name: format!("s{}", index + 1),
+            name: name(index),
             address: port::free(),
             ledger: Arc::clone(ledger),
             health: AtomicU16::new(200),

@@ -119,6 +119,7 @@ impl Client {
         let wire = Wire::open(self.to).and_then(|wire| wire.slowly(SLOWLY));
         self.connection = wire.ok().map(Open::from);
         self.ask(&asked);
+        self.think(100);
     }
 
     /// Leaves before it has sent all, or before it has got all.
