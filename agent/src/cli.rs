@@ -16,7 +16,10 @@ use std::{
 use clap::{Parser, Subcommand};
 
 use self::flags::Flags;
-use crate::config::{Config, LoadError};
+use crate::{
+    config::{Config, LoadError},
+    control,
+};
 
 /// Exit code for a file that can't be used.
 const INVALID: u8 = 1;
@@ -58,6 +61,8 @@ struct CommandLine {
 #[derive(Subcommand, Debug)]
 enum Verb {
     /// Check a configuration file: one line and exit code 0 if it is valid, else every mistake and 1
+    ///
+    /// The group that may drain is looked up, as at a start.
     Check {
         /// The configuration file
         file: PathBuf,
@@ -130,6 +135,10 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
     match (line.command, line.config) {
         (Some(Verb::Check { file }), _) => {
             let config = load(&file)?;
+            if let Some(group) = config.control.group.as_deref() {
+                let wrong = |error| Said::Error(format!("error: {}: {error}", file.display()), INVALID);
+                control::group_id(group).map_err(wrong)?;
+            }
             Err(Said::Output(summary(&file.display().to_string(), &config)))
         }
         (None, Some(file)) => Ok(Run { config: load(&file)?, file: Some(file) }),
@@ -155,6 +164,7 @@ fn summary(file: &str, config: &Config) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     fn ask(line: &str) -> Result<Run, Said> {
         decide(shlex::split(line).unwrap().into_iter().map(OsString::from), false)
@@ -235,6 +245,25 @@ error: `drain.soft.quiet` is longer than `limit`
 
 command line: 2 errors"#
         );
+    }
+
+    #[test]
+    fn check_looks_for_the_group() {
+        let directory = Scratch::new("group");
+        let file = directory.join("f.toml");
+        let text = r#"
+            listen = "127.0.0.1:1"
+            [server]
+            ports = [80]
+            [restart]
+            command = ["true"]
+            [control]
+            group = "no-such-group""#;
+        std::fs::write(&file, text).unwrap();
+        let text = error(&format!("drain-agent check {}", file.display()));
+        let expected =
+            "control.group = \"no-such-group\" is not in /etc/group; give a group that is, or its number";
+        assert_eq!(text, format!("error: {}: {expected}", file.display()));
     }
 
     #[test]

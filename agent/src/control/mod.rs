@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use server::Server;
-pub use socket::Error;
+pub use socket::{Error, group_id};
 
 use crate::lifecycle::{Origin, Request};
 

@@ -107,7 +107,10 @@ impl Drop for SocketFile {
 }
 
 /// The number of the group `name`: a number itself, or a name in /etc/group.
-pub(super) fn group_id(name: &str) -> Result<u32, Error> {
+///
+/// # Errors
+/// It is not there, or the file can't be read.
+pub fn group_id(name: &str) -> Result<u32, Error> {
     let no_such_group = || Error::NoSuchGroup { name: name.to_owned() };
     if let Ok(number) = name.parse() {
         return Ok(number);
