@@ -299,7 +299,14 @@ impl<'a> Attempts<'a> {
         if remains.end == End::Silence && self.up.is_untouched() {
             return Some(Failure::Connection);
         }
-        remains.failure().filter(|_| self.asked.repeatable && self.up.is_rewindable())
+        remains
+            .failure()
+            .filter(|_| self.asked.repeatable && self.up.is_rewindable() && !self.is_clients_delay(remains))
+    }
+
+    /// The server had nothing to answer yet: the rest of the request has not come. Another would wait as long.
+    fn is_clients_delay(&self, remains: &Remains) -> bool {
+        remains.end == End::HeadTimeout && self.up.waits_for_source()
     }
 
     /// Nobody waits for the answer any more.
@@ -312,6 +319,7 @@ impl<'a> Attempts<'a> {
     /// What a server's passive health has from an attempt; `None`: the server had no part in it.
     fn observed(&self, tried: &Tried) -> Option<Observed> {
         let (remains, connection) = match tried {
+            Tried::Ended(remains, _) if self.is_clients_delay(remains) => return None,
             Tried::Ended(remains, connection) => (remains, connection),
             Tried::NoConnection(cause) if cause != b"RC" => return Some(Observed::NoConnection),
             _ => return None,

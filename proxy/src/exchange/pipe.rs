@@ -122,6 +122,11 @@ impl Pipe {
         self.held_back && self.read == 0
     }
 
+    /// The sink has all that has come, and the source owes the rest.
+    pub(super) fn waits_for_source(&self) -> bool {
+        !self.is_read() && !self.is_pending() && !self.is_held_back() && !self.is_sent_again()
+    }
+
     /// Frames what has been read already; a message that is complete by then can be written again.
     pub(super) fn begin(&mut self) -> Result<(), ChunkError> {
         self.take_in(usize::MAX)?;

@@ -6,6 +6,7 @@
 //! | a connection that served before closed without a byte | again, on a new connection, not counted | never sent on such a one |
 //! | the connection broke, and the client has nothing of a final response | again, as `retry_on` says | 502 |
 //! | junk, a timeout, a status of `retry_on` | again, as `retry_on` says | what came, 502 or 504 |
+//! | a timeout while the rest of the request has not come | 504 | 504 |
 //! | the client has some of a final response | never; a GET may be continued ([`super::resume`]) | never |
 //!
 //! A POST with `Idempotency-Key` stands on the left where the backend says so. What is to be sent again must be there

@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use super::{GET, OK, Proxy, Server, on_a_core};
+use super::{GET, OK, Proxy, Server, on_a_core, with_paused_time};
 use crate::{
     backend::{Operation, observed::Observed},
-    config::{Layer, Observe, OnError},
+    config::{Failure, Layer, Observe, OnError, RetryOn},
 };
 
 #[test]
@@ -51,6 +51,39 @@ fn sessions_of_a_backup_end_when_a_server_comes_up() {
         assert!(client.head().await.starts_with("HTTP/1.1 502 "));
         assert_eq!(proxy.logged(1).await, ["502 UH-- 0 GET / HTTP/1.1"]);
     });
+}
+
+#[test]
+fn a_client_that_keeps_its_server_waiting_is_no_fault_of_the_server() {
+    for (rest, expects, at_fault) in [("half", "", false), ("", "Expect: 100-continue\r\n", true)] {
+        with_paused_time(async {
+            let (one, two) = (Server::start().await, Server::start().await);
+            let proxy = Proxy::with(&[&one, &two], |_, backend| {
+                backend.retry.on = RetryOn::STANDARD.and(Failure::Timeout);
+                let error_limit = NonZeroU32::MIN;
+                let observe = Observe { layer: Layer::Seven, error_limit, on_error: OnError::MarkDown };
+                backend.servers[0].passive.observe = Some(observe);
+            })
+            .await;
+            let head = format!("PUT / HTTP/1.1\r\n{expects}Content-Length: 8\r\n\r\n");
+            let mut client = proxy.send(format!("{head}{rest}")).await;
+            let (mut wire, _) = one.request().await;
+            wire.expect(rest).await;
+            if at_fault {
+                two.request().await;
+            } else {
+                assert!(client.head().await.starts_with("HTTP/1.1 504 "));
+                assert!(two.is_left_alone().await);
+                assert_eq!(proxy.logged(1).await, ["504 sH-- 0 PUT / HTTP/1.1"]);
+            }
+            let told = tokio::select! {
+                biased;
+                _ = proxy.backend.servers()[0].errors().too_many() => true,
+                () = tokio::task::yield_now() => false,
+            };
+            assert_eq!(told, at_fault);
+        });
+    }
 }
 
 #[test]
