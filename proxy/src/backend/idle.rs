@@ -205,19 +205,27 @@ impl IdlePool {
         }
     }
 
-    /// Closes the connection that has been idle for the longest; tells whether there was one.
+    /// Closes the connection that has been idle for the longest, one that serves everybody before those that are owned;
+    /// tells whether there was one.
     pub fn close_one(&self, server: &Server) -> bool {
+        self.close_shared(server) || self.close_first(server, |_| true)
+    }
+
+    /// The same among those that serve everybody.
+    pub fn close_shared(&self, server: &Server) -> bool {
+        self.close_first(server, |parked| parked.connection.owner.is_none())
+    }
+
+    fn close_first(&self, server: &Server, will_do: fn(&Parked) -> bool) -> bool {
         if let Some(heir) = self.heir.get() {
             let server =
                 heir.as_ref().and_then(|heir| Some((&heir.pool, heir.servers[server.index()].as_ref()?)));
-            return server.is_some_and(|(pool, server)| pool.close_one(server));
+            return server.is_some_and(|(pool, server)| pool.close_first(server, will_do));
         }
         let mut parked = self.parked.borrow_mut();
         let parked = &mut parked[server.index()];
-        !parked.is_empty() && {
-            parked.remove(0);
-            true
-        }
+        let found = parked.iter().position(will_do);
+        found.map(|at| parked.remove(at)).is_some()
     }
 
     async fn follow_orders(

@@ -111,7 +111,7 @@ pub(super) async fn connection(
     }
     if claim.shared == Shared::None && core.shares_idle(server) {
         // The new connection will be idle, too. Without this each POST would leave one more of them.
-        core.idle.close_one(server);
+        core.idle.close_shared(server);
     }
     let open = match server.try_connection() {
         Some(open) => Some(open),

@@ -43,6 +43,31 @@ fn a_handshake_of_several_rounds_has_one_connection_and_so_has_what_follows() {
 }
 
 #[test]
+fn a_post_of_another_client_does_not_break_off_a_handshake() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut user = proxy.send(GET).await;
+        let (mut wire, _) = server.request().await;
+        wire.send(CHALLENGE).await;
+        user.expect(CHALLENGE).await;
+        let mut other = proxy.client().await;
+        let mut before: Option<Wire> = None;
+        for _ in 0..2 {
+            other.send(POST).await;
+            let (mut others, _) = server.request().await;
+            others.send(OK).await;
+            other.expect(OK).await;
+            // Each new connection takes the place of the shared one before it.
+            if let Some(mut before) = before.replace(others) {
+                assert!(before.is_closed().await);
+            }
+        }
+        wire.serves(&mut user, "GET / HTTP/1.1\r\nAuthorization: NTLM x\r\n\r\n", OK).await;
+    });
+}
+
+#[test]
 fn a_connection_that_belongs_to_a_user_serves_nobody_else_and_ends_with_its_client() {
     on_a_core(async {
         let proxies = "HTTP/1.1 407 No\r\nProxy-Authenticate: negotiate\r\nContent-Length: 0\r\n\r\n";
