@@ -10,7 +10,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::{
+    runtime::Handle,
+    task::{JoinHandle, spawn_blocking},
+};
 
 use super::{
     Budget,
@@ -173,9 +176,16 @@ impl Kept {
         self.budget.count_lost(why);
         self.lost = true;
         self.memory = Vec::new();
-        self.file = None;
+        self.close();
         self.writing = None;
         drop((self.memory_share.split(), self.disk_share.split()));
+    }
+
+    /// Closes the file, which frees all that is in it: not on a core's thread.
+    fn close(&mut self) {
+        if let (Some(file), Ok(runtime)) = (self.file.take(), Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(file));
+        }
     }
 
     /// Hands all that lies in memory over to the file.
@@ -219,6 +229,12 @@ impl Kept {
         let read = ready!(Pin::new(reading).poll(cx));
         self.reading = None;
         Poll::Ready(read.map_err(io::Error::from).flatten())
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
