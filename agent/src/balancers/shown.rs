@@ -43,23 +43,27 @@ impl Table {
 
 fn why(balancer: &Balancer, standing: Option<Standing>, level: Option<Level>) -> String {
     let view = balancer.header.as_ref().map(super::Header::view);
+    let answers = match balancer.heard.given {
+        1 => "1 answer".to_owned(),
+        given => format!("{given} answers"),
+    };
     match (standing, view) {
         (None, _) => "nothing is announced".into(),
         (Some(Standing::Proven), Some(view)) => format!("says {view}"),
         (Some(Standing::Proven), None) => "has said so".into(),
         (Some(Standing::TookForFailure), _) => "takes soft for a failure, and has moved the users".into(),
-        (Some(Standing::Answered), _) => format!("was answered {} times", balancer.heard.given),
+        (Some(Standing::Answered), _) => format!("was given {answers}"),
         (Some(Standing::Gone), _) => "does not ask any more".into(),
         (Some(Standing::Unproven), view) => {
-            format!("still says {} after {} answers", view.unwrap_or_default(), balancer.heard.given)
+            format!("still says {} after {answers}", view.unwrap_or_default())
         }
         (Some(Standing::Pending), _) if balancer.heard.given == 0 => {
             "has not asked since the announcement".into()
         }
         (Some(Standing::Pending), Some(view)) => {
             let wanted = if level == Some(Level::Soft) { "NOLB" } else { "DOWN" };
-            format!("says {view}, not yet {wanted}, after {} answers", balancer.heard.given)
+            format!("says {view}, not yet {wanted}, after {answers}")
         }
-        (Some(Standing::Pending), None) => format!("was answered only {} times", balancer.heard.given),
+        (Some(Standing::Pending), None) => format!("was given only {answers}"),
     }
 }
