@@ -4,9 +4,9 @@
 use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use drain_proxy::config::{
-    BackendIndex, BackendTimeout, Capture, Check, Condition, Config, Cookie, CookieMode, Failure, ForwardFor,
-    FrontendTimeout, HttpVersion, Layer, Level, LogFormat, LogTarget, Logging, Matches, Observe, OnError,
-    Passive, Redispatch, Replay, Retry, RetryOn, Reuse, SyslogHeader, WhenAllDrain,
+    Agent, BackendIndex, BackendTimeout, Capture, Check, Condition, Config, Cookie, CookieMode, Failure,
+    ForwardFor, FrontendTimeout, HttpVersion, Layer, Level, LogFormat, LogTarget, Logging, Matches, Observe,
+    OnError, Passive, Redispatch, Replay, Retry, RetryOn, Reuse, SyslogHeader, WhenAllDrain,
 };
 use drain_proxy::proxy_protocol::Version;
 use proptest::prelude::*;
@@ -66,6 +66,25 @@ fn a_check_speaks_the_proxy_protocol_where_its_server_is_asked_or_where_it_is_to
         let config = parse(&format!("{MINIMAL}{lines}\n[backend.shop.check]\n")).unwrap();
         let check = config.backends[0].servers[0].check.as_ref().unwrap();
         assert_eq!(check.send_proxy, speaks, "{lines}");
+    }
+}
+
+#[test]
+fn an_agent_listens_at_its_servers_host_unless_told_otherwise() {
+    for (lines, address, send, inter) in [
+        ("agent_check = { port = 8405 }", "10.0.0.11:8405", "", 2),
+        ("agent_check = { port = 1 }\ncheck = { inter = \"7s\" }", "10.0.0.11:1", "", 7),
+        (
+            "agent_check = { port = 8405, address = \"known.example\", send = \"text\\n\", inter = \"1s\" }",
+            "192.0.2.7:8405",
+            "text\n",
+            1,
+        ),
+    ] {
+        let config = parse(&format!("{MINIMAL}{lines}\n")).unwrap();
+        let agent =
+            Agent { address: address.parse().unwrap(), send: send.into(), inter: Duration::from_secs(inter) };
+        assert_eq!(config.backends[0].servers[0].agent, Some(agent), "{lines}");
     }
 }
 

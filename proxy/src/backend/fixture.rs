@@ -21,6 +21,7 @@ pub(crate) fn server(name: &str) -> config::Server {
         backup: false,
         send_proxy: None,
         check: None,
+        agent: None,
         passive: config::Passive::default(),
     }
 }

@@ -12,6 +12,7 @@
 
 mod admission;
 mod announce;
+mod asked;
 mod choose;
 mod cycle;
 #[cfg(test)]
@@ -43,6 +44,7 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 
 pub use admission::{Admission, Refusal, Wish};
+pub use asked::{Administration, Asked};
 pub use hash::Key;
 pub(crate) use persistence::captured_cookie;
 pub use queue::Ticket;
@@ -147,12 +149,15 @@ impl Backend {
                 (None, true) => Operation::Starting,
                 (_, false) => Operation::Unchecked,
                 // It has served without a check; nobody waits for its first one.
-                (Some(_), true) if server.operation() == Operation::Unchecked => Operation::Up,
-                (Some(_), true) => server.operation(),
+                (Some(_), true) if server.checks() == Operation::Unchecked => Operation::Up,
+                (Some(_), true) => server.checks(),
             };
             server.users().set_window(renewed.settings.users_window);
-            if operation != server.operation() {
+            if operation != server.checks() {
                 renewed.set_operation(server.index(), operation, false);
+            }
+            if !before.contains_key(&server.key()) && server.asked() != Asked::default() {
+                renewed.set_asked(server.index(), Asked::default());
             }
         }
         let stays: HashSet<_> = renewed.servers.iter().map(|server| server.key()).collect();
@@ -167,7 +172,7 @@ impl Backend {
 
     /// There will be no first check of those that have had none: nobody waits for it any more.
     fn check_no_more(self: &Arc<Self>, is_gone: impl Fn(&Server) -> bool) {
-        let starting = |server: &&Arc<Server>| server.operation() == Operation::Starting && is_gone(server);
+        let starting = |server: &&Arc<Server>| server.checks() == Operation::Starting && is_gone(server);
         for server in self.servers.iter().filter(starting) {
             self.set_operation(server.index(), Operation::Up, false);
         }
@@ -249,15 +254,33 @@ impl Backend {
     /// Says what the checks found of a server. From the moment this returns, nobody new is sent where they must not
     /// go; waiters that lost their server have been moved, and those that can go now have been let go.
     pub fn set_operation(self: &Arc<Self>, index: usize, operation: Operation, draining: bool) -> Moved {
+        self.change_standing(index, |server| server.set_operation(operation, draining))
+    }
+
+    /// Says what is asked for a server beside that, in the same way.
+    pub fn set_asked(self: &Arc<Self>, index: usize, asked: Asked) -> Moved {
+        self.change_standing(index, |server| server.set_asked(asked))
+    }
+
+    /// Nobody asks anything for this server any more.
+    pub(crate) fn forget_agent(self: &Arc<Self>, index: usize) {
+        self.set_asked(index, Asked::default());
+        let configured = self.servers[index].settings().weight;
+        self.set_weight(index, configured).expect("every algorithm takes the configuration's own weight");
+    }
+
+    /// Makes a change that gives back what the server was before.
+    fn change_standing(self: &Arc<Self>, index: usize, change: impl FnOnce(&Server) -> Operation) -> Moved {
         let server = &self.servers[index];
         let mut start = None;
-        let mut before = operation;
+        let mut before = server.operation();
         let moved = self.act_on_change(index, || {
-            before = server.set_operation(operation, draining);
+            before = change(server);
+            let now = server.operation();
             let comes_back = matches!(before, Operation::Soft | Operation::Down);
-            if operation == Operation::Up && comes_back {
+            if now.takes_new_users() && comes_back {
                 start = slowstart::begin(&self.lineage, server);
-            } else if !operation.takes_new_users() {
+            } else if !now.takes_new_users() {
                 server.warmth().end();
             }
         });

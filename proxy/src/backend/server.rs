@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, O
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
+use super::asked::{Asked, Standing};
 use super::limit::Limits;
 use super::lineage::Lineage;
 use super::observed::{Errors, Observed};
@@ -18,7 +19,7 @@ use super::slowstart::Warmth;
 use super::users::Users;
 use crate::config;
 
-/// What the checks say of a server. What an operator asked is another axis and is not in here.
+/// What a server is, by what its checks say and what is asked for it ([`Asked`]).
 ///
 /// | operation | new users | pinned users | idle connections |
 /// |---|---|---|---|
@@ -57,7 +58,7 @@ impl Operation {
         matches!(self, Self::Unchecked | Self::Up | Self::Soft)
     }
 
-    fn from_u8(value: u8) -> Self {
+    pub(super) fn from_u8(value: u8) -> Self {
         match value {
             0 => Self::Unchecked,
             1 => Self::Starting,
@@ -127,7 +128,8 @@ pub struct Server {
 /// hold over requests that began under different configurations.
 #[derive(Debug)]
 struct State {
-    operation: AtomicU8,
+    /// [`Standing`], packed.
+    standing: AtomicU8,
     /// How far it has come since it came up, where it comes slowly.
     warmth: Warmth,
     /// Its last verdict carried the marker that says it drains on purpose.
@@ -150,7 +152,7 @@ impl Server {
     pub(super) fn new(index: usize, settings: config::Server, users: Users, around: &Surroundings) -> Self {
         let operation = if settings.check.is_some() { Operation::Starting } else { Operation::Unchecked };
         let state = Arc::new(State {
-            operation: AtomicU8::new(operation as u8),
+            standing: AtomicU8::new(Standing { checks: operation, asked: Asked::default() }.packed()),
             warmth: Warmth::default(),
             draining: AtomicBool::new(false),
             health: AtomicU32::new(UNKNOWN_HEALTH),
@@ -190,7 +192,8 @@ impl Server {
 
     /// Goes on from what another process knew: what its checks said, and its weight. Before anybody else sees it.
     pub fn resume(&self, operation: Operation, draining: bool, weight: u16) {
-        self.state.operation.store(operation as u8, Ordering::Relaxed);
+        let standing = Standing { checks: operation, asked: Asked::default() };
+        self.state.standing.store(standing.packed(), Ordering::Relaxed);
         self.state.draining.store(draining, Ordering::Relaxed);
         self.set_weight(weight);
     }
@@ -249,9 +252,23 @@ impl Server {
         self.state.warmth.throttle(self.settings.slowstart, now)
     }
 
-    /// What its checks say.
+    /// What it is to its users.
     pub fn operation(&self) -> Operation {
-        Operation::from_u8(self.state.operation.load(Ordering::Acquire))
+        self.standing().operation()
+    }
+
+    /// What its checks say.
+    pub fn checks(&self) -> Operation {
+        self.standing().checks
+    }
+
+    /// What is asked for it.
+    pub fn asked(&self) -> Asked {
+        self.standing().asked
+    }
+
+    fn standing(&self) -> Standing {
+        Standing::unpacked(self.state.standing.load(Ordering::Acquire))
     }
 
     /// Whether it has said, by the marker of its last answer, that it goes on purpose.
@@ -423,11 +440,24 @@ impl Server {
         &self.bound_waiting
     }
 
-    /// Stores what the checks say; gives back what they said before.
+    /// Stores what the checks say; gives back what it was before.
     pub(super) fn set_operation(&self, operation: Operation, draining: bool) -> Operation {
         self.state.draining.store(draining, Ordering::Release);
-        let before = Operation::from_u8(self.state.operation.swap(operation as u8, Ordering::SeqCst));
-        if !operation.takes_new_users() && before != operation {
+        self.change_standing(|standing| Standing { checks: operation, ..standing })
+    }
+
+    /// Stores what is asked for it; gives back what it was before.
+    pub(super) fn set_asked(&self, asked: Asked) -> Operation {
+        self.change_standing(|standing| Standing { asked, ..standing })
+    }
+
+    fn change_standing(&self, change: impl Fn(Standing) -> Standing) -> Operation {
+        let changed = |bits: u8| change(Standing::unpacked(bits));
+        let standing = &self.state.standing;
+        let (Ok(before) | Err(before)) =
+            standing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |bits| Some(changed(bits).packed()));
+        let (now, before) = (changed(before).operation(), Standing::unpacked(before).operation());
+        if !now.takes_new_users() && before != now {
             self.lineage.order(IdleOrder { server: self.identity(), all: true });
         }
         before

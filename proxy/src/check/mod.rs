@@ -4,9 +4,12 @@
 //! server has a task, which owns its [`Machine`] and publishes what it comes to by
 //! [`Backend::set_operation`](crate::backend::Backend::set_operation).
 //!
+//! What servers' agents ask for them is the business of [`agent`]; servers in maintenance are not checked.
+//!
 //! The first check of each server is made at once, because requests wait for it. The later ones are spread over the
 //! interval as HAProxy spreads its first ones.
 
+mod agent;
 mod answer;
 mod machine;
 mod notice;
@@ -27,7 +30,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 pub use answer::{Report, Status};
 pub use machine::{Finding, Machine};
 
-use crate::backend::{Backend, Operation, Server, observed::Observed};
+use crate::backend::{Administration, Backend, Operation, Server, observed::Observed};
 use crate::{clock, config};
 
 /// Shorter intervals do not take part in choosing the smallest one over which checks are spread (HAProxy).
@@ -52,8 +55,10 @@ impl Checks {
             let follow = async {
                 let node = Arc::from(node);
                 let mut running = Running::default();
+                let mut agents = agent::Running::default();
                 loop {
                     running.follow(&backends, &node);
+                    agents.follow(&backends);
                     match newer.recv().await {
                         Some(next) => backends = next,
                         None => return,
@@ -121,7 +126,7 @@ impl Checker {
             .flat_map(|backend| backend.servers().iter().map(move |server| (backend, server)))
             .filter_map(|(backend, server)| {
                 let check = server.settings().check.clone()?;
-                let machine = Machine::resumed(check.rise, check.fall, server.operation(), server.health());
+                let machine = Machine::resumed(check.rise, check.fall, server.checks(), server.health());
                 let task = Task { backend: backend.clone(), server: server.clone(), check };
                 Some(Self { task, machine, node: node.clone(), offset: Duration::ZERO })
             })
@@ -136,7 +141,7 @@ impl Checker {
     /// Until `tasks` ends: the server is not checked any more.
     async fn run(mut self, mut tasks: watch::Receiver<Task>) {
         let first = async {
-            if self.task.server.operation() == Operation::Starting {
+            if self.task.server.checks() == Operation::Starting {
                 self.first().await;
             }
             self
@@ -167,6 +172,10 @@ impl Checker {
                 },
             }
             at_most = Duration::MAX;
+            if this.task.server.asked().administration == Administration::Maintenance {
+                last = clock::now();
+                continue;
+            }
             let report = tokio::select! {
                 report = this.ask() => report,
                 () = ended(tasks.clone()) => return,
@@ -220,7 +229,7 @@ impl Checker {
     /// Without a verdict the server is taken for up.
     fn stop_waiting(&mut self) {
         self.machine.stop_waiting();
-        if self.task.server.operation() == Operation::Starting {
+        if self.task.server.checks() == Operation::Starting {
             self.task.backend.set_operation(self.task.server.index(), self.machine.operation(), false);
         }
     }
@@ -270,24 +279,14 @@ impl Checker {
         let before = self.task.server.operation();
         self.task.server.note_health(self.machine.health());
         let operation = self.machine.operation();
-        if operation == before && drains == self.task.server.is_draining() {
+        let Task { backend, server, .. } = &self.task;
+        if operation == server.checks() && drains == server.is_draining() {
             return;
         }
-        let had_servers = self.has_servers();
-        let moved = self.task.backend.set_operation(self.task.server.index(), operation, drains);
-        if let Some((level, line)) =
-            notice::change(&self.task.backend, &self.task.server, before, report, moved)
-        {
-            self.task.backend.announce(level, &line);
-        }
-        if had_servers && !self.has_servers() {
-            self.task.backend.announce(config::Level::Emerg, &notice::nobody_left(&self.task.backend));
-        }
-    }
-
-    fn has_servers(&self) -> bool {
-        let usable = self.task.backend.usable();
-        usable.active + usable.backup > 0
+        notice::watching(backend, || {
+            let moved = backend.set_operation(server.index(), operation, drains);
+            notice::change(backend, server, before, report, moved)
+        });
     }
 }
 

@@ -1,9 +1,7 @@
 //! The log lines of state changes, HAProxy's.
 
-use std::fmt::Write;
-
 use super::answer::Report;
-use crate::backend::{Backend, Moved, Operation, Server};
+use crate::backend::{Administration, Asked, Backend, Moved, Operation, Server};
 use crate::config::Level;
 
 /// The line for a change of this server; `None` where HAProxy has none: a server that starts is up for it.
@@ -15,45 +13,86 @@ pub(super) fn change(
     moved: Moved,
 ) -> Option<(Level, String)> {
     let now = server.operation();
-    if now == before || (before == Operation::Starting && now == Operation::Up) {
+    let has_started = before == Operation::Starting && server.checks() == Operation::Up;
+    if now == before || (has_started && now != Operation::Down) {
         return None;
     }
     let mut line = if server.settings().backup { "Backup Server ".to_owned() } else { "Server ".to_owned() };
     let state = match now {
         Operation::Down => "DOWN",
+        // Its agent's drain is not what its checks say.
+        Operation::Soft if before == Operation::Down && server.checks() != Operation::Soft => "UP",
         Operation::Soft => "stopping",
         _ => "UP",
     };
-    let usable = backend.usable();
-    let where_to = if now == Operation::Down { "left" } else { "online" };
-    let only_backups = if usable.active == 0 && usable.backup > 0 { " Running on backup." } else { "" };
     // On purpose: the server itself has said so.
     let drain = report.drain.as_deref().map(|phase| format!(", draining: {phase}")).unwrap_or_default();
-    write!(
-        line,
-        "{}/{} is {state}, reason: {report}{drain}. {} active and {} backup servers {where_to}.{only_backups}",
+    let counts = counts(backend, server, moved);
+    line.push_str(&format!(
+        "{}/{} is {state}, reason: {report}{drain}.{counts}",
         backend.name(),
-        server.name(),
-        usable.active,
-        usable.backup,
-    )
-    .expect("a string takes everything");
-    let counts = if now == Operation::Down {
-        let active = server.in_flight();
-        format!(
-            " {active} sessions active, {} requeued, {} remaining in queue.",
-            moved.requeued, moved.remaining
-        )
-    } else {
-        format!(" {} sessions requeued, {} total in queue.", moved.requeued, moved.total)
-    };
-    line.push_str(&counts);
+        server.name()
+    ));
     let is_alert = now == Operation::Down && before != Operation::Soft && report.drain.is_none();
     Some((if is_alert { Level::Alert } else { Level::Notice }, line))
 }
 
+/// What is left, and what became of who waited.
+fn counts(backend: &Backend, server: &Server, moved: Moved) -> String {
+    let usable = backend.usable();
+    let is_down = server.operation() == Operation::Down;
+    let where_to = if is_down { "left" } else { "online" };
+    let only_backups = if usable.active == 0 && usable.backup > 0 { " Running on backup." } else { "" };
+    let servers = format!(" {} active and {} backup servers {where_to}.", usable.active, usable.backup);
+    let queue = if is_down {
+        let (active, requeued) = (server.in_flight(), moved.requeued);
+        format!("{active} sessions active, {requeued} requeued, {} remaining in queue.", moved.remaining)
+    } else {
+        format!("{} sessions requeued, {} total in queue.", moved.requeued, moved.total)
+    };
+    format!("{servers}{only_backups} {queue}")
+}
+
+/// The line for another administration of this server than `before`, when it was `operation`.
+pub(super) fn administration(
+    backend: &Backend,
+    server: &Server,
+    (before, operation): (Asked, Operation),
+    moved: Moved,
+) -> Option<String> {
+    use Administration::{Drain, Maintenance, Ready};
+    let now = server.asked().administration;
+    let state = if server.operation() == Operation::Down { "DOWN" } else { "UP" };
+    let is = match (before.administration, now) {
+        (before, now) if before == now => return None,
+        (_, Maintenance) if operation == Operation::Down => "was DOWN and now enters maintenance.".to_owned(),
+        (_, Maintenance) => format!("is going DOWN for maintenance.{}", counts(backend, server, moved)),
+        (Maintenance, Drain) => format!("is {state}/DRAIN (leaving forced maintenance)."),
+        (Maintenance, _) => format!("is {state}/READY (leaving forced maintenance)."),
+        (_, Drain) => format!("enters drain state.{}", counts(backend, server, moved)),
+        (_, Ready) => format!("is {state} (leaving forced drain)."),
+    };
+    let backup = if server.settings().backup { "Backup " } else { "" };
+    Some(format!("{backup}Server {}/{} {is}", backend.name(), server.name()))
+}
+
+/// Makes a change and tells of it, and of a backend that has lost its last usable server by it.
+pub(super) fn watching(backend: &Backend, change: impl FnOnce() -> Option<(Level, String)>) {
+    let has_servers = || {
+        let usable = backend.usable();
+        usable.active + usable.backup > 0
+    };
+    let had_servers = has_servers();
+    if let Some((level, line)) = change() {
+        backend.announce(level, &line);
+    }
+    if had_servers && !has_servers() {
+        backend.announce(Level::Emerg, &nobody_left(backend));
+    }
+}
+
 /// The line for a backend that has just lost its last usable server.
-pub(super) fn nobody_left(backend: &Backend) -> String {
+fn nobody_left(backend: &Backend) -> String {
     format!("backend {} has no server available!", backend.name())
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use tokio::time::Instant;
 
 use super::machine::Machine;
-use crate::backend::{Backend, Server};
+use crate::backend::{Backend, Operation, Server};
 use crate::config::{Check, HttpVersion};
 
 /// The bytes of a request; none where a connection is all that is wanted. `state` is the value of `x-haproxy-server-state`, if it is sent.
@@ -56,7 +56,10 @@ pub(super) fn state(
         [server.in_flight() + before.in_flight, backend.in_flight() + backend.in_flight_elsewhere()];
     let mut out = Vec::with_capacity(160);
     let write = |out: &mut Vec<u8>| {
-        write!(out, "{machine}; address={}; port={}", settings.address.ip(), settings.address.port())?;
+        // Its agent may have it down though its checks pass.
+        let is_put_down = server.operation() == Operation::Down && machine.operation() != Operation::Down;
+        let seen = if is_put_down { "DOWN".to_owned() } else { machine.to_string() };
+        write!(out, "{seen}; address={}; port={}", settings.address.ip(), settings.address.port())?;
         write!(out, "; name={}/{}; node={node}", backend.name(), server.name())?;
         write!(out, "; weight={}/{}", backend.effective_weight(server), backend.usable().weight)?;
         write!(out, "; scur={}/{}", in_flight[0], in_flight[1])?;
@@ -76,7 +79,7 @@ pub(super) fn state(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{Admission, Operation, Wish, fixture};
+    use crate::backend::{Admission, Wish, fixture};
     use crate::check::machine::Finding;
     use crate::{clock, config};
 

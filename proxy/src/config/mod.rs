@@ -3,6 +3,7 @@
 //! Behind [`Config`] nothing asks again whether a value makes sense: each type holds only what is valid. An
 //! `Option` here is a thing that may be absent, never a default that is still to be found.
 
+mod agent;
 mod announce;
 mod backend;
 mod balance;
@@ -22,6 +23,7 @@ mod timeout;
 mod words;
 mod xxh64;
 
+pub use agent::Agent;
 pub use announce::AcceptProxy;
 pub use backend::{Backend, WhenAllDrain};
 pub use balance::{Balance, HashType, UriPart};

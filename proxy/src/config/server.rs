@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::SocketAddr, num::NonZeroU32, sync::Arc, tim
 use drain_config::{Mistake, Table, Value};
 
 use super::{
-    Check,
+    Agent, Check,
     announce::{check_send_proxy, send_proxy},
     check::CheckDefaults,
     condition::Condition,
@@ -45,6 +45,8 @@ pub struct Server {
     pub send_proxy: Option<Version>,
     /// Its health check, with what it inherits from the backend; `None`: it is not checked, and counts as up.
     pub check: Option<Check>,
+    /// The agent that speaks for it; `None`: none does.
+    pub agent: Option<Agent>,
     /// What its traffic says of its health, and what becomes of its sessions when that changes.
     pub passive: Passive,
 }
@@ -141,6 +143,10 @@ impl Server {
         {
             check.send_proxy = send_proxy;
         }
+        let inter = check.as_ref().map_or(Agent::INTER, |check| check.inter);
+        let agent = table.take("agent_check").and_then(|value| {
+            value.section(|table| Agent::read(table, stand_in.ip(), inter, context.lookup)).flatten()
+        });
         let passive = Passive::read(table, check.is_some());
         Some(Self {
             name: name?,
@@ -155,6 +161,7 @@ impl Server {
             backup,
             send_proxy,
             check,
+            agent,
             passive,
         })
     }

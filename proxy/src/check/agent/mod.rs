@@ -1,0 +1,181 @@
+//! Agent checks: what a server's agent asks for it, by HAProxy's protocol.
+//!
+//! Every `inter` its agent is asked by a connection of its own, and answers with a line ([`Reply`]). What it asks lasts
+//! until it asks for something else: an agent that can't be reached, or says what nobody understands, changes nothing.
+
+mod reply;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use self::reply::{MAX_LINE_BYTES, Reply, Unusable};
+use super::answer::{Report, Status};
+use super::notice;
+use crate::backend::{Asked, Backend, Server};
+use crate::{clock, config};
+
+/// The agents that are asked, each with the way to tell its asker of new settings; without that it ends.
+#[derive(Default)]
+pub(super) struct Running(HashMap<usize, watch::Sender<Task>>);
+
+impl Running {
+    /// Asks the agents of these backends' servers from now on; new ones at once. What was asked by one that is gone
+    /// holds no more.
+    pub(super) fn follow(&mut self, backends: &[Arc<Backend>]) {
+        let mut before = std::mem::take(&mut self.0);
+        let servers =
+            backends.iter().flat_map(|backend| backend.servers().iter().map(move |server| (backend, server)));
+        for (backend, server) in servers {
+            let Some(agent) = server.settings().agent.clone() else {
+                if before.remove(&server.identity()).is_some() {
+                    backend.forget_agent(server.index());
+                }
+                continue;
+            };
+            let task = Task { backend: backend.clone(), server: server.clone(), agent };
+            let sender = if let Some(sender) = before.remove(&server.identity()) {
+                sender.send_replace(task);
+                sender
+            } else {
+                let (sender, tasks) = watch::channel(task.clone());
+                tokio::task::spawn_local(Asker { task, noted: None }.run(tasks));
+                sender
+            };
+            self.0.insert(server.identity(), sender);
+        }
+    }
+}
+
+/// Who is to be asked, by the newest configuration.
+#[derive(Clone, Debug)]
+struct Task {
+    backend: Arc<Backend>,
+    server: Arc<Server>,
+    agent: config::Agent,
+}
+
+/// Asks one agent.
+#[derive(Debug)]
+struct Asker {
+    task: Task,
+    /// What was logged of its last answer beside changes: it is not said again until it is another.
+    noted: Option<String>,
+}
+
+impl Asker {
+    /// Until `tasks` ends: the agent is not asked any more.
+    async fn run(mut self, mut tasks: watch::Receiver<Task>) {
+        loop {
+            let began = clock::now();
+            let answer = tokio::select! {
+                // Whoever is not to be asked any more is not obeyed, either.
+                biased;
+                changed = tasks.changed() => match changed {
+                    // Perhaps it is another agent now.
+                    Ok(()) => {
+                        self.task = tasks.borrow_and_update().clone();
+                        continue;
+                    }
+                    Err(_) => return,
+                },
+                answer = ask(&self.task.agent, began) => answer,
+            };
+            let ended = clock::now();
+            self.take_in(answer, ended.duration_since(began));
+            loop {
+                tokio::select! {
+                    () = sleep_until(ended + self.task.agent.inter) => break,
+                    changed = tasks.changed() => match changed {
+                        Ok(()) => self.task = tasks.borrow_and_update().clone(),
+                        Err(_) => return,
+                    },
+                }
+            }
+        }
+    }
+
+    fn take_in(&mut self, answer: Result<Reply, Unusable>, took: Duration) {
+        let note = match answer {
+            Ok(reply) => self.obey(&reply, took),
+            Err(unusable) => Some(format!("{unusable}; nothing changes")),
+        };
+        if let Some(note) = note.as_ref().filter(|_| note != self.noted) {
+            let (backend, server) = (self.task.backend.name(), self.task.server.name());
+            tracing::warn!("agent of {backend}/{server}: {note}");
+        }
+        self.noted = note;
+    }
+
+    /// In HAProxy's order: administration, weight, health. Gives back what can't be obeyed.
+    fn obey(&self, reply: &Reply, took: Duration) -> Option<String> {
+        let Task { backend, server, .. } = &self.task;
+        let index = server.index();
+        let wanted = reply.over(server.asked());
+        let before = (server.asked(), server.operation());
+        let administered = Asked { administration: wanted.administration, ..before.0 };
+        if administered != before.0 {
+            notice::watching(backend, || {
+                let moved = backend.set_asked(index, administered);
+                let line = notice::administration(backend, server, before, moved)?;
+                Some((config::Level::Notice, line))
+            });
+        }
+        let mut refused = None;
+        if let Some(weight) = reply.weight(server.settings().weight).filter(|&it| it != server.weight()) {
+            refused = backend.set_weight(index, weight).err().map(|why| why.to_string());
+        }
+        let operation = server.operation();
+        if wanted != server.asked() {
+            notice::watching(backend, || {
+                let moved = backend.set_asked(index, wanted);
+                let status = if wanted.down { Status::BadStatus } else { Status::Passed };
+                let report = Report {
+                    code: Some(0),
+                    duration: took,
+                    ..Report::without_answer(status, reply.info().unwrap_or_default())
+                };
+                notice::change(backend, server, operation, &report, moved)
+            });
+        }
+        refused.or_else(|| {
+            let most = reply.maxconn?;
+            Some(format!("maxconn:{most} is not obeyed, `maxconn` is the configuration's"))
+        })
+    }
+}
+
+/// What the agent says; asked at `start`, it has `inter` for all of it.
+async fn ask(agent: &config::Agent, start: Instant) -> Result<Reply, Unusable> {
+    match timeout_at(start + agent.inter, exchange(agent)).await {
+        Ok(Ok(line)) => Reply::read(&line),
+        Ok(Err(error)) => Err(Unusable::Silent(error.to_string())),
+        Err(_) => Err(Unusable::Silent("no answer within `inter`".to_owned())),
+    }
+}
+
+/// The first line that it sends, or what there was of it when it closed.
+async fn exchange(agent: &config::Agent) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(agent.address).await?;
+    stream.write_all(agent.send.as_bytes()).await?;
+    let mut line = Vec::with_capacity(64);
+    while !line.contains(&b'\n') && !line.contains(&b'\r') && line.len() < MAX_LINE_BYTES {
+        match stream.read_buf(&mut line).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            // It may have closed with what it was sent unread; what has come counts.
+            Err(_) if !line.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests;
