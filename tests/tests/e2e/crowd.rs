@@ -24,7 +24,7 @@ use drain_tests::{Agent, Haproxy, Nginx, Place, Server, clock};
 use rustix::process::Signal;
 
 /// How often, where `DRAIN_TEST_ROUNDS` does not say otherwise.
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 200;
 /// So many farms race side by side for each processor, each with its own balancer and three agents: they mostly wait.
 const LANES_PER_PROCESSOR: usize = 2;
 /// More find no bug that these don't.
