@@ -94,6 +94,10 @@ async fn serve(mut stream: TcpStream, executed: Arc<Executed>) -> Option<()> {
             }
             more(&mut stream, &mut input).await?;
         }
+        // One read may have brought the rest.
+        if dies {
+            return None;
+        }
         let body: Vec<u8> = input.drain(..length).collect();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len().min(20));
         let answer = [answer.as_bytes(), &body[..body.len().min(20)]].concat();
