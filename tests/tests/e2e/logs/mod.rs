@@ -260,7 +260,8 @@ fn each_target_gets_each_line() {
     assert!(by_unix.ends_with(&format!(" lb1 shop {pid} - - {line}\n")), "{by_unix}");
     place.wait_for("the line on standard error", PATIENCE, || {
         let said = proxy.child.log_text();
-        holds(said.contains(" web shop/a 0/0/"), || said)
+        let is_tcp = |line: &str| line.contains(" web shop/a ") && line.ends_with(" 170 -- 1/1/0/0/0 0/0");
+        holds(said.lines().any(is_tcp), || said)
     });
 }
 
