@@ -6,10 +6,7 @@ use super::{
     Acknowledgement, Course, Drain, Effects, Ended, Event, Follow, Level, Outcome, Refusal, Remaining, Rules,
     Server, Traffic, Transition, Verdict, View, course::Back, course::Out,
 };
-use crate::{
-    clock::Moment,
-    config::{AtAcknowledgeLimit, AtHardLimit},
-};
+use crate::{clock::Moment, config::AtHardLimit};
 
 /// The life cycle of one server. See the module's documentation.
 #[derive(Clone, Debug)]
@@ -31,9 +28,6 @@ pub struct Announcement {
     /// When it was.
     pub at: Moment,
 }
-
-/// A server that somebody else restarts at this moment listens again within this time: one that has not done so is gone.
-const BETWEEN_LISTENS: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// A machine that knows nothing yet.
@@ -313,96 +307,14 @@ impl Machine {
         }
     }
 
-    /// Notes the acknowledgement, or what the lack of it leads to. Says whether anything has changed.
-    fn acknowledge(&mut self, now: Moment, effects: &mut Effects) -> bool {
-        let complete = self.view.acknowledged == Acknowledgement::Complete;
-        let missing = match &self.view.acknowledged {
-            Acknowledgement::Pending { missing } => missing.clone(),
-            Acknowledgement::Complete => String::new(),
-        };
-        let rules = self.rules.acknowledge;
-        // An acknowledged drain may last so long that its first time for trying is over when it is withdrawn: it is
-        // tried until both phases and their acknowledgements, and one further, have had all their time.
-        let lasts = self.rules.soft.limit + self.rules.hard.limit + rules.limit * 3;
-        let (Course::Soft(out) | Course::Hard(out)) = &mut self.course else { return false };
-        if out.acknowledged.is_some() {
-            return false;
-        }
-        let give_up = out.drain.give_up.max(out.drain.asked + lasts);
-        if complete {
-            out.acknowledged = Some(now);
-            out.drain.give_up = give_up;
-            effects.acknowledged = true;
-            return true;
-        }
-        if now < out.announced + rules.limit {
-            return false;
-        }
-        match rules.at_limit {
-            AtAcknowledgeLimit::Proceed => {
-                out.acknowledged = Some(now);
-                out.drain.give_up = give_up;
-                effects.warnings.push(format!(
-                    "not acknowledged within {:?} ({missing}); goes on nevertheless, as configured",
-                    rules.limit
-                ));
-            }
-            AtAcknowledgeLimit::Abort => {
-                let why = format!("withdrawn: not acknowledged within {:?} ({missing})", rules.limit);
-                self.give_up(now, Outcome::Withdrawn, why, effects);
-            }
-        }
-        true
-    }
-
-    /// Who does not act on hard, although it was acknowledged: a balancer that has come, or come back, since then.
-    pub(super) fn missing(&self, now: Moment) -> Option<&str> {
-        let (Course::Hard(out), Acknowledgement::Pending { missing }) =
-            (&self.course, &self.view.acknowledged)
-        else {
-            return None;
-        };
-        let rules = self.rules.acknowledge;
-        let goes_on = rules.at_limit == AtAcknowledgeLimit::Proceed && now >= out.announced + rules.limit;
-        (!goes_on).then_some(missing)
-    }
-
     /// Its probes have failed. Users may be served nevertheless: a probe fails under load too, and after a deploy.
     pub(super) fn is_dead(&self) -> bool {
         self.server.is_dead()
     }
 
-    /// Whether nobody can be on a dead server, as looks since `announced` have seen: nobody has used it for as long as
-    /// hard asks for, or it listens no more and nobody is connected.
-    fn is_deserted(&self, announced: Moment) -> bool {
-        let Traffic::Quiet { since, previous, last, abandoned, .. } = self.view.traffic else { return false };
-        let seen_for = |begun: Moment| last.since(begun.max(announced));
-        let is_silent = seen_for(since) >= self.rules.hard.quiet;
-        let is_gone = abandoned.is_some_and(|first| seen_for(first) >= BETWEEN_LISTENS);
-        previous >= announced && (is_silent || is_gone)
-    }
-
-    /// Whether two looks since the acknowledgement have found nothing in flight, after silence for `needed`.
-    pub(super) fn quiet(&self, needed: Duration, acknowledged: Moment, emptiness_suffices: bool) -> bool {
-        let Traffic::Quiet { since, previous, last, empty, .. } = self.view.traffic else { return false };
-        let empty = empty.filter(|_| emptiness_suffices).is_some_and(|look| look >= acknowledged);
-        previous >= acknowledged && (last.since(since) >= needed || empty)
-    }
-
     pub(super) fn enter(&mut self, course: Course, drain: Option<u64>, why: String, effects: &mut Effects) {
         let from = mem::replace(&mut self.course, course).stage();
         effects.transitions.push(Transition { from, to: self.course.stage(), why, drain });
-    }
-}
-
-impl Traffic {
-    /// What stands against quiet, for people.
-    pub fn held_by(&self) -> String {
-        match self {
-            Self::Unknown(why) => format!("the traffic is unknown: {why}"),
-            Self::Busy(what) => what.clone(),
-            Self::Quiet { since, last, .. } => format!("quiet for only {:?}", last.since(*since)),
-        }
     }
 }
 

@@ -44,6 +44,7 @@
 //! - a drain never goes back from hard to soft;
 //! - every drain that is to restart ends.
 
+mod acknowledgement;
 mod answer;
 mod ask;
 mod course;
@@ -53,6 +54,7 @@ mod guard;
 mod machine;
 mod origin;
 mod outcome;
+mod quiet;
 mod recovery;
 mod refusal;
 mod request;
