@@ -17,7 +17,7 @@ const DRAIN_PHASES: [&str; 4] = ["soft", "hard", "restarting", "warming"];
 
 /// HAProxy's names for how a check ends, with what it says for them in its logs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Status {
+pub(super) enum Status {
     /// No socket could be had (`SOCKERR`).
     SocketError,
     /// No connection in time (`L4TOUT`).
@@ -29,7 +29,7 @@ pub enum Status {
     /// Something that is no HTTP answer, or none (`L7RSP`).
     BadAnswer,
     /// A status that says no (`L7STS`).
-    BadStatus,
+    Unexpected,
     /// A connection, where nothing else was wanted (`L4OK`).
     Connected,
     /// Users found too many errors in a row (`HANA`).
@@ -48,7 +48,7 @@ impl fmt::Display for Status {
             Self::ConnectFailed => "Layer4 connection problem",
             Self::AnswerTimeout => "Layer7 timeout",
             Self::BadAnswer => "Layer7 invalid response",
-            Self::BadStatus => "Layer7 wrong status",
+            Self::Unexpected => "Layer7 wrong status",
             Self::Connected => "Layer4 check passed",
             Self::Observed => "Health analyze",
             Self::Passed => "Layer7 check passed",
@@ -59,17 +59,17 @@ impl fmt::Display for Status {
 
 /// How one check ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Report {
+pub(super) struct Report {
     /// How it ended.
-    pub status: Status,
+    pub(super) status: Status,
     /// The status code, where there was one.
-    pub code: Option<u16>,
+    pub(super) code: Option<u16>,
     /// The reason phrase of a bad status, or what the system said.
-    pub info: String,
+    pub(super) info: String,
     /// The phase of the drain that the answer says the server is in.
-    pub drain: Option<String>,
+    pub(super) drain: Option<String>,
     /// How long it took.
-    pub duration: Duration,
+    pub(super) duration: Duration,
 }
 
 impl Report {
@@ -79,7 +79,7 @@ impl Report {
     }
 
     /// What it means to the machine. A conditional pass that finds the server down is judged there.
-    pub fn finding(&self) -> Finding {
+    pub(super) fn finding(&self) -> Finding {
         match self.status {
             Status::Passed | Status::Connected => Finding::Passed,
             Status::Conditional => Finding::Soft { marked: self.drain.is_some() },
@@ -113,7 +113,7 @@ pub(super) fn judge(bytes: &[u8], soft_drain_on: Option<u16>) -> Option<Report> 
         Ok(httparse::Status::Partial) => return None,
         Ok(httparse::Status::Complete(_)) => {}
         Err(httparse::Error::Status) if has_long_status(bytes) => {
-            return Some(Report::without_answer(Status::BadStatus, String::new()));
+            return Some(Report::without_answer(Status::Unexpected, String::new()));
         }
         Err(_) => return Some(Report::without_answer(Status::BadAnswer, String::new())),
     }
@@ -128,9 +128,9 @@ pub(super) fn judge(bytes: &[u8], soft_drain_on: Option<u16>) -> Option<Report> 
     let status = match code {
         code if Some(code) == soft_drain_on => Status::Conditional,
         200..=399 => Status::Passed,
-        _ => Status::BadStatus,
+        _ => Status::Unexpected,
     };
-    let info = if status == Status::BadStatus { response.reason.unwrap_or_default() } else { "" };
+    let info = if status == Status::Unexpected { response.reason.unwrap_or_default() } else { "" };
     let drain = all(MARKER).find_map(|header| drain_phase(header.value));
     let info = info.chars().take(MAX_INFO).collect();
     Some(Report { status, code: Some(code), info, drain, duration: Duration::ZERO })
@@ -184,20 +184,20 @@ mod tests {
     #[test]
     fn the_status_decides() {
         for (code, expected) in [
-            (100, Status::BadStatus),
-            (103, Status::BadStatus),
+            (100, Status::Unexpected),
+            (103, Status::Unexpected),
             (200, Status::Passed),
             (302, Status::Passed),
             (399, Status::Passed),
-            (400, Status::BadStatus),
+            (400, Status::Unexpected),
             (404, Status::Conditional),
-            (500, Status::BadStatus),
-            (600, Status::BadStatus),
+            (500, Status::Unexpected),
+            (600, Status::Unexpected),
         ] {
             check(&format!("HTTP/1.0 {code} Text\r\n\r\n"), Some(expected));
         }
         let without_drain = judge(b"HTTP/1.0 404 Not Found\r\n\r\n", None).unwrap();
-        assert_eq!((without_drain.status, without_drain.info.as_str()), (Status::BadStatus, "Not Found"));
+        assert_eq!((without_drain.status, without_drain.info.as_str()), (Status::Unexpected, "Not Found"));
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         check("SSH-2.0-OpenSSH\r\n", Some(Status::BadAnswer));
         check("hello world, here is a page", Some(Status::BadAnswer));
         check("HTTP/1.0 200 OK\r\ncontent-length: abc\r\n\r\n", Some(Status::BadAnswer));
-        check("HTTP/1.0 2000 OK\r\n\r\n", Some(Status::BadStatus));
+        check("HTTP/1.0 2000 OK\r\n\r\n", Some(Status::Unexpected));
         check("HTTP/1.0 200x OK\r\n\r\n", Some(Status::BadAnswer));
     }
 

@@ -5,7 +5,6 @@
 
 mod reply;
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,45 +16,29 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::reply::{MAX_LINE_BYTES, Reply, Unusable};
 use super::answer::{Report, Status};
-use super::notice;
+use super::running::Running;
+use super::{notice, servers};
 use crate::backend::{Asked, Backend, Server};
 use crate::{clock, config};
 
-/// The agents that are asked, each with the way to tell its asker of new settings; without that it ends.
-#[derive(Default)]
-pub(super) struct Running(HashMap<usize, watch::Sender<Task>>);
-
-impl Running {
-    /// Asks the agents of these backends' servers from now on; new ones at once. What was asked by one that is gone
-    /// holds no more.
-    pub(super) fn follow(&mut self, backends: &[Arc<Backend>]) {
-        let mut before = std::mem::take(&mut self.0);
-        let servers =
-            backends.iter().flat_map(|backend| backend.servers().iter().map(move |server| (backend, server)));
-        for (backend, server) in servers {
-            let Some(agent) = server.settings().agent.clone() else {
-                if before.remove(&server.identity()).is_some() {
-                    backend.forget_agent(server.index());
-                }
-                continue;
-            };
-            let task = Task { backend: backend.clone(), server: server.clone(), agent };
-            let sender = if let Some(sender) = before.remove(&server.identity()) {
-                sender.send_replace(task);
-                sender
-            } else {
-                let (sender, tasks) = watch::channel(task.clone());
-                tokio::task::spawn_local(Asker { task, noted: None }.run(tasks));
-                sender
-            };
-            self.0.insert(server.identity(), sender);
+/// Asks the agents of these backends' servers from now on, and no others; new ones at once. What was asked by one that is
+/// gone holds no more.
+pub(super) fn follow(running: &mut Running<Task>, backends: &[Arc<Backend>]) {
+    for (backend, server) in servers(backends) {
+        if server.settings().agent.is_none() && running.has(server.identity()) {
+            backend.forget_agent(server.index());
         }
     }
+    running.follow(servers(backends).filter_map(|(backend, server)| {
+        let agent = server.settings().agent.clone()?;
+        let task = Task { backend: backend.clone(), server: server.clone(), agent };
+        Some((server.identity(), task, |task, tasks| Asker { task, noted: None }.run(tasks)))
+    }));
 }
 
 /// Who is to be asked, by the newest configuration.
 #[derive(Clone, Debug)]
-struct Task {
+pub(super) struct Task {
     backend: Arc<Backend>,
     server: Arc<Server>,
     agent: config::Agent,
@@ -135,7 +118,7 @@ impl Asker {
         if wanted != server.asked() {
             notice::watching(backend, || {
                 let moved = backend.set_asked(index, wanted);
-                let status = if wanted.down { Status::BadStatus } else { Status::Passed };
+                let status = if wanted.down { Status::Unexpected } else { Status::Passed };
                 let report = Report {
                     code: Some(0),
                     duration: took,

@@ -3,6 +3,7 @@ use tokio::task::yield_now;
 
 use super::*;
 use crate::backend::{Administration, Admission, Operation, Wish, fixture};
+use crate::check::checker;
 
 /// A server with an agent at this address, and another one.
 fn settings(address: std::net::SocketAddr) -> config::Backend {
@@ -77,18 +78,18 @@ async fn what_was_asked_outlasts_a_new_configuration_as_long_as_there_is_an_agen
     let settings = settings(listener.local_addr().unwrap());
     let backend = fixture::backend_of(settings.clone());
     let mut running = Running::default();
-    running.follow(std::slice::from_ref(&backend));
+    follow(&mut running, std::slice::from_ref(&backend));
     says(&listener, b"drain 30%\n").await;
     while backend.servers()[0].operation() != Operation::Soft || backend.servers()[0].weight() != 3 {
         yield_now().await;
     }
     let renewed = backend.renewed(settings);
-    running.follow(std::slice::from_ref(&renewed));
+    follow(&mut running, std::slice::from_ref(&renewed));
     let server = &renewed.servers()[0];
     assert_eq!((server.operation(), server.weight()), (Operation::Soft, 3));
     let plain = config::Server { weight: 10, ..fixture::server("a") };
     let without = renewed.renewed(fixture::settings(vec![plain]));
-    running.follow(std::slice::from_ref(&without));
+    follow(&mut running, std::slice::from_ref(&without));
     let server = &without.servers()[0];
     assert_eq!((running.0.len(), server.operation(), server.weight()), (0, Operation::Unchecked, 10));
 }
@@ -122,7 +123,8 @@ fn changes_read_as_in_haproxy() {
     let before = server.operation();
     let moved = backend.set_asked(0, Asked { down: true, ..Asked::default() });
     let reply = Reply::read(b"down #too busy\n").unwrap();
-    let report = Report { code: Some(0), ..Report::without_answer(Status::BadStatus, reply.info().unwrap()) };
+    let report =
+        Report { code: Some(0), ..Report::without_answer(Status::Unexpected, reply.info().unwrap()) };
     let (level, line) = notice::change(&backend, server, before, &report, moved).unwrap();
     assert_eq!(level, config::Level::Alert);
     assert_eq!(
@@ -145,8 +147,8 @@ async fn a_server_in_maintenance_is_not_checked() {
     };
     let server = config::Server { check: Some(check), ..fixture::server("a") };
     let backend = fixture::backend_of(fixture::settings(vec![server]));
-    let mut checks = super::super::Running::default();
-    checks.follow(std::slice::from_ref(&backend), &Arc::from("lb1"));
+    let mut checks = Running::default();
+    checker::follow(&mut checks, std::slice::from_ref(&backend), &Arc::from("lb1"));
     // Connections that are closed without an answer: it is down, and checked each millisecond.
     drop(listener.accept().await.unwrap());
     drop(listener.accept().await.unwrap());
