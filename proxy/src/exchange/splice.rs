@@ -10,10 +10,13 @@ use std::{
     os::fd::OwnedFd,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
-use tokio::{io::Interest, net::TcpStream};
+use tokio::{io::Interest, net::TcpStream, time::Instant};
+
+use crate::clock;
 
 /// What a pipe may hold: the most that the kernel lets anybody have (`fs.pipe-max-size`). Each of its 256 places takes
 /// a page or a run of pages, so this decides how much one call moves.
@@ -23,13 +26,27 @@ const PIPE_BYTES: usize = 1 << 20;
 /// the kernel lets a user have 64 MiB of them (`fs.pipe-user-pages-soft`).
 const MOST_PIPES: usize = 16;
 
+/// For how long bodies are copied when the kernel has given no pipe: others may give back descriptors at any moment, and
+/// asking costs less than copying a body does.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// It doubles up to this, because a limit that holds for good (`fs.pipe-max-size`) looks the same.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
 /// The pipes of one core.
 #[derive(Debug, Default)]
 pub(super) struct Pipes {
     free: RefCell<Vec<Ends>>,
     lent: Cell<usize>,
-    /// The kernel gives no more; it is not asked again.
-    refused: Cell<bool>,
+    /// The kernel gave none when it was last asked.
+    refused: Cell<Option<Refused>>,
+}
+
+/// It is not asked for a while.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    until: Instant,
+    pause: Duration,
 }
 
 /// A pipe that is lent.
@@ -60,15 +77,28 @@ impl Pipes {
     }
 
     fn open(&self) -> Option<Ends> {
-        if self.refused.get() {
+        self.open_by(clock::now(), Ends::open)
+    }
+
+    fn open_by(&self, now: Instant, open: impl FnOnce() -> io::Result<Ends>) -> Option<Ends> {
+        let before = self.refused.get();
+        if before.is_some_and(|refused| now < refused.until) {
             return None;
         }
-        Ends::open()
-            .inspect_err(|error| {
-                tracing::info!(%error, "long bodies are copied: the kernel gives no pipe of {PIPE_BYTES} bytes");
-                self.refused.set(true);
-            })
-            .ok()
+        match open() {
+            Ok(ends) => {
+                self.refused.set(None);
+                Some(ends)
+            }
+            Err(error) => {
+                if before.is_none() {
+                    tracing::info!(%error, "long bodies are copied: the kernel gives no pipe of {PIPE_BYTES} bytes");
+                }
+                let pause = before.map_or(FIRST_PAUSE, |refused| (2 * refused.pause).min(LONGEST_PAUSE));
+                self.refused.set(Some(Refused { until: now + pause, pause }));
+                None
+            }
+        }
     }
 }
 
@@ -201,5 +231,25 @@ mod tests {
         assert_eq!(lent.len(), MOST_PIPES);
         drop(lent);
         assert!(pipes.lend().is_some());
+    }
+
+    #[test]
+    fn a_refusal_holds_for_a_while_and_longer_each_time() {
+        let pipes = Pipes::default();
+        let refuse = || Err(io::Error::from(rustix::io::Errno::MFILE));
+        let unasked = || panic!("the kernel is asked too soon");
+        let mut now = clock::now();
+        for pause in [100, 200, 400] {
+            assert!(pipes.open_by(now, refuse).is_none());
+            now += Duration::from_millis(pause);
+            assert!(pipes.open_by(now.checked_sub(Duration::from_millis(1)).unwrap(), unasked).is_none());
+        }
+        for _ in 0..20 {
+            assert!(pipes.open_by(now, refuse).is_none());
+            now += LONGEST_PAUSE;
+        }
+        assert!(pipes.open_by(now, Ends::open).is_some());
+        assert!(pipes.open_by(now, refuse).is_none(), "it is asked at once after a success");
+        assert!(pipes.open_by(now + FIRST_PAUSE, Ends::open).is_some(), "and the first pause is short again");
     }
 }
