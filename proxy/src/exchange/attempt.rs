@@ -88,13 +88,13 @@ impl<'a> Attempts<'a> {
             let slot = match connect::slot(self.core, wish, self.client, &mut self.story).await {
                 Ok(slot) => slot,
                 Err(error) => {
-                    if error == NoSlot::QueueTimeout {
-                        // Waiting is all that this request did, and Tw says for how long.
-                        self.story.admitted = Some(clock::now());
-                    }
                     let cause = match error {
                         NoSlot::NoServer => *b"SC",
-                        NoSlot::QueueTimeout => *b"sQ",
+                        NoSlot::QueueTimeout => {
+                            // Waiting is all that this request did, and Tw says for how long.
+                            self.story.admitted = Some(clock::now());
+                            *b"sQ"
+                        }
                         NoSlot::QueueFull => *b"SQ",
                         NoSlot::ClientGone => return self.abandoned(*b"CQ"),
                     };

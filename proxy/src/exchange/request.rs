@@ -21,7 +21,7 @@ use crate::{
     },
     clock,
     http1::{
-        Framing, HeadScan, Method, Refusal, RequestHead, Storage, Version,
+        Framing, HeadScan, Kind, Method, Refusal, RequestHead, Storage, Version,
         forward::{self, FieldEdit, RequestEdits},
         unfold,
     },
@@ -145,7 +145,7 @@ fn prepare(
         story.captured = (!captures.is_empty()).then(|| Captured::of_request(captures, &head.fields));
     }
     let backend = &core.backend;
-    let cookies = head.fields.all(crate::http1::Kind::Cookie);
+    let cookies = head.fields.all(Kind::Cookie);
     let visitor = persistence::Request { target: head.target, client: client.address.ip() };
     // A server that overlooks a body where it expects none takes it for the next request.
     let close = head.close_after || (!head.framing.is_empty() && !is_sent_with_bodies(head.method));

@@ -1,6 +1,6 @@
 //! What the `Connection` fields of a head say.
 
-use super::field::{Fields, Kind, elements, trim};
+use super::field::{Fields, Kind, elements};
 
 /// The options of all `Connection` fields of a head (RFC 9110 7.6.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,7 +53,7 @@ pub(super) fn passed_on<'a>(value: &'a [u8], own: &str) -> impl Iterator<Item = 
 
 /// `trailers` is the one member of `TE` that survives a hop: the body is framed anew, so that no other coding can.
 pub(super) fn wants_trailers(te: &[u8]) -> bool {
-    elements(te).any(|member| trim(member).eq_ignore_ascii_case(b"trailers"))
+    elements(te).any(|member| member.eq_ignore_ascii_case(b"trailers"))
 }
 
 #[cfg(test)]

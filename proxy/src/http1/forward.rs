@@ -181,18 +181,16 @@ fn edited(name: &[u8], value: &[u8], edit: FieldEdit, out: &mut Vec<u8>) {
 
 /// The options that go on, if any.
 fn connection(name: &[u8], value: &[u8], client_field: &str, out: &mut Vec<u8>) {
-    for (index, option) in passed_on(value, client_field).enumerate() {
-        if index == 0 {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-        } else {
-            out.push(b',');
-        }
+    let mut options = passed_on(value, client_field);
+    let Some(first) = options.next() else { return };
+    for part in [name, b": ", first] {
+        out.extend_from_slice(part);
+    }
+    for option in options {
+        out.push(b',');
         out.extend_from_slice(option);
     }
-    if passed_on(value, client_field).next().is_some() {
-        out.extend_from_slice(b"\r\n");
-    }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
