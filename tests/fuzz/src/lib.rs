@@ -79,3 +79,11 @@ fn scanned(bytes: &[u8]) -> Option<(usize, bool)> {
     assert!(result != Ok(None) || scan.start_line() == whole.start_line());
     result.ok().flatten().map(|length| (length, whole.folded()))
 }
+
+/// Whether a second proxy would take a head that the first has written: with fields of its own it may have more than
+/// any takes.
+fn can_be_taken(written: &[u8]) -> bool {
+    let lines = written.windows(2).filter(|end| end == b"\r\n").count();
+    // The first line and the empty one are no fields.
+    lines - 2 <= drain_proxy::http1::MAX_FIELDS
+}

@@ -7,7 +7,7 @@ use drain_proxy::http1::{
 };
 
 use super::{
-    scanned,
+    can_be_taken, scanned,
     strict::{self, Body},
 };
 
@@ -71,7 +71,9 @@ pub(super) fn run(input: &[u8]) {
         let Ok(head) = RequestHead::parse(&bytes, &mut storage) else { break };
         let close = head.close_after;
         let written = write(&head, close);
-        read_again(&head, &written);
+        if can_be_taken(&written) {
+            read_again(&head, &written);
+        }
         sent.extend_from_slice(&written);
         let body = body(head.framing, &mut rest, &mut sent);
         let goes_on = body.is_some() && head.keeps_alive();

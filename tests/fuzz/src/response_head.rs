@@ -7,7 +7,7 @@ use drain_proxy::http1::{
 };
 
 use super::{
-    scanned,
+    can_be_taken, scanned,
     strict::{self, Body},
 };
 
@@ -52,6 +52,9 @@ pub(super) fn run(input: &[u8]) {
     let written = write(&head, asked, keep_alive);
     assert_eq!(scanned(&written), Some((written.len(), false)), "{}", written.escape_ascii());
 
+    if !can_be_taken(&written) {
+        return;
+    }
     let mut again = Storage::new();
     let read = ResponseHead::parse(&written, asked, &mut again)
         .unwrap_or_else(|error| panic!("{error}: {}", written.escape_ascii()));
