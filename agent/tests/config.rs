@@ -193,6 +193,18 @@ fn a_file_is_named_after_its_server_or_must_say_its_name() {
 }
 
 #[test]
+fn long_lived_connections_can_be_ignored_after_a_silence() {
+    let file = |value: &str| {
+        let rest = "listen = '0.0.0.0:1'\nserver = { ports = [80] }\nrestart = { command = ['true'] }";
+        parse(&format!("{rest}\ndrain = {{ long_lived = '{value}' }}")).map(|config| config.drain.long_lived)
+    };
+    assert_eq!(file("ignore after 1m 30s").unwrap(), LongLived::IgnoreAfter(Duration::from_secs(90)));
+    for wrong in ["ignore", "ignore after", "ignore after 30", "ignores"] {
+        assert!(file(wrong).unwrap_err().to_string().contains("drain.long_lived"), "{wrong}");
+    }
+}
+
+#[test]
 fn deep_nesting_is_refused_and_not_followed() {
     for open in ["[", "{a=", "a."] {
         let text = format!("x = {}", open.repeat(200_000));

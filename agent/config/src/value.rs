@@ -124,7 +124,6 @@ impl<'d> Value<'d> {
 
     /// A duration from [`SHORTEST`] to [`LONGEST`].
     pub fn duration(&self) -> Option<Duration> {
-        const EXPECTED: &str = r#"expected a duration such as "500ms", "30s" or "2m 30s""#;
         let DeValue::String(text) = self.written.get_ref() else {
             if let DeValue::Integer(number) = self.written.get_ref() {
                 self.wrong(
@@ -135,6 +134,12 @@ impl<'d> Value<'d> {
             }
             return self.other_kind(r#"a duration such as "500ms", "30s" or "2m 30s""#);
         };
+        self.duration_in(text)
+    }
+
+    /// A duration from [`SHORTEST`] to [`LONGEST`] that is `text`, a part of this value.
+    pub fn duration_in(&self, text: &str) -> Option<Duration> {
+        const EXPECTED: &str = r#"expected a duration such as "500ms", "30s" or "2m 30s""#;
         let (matter, expected) = match parse(text) {
             Ok(Duration::ZERO) => ("is zero", format!("expected at least {}", written(SHORTEST))),
             Ok(short) if short < SHORTEST => {

@@ -87,6 +87,8 @@ pub enum LongLived {
     Quiet,
     /// It holds the drain until it closes or the limit comes.
     Wait,
+    /// It holds the drain until it has been silent for so long, closes, or the limit comes.
+    IgnoreAfter(Duration),
 }
 
 impl Drain {
@@ -164,9 +166,17 @@ fn min_remaining(value: &Value<'_>) -> Option<MinRemaining> {
 
 /// What an open connection without a request means.
 fn long_lived(value: &Value<'_>) -> Option<LongLived> {
+    const IGNORE: &str = "ignore after";
     if value.is_text() && value.string()?.starts_with("ignore") {
-        value.wrong("is not supported in this version", r#"expected "quiet" or "wait""#);
-        return None;
+        let after = value.string()?.strip_prefix(IGNORE).map(str::trim).filter(|after| !after.is_empty());
+        if after.is_none() {
+            value.wrong("does not say after which silence", r#"expected such as "ignore after 30s""#);
+        }
+        return value.duration_in(after?).map(LongLived::IgnoreAfter);
     }
-    value.choice(&[("quiet", LongLived::Quiet), ("wait", LongLived::Wait)])
+    value.choice(&[
+        ("quiet", LongLived::Quiet),
+        ("wait", LongLived::Wait),
+        ("ignore after 30s", LongLived::IgnoreAfter(Duration::from_secs(30))),
+    ])
 }

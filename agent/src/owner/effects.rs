@@ -1,6 +1,6 @@
 //! Carrying out what the machine says.
 
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{Outside, Owner, errands::IDENTITY_AGE, journal, task::Core};
 use crate::{
@@ -110,6 +110,9 @@ impl<O: Outside> Owner<O> {
             Some((_, identity)) => identity,
             None => self.outside.identity().await?,
         };
+        if let Some(ignored) = self.quiet.ignored() {
+            warn!(drain, "the restart cuts what may be long-lived: {ignored}");
+        }
         let mark = Mark::new(&self.config.server.name, drain, &self.records.boot, now);
         self.core.restart =
             Some(state::Restart { drain, began: now, before, mark, command: None, has_ended: false });

@@ -121,6 +121,7 @@ impl<O: Outside> Owner<O> {
     fn warnings(&self, now: Moment) -> Vec<String> {
         let mut warnings = self.core.table.warnings(now);
         warnings.extend(self.standing_warning.clone());
+        warnings.extend(self.quiet.ignored().filter(|_| self.core.machine.announcement().is_some()));
         warnings.extend(
             self.records
                 .trouble

@@ -15,6 +15,9 @@ pub struct Reading {
     /// Connections of which it can't be told: both ends spoke within one tick of the kernel's clock. They hold
     /// a drain until they are older than such a tick can explain.
     pub unsure: Silence,
+    /// Open connections of which the kernel never tells whether they carry a request, as those to a unix socket, and for
+    /// how long nothing has been seen to move on them. They hold a drain as long as they are open.
+    pub opaque: Silence,
     /// Connections whose last request has been answered, as far as can be seen from outside; also those of which it
     /// could not be told and which have been silent for so long that it can.
     pub answered: Silence,
@@ -33,7 +36,7 @@ pub struct Reading {
 impl Reading {
     /// Requests that are not finished, or of which it can't be told.
     pub const fn in_flight(&self) -> u32 {
-        self.busy.saturating_add(self.unsure.count)
+        self.busy.saturating_add(self.unsure.count).saturating_add(self.opaque.count)
     }
 
     /// Open connections without a request in flight.
@@ -62,7 +65,10 @@ impl Reading {
     /// How long ago the last sign of traffic was, over all connections that are not busy and were open at the last look
     /// or later; `None` where no such connection has ever carried anything.
     pub fn silent_for(&self) -> Option<Duration> {
-        [self.unsure.shortest, self.answered.shortest, self.ended].into_iter().flatten().min()
+        [self.unsure.shortest, self.opaque.shortest, self.answered.shortest, self.ended]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

@@ -7,7 +7,9 @@
 //! | a connection that may be busy | holds until it has been silent for longer than the kernel's clock explains, and then counts as answered |
 //! | a connection that has ended since the last look | counts as activity at its last word |
 //! | an answered connection | counts as activity at its last word |
+//! | a connection of which the kernel never tells (a unix socket's) | holds |
 //! | an open connection, with `long_lived = "wait"` | holds |
+//! | an open connection that is not busy, with `long_lived = "ignore after 30s"` | holds until it has been silent for so long; one on which nothing was ever asked does not hold |
 //!
 //! A single look is a point in time and proves nothing; two in a row, both after the acknowledgement, do (the machine
 //! asks for that). When something ended between two looks, nobody knows when: silence begins with the second.
@@ -31,13 +33,15 @@ pub struct Quiet {
     abandoned: Option<Moment>,
     /// What the last look found.
     last: Last,
+    /// Open connections that may well be long-lived ones, and that are not waited for any more.
+    ignored: u32,
 }
 
 #[derive(Clone, Debug)]
 enum Last {
     None,
     Clear,
-    /// Only connections that may be busy hold, and if nothing happens then no longer from this moment on.
+    /// Only connections hold that will do so no longer from this moment on, if nothing happens.
     Unsure(String, Moment),
     Busy(String),
     Unknown(String),
@@ -56,13 +60,27 @@ const LOOKS: usize = 16;
 impl Quiet {
     /// Nothing is known yet.
     pub fn new(long_lived: LongLived) -> Self {
-        Self { long_lived, active: None, clear: VecDeque::new(), abandoned: None, last: Last::None }
+        Self {
+            long_lived,
+            active: None,
+            clear: VecDeque::new(),
+            abandoned: None,
+            last: Last::None,
+            ignored: 0,
+        }
     }
 
     /// Takes a look's result. `held` says what else stands against quiet: sessions or users that balancers report.
     pub fn look(&mut self, at: Moment, reading: Result<Reading, String>, held: Option<String>) {
         let is_abandoned = reading.as_ref().is_ok_and(|reading| reading.abandoned && reading.open() == 0);
         let spoke = reading.as_ref().ok().and_then(Reading::silent_for).map(|silent| back(at, silent));
+        self.ignored = match (&reading, self.long_lived) {
+            (Ok(reading), LongLived::IgnoreAfter(_)) => {
+                let silent = [reading.unsure, reading.opaque, reading.answered];
+                silent.iter().fold(0, |sum, silence| sum.saturating_add(silence.count))
+            }
+            _ => 0,
+        };
         let found = match (reading, held) {
             (Err(why), _) => Last::Unknown(why),
             (Ok(reading), held) => match (self.judge(at, reading), held) {
@@ -124,22 +142,48 @@ impl Quiet {
         Some(if last >= enough { acknowledged } else { enough.max(acknowledged) })
     }
 
-    /// What a reading says by itself.
-    fn judge(&self, at: Moment, reading: Reading) -> Last {
-        let open = reading.open();
-        if reading.busy > 0 {
-            return Last::Busy(format!("{} in flight", reading.busy));
-        }
-        if self.long_lived == LongLived::Wait && open > 0 {
-            return Last::Busy(format!("{open} open"));
-        }
-        match reading.unsure.shortest.and_then(|silent| UNSURE_HOLDS.checked_sub(silent)) {
-            Some(left) if !left.is_zero() => {
-                Last::Unsure(format!("{} perhaps in flight", reading.unsure.count), at + left)
-            }
-            _ => Last::Clear,
+    /// What is not waited for although it is open, for people: they decide what it means, by `drain.long_lived`.
+    pub fn ignored(&self) -> Option<String> {
+        match (&self.last, self.long_lived, self.ignored) {
+            (Last::Clear, LongLived::IgnoreAfter(after), 1..) => Some(format!(
+                "{} open, silent for {after:?} or longer: not waited for (drain.long_lived)",
+                self.ignored
+            )),
+            _ => None,
         }
     }
+
+    /// What a reading says by itself.
+    fn judge(&self, at: Moment, reading: Reading) -> Last {
+        let Reading { busy, unsure, opaque, answered, .. } = reading;
+        let open = reading.open();
+        if busy > 0 {
+            return Last::Busy(format!("{busy} in flight"));
+        }
+        match self.long_lived {
+            LongLived::Wait if open > 0 => return Last::Busy(format!("{open} open")),
+            LongLived::Quiet if opaque.count > 0 => {
+                return Last::Busy(format!("{} open on a unix socket, perhaps in flight", opaque.count));
+            }
+            LongLived::IgnoreAfter(after) => {
+                let silent =
+                    [unsure.shortest, opaque.shortest, answered.shortest].into_iter().flatten().min();
+                if let Some(left) = silent.and_then(|silent| left(after, silent)) {
+                    return Last::Unsure(format!("{open} open, not yet silent for {after:?}"), at + left);
+                }
+            }
+            LongLived::Quiet | LongLived::Wait => {}
+        }
+        match unsure.shortest.and_then(|silent| left(UNSURE_HOLDS, silent)) {
+            Some(left) => Last::Unsure(format!("{} perhaps in flight", unsure.count), at + left),
+            None => Last::Clear,
+        }
+    }
+}
+
+/// What a silence lacks of `needed`; `None` where it is long enough.
+fn left(needed: Duration, silent: Duration) -> Option<Duration> {
+    needed.checked_sub(silent).filter(|left| !left.is_zero())
 }
 
 fn back(at: Moment, by: Duration) -> Moment {
@@ -174,6 +218,7 @@ mod tests {
     const EMPTY: Reading = Reading {
         busy: 0,
         unsure: Silence { count: 0, shortest: None },
+        opaque: Silence { count: 0, shortest: None },
         answered: Silence { count: 0, shortest: None },
         fresh: 0,
         ended: None,
@@ -301,6 +346,45 @@ mod tests {
         let open = Reading { answered: silence(1, 60_000), ..EMPTY };
         let quiet = looks(LongLived::Wait, &[(0, Ok(open)), (100, Ok(open))]);
         assert!(matches!(quiet.traffic(true), Traffic::Busy(_)));
+    }
+
+    #[test]
+    fn long_lived_connections_hold_until_they_have_been_silent_for_so_long_where_that_is_asked() {
+        let ignore = LongLived::IgnoreAfter(Duration::from_secs(30));
+        let stream = |ms| Reading { answered: silence(2, ms), ..EMPTY };
+        let quiet = looks(ignore, &[(0, Ok(stream(10_000))), (100, Ok(stream(10_100)))]);
+        assert_eq!(quiet.traffic(true), Traffic::Busy("2 open, not yet silent for 30s".into()));
+        assert_eq!(quiet.due(Duration::from_secs(3), at(0), true), Some(at(20_000)), "then");
+        assert_eq!(quiet.ignored(), None);
+        let quiet =
+            looks(ignore, &[(0, Ok(stream(29_950))), (60, Ok(stream(30_010))), (90, Ok(stream(30_040)))]);
+        assert!(matches!(quiet.traffic(false), Traffic::Quiet { .. }));
+        assert!(
+            quiet.ignored().is_some_and(|said| said.starts_with("2 open, silent for 30s")),
+            "and says so"
+        );
+        let spoke = looks(ignore, &[(0, Ok(stream(30_010))), (60, Ok(stream(30_070))), (90, Ok(stream(5)))]);
+        assert!(matches!(spoke.traffic(true), Traffic::Busy(_)), "it speaks again");
+        let asks = looks(ignore, &[(0, Ok(Reading { busy: 1, ..stream(30_010) })), (60, Ok(busy()))]);
+        assert!(matches!(asks.traffic(true), Traffic::Busy(_)), "what is in flight is never ignored");
+        let fresh = Reading { fresh: 3, ..EMPTY };
+        let quiet = looks(ignore, &[(0, Ok(fresh)), (90, Ok(fresh))]);
+        assert!(matches!(quiet.traffic(false), Traffic::Quiet { .. }), "nothing was asked, nothing is cut");
+        assert_eq!(quiet.ignored(), None);
+    }
+
+    #[test]
+    fn what_the_kernel_never_tells_holds_unless_silence_is_told_to_be_enough() {
+        let one = |ms| Reading { opaque: silence(1, ms), ..EMPTY };
+        for long_lived in [LongLived::Quiet, LongLived::Wait] {
+            let quiet = looks(long_lived, &[(0, Ok(one(600_000))), (100, Ok(one(600_100)))]);
+            assert!(matches!(quiet.traffic(true), Traffic::Busy(_)), "{long_lived:?}");
+        }
+        let ignore = LongLived::IgnoreAfter(Duration::from_secs(30));
+        let quiet = looks(ignore, &[(0, Ok(one(29_000))), (100, Ok(one(29_100)))]);
+        assert!(matches!(quiet.traffic(true), Traffic::Busy(_)));
+        let quiet = looks(ignore, &[(0, Ok(one(30_000))), (100, Ok(one(30_100)))]);
+        assert!(matches!(quiet.traffic(true), Traffic::Quiet { .. }));
     }
 
     #[test]

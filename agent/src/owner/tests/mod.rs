@@ -282,6 +282,7 @@ const BUSY: Reading = Reading { busy: 1, ..EMPTY };
 const EMPTY: Reading = Reading {
     busy: 0,
     unsure: Silence { count: 0, shortest: None },
+    opaque: Silence { count: 0, shortest: None },
     answered: Silence { count: 0, shortest: None },
     fresh: 0,
     ended: None,
