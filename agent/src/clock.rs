@@ -34,6 +34,12 @@ impl Moment {
         self.0
     }
 
+    /// The moment that lies `by` before this one; the host's start where that lies later.
+    #[must_use]
+    pub const fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(by))
+    }
+
     /// The time from `earlier` to this moment; zero where `earlier` lies later.
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)

@@ -47,10 +47,12 @@ pub struct Saved {
 /// What the balancers report of their sessions on this server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Sessions {
-    /// Requests in flight, over all balancers that say so.
-    pub in_flight: u32,
-    /// Users whose cookie names this server, over all balancers that say so.
-    pub users: u32,
+    /// Requests in flight, over all balancers that say so; `None` where none does.
+    pub in_flight: Option<u32>,
+    /// The same of open connections without a request.
+    pub idle: Option<u32>,
+    /// The same of users whose cookie names this server.
+    pub users: Option<u32>,
     /// Every balancer has reported zero since it acknowledged, and none has shown a new process.
     pub all_zero: bool,
 }
@@ -222,8 +224,9 @@ impl Table {
             let Some(header) = balancer.header.as_ref().filter(|_| !self.is_gone(balancer, now)) else {
                 continue;
             };
-            sessions.in_flight = sessions.in_flight.saturating_add(header.scur.unwrap_or(0));
-            sessions.users = sessions.users.saturating_add(header.users.unwrap_or(0));
+            add(&mut sessions.in_flight, header.scur);
+            add(&mut sessions.idle, header.idle);
+            add(&mut sessions.users, header.users);
         }
         sessions
     }
@@ -364,6 +367,10 @@ impl Table {
             .map(|balancer| balancer.key.clone());
         gone.and_then(|key| self.balancers.remove(&key)).is_some()
     }
+}
+
+fn add(sum: &mut Option<u32>, more: Option<u32>) {
+    *sum = sum.map_or(more, |sum| Some(sum.saturating_add(more.unwrap_or(0))));
 }
 
 fn is(key: &Key, expected: &Expected) -> bool {

@@ -19,7 +19,7 @@ use crate::{
     health::Answer,
     lifecycle::{Effects, Level, Machine, Phase, Replaced, Verdict},
     state::{self, Found},
-    traffic::quiet::Quiet,
+    traffic::sources::Sources,
 };
 
 impl<O: Outside> Owner<O> {
@@ -88,7 +88,7 @@ impl<O: Outside> Owner<O> {
         let (answer, answers) = watch::channel(None);
         let (status, statuses) = watch::channel(Arc::new(first_status(&config)));
         let mut owner = Self {
-            quiet: Quiet::new(config.drain.long_lived),
+            sources: Sources::new(config.drain.long_lived, []),
             config,
             outside: Arc::new(outside),
             inlets,
@@ -100,7 +100,6 @@ impl<O: Outside> Owner<O> {
             heard: now,
             generation: 0,
             renew: false,
-            reading: None,
             curious: Vec::new(),
             probed: "not probed yet".into(),
             last_known,

@@ -10,7 +10,6 @@ use crate::{
     lifecycle::{Effects, Event, Refusal, Said, Stage},
     restart::Mark,
     state::{self, State},
-    traffic::quiet::Quiet,
 };
 
 impl<O: Outside> Owner<O> {
@@ -97,7 +96,7 @@ impl<O: Outside> Owner<O> {
         self.core.table.announce(is.map(|announcement| announcement.level), self.generation + 1, now);
         self.renew = true;
         if was.is_none() {
-            self.quiet = Quiet::new(self.config.drain.long_lived);
+            self.sources.begin_anew();
             self.errands.looked = None;
             self.identity = None;
         }
@@ -110,7 +109,7 @@ impl<O: Outside> Owner<O> {
             Some((_, identity)) => identity,
             None => self.outside.identity().await?,
         };
-        if let Some(ignored) = self.quiet.ignored() {
+        if let Some(ignored) = self.sources.ignored() {
             warn!(drain, "the restart cuts what may be long-lived: {ignored}");
         }
         let mark = Mark::new(&self.config.server.name, drain, &self.records.boot, now);

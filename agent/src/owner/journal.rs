@@ -5,7 +5,10 @@
 
 use tracing::{info, warn};
 
-use crate::lifecycle::{Drain, Effects, Origin, Refusal, Request, Said, Stage, Verdict};
+use crate::{
+    lifecycle::{Drain, Effects, Origin, Refusal, Request, Said, Stage, Verdict},
+    traffic::sources::News,
+};
 
 /// Writes down what is asked, before anything follows from it.
 pub(super) fn asked(request: &Request, origin: &Origin) {
@@ -62,5 +65,17 @@ pub(super) fn verdict(verdict: Verdict, stage: Stage, probed: &str) {
         (_, Stage::Restarting | Stage::Warming) => {}
         (Verdict::Ready, _) => info!("the server is ready"),
         (_, _) => warn!(why = probed, "the server is not ready"),
+    }
+}
+
+/// Writes down what has become of a source of traffic. `waits`: a drain waits for its silence.
+pub(super) fn source(news: &News, waits: bool) {
+    match news {
+        News::Lost { source, why } => {
+            let means =
+                if waits { "holds the drain until its limit" } else { "would hold a drain until its limit" };
+            warn!(why, "{source} can't be read, which {means}");
+        }
+        News::Back { source } => info!("{source} can be read again"),
     }
 }

@@ -20,6 +20,7 @@ mod outside;
 mod progress;
 mod records;
 mod schedule;
+mod sources;
 mod status;
 mod task;
 #[cfg(test)]

@@ -121,7 +121,7 @@ impl Outside for Real {
     }
 
     async fn look(&self) -> Result<Reading, String> {
-        self.sockets.look().await.map_err(|error| format!("the socket table can't be read: {error}"))
+        self.sockets.look().await.map_err(|error| error.to_string())
     }
 
     async fn probe(&self) -> Result<(), String> {

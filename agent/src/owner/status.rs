@@ -98,13 +98,13 @@ impl<O: Outside> Owner<O> {
     }
 
     fn traffic(&self, now: Moment) -> api::Traffic {
-        let (looked, found) = match &self.reading {
+        let (looked, found) = match self.sources.sockets() {
             Some((at, found)) => (Some(*at), Some(found)),
             None => (None, None),
         };
         let reading = found.and_then(|found| found.as_ref().ok());
         let draining = self.core.machine.announcement().is_some();
-        let quiet = match self.quiet.traffic(false) {
+        let quiet = match self.sources.traffic(false) {
             Traffic::Quiet { since, .. } if draining => Some(now.since(since).as_secs_f64()),
             _ => None,
         };
@@ -114,14 +114,15 @@ impl<O: Outside> Owner<O> {
             quiet_seconds: quiet,
             needed_seconds: self.core.machine.needed_quiet().map(|needed| needed.as_secs_f64()),
             age_seconds: looked.map(|at| now.since(at).as_secs_f64()),
-            unknown: found.and_then(|found| found.as_ref().err()).cloned().into_iter().collect(),
+            unknown: self.sources.unknown(),
+            sources: self.sources.shown(now, draining),
         }
     }
 
     fn warnings(&self, now: Moment) -> Vec<String> {
         let mut warnings = self.core.table.warnings(now);
         warnings.extend(self.standing_warning.clone());
-        warnings.extend(self.quiet.ignored().filter(|_| self.core.machine.announcement().is_some()));
+        warnings.extend(self.sources.ignored().filter(|_| self.core.machine.announcement().is_some()));
         warnings.extend(
             self.records
                 .trouble
@@ -153,6 +154,11 @@ fn still(status: &api::Status) -> api::Status {
     status.traffic.quiet_seconds = status.traffic.quiet_seconds.map(|_| 0.0);
     if let Some(limit) = &mut status.limit {
         limit.seconds_left = 0.0;
+    }
+    for source in &mut status.traffic.sources {
+        source.age_seconds = None;
+        source.last_seconds = None;
+        source.quiet_seconds = source.quiet_seconds.map(|_| 0.0);
     }
     for balancer in &mut status.balancers {
         balancer.last_seconds = 0.0;

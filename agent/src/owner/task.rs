@@ -26,7 +26,7 @@ use crate::{
     restart::Identity,
     signals::{Signal, Wish},
     state,
-    traffic::{Reading, quiet::Quiet},
+    traffic::sources::Sources,
 };
 
 /// The one writer of everything that concerns the life cycle.
@@ -36,7 +36,7 @@ pub struct Owner<O> {
     pub(super) inlets: Inlets,
     pub(super) outlets: Outlets,
     pub(super) core: Core,
-    pub(super) quiet: Quiet,
+    pub(super) sources: Sources,
     pub(super) records: Records,
     pub(super) errands: Errands,
     /// When the agent began.
@@ -47,8 +47,6 @@ pub struct Owner<O> {
     pub(super) generation: u64,
     /// What is announced has changed, so that the next answer is another even if it reads the same.
     pub(super) renew: bool,
-    /// When the last look began, and what it has found.
-    pub(super) reading: Option<(Moment, Result<Reading, String>)>,
     /// Who wants the status to show a fresh look.
     pub(super) curious: Vec<oneshot::Sender<()>>,
     /// What the last probe has found, for people.
@@ -169,7 +167,7 @@ impl<O: Outside> Owner<O> {
     }
 
     /// Hears all checks that were answered until now, so that nobody is silent who has only not been heard.
-    fn hear(&mut self) {
+    pub(super) fn hear(&mut self) {
         let now = self.outside.now();
         let waiting = self.inlets.checks.len();
         let full = waiting == self.inlets.checks.max_capacity();
@@ -251,38 +249,6 @@ impl<O: Outside> Owner<O> {
         }
     }
 
-    async fn looked_at(&mut self, at: Moment, reading: Result<Reading, String>) {
-        self.errands.looking = false;
-        self.hear();
-        // Not yet known is not dead.
-        let alive = self.core.machine.server() != Verdict::NotReady;
-        let reading = reading.and_then(|reading| reading.of_server(alive));
-        let now = self.outside.now();
-        let sessions = self.core.table.sessions(now);
-        let soft = self.core.machine.course().stage() == Stage::Soft;
-        let held = if sessions.in_flight > 0 {
-            Some(format!("balancers report {} in flight", sessions.in_flight))
-        } else if soft && sessions.users > 0 {
-            Some(format!("balancers report {} users", sessions.users))
-        } else {
-            None
-        };
-        if reading.as_ref().is_ok_and(|reading| reading.in_flight() + reading.idle() == 0) {
-            self.core.table.nothing_open();
-        }
-        self.status_stale = true;
-        self.quiet.look(at, reading.clone(), held);
-        self.reading = Some((at, reading));
-        self.see().await;
-        if !self.curious.is_empty() {
-            self.publish_status(now);
-            for looked in self.curious.drain(..) {
-                // Who does not wait any more has the status as it was.
-                let _ = looked.send(());
-            }
-        }
-    }
-
     /// What the time brings, whatever else keeps the owner busy.
     async fn keep_up(&mut self) {
         let now = self.outside.now();
@@ -327,7 +293,7 @@ impl<O: Outside> Owner<O> {
         if config.drain.long_lived != self.config.drain.long_lived
             || config.server.ports != self.config.server.ports
         {
-            self.quiet = Quiet::new(config.drain.long_lived);
+            self.sources = Sources::new(config.drain.long_lived, []);
         }
         let rules = (&config).into();
         self.config = config;
@@ -371,7 +337,7 @@ impl<O: Outside> Owner<O> {
         View {
             acknowledged: self.core.table.acknowledged(now),
             remaining: self.core.table.remaining(self.config.drain.min_remaining, now),
-            traffic: self.quiet.traffic(self.all_zero(now)),
+            traffic: self.sources.traffic(self.all_zero(now)),
             jitter: self.outside.jitter(),
         }
     }
@@ -380,7 +346,7 @@ impl<O: Outside> Owner<O> {
     pub(super) fn due(&self, now: Moment) -> Option<Moment> {
         let machine = &self.core.machine;
         let (Course::Soft(out) | Course::Hard(out)) = machine.course() else { return None };
-        self.quiet.due(machine.needed_quiet()?, out.acknowledged?, self.all_zero(now))
+        self.sources.due(machine.needed_quiet()?, out.acknowledged?, self.all_zero(now))
     }
 
     /// Whether every balancer has reported that it has no session here, and that is enough for hard.

@@ -2,12 +2,14 @@
 
 pub mod quiet;
 pub mod sockets;
+pub mod sources;
 
 use std::{num::NonZeroU16, time::Duration};
 
 /// What one source saw at one moment.
 ///
-/// A source that counts requests rather than connections fills `busy` alone.
+/// A source that knows only how many requests are in flight fills `busy` alone; one that sees only their ends fills
+/// `ended` and `requests`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reading {
     /// Requests that are certainly not finished.
@@ -31,6 +33,9 @@ pub struct Reading {
     /// On none of them anybody listens, though somebody did when the same source looked before: so it looks in the
     /// right place, and the server has gone.
     pub abandoned: bool,
+    /// How many requests a source has seen that sees only their ends, since the agent began to read it; `None` of all
+    /// others.
+    pub requests: Option<u64>,
 }
 
 impl Reading {

@@ -47,6 +47,17 @@ enum Last {
     Unknown(String),
 }
 
+/// What a single look has found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found<'a> {
+    /// It could not be made, or was not.
+    Unknown(&'a str),
+    /// Somebody uses the server.
+    Busy(&'a str),
+    /// Nobody, or nobody any more.
+    Clear,
+}
+
 /// A connection may be busy as long as it has not been silent for so long: in 500 measured drains none was busy after
 /// it, the kernel's clock ticking every 1 to 10 ms.
 pub(super) const UNSURE_HOLDS: Duration = Duration::from_secs(1);
@@ -73,7 +84,7 @@ impl Quiet {
     /// Takes a look's result. `held` says what else stands against quiet: sessions or users that balancers report.
     pub fn look(&mut self, at: Moment, reading: Result<Reading, String>, held: Option<String>) {
         let is_abandoned = reading.as_ref().is_ok_and(|reading| reading.abandoned && reading.open() == 0);
-        let spoke = reading.as_ref().ok().and_then(Reading::silent_for).map(|silent| back(at, silent));
+        let spoke = reading.as_ref().ok().and_then(Reading::silent_for).map(|silent| at.before(silent));
         self.ignored = match (&reading, self.long_lived) {
             (Ok(reading), LongLived::IgnoreAfter(_)) => {
                 let silent = [reading.unsure, reading.opaque, reading.answered];
@@ -124,6 +135,16 @@ impl Quiet {
                 let empty = apart.filter(|_| all_zero);
                 Traffic::Quiet { since, previous, last, empty, abandoned: self.abandoned }
             }
+        }
+    }
+
+    /// What the last look has found by itself; of a single one as well, for people.
+    pub fn found(&self) -> Found<'_> {
+        match &self.last {
+            Last::None => Found::Unknown("not looked yet"),
+            Last::Unknown(why) => Found::Unknown(why),
+            Last::Busy(what) | Last::Unsure(what, _) => Found::Busy(what),
+            Last::Clear => Found::Clear,
         }
     }
 
@@ -186,10 +207,6 @@ fn left(needed: Duration, silent: Duration) -> Option<Duration> {
     needed.checked_sub(silent).filter(|left| !left.is_zero())
 }
 
-fn back(at: Moment, by: Duration) -> Moment {
-    Moment::from_boot(at.since_boot().saturating_sub(by))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +241,7 @@ mod tests {
         ended: None,
         deserted: None,
         abandoned: false,
+        requests: None,
     };
 
     #[test]

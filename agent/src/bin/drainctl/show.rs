@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use drain_agent::control::api::{Asked, Balancer, Drain, Limit, Origin, Status, Target, Then, Traffic, Wait};
+use drain_agent::control::api::{
+    Asked, Balancer, Drain, Limit, Origin, Source, Status, Target, Then, Traffic, Verdict, Wait,
+};
 use jiff::SignedDuration;
 
 /// What an older look has found is not shown as if it were so now.
@@ -39,12 +41,50 @@ pub(crate) fn status(status: &Status, now_unix: u64) -> String {
     for warning in &status.warnings {
         row("warning", warning);
     }
+    if !status.traffic.sources.is_empty() {
+        out.push('\n');
+        out.push_str(&sources(&status.traffic));
+        out.push('\n');
+    }
     if !status.balancers.is_empty() {
         out.push('\n');
         out.push_str(&balancers(&status.balancers));
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+/// The table of sources of traffic.
+pub(crate) fn sources(traffic: &Traffic) -> String {
+    let head = ["TRAFFIC", "IN FLIGHT", "IDLE", "USERS", "REQUESTS", "LAST", "READ", "VERDICT"];
+    let mut rows = vec![head.map(str::to_owned)];
+    for source in &traffic.sources {
+        let number = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        let ago =
+            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |ago| format!("{} ago", span(ago)));
+        rows.push([
+            source.name.clone(),
+            number(source.in_flight),
+            number(source.idle),
+            number(source.users),
+            source.requests.map_or_else(|| "-".to_owned(), |count| count.to_string()),
+            ago(source.last_seconds),
+            ago(source.age_seconds),
+            verdict(source, traffic.needed_seconds),
+        ]);
+    }
+    table(&rows)
+}
+
+/// What a source says; `needed`: how long a drain waits for it to be quiet.
+fn verdict(source: &Source, needed: Option<f64>) -> String {
+    match (source.verdict, source.quiet_seconds) {
+        (Verdict::Unknown, _) => format!("unknown: {}", source.why),
+        (Verdict::Holds, _) if needed.is_some() => format!("holds: {}", source.why),
+        (Verdict::Holds, _) => source.why.clone(),
+        (Verdict::Quiet, Some(quiet)) => format!("quiet for {}", span(quiet)),
+        (Verdict::Quiet, None) => "quiet".to_owned(),
+    }
 }
 
 /// The table of balancers.
@@ -115,6 +155,12 @@ pub(crate) fn traffic(traffic: &Traffic) -> String {
         (None, Some(needed)) => write!(text, ", must be quiet for {}", span(needed)),
         (None, None) => Ok(()),
     };
+    // What the sockets hold by is said by the numbers in front.
+    for source in traffic.sources.iter().skip(1).filter(|source| source.verdict == Verdict::Holds) {
+        if traffic.needed_seconds.is_some() {
+            let _written = write!(text, "; {}: {}", source.name, source.why);
+        }
+    }
     for source in &traffic.unknown {
         let _written = write!(text, "; {source}");
     }
@@ -276,6 +322,32 @@ pub(crate) mod tests {
                 needed_seconds: Some(300.0),
                 age_seconds: Some(0.2),
                 unknown: Vec::new(),
+                sources: vec![
+                    Source {
+                        name: "sockets".to_owned(),
+                        in_flight: Some(3),
+                        idle: Some(12),
+                        users: None,
+                        requests: None,
+                        last_seconds: Some(0.2),
+                        age_seconds: Some(0.2),
+                        quiet_seconds: None,
+                        verdict: Verdict::Holds,
+                        why: "3 in flight".to_owned(),
+                    },
+                    Source {
+                        name: "access_log /var/log/shop.log".to_owned(),
+                        in_flight: None,
+                        idle: None,
+                        users: None,
+                        requests: Some(4711),
+                        last_seconds: Some(15.0),
+                        age_seconds: Some(0.1),
+                        quiet_seconds: Some(14.8),
+                        verdict: Verdict::Quiet,
+                        why: String::new(),
+                    },
+                ],
             },
             readiness: Readiness { ready: Some(true), text: "200 in 3 ms".to_owned() },
             drains: vec![Drain {
@@ -305,6 +377,10 @@ shop is soft (answers 404) for 42s: soft drain
   agent         0.1.0, pid 99, up 1h 1m 40s
   warning       lb9 takes 404 for a failure
 
+TRAFFIC                       IN FLIGHT  IDLE  USERS  REQUESTS  LAST      READ      VERDICT
+sockets                       3          12    -      -         0.2s ago  0.2s ago  holds: 3 in flight
+access_log /var/log/shop.log  -          -     -      4711      15s ago   0.1s ago  quiet for 15s
+
 SOURCE    NODE  NAME    LAST      EVERY  ANSWER  VIEW  WEIGHT  SCUR  USERS  ACKNOWLEDGED
 10.0.0.2  lb1   shop/a  0.2s ago  0.5s   404     NOLB  0/2     3     -      yes: its header says NOLB
 10.0.0.3  -     -       12s ago   -      200     -     -       -     -      no: was given 1 of 3 answers";
@@ -317,6 +393,17 @@ SOURCE    NODE  NAME    LAST      EVERY  ANSWER  VIEW  WEIGHT  SCUR  USERS  ACKN
         let unknown =
             Traffic { unknown: vec!["sockets: permission denied".to_owned()], ..Traffic::default() };
         assert_eq!(traffic(&unknown), "unknown in flight, unknown idle; sockets: permission denied");
+    }
+
+    #[test]
+    fn what_holds_beside_the_sockets_is_named() {
+        let mut held = soft().traffic;
+        held.sources[1].verdict = Verdict::Holds;
+        held.sources[1].why = "2 in flight".to_owned();
+        let shown = traffic(&held);
+        assert!(shown.ends_with("; access_log /var/log/shop.log: 2 in flight"), "{shown}");
+        held.needed_seconds = None;
+        assert_eq!(traffic(&held), "3 in flight, 12 idle", "while nothing waits");
     }
 
     #[test]

@@ -17,7 +17,8 @@ mod status;
 use serde::{Deserialize, Serialize};
 
 pub use status::{
-    Acknowledged, Agent, Asked, Balancer, DRAINS, Drain, Limit, Readiness, Status, Target, Traffic,
+    Acknowledged, Agent, Asked, Balancer, DRAINS, Drain, Limit, Readiness, Source, Status, Target, Traffic,
+    Verdict,
 };
 
 /// Parts of the messages that mean the same inside.

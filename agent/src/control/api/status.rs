@@ -68,6 +68,11 @@ impl Status {
         if let Some(age) = &mut status.traffic.age_seconds {
             *age += passed;
         }
+        for source in &mut status.traffic.sources {
+            for running in [&mut source.age_seconds, &mut source.last_seconds].into_iter().flatten() {
+                *running += passed;
+            }
+        }
         status.agent.uptime_seconds += passed;
         status.taken = now;
         status
@@ -181,6 +186,46 @@ pub struct Traffic {
     pub age_seconds: Option<f64>,
     /// Sources that can't be read, each with the reason.
     pub unknown: Vec<String>,
+    /// Every source by itself, the sockets first.
+    #[serde(default)]
+    pub sources: Vec<Source>,
+}
+
+/// One source of traffic, as it was last read.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// As people know it: `sockets`, `balancers`, `access_log /var/log/apache2/access.log`, `gauge http://…`.
+    pub name: String,
+    /// Requests whose response is not finished; nothing where it can't be read or does not see them.
+    pub in_flight: Option<u32>,
+    /// Open connections without a request; the same.
+    pub idle: Option<u32>,
+    /// Users who hold a cookie that names this server; the same.
+    pub users: Option<u32>,
+    /// Requests that it has counted since the agent began to read it; the same.
+    pub requests: Option<u64>,
+    /// How long ago it last showed that somebody used the server; nothing where it never has.
+    pub last_seconds: Option<f64>,
+    /// How long ago it was read; nothing where it never was.
+    pub age_seconds: Option<f64>,
+    /// How long it has been quiet; nothing while it is not, and while no drain waits.
+    pub quiet_seconds: Option<f64>,
+    /// What it says about a drain.
+    pub verdict: Verdict,
+    /// Why it holds or is unknown, for people; empty where it is quiet.
+    pub why: String,
+}
+
+/// What a source of traffic says about a drain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nobody uses the server, as far as it can see.
+    Quiet,
+    /// Somebody does.
+    Holds,
+    /// It can't be read, or was not read yet: that is never zero, and holds a drain.
+    Unknown,
 }
 
 /// What the server's own readiness probe says.

@@ -288,4 +288,5 @@ const EMPTY: Reading = Reading {
     ended: None,
     deserted: None,
     abandoned: false,
+    requests: None,
 };

@@ -76,7 +76,7 @@ async fn traffic_that_can_not_be_read_holds_the_drain_until_its_limit() {
     agent.reach(Phase::Hard).await;
     time::sleep(Duration::from_secs(29)).await;
     assert_eq!(agent.phase(), Phase::Hard);
-    assert_eq!(agent.status.borrow().traffic.unknown, ["denied"]);
+    assert_eq!(agent.status.borrow().traffic.unknown, ["sockets: denied"]);
     assert_eq!(agent.status.borrow().traffic.in_flight, None);
     agent.reach(Phase::Restarting).await;
 }
