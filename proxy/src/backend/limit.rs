@@ -19,6 +19,11 @@ impl Limits {
         self.minconn.is_some() && self.minconn < self.maxconn
     }
 
+    /// With another `maxconn` at run time. A limit that did not follow the load does not begin to.
+    pub(super) fn with_maxconn(self, maxconn: Option<NonZeroU32>) -> Self {
+        Self { maxconn, minconn: self.minconn.filter(|_| self.follow_load()), ..self }
+    }
+
     /// The limit when so many requests are in the backend, in flight and waiting, and the server has come so far
     /// since it came up, in per cent.
     pub(super) fn at(&self, load: u32, warmth: u32) -> Option<u32> {
@@ -63,6 +68,26 @@ mod tests {
             };
             assert_eq!(limits.at(load, warmth), limit, "{limits:?}, {load} in the backend, at {warmth} %");
             assert_eq!(limits.follow_load(), minconn > 0);
+        }
+    }
+
+    #[test]
+    fn another_maxconn_at_run_time_leaves_it_steady_or_following_as_it_was() {
+        let number = |number| NonZeroU32::new(number);
+        // minconn, maxconn, then maxconn at run time, and the limits when quiet and when full
+        for (minconn, maxconn, asked, quiet, full) in [
+            (0, 20, 7, Some(7), Some(7)),
+            (0, 20, 30, Some(30), Some(30)),
+            (0, 20, 0, None, None),
+            (0, 0, 7, Some(7), Some(7)),
+            (20, 20, 30, Some(30), Some(30)),
+            (5, 20, 30, Some(5), Some(30)),
+            (5, 20, 3, Some(3), Some(3)),
+        ] {
+            let fullconn = number(100).unwrap();
+            let limits = Limits { maxconn: number(maxconn), minconn: number(minconn), fullconn };
+            let limits = limits.with_maxconn(number(asked));
+            assert_eq!((limits.at(0, 100), limits.at(100, 100)), (quiet, full), "{limits:?}");
         }
     }
 }

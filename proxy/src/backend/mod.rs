@@ -159,6 +159,9 @@ impl Backend {
             if !before.contains_key(&server.key()) && server.asked() != Asked::default() {
                 renewed.set_asked(server.index(), Asked::default());
             }
+            if !before.contains_key(&server.key()) && server.maxconn_asked().is_some() {
+                renewed.set_maxconn(server.index(), None);
+            }
         }
         let stays: HashSet<_> = renewed.servers.iter().map(|server| server.key()).collect();
         self.check_no_more(|server| !stays.contains(&server.key()));
@@ -262,9 +265,19 @@ impl Backend {
         self.change_standing(index, |server| server.set_asked(asked))
     }
 
+    /// Changes how many requests a server may have at once, 0 being any number; `None`: as the configuration says. Who
+    /// waits is let go where that helps.
+    pub fn set_maxconn(self: &Arc<Self>, index: usize, most: Option<u32>) -> Moved {
+        let server = &self.servers[index];
+        let moved = self.act_on_change(index, || server.set_maxconn(most));
+        self.tell_others(server);
+        moved
+    }
+
     /// Nobody asks anything for this server any more.
     pub(crate) fn forget_agent(self: &Arc<Self>, index: usize) {
         self.set_asked(index, Asked::default());
+        self.set_maxconn(index, None);
         let configured = self.servers[index].settings().weight;
         self.set_weight(index, configured).expect("every algorithm takes the configuration's own weight");
     }

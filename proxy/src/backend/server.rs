@@ -92,6 +92,9 @@ struct Counters {
 /// More than any machine's.
 const UNKNOWN_HEALTH: u32 = u32::MAX;
 
+/// Nobody asks for another `maxconn` than the configuration's; more than any server takes.
+const AS_CONFIGURED: u32 = u32::MAX;
+
 /// What another process has of a server, from which this one took over.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Elsewhere {
@@ -130,6 +133,8 @@ pub struct Server {
 struct State {
     /// [`Standing`], packed.
     standing: AtomicU8,
+    /// The `maxconn` that is asked for it, 0 being none; or [`AS_CONFIGURED`].
+    maxconn: AtomicU32,
     /// How far it has come since it came up, where it comes slowly.
     warmth: Warmth,
     /// Its last verdict carried the marker that says it drains on purpose.
@@ -153,6 +158,7 @@ impl Server {
         let operation = if settings.check.is_some() { Operation::Starting } else { Operation::Unchecked };
         let state = Arc::new(State {
             standing: AtomicU8::new(Standing { checks: operation, asked: Asked::default() }.packed()),
+            maxconn: AtomicU32::new(AS_CONFIGURED),
             warmth: Warmth::default(),
             draining: AtomicBool::new(false),
             health: AtomicU32::new(UNKNOWN_HEALTH),
@@ -240,6 +246,26 @@ impl Server {
 
     pub(super) fn set_weight(&self, weight: u16) {
         self.weight.store(weight, Ordering::Relaxed);
+    }
+
+    /// The `maxconn` that is asked for it at run time, 0 being none; `None`: nobody asks.
+    pub fn maxconn_asked(&self) -> Option<u32> {
+        Some(self.state.maxconn.load(Ordering::Relaxed)).filter(|&most| most != AS_CONFIGURED)
+    }
+
+    pub(super) fn set_maxconn(&self, most: Option<u32>) {
+        let most = most.map_or(AS_CONFIGURED, |most| most.min(AS_CONFIGURED - 1));
+        self.state.maxconn.store(most, Ordering::SeqCst);
+        // Who waits for a connection looks again.
+        self.state.closed.notify_waiters();
+    }
+
+    /// How many requests it may have at once, by its configuration or by what is asked for it.
+    fn limits(&self) -> Limits {
+        match self.maxconn_asked() {
+            None => self.limits,
+            Some(most) => self.limits.with_maxconn(NonZeroU32::new(most)),
+        }
     }
 
     /// How far it has come since it came up.
@@ -396,7 +422,11 @@ impl Server {
     pub fn try_connection(self: &Arc<Self>) -> Option<OpenConnection> {
         // A limit that has fallen below what is in flight keeps nobody who has a slot from being served.
         let limit = self.limit(0).map(|limit| limit.max(self.in_flight()));
-        let limit = limit.map(|limit| limit.min(self.settings.maxconn.map_or(u32::MAX, NonZeroU32::get)));
+        let highest = self
+            .settings
+            .maxconn
+            .map_or(u32::MAX, |own| self.limits().maxconn.map_or(own, |now| now.max(own)).get());
+        let limit = limit.map(|limit| limit.min(highest));
         add_within(&self.state.counters.open, limit)
             .then(|| OpenConnection { server: self.clone(), idle: false })
     }
@@ -417,15 +447,20 @@ impl Server {
         if requests == 0 { 0 } else { requests + 1 }
     }
 
-    /// Whether its limit on requests in flight changes with time or load.
+    /// Whether its limit on requests in flight changes with time or load, or has fallen below what is in flight.
     pub(super) fn has_changing_limit(&self) -> bool {
-        self.settings.maxconn.is_some() && (self.limits.follow_load() || !self.state.warmth.is_full())
+        let limits = self.limits();
+        limits.maxconn.is_some()
+            && (limits.follow_load()
+                || !self.state.warmth.is_full()
+                || self.limit(0).is_some_and(|limit| self.in_flight() > limit))
     }
 
     fn limit(&self, newcomers: u32) -> Option<u32> {
-        self.settings.maxconn?;
-        let load = if self.limits.follow_load() { self.lineage.load() + newcomers } else { 0 };
-        self.limits.at(load, self.state.warmth.percent())
+        let limits = self.limits();
+        limits.maxconn?;
+        let load = if limits.follow_load() { self.lineage.load() + newcomers } else { 0 };
+        limits.at(load, self.state.warmth.percent())
     }
 
     pub(super) fn count_request(&self) {
@@ -512,7 +547,7 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.set_idle(false);
         self.server.state.counters.open.fetch_sub(1, Ordering::SeqCst);
-        if self.server.settings.maxconn.is_some() {
+        if self.server.limits().maxconn.is_some() {
             self.server.state.closed.notify_waiters();
         }
     }

@@ -96,7 +96,7 @@ impl Asker {
         self.noted = note;
     }
 
-    /// In HAProxy's order: administration, weight, health. Gives back what can't be obeyed.
+    /// In HAProxy's order: administration, weight, `maxconn`, health. Gives back what can't be obeyed.
     fn obey(&self, reply: &Reply, took: Duration) -> Option<String> {
         let Task { backend, server, .. } = &self.task;
         let index = server.index();
@@ -114,6 +114,9 @@ impl Asker {
         if let Some(weight) = reply.weight(server.settings().weight).filter(|&it| it != server.weight()) {
             refused = backend.set_weight(index, weight).err().map(|why| why.to_string());
         }
+        if let Some(most) = reply.maxconn.filter(|&most| server.maxconn_asked() != Some(most)) {
+            backend.set_maxconn(index, Some(most));
+        }
         let operation = server.operation();
         if wanted != server.asked() {
             notice::watching(backend, || {
@@ -127,10 +130,7 @@ impl Asker {
                 notice::change(backend, server, operation, &report, moved)
             });
         }
-        refused.or_else(|| {
-            let most = reply.maxconn?;
-            Some(format!("maxconn:{most} is not obeyed, `maxconn` is the configuration's"))
-        })
+        refused
     }
 }
 

@@ -7,9 +7,8 @@
 //! |---|---|---|
 //! | `75%` | weight | of the configured one, rounded down |
 //! | `ready`, `drain`, `maint` | administration | takes everything; no new users; nobody, and no checks |
+//! | `maxconn:30` | limit | requests at once, 0 being any number; above the configuration's, too |
 //! | `up`, `down`, `fail`, `stopped` | health | ends the agent's own down; down |
-//!
-//! `maxconn:N` is understood and not obeyed: a server's limit is its configuration's.
 
 use thiserror::Error;
 
@@ -31,7 +30,7 @@ pub(super) struct Reply {
     pub(super) administration: Option<Administration>,
     /// In hundredths of the configured weight.
     pub(super) weight_percent: Option<u32>,
-    /// Not obeyed.
+    /// Requests that it may have at once; 0: any number.
     pub(super) maxconn: Option<u32>,
     pub(super) health: Option<Health>,
     /// Behind `#`.

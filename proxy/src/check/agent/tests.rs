@@ -8,7 +8,7 @@ use crate::check::checker;
 /// A server with an agent at this address, and another one.
 fn settings(address: std::net::SocketAddr) -> config::Backend {
     let agent = config::Agent { address, send: "text\n".into(), inter: Duration::from_millis(1) };
-    let spoken_for = config::Server { agent: Some(agent), weight: 10, ..fixture::server("a") };
+    let spoken_for = config::Server { agent: Some(agent), weight: 10, ..fixture::limited("a", 2) };
     fixture::settings(vec![spoken_for, fixture::server("b")])
 }
 
@@ -40,7 +40,6 @@ async fn what_an_agent_says_becomes_of_its_server() {
         ("down 100%\n", Down, 10),
         ("ready\n", Down, 10),
         ("maint,up\n", Down, 10),
-        ("maxconn:3\n", Down, 10),
         ("ready\n", Unchecked, 10),
     ] {
         let began = clock::now();
@@ -70,6 +69,44 @@ async fn an_agent_that_drains_its_server_lets_pinned_users_stay() {
     assert_eq!([goes_to(Wish::ANY), goes_to(Wish::ANY), goes_to(Wish::Pinned(0))], [1, 1, 0]);
     backend.set_asked(0, Asked { administration: Administration::Maintenance, down: false });
     assert_eq!(goes_to(Wish::Pinned(0)), 1);
+}
+
+#[tokio::test]
+async fn the_maxconn_that_an_agent_asks_for_holds_and_lets_go_who_waits_when_it_rises() {
+    let backend = fixture::backend_of(settings("127.0.0.1:1".parse().unwrap()));
+    let server = backend.servers()[0].clone();
+    let agent = server.settings().agent.clone().unwrap();
+    let asker = Asker { task: Task { backend: backend.clone(), server: server.clone(), agent }, noted: None };
+    let says = |words: &[u8]| assert_eq!(asker.obey(&Reply::read(words).unwrap(), Duration::ZERO), None);
+    let granted = |admission| match admission {
+        Admission::Granted(slot) => slot,
+        other => panic!("expected a slot, got {other:?}"),
+    };
+    let queued = |admission| match admission {
+        Admission::Queued(ticket) => ticket,
+        other => panic!("expected a ticket, got {other:?}"),
+    };
+    let pinned = || backend.admit(Wish::Pinned(0));
+    let held = [granted(pinned()), granted(pinned())];
+    let [first, second, third] = [(); 3].map(|()| queued(pinned()));
+    says(b"maxconn:1\n");
+    let [one, other] = held;
+    drop(one);
+    assert_eq!(server.in_flight(), 1, "a slot that is gone goes to nobody");
+    drop(other);
+    let first = first.await.unwrap();
+    assert_eq!(server.in_flight(), 1);
+    says(b"maxconn:3\n");
+    let more = [second.await.unwrap(), third.await.unwrap()];
+    assert_eq!(server.in_flight(), 3, "above what the configuration says, too");
+    assert!([(); 3].map(|()| server.try_connection()).iter().all(Option::is_some));
+    says(b"maxconn:0\n");
+    let _many = [(); 9].map(|()| granted(pinned()));
+    drop((first, more));
+    // As a reload does that takes its agent away.
+    backend.forget_agent(0);
+    queued(pinned());
+    assert_eq!(server.maxconn_asked(), None);
 }
 
 #[tokio::test(flavor = "local")]
