@@ -15,8 +15,8 @@ use crate::http1::RequestHead;
 pub enum Wish {
     /// The server that its cookie names, by index; another one if that is down.
     Pinned(usize),
-    /// The server that its cookie names, by index, although that is down (`persist`, `force_persist`); any, where that
-    /// has no slot free.
+    /// The server that its cookie names, by index, although that is down (`persist`, `force_persist`): it waits there
+    /// if need be.
     Forced(usize),
     /// Any server, by the backend's algorithm; not this one if there is another (it has just failed).
     Balanced {
@@ -75,15 +75,9 @@ impl Backend {
 
     /// A slot for a request, or a place to wait.
     pub fn admit(self: &Arc<Self>, wish: Wish) -> Admission {
-        if let Wish::Forced(index) = wish
-            && self.servers[index].try_take(1)
-        {
-            let mut slot = self.slot(index);
-            slot.is_forced = true;
-            return Admission::Granted(slot);
-        }
         if let Some(index) = self.take_without_waiting(wish) {
-            return Admission::Granted(self.slot(index));
+            let is_forced = matches!(wish, Wish::Forced(_));
+            return Admission::Granted(self.slot(index, is_forced));
         }
         self.wait(wish)
     }
@@ -102,7 +96,8 @@ impl Backend {
             Wish::Pinned(index) if self.servers[index].operation().keeps_pinned_users() => {
                 (self.servers[index].operation().answers_now() && take(index)).then_some(index)
             }
-            Wish::Pinned(_) | Wish::Forced(_) => self.take_balanced(None, take),
+            Wish::Pinned(_) => self.take_balanced(None, take),
+            Wish::Forced(index) => take(index).then_some(index),
             Wish::Balanced { avoid, key: Some(key) } => {
                 let bound = self.selection.load().bound(Some(key), avoid);
                 bound.filter(|&index| take(index))
@@ -122,7 +117,7 @@ impl Backend {
     pub(super) fn place(&self, wish: Wish) -> Place {
         match wish {
             Wish::Pinned(index) => self.servers[index].operation().keeps_pinned_users().then_some(index),
-            Wish::Forced(_) => None,
+            Wish::Forced(index) => Some(index),
             Wish::Balanced { avoid, key } => self.selection.load().bound(key, avoid),
         }
     }

@@ -180,7 +180,7 @@ impl IdlePool {
         let mut parked = self.parked.borrow_mut();
         let parked = &mut parked[server.index()];
         match idle.connection.owner {
-            None if !server.keeps_idle() || parked.len() >= MAX_PARKED => return,
+            None if !server.keeps_idle() || is_full(parked, MAX_PARKED) => return,
             // In the midst of its handshake a pinned user needs it while the server drains softly, too.
             Some(Owner { authenticated: true, .. }) if !server.operation().keeps_pinned_users() => return,
             Some(Owner { authenticated: false, .. }) if !server.keeps_idle() => return,
@@ -298,6 +298,13 @@ impl Claim {
     }
 }
 
+/// Whether there are as many that serve everybody as are kept: those that are owned are bounded by their clients.
+fn is_full(parked: &[Parked], most: usize) -> bool {
+    let is_shared = |parked: &&Parked| parked.connection.owner.is_none();
+    // Mostly the length alone says so.
+    parked.len() >= most && parked.iter().filter(is_shared).count() >= most
+}
+
 /// Nothing has come and the server has not closed. Costs no system call unless something is there.
 fn is_silent(stream: &TcpStream) -> bool {
     match stream.poll_read_ready(&mut Context::from_waker(Waker::noop())) {
@@ -307,5 +314,31 @@ fn is_silent(stream: &TcpStream) -> bool {
             stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
         }
         Poll::Ready(Err(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::super::fixture::{backend_of, server, settings};
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_that_are_owned_take_no_room_from_the_others() {
+        let backend = backend_of(settings(vec![server("a")]));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let parked = async |owned: bool| Parked {
+            connection: Connection {
+                stream: TcpStream::connect(listener.local_addr().unwrap()).await.unwrap(),
+                open: backend.servers()[0].try_connection().unwrap(),
+                reused: true,
+                proven: true,
+                owner: owned.then_some(Owner { client: 1, authenticated: true }),
+            },
+            since: clock::now(),
+        };
+        let all = [parked(true).await, parked(false).await, parked(true).await, parked(false).await];
+        assert_eq!([1, 2, 3, 4].map(|most| is_full(&all, most)), [true, true, false, false]);
     }
 }

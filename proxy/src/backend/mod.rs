@@ -7,7 +7,8 @@
 //! - never more slots of a server are held than its `maxconn`;
 //! - a freed slot goes to the oldest waiter that may take it, before anybody who comes later;
 //! - nobody waits for a server that has left: who is bound to one that is down, by a cookie or a hash, or by a hash to
-//!   one that drains, moves to where others go now, and keeps its age;
+//!   one that drains, moves to where others go now, and keeps its age; but for those who are to go there although it is
+//!   down (`persist`, `force_persist`);
 //! - nobody waits when there is neither a server to choose nor a first check under way.
 
 mod admission;

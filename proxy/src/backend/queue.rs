@@ -28,14 +28,18 @@ pub(super) type Reply = oneshot::Sender<Answer>;
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) reply: Reply,
-    pub(super) hashed: Option<Hashed>,
+    pub(super) bond: Bond,
 }
 
-/// What a request is bound by, if it is no cookie: it goes elsewhere as soon as new users do.
+/// How long a request stays in the line of a server.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hashed {
-    pub(super) key: Key,
-    pub(super) avoid: Option<usize>,
+pub(super) enum Bond {
+    /// Until that is down.
+    Cookie,
+    /// Until new users go elsewhere.
+    Hash { key: Key, avoid: Option<usize> },
+    /// For good.
+    Forced,
 }
 
 /// Where a request waits: for this server, or for any.
@@ -95,33 +99,30 @@ impl Queue {
     }
 
     /// Takes out the oldest waiter of a line.
-    pub(super) fn pop(&mut self, place: Place) -> Option<Reply> {
+    pub(super) fn pop(&mut self, place: Place) -> Option<Waiter> {
         let line = place.map_or(&self.balanced, |index| &self.bound[index]);
         let number = *line.first_key_value()?.0;
-        self.take(number).map(|waiter| waiter.reply)
+        self.take(number)
     }
 
     /// Takes out the waiter to whom a slot of this server goes.
-    pub(super) fn next_for(&mut self, index: usize, bound: bool, balanced: bool) -> Option<Reply> {
+    pub(super) fn next_for(&mut self, index: usize, bound: bool, balanced: bool) -> Option<Waiter> {
         let head = |line: &BTreeMap<u64, Waiter>| line.first_key_value().map(|(&number, _)| number);
         let own = head(&self.bound[index]).filter(|_| bound);
         let any = head(&self.balanced).filter(|_| balanced);
         let oldest = [own, any].into_iter().flatten().min()?;
-        self.take(oldest).map(|waiter| waiter.reply)
+        self.take(oldest)
     }
 
     /// Moves waiters to where `place` says that they belong now, if anywhere else; they keep their age. Tells how many
     /// left the line of each server by calling `moved`.
-    pub(super) fn resettle(
-        &mut self,
-        place: impl Fn(Place, Option<Hashed>) -> Place,
-        mut moved: impl FnMut(Place),
-    ) {
+    pub(super) fn resettle(&mut self, place: impl Fn(Place, Bond) -> Place, mut moved: impl FnMut(Place)) {
         let numbers: Vec<(u64, Place)> =
             self.places.iter().map(|(&number, &place)| (number, place)).collect();
         for (number, before) in numbers {
             let line = before.map_or(&self.balanced, |index| &self.bound[index]);
-            let now = place(before, line.get(&number).and_then(|waiter| waiter.hashed));
+            let Some(waiter) = line.get(&number) else { continue };
+            let now = place(before, waiter.bond);
             if now != before
                 && let Some(waiter) = self.take(number)
             {

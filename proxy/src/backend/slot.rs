@@ -11,17 +11,22 @@ pub struct Slot {
     backend: Arc<Backend>,
     index: usize,
     /// The request goes there whatever becomes of the server.
-    pub(super) is_forced: bool,
+    is_forced: bool,
 }
 
 impl Slot {
-    pub(super) fn new(backend: Arc<Backend>, index: usize) -> Self {
-        Self { backend, index, is_forced: false }
+    pub(super) fn new(backend: Arc<Backend>, index: usize, is_forced: bool) -> Self {
+        Self { backend, index, is_forced }
     }
 
     /// The server.
     pub fn server(&self) -> &Arc<Server> {
         &self.backend.servers[self.index]
+    }
+
+    /// Whether the request goes there whatever becomes of the server.
+    pub fn is_forced(&self) -> bool {
+        self.is_forced
     }
 
     /// Whether the request may still be sent to the server: its user, who is `pinned` to it or not, has stayed welcome.

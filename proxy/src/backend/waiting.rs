@@ -8,11 +8,11 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::queue::{Answer, Hashed, Place, Queue, Reply, Waiter};
+use super::queue::{Answer, Bond, Place, Queue, Reply, Waiter};
 use super::select::Selection;
 use crate::config::Redispatch;
 
-use super::{Admission, Backend, Refusal, Server, Slot, Ticket, Wish, member, ring};
+use super::{Admission, Backend, Operation, Refusal, Server, Slot, Ticket, Wish, member, ring};
 
 /// What a change of a server did to those who waited.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -43,11 +43,12 @@ impl Backend {
                 },
                 place => (wish, place),
             };
-            let hashed = match wish {
-                Wish::Balanced { key: Some(key), avoid } => Some(Hashed { key, avoid }),
-                _ => None,
+            let bond = match wish {
+                Wish::Balanced { key: Some(key), avoid } => Bond::Hash { key, avoid },
+                Wish::Forced(_) => Bond::Forced,
+                Wish::Pinned(_) | Wish::Balanced { key: None, .. } => Bond::Cookie,
             };
-            let (number, before) = queue.enter(place, Waiter { reply, hashed });
+            let (number, before) = queue.enter(place, Waiter { reply, bond });
             self.count_waiting(&mut queue);
             // From here on who gives a slot back sees this waiter; who gave one back before is seen by this. Where
             // others wait already, they have looked, and a limit that does not change was as high for them.
@@ -105,7 +106,7 @@ impl Backend {
             let selection = Arc::new(selection);
             self.selection.store(selection.clone());
             if queue.waiting() > 0 {
-                let place = |place, hashed| self.place_now(&selection, place, hashed);
+                let place = |place, bond| self.place_now(&selection, place, bond);
                 queue.resettle(place, |before| moved.requeued += usize::from(before == Some(index)));
                 for busy in queue.busy() {
                     self.let_go(&mut queue, Some(busy), &mut answers);
@@ -120,15 +121,26 @@ impl Backend {
         moved
     }
 
-    /// Where a waiter belongs: who is bound by a cookie stays until its server is down; who is bound by a hash goes
-    /// where new users go.
-    fn place_now(&self, selection: &Selection, place: Place, hashed: Option<Hashed>) -> Place {
-        match (place, hashed) {
-            (Some(index), None) => self.servers[index].operation().keeps_pinned_users().then_some(index),
-            (Some(index), Some(_)) if selection.contains(index) => place,
-            (_, Some(hashed)) => selection.bound(Some(hashed.key), hashed.avoid),
-            (None, None) => None,
+    /// Where a waiter belongs.
+    fn place_now(&self, selection: &Selection, place: Place, bond: Bond) -> Place {
+        match (place, bond) {
+            (Some(index), Bond::Cookie) => {
+                self.servers[index].operation().keeps_pinned_users().then_some(index)
+            }
+            (Some(index), Bond::Hash { .. }) if selection.contains(index) => place,
+            (_, Bond::Hash { key, avoid }) => selection.bound(Some(key), avoid),
+            (_, Bond::Forced) | (None, Bond::Cookie) => place,
         }
+    }
+
+    /// Whether those who are bound to a server can go there now: who is still bound to one that is down goes there
+    /// all the same.
+    fn serves_bound(&self, index: usize) -> bool {
+        self.servers[index].operation() != Operation::Starting
+    }
+
+    fn granted(self: &Arc<Self>, index: usize, waiter: Waiter) -> (Reply, Answer) {
+        (waiter.reply, Ok(self.slot(index, matches!(waiter.bond, Bond::Forced))))
     }
 
     /// Lets go whoever can of those who wait there; who waits for anybody is refused when there is nobody left who could
@@ -136,22 +148,19 @@ impl Backend {
     fn let_go(self: &Arc<Self>, queue: &mut Queue, place: Place, answers: &mut Vec<(Reply, Answer)>) {
         let selection = self.selection.load();
         if place.is_none() && selection.is_empty() && !selection.is_pending() {
-            while let Some(reply) = queue.pop(None) {
-                answers.push((reply, Err(Refusal::NoServer)));
+            while let Some(waiter) = queue.pop(None) {
+                answers.push((waiter.reply, Err(Refusal::NoServer)));
             }
             return;
         }
         while queue.waiting_at(place) > 0 {
             let taken = match place {
-                Some(index) => {
-                    let server = &self.servers[index];
-                    (server.operation().answers_now() && server.try_take(0)).then_some(index)
-                }
+                Some(index) => (self.serves_bound(index) && self.servers[index].try_take(0)).then_some(index),
                 None => selection.take(&self.servers, None, |index| self.servers[index].try_take(0)),
             };
             let Some(index) = taken else { return };
-            let reply = queue.pop(place).expect("somebody waits there");
-            answers.push((reply, Ok(self.slot(index))));
+            let waiter = queue.pop(place).expect("somebody waits there");
+            answers.push(self.granted(index, waiter));
         }
     }
 
@@ -177,7 +186,7 @@ impl Backend {
         } else {
             let mut queue = self.lock();
             match self.next_for(&mut queue, index) {
-                Some(reply) => answers.push((reply, Ok(self.slot(index)))),
+                Some(waiter) => answers.push(self.granted(index, waiter)),
                 None => server.give_back(),
             }
             self.count_waiting(&mut queue);
@@ -192,15 +201,14 @@ impl Backend {
     fn offer(self: &Arc<Self>, queue: &mut Queue, index: usize, answers: &mut Vec<(Reply, Answer)>) {
         let server = &self.servers[index];
         while server.try_take(0) {
-            let Some(reply) = self.next_for(queue, index) else { return server.give_back() };
-            answers.push((reply, Ok(self.slot(index))));
+            let Some(waiter) = self.next_for(queue, index) else { return server.give_back() };
+            answers.push(self.granted(index, waiter));
         }
     }
 
-    fn next_for(&self, queue: &mut Queue, index: usize) -> Option<Reply> {
-        let bound = self.servers[index].operation().answers_now();
+    fn next_for(&self, queue: &mut Queue, index: usize) -> Option<Waiter> {
         let balanced = self.selection.load().contains(index);
-        queue.next_for(index, bound, balanced)
+        queue.next_for(index, self.serves_bound(index), balanced)
     }
 
     /// Lets go whoever can in all generations.
@@ -244,12 +252,12 @@ impl Backend {
         self.lineage.count_waiting(before, all);
     }
 
-    pub(super) fn slot(self: &Arc<Self>, index: usize) -> Slot {
+    pub(super) fn slot(self: &Arc<Self>, index: usize, is_forced: bool) -> Slot {
         self.servers[index].count_request();
         if self.counts_active {
             self.lineage.active().fetch_add(1, Ordering::Relaxed);
         }
-        Slot::new(self.clone(), index)
+        Slot::new(self.clone(), index, is_forced)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -415,16 +415,14 @@ fn without_a_cookie_in_the_configuration_nothing_is_touched() {
 }
 
 #[test]
-fn a_forced_request_goes_to_a_server_that_is_down_as_far_as_it_has_slots() {
+fn a_forced_request_goes_to_a_server_that_is_down_and_waits_for_a_slot_there() {
     let backend = shop_with(insert(), |backend| {
         backend.persist = true;
         backend.servers[1].maxconn = std::num::NonZeroU32::new(1);
     });
     backend.set_operation(1, Operation::Down, false);
-    let admitted = |()| match backend.admit(Wish::Forced(1)) {
-        Admission::Granted(slot) => (slot.server().index(), slot.stays(true), slot),
-        other => panic!("expected a slot, got {other:?}"),
-    };
-    let [(first, stays, _held), (second, ..)] = [(); 2].map(admitted);
-    assert_eq!((first, stays, second), (1, true, 0));
+    let Admission::Granted(held) = backend.admit(Wish::Forced(1)) else { panic!("there is one slot") };
+    assert!(held.server().index() == 1 && held.stays(true));
+    let Admission::Queued(waiting) = backend.admit(Wish::Forced(1)) else { panic!("and no second one") };
+    assert!(waiting.is_pinned());
 }

@@ -83,6 +83,25 @@ async fn beyond_maxqueue_a_pinned_user_is_sent_elsewhere_or_refused() {
 }
 
 #[tokio::test]
+async fn a_forced_user_waits_for_a_server_that_is_down_and_nobody_else_does() {
+    let backend = backend(vec![limited("a", 1), server("b")]);
+    let held = granted(backend.admit(Wish::Pinned(0)));
+    let pinned = queued(backend.admit(Wish::Pinned(0)));
+    backend.set_operation(0, Operation::Down, false);
+    let first = queued(backend.admit(Wish::Forced(0)));
+    let second = queued(backend.admit(Wish::Forced(0)));
+    assert_eq!(pinned.await.unwrap().server().name(), "b");
+    backend.set_operation(0, Operation::Soft, true);
+    let moved = backend.set_operation(0, Operation::Down, false);
+    assert_eq!(moved, Moved { requeued: 0, remaining: 2, total: 2 });
+    drop(held);
+    let first = first.await.unwrap();
+    assert!(first.server().name() == "a" && first.stays(true), "a slot of the server that is down");
+    drop(first);
+    assert_eq!(second.await.unwrap().server().name(), "a");
+}
+
+#[tokio::test]
 async fn a_limit_with_minconn_follows_the_load_of_the_backend() {
     let narrow = |name| config::Server { minconn: NonZeroU32::new(1), ..limited(name, 4) };
     let settings =
