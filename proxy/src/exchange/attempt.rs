@@ -53,6 +53,8 @@ enum Tried {
     Elsewhere {
         timed_out: bool,
     },
+    /// Nothing; the same server is tried again after this pause.
+    Again(Duration),
     /// Nothing: it drains or has gone down, and the request has no more business there.
     Left,
     /// Nothing, and nobody waits for it any more.
@@ -83,7 +85,7 @@ impl<'a> Attempts<'a> {
             wish = Wish::Pinned(index);
         }
         // The server before, and how long to wait if it is the next one, too.
-        let mut before = None;
+        let mut before: Option<(usize, Duration)> = None;
         loop {
             let slot = match connect::slot(self.core, wish, self.client, &mut self.story).await {
                 Ok(slot) => slot,
@@ -103,13 +105,20 @@ impl<'a> Attempts<'a> {
             };
             // A queue that was full sends its users elsewhere.
             self.story.redispatched |= matches!(wish, Wish::Pinned(index) if slot.server().index() != index);
-            if let Some((index, pause)) = before {
-                if slot.server().index() == index {
-                    // There is no other.
-                    connect::pause(&mut self.client.timer, pause).await;
-                } else if self.story.retries > 0 {
-                    self.story.redispatched = true;
-                    self.core.backend.tally().redispatches.add();
+            if let Some((index, pause)) = before.take() {
+                if slot.server().index() != index {
+                    if self.story.retries > 0 {
+                        self.story.redispatched = true;
+                        self.core.backend.tally().redispatches.add();
+                    }
+                } else if !pause.is_zero() {
+                    // There is no other. Others may use the slot meanwhile.
+                    drop(slot);
+                    if connect::pause(self.core, self.client, pause).await.is_err() {
+                        return self.abandoned(*b"CC");
+                    }
+                    before = Some((index, Duration::ZERO));
+                    continue;
                 }
             }
             match self.on_server(&slot).await {
@@ -127,6 +136,16 @@ impl<'a> Attempts<'a> {
                     let index = slot.server().index();
                     before = Some((index, retry::pause(timed_out, self.settings())));
                     wish = Wish::Balanced { avoid: Some(index), key: self.asked.key };
+                }
+                Tried::Again(pause) => {
+                    let index = slot.server().index();
+                    before = Some((index, Duration::ZERO));
+                    wish = if slot.is_forced() { Wish::Forced(index) } else { Wish::Pinned(index) };
+                    // Others may use it meanwhile.
+                    drop(slot);
+                    if connect::pause(self.core, self.client, pause).await.is_err() {
+                        return self.abandoned(*b"CC");
+                    }
                 }
                 Tried::Left => {
                     before = Some((slot.server().index(), Duration::ZERO));
@@ -199,7 +218,8 @@ impl<'a> Attempts<'a> {
             self.prepare(tried);
             self.story.retries += 1;
             match next {
-                Next::Same(pause) => connect::pause(&mut self.client.timer, pause).await,
+                Next::Same(pause) if pause.is_zero() => {}
+                Next::Same(pause) => return Tried::Again(pause),
                 _ => return Tried::Elsewhere { timed_out },
             }
         }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::{Core, client::Client, record::Story, timer::Timer};
+use super::{Core, client::Client, record::Story};
 use crate::{
     backend::{
         Admission, OpenConnection, Refusal, Slot, Wish,
@@ -148,10 +148,16 @@ pub(super) async fn connection(
     }
 }
 
-/// Waits for so long.
-pub(super) async fn pause(timer: &mut Timer, time: Duration) {
-    timer.set(clock::now() + time);
-    poll_fn(|cx| timer.poll_expired(cx)).await;
+/// Nobody waits for the answer any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ForNobody;
+
+/// Waits for so long, and as long as the client waits, too, where that is asked.
+pub(super) async fn pause(core: &Core, client: &mut Client, time: Duration) -> Result<(), ForNobody> {
+    match within(core, client, time, std::future::pending::<()>()).await {
+        Err(Waited::ForNobody) => Err(ForNobody),
+        Ok(()) | Err(Waited::TooLong) => Ok(()),
+    }
 }
 
 /// Why waiting has ended without what was waited for.
