@@ -41,6 +41,8 @@ pub(super) struct Pipe {
     rewindable: bool,
     /// All that was sent, where it does not lie in the output.
     kept: Option<Box<Kept>>,
+    /// Nothing is kept any more from when what was kept has been sent again.
+    is_last: bool,
     /// The source waits to be asked for the body.
     held_back: bool,
     read: u64,
@@ -81,6 +83,7 @@ impl Pipe {
             body: Body::Done,
             rewindable: false,
             kept: None,
+            is_last: false,
             held_back: false,
             read: 0,
             written: 0,
@@ -141,9 +144,10 @@ impl Pipe {
         self.kept = Some(kept);
     }
 
-    /// It will not be written again. What is being written again is so to its end.
+    /// It will not be written again. What is being written again is so to its end, and given up then.
     pub(super) fn forget(&mut self) {
-        if !self.is_sent_again() {
+        self.is_last = self.is_sent_again();
+        if !self.is_last {
             self.kept = None;
         }
     }
@@ -243,8 +247,11 @@ impl Pipe {
             match &mut self.kept {
                 Some(kept) if kept.is_sent_again() => {
                     // What is left of the block before goes out first.
-                    if self.output.is_sent() {
-                        ready!(kept.poll_next(cx, self.output.append())).map_err(Broken::Kept)?;
+                    if self.output.is_sent()
+                        && !ready!(kept.poll_next(cx, self.output.append())).map_err(Broken::Kept)?
+                        && self.is_last
+                    {
+                        self.kept = None;
                     }
                 }
                 _ => self.take_in(COPIED).map_err(Broken::Chunks)?,

@@ -171,3 +171,26 @@ fn an_answer_amid_a_repetition_does_not_cut_the_request_off() {
         sent.await.unwrap().expect(OK).await;
     });
 }
+
+#[test]
+fn what_was_kept_does_not_last_as_long_as_an_answer_that_began_amid_a_repetition() {
+    on_a_core(async {
+        let (one, two) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::before(&[&one, &two]).await;
+        let (head, framed) = request("PUT", "", false);
+        let sent = sending(&proxy, &head, framed).await;
+        let (mut wire, _) = one.request().await;
+        wire.bytes(LENGTH / 2).await;
+        wire.reset();
+        let (mut wire, _) = two.request().await;
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlo").await;
+        assert!(whole(&mut wire, false).await == body());
+        let mut client = sent.await.unwrap();
+        client.expect("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlo").await;
+        while proxy.budget.left() != KEPT {
+            tokio::task::yield_now().await;
+        }
+        wire.send("ng").await;
+        client.expect("ng").await;
+    });
+}
