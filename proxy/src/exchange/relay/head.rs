@@ -20,7 +20,7 @@ use crate::{
     clock,
     config::Failure,
     http1::{
-        BadResponse, Framing, HeadScan, Method, ResponseHead, Storage,
+        BadResponse, Framing, HeadScan, Method, ResponseHead, Storage, Version,
         forward::{self, FieldEdit, ResponseEdits},
         unfold,
     },
@@ -88,7 +88,10 @@ impl Relay<'_> {
             return Ok(true);
         }
         if head.is_interim() {
-            pass_interim(&head, self.asked, self.down.output.append());
+            // A client of HTTP/1.0 would take it for the answer (RFC 9110 15.2).
+            if self.asked.version != Version::Http10 {
+                pass_interim(&head, self.asked, self.down.output.append());
+            }
             if head.status == 100 {
                 self.up.ask();
             }

@@ -150,6 +150,23 @@ fn interim_responses_and_expect_pass() {
 }
 
 #[test]
+fn a_client_of_http_1_0_gets_the_final_response_only() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let mut client = proxy.send("GET / HTTP/1.0\r\n\r\n").await;
+        let (mut wire, _) = server.request().await;
+        wire.send("HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n").await;
+        wire.send(OK).await;
+        assert_eq!(
+            client.rest().await,
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nconnection: close\r\n\r\nok"
+        );
+        assert_eq!(proxy.logged(1).await, ["200 ---- 0 GET / HTTP/1.0"]);
+    });
+}
+
+#[test]
 fn a_server_may_answer_before_it_has_read_the_request() {
     on_a_core(async {
         let server = Server::start().await;
