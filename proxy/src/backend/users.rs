@@ -84,26 +84,28 @@ impl Users {
         // Fingerprint 0 is left to mean "empty".
         let fingerprint = ((hash >> 32) as u32).max(1);
         let entry = u64::from(fingerprint) << 32 | u64::from(second);
-        let places = (0..PROBES).map(|probe| &table[(hash as usize).wrapping_add(probe) % ENTRIES]);
-        let mut free = None;
-        for place in places {
-            let held = place.load(Ordering::Relaxed);
-            if (held >> 32) as u32 == fingerprint {
-                if (held as u32) < second {
-                    place.store(entry, Ordering::Relaxed);
+        // Whoever is faster takes one of these places, perhaps for the same user: then they are looked at anew.
+        for _ in 0..PROBES {
+            let places = (0..PROBES).map(|probe| &table[(hash as usize).wrapping_add(probe) % ENTRIES]);
+            let mut free = None;
+            for place in places {
+                let held = place.load(Ordering::Relaxed);
+                if (held >> 32) as u32 == fingerprint {
+                    if (held as u32) < second {
+                        place.store(entry, Ordering::Relaxed);
+                    }
+                    return;
                 }
+                if free.is_none() && !self.is_fresh(held, second) {
+                    free = Some((place, held));
+                }
+            }
+            let Some((place, held)) = free else { break };
+            if place.compare_exchange(held, entry, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 return;
             }
-            if free.is_none() && !self.is_fresh(held, second) {
-                free = Some((place, held));
-            }
         }
-        let taken = free.is_some_and(|(place, held)| {
-            place.compare_exchange(held, entry, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        });
-        if !taken {
-            self.overflowed_at.store(second, Ordering::Relaxed);
-        }
+        self.overflowed_at.store(second, Ordering::Relaxed);
     }
 
     /// How many users were seen within the window that ends now.
@@ -150,6 +152,20 @@ mod tests {
             users.touch(hash(user), start + seconds(1));
         }
         assert_eq!(users.count(start + seconds(1)), 1000);
+    }
+
+    #[test]
+    fn users_whom_several_cores_see_at_once_are_counted_once() {
+        let start = crate::clock::now();
+        for _ in 0..20 {
+            let users = Users::new(start, WINDOW);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| (0..500).for_each(|user| users.touch(hash(user), start)));
+                }
+            });
+            assert_eq!(users.count(start), 500);
+        }
     }
 
     #[test]
