@@ -97,7 +97,8 @@ impl State {
     fn take_next(&mut self) -> Vec<u8> {
         self.waiting.pop_front().unwrap_or_else(|| {
             let lost = std::mem::take(&mut self.lost);
-            format!("{lost} messages are lost: standard error takes them too slowly\n").into_bytes()
+            let messages_are = if lost == 1 { "message is" } else { "messages are" };
+            format!("{lost} {messages_are} lost: standard error takes them too slowly\n").into_bytes()
         })
     }
 }

@@ -192,7 +192,8 @@ impl Losses {
         told.last = Some(clock::now());
         let reason = told.error.take().map_or("it is too slow".to_owned(), |error| error.to_string());
         drop(told);
-        tracing::error!("{lost} lines of the access log are lost at {}: {reason}", self.name);
+        let lines_are = if lost == 1 { "line of the access log is" } else { "lines of the access log are" };
+        tracing::error!("{lost} {lines_are} lost at {}: {reason}", self.name);
     }
 
     fn reopen_where_asked(&self, target: &mut Target) {

@@ -335,10 +335,13 @@ fn targets_that_hang_cost_lines_and_no_request() {
 
 /// Lines that are reported as lost at this target.
 fn lost(said: &str, target: &std::path::Path) -> usize {
-    let at = "lines of the access log are lost at ";
     said.lines()
         .filter(|line| line.contains(&target.display().to_string()))
-        .filter_map(|line| line.split_once(at)?.0.split_whitespace().last()?.parse::<usize>().ok())
+        .filter_map(|line| {
+            // `1 line` or `2 lines`.
+            let (count, _) = line.split_once(" of the access log ")?;
+            count.split_whitespace().rev().nth(1)?.parse::<usize>().ok()
+        })
         .sum()
 }
 
