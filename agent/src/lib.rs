@@ -1,6 +1,7 @@
 //! The agent beside a web server: it answers the balancers' health checks, drains on request, knows when
 //! nobody uses the server any more, restarts it at that moment and brings it back.
 
+pub mod agent_check;
 pub mod balancers;
 pub mod cli;
 pub mod clock;

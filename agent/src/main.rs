@@ -4,13 +4,15 @@ use std::{env, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use drain_agent::{
+    agent_check::{self, Speaker},
     cli::{self, Order, Run},
+    clock,
     config::Config,
     control, health, log,
     owner::{Inlets, Owner, Real},
     signals::Signals,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 /// Checks that wait for the owner. At 1,000 a second, of which it takes what has come every half second while up, it
@@ -57,10 +59,20 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
     let (looks_in, looks) = mpsc::channel(ASKS);
     let (signals_in, signal_inlet) = mpsc::channel(SIGNALS);
     let outside = Real::new(&config, file)?;
-    say_where(&config, &listeners);
+    let spoken = config.agent_check.iter().flat_map(|agent_check| &agent_check.listen);
+    let spoken = spoken.map(|address| health::bind(*address)).collect::<Result<Vec<_>, _>>()?;
+    say_where(&config, &listeners, &spoken);
+    let (spoken_as, ports) = (config.agent_check.clone(), config.server.ports.clone());
     let inlets = Inlets { checks, asks, looks, signals: signal_inlet };
     let (owner, answer, status) = Owner::begin(config, outside, inlets).await;
-    let mut endpoint = health::Endpoint::start(listeners, answer, checks_in)?;
+    let speaker = spoken_as.map(|agent_check| {
+        let weight = match agent_check.weight {
+            Some(rule) => agent_check::follow(rule, ports),
+            None => watch::channel(None).1,
+        };
+        (spoken, Speaker::new(status.borrow().in_or_after_drain(clock::unix_now()), weight))
+    });
+    let mut endpoint = health::Endpoint::start_with(listeners, speaker, answer, checks_in)?;
 
     let serving = tokio::spawn(control.run(control::Owner { status, asks: asks_in, looks: looks_in }));
     tokio::spawn(async move {
@@ -82,12 +94,11 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
 }
 
 /// The first lines of a log: what runs, and where it can be asked.
-fn say_where(config: &Config, listeners: &[std::net::TcpListener]) {
-    let addresses: Vec<String> = listeners
-        .iter()
-        .filter_map(|listener| listener.local_addr().ok())
-        .map(|address| address.to_string())
-        .collect();
+fn say_where(config: &Config, listeners: &[std::net::TcpListener], spoken: &[std::net::TcpListener]) {
+    let list = |listeners: &[std::net::TcpListener]| {
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+        addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ")
+    };
     let ports: Vec<String> = config.server.ports.iter().map(ToString::to_string).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -96,6 +107,9 @@ fn say_where(config: &Config, listeners: &[std::net::TcpListener]) {
         control = %config.control.socket.display(),
         state = %config.state.display(),
         "answers health checks on {}",
-        addresses.join(", "),
+        list(listeners),
     );
+    if !spoken.is_empty() {
+        info!("speaks HAProxy's agent protocol on {}", list(spoken));
+    }
 }

@@ -4,8 +4,8 @@
 use std::{fs, num::NonZeroU32, path::Path, time::Duration};
 
 use drain_agent::config::{
-    Acknowledge, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, Config, Control, Drain, Expected, Hard,
-    LongLived, MinRemaining, Probe, Proof, Ready, Restart, Server, Soft,
+    Acknowledge, AgentCheck, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, Config, Control, Drain,
+    Expected, Hard, LongLived, MinRemaining, Of, Probe, Proof, Ready, Restart, Server, Soft, Span, Weight,
 };
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn every_mistake_is_shown_at_its_place() {
         let expected = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, expected, "of {}", path.display());
     }
-    assert_eq!(seen, 12, "files in tests/config");
+    assert_eq!(seen, 13, "files in tests/config");
 }
 
 #[test]
@@ -80,6 +80,7 @@ fn a_minimal_file_has_every_default() {
         },
         balancers: Balancers::default(),
         control: Control { socket: "/run/drain-agent/apache2.sock".into(), group: None },
+        agent_check: None,
     };
     assert_eq!(parse(text).unwrap(), expected);
 }
@@ -120,8 +121,20 @@ fn every_key_is_read() {
         ignore = ["172.16.0.0/12"]
         [control]
         socket = "/tmp/a.sock"
-        group = "www-ops""#;
+        group = "www-ops"
+        [agent_check]
+        listen = ["127.0.0.1:8405", "[::1]:8405"]
+        weight = { of = "server", cpu = [60, 95], memory = [80, 90], floor = 10 }"#;
     let config = parse(text).unwrap();
+    let weight = Weight {
+        of: Of::Server,
+        cpu: Some(Span { from: 60, to: 95 }),
+        memory: Some(Span { from: 80, to: 90 }),
+        load: None,
+        floor: 10,
+    };
+    let listen = ["127.0.0.1:8405", "[::1]:8405"].map(|address| address.parse().unwrap()).into();
+    assert_eq!(config.agent_check, Some(AgentCheck { listen, weight: Some(weight) }));
     assert_eq!(config.listen.len(), 2);
     assert_eq!(config.state.to_str(), Some("/tmp/state.json"));
     assert_eq!(config.answers, Answers { soft: 503, hard: 502 });
@@ -228,7 +241,8 @@ proptest! {
             "listen", "state", "answers", "answers.soft", "server", "server.name", "server.ports", "server.ready",
             "server.ready.url", "server.ready.tcp", "server.ready.status", "server.ready.timeout", "restart.command",
             "restart.unit", "drain", "drain.soft.quiet", "drain.min_remaining", "balancers.expect", "balancers.trust",
-            "control.socket", "control", "traffic",
+            "control.socket", "control", "traffic", "agent_check", "agent_check.listen", "agent_check.weight",
+            "agent_check.weight.cpu", "agent_check.weight.floor",
         ]),
         value in prop_oneof![
             Just("[]".to_owned()), Just("{}".to_owned()), Just("[[]]".to_owned()), Just("1979-05-27".to_owned()),

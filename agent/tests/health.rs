@@ -9,8 +9,9 @@ use std::{
 };
 
 use drain_agent::{
+    agent_check::Speaker,
     clock::Moment,
-    health::{Answer, Check, Endpoint, bind},
+    health::{Answer, Check, Endpoint, Way, bind},
     lifecycle::Phase,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -98,6 +99,39 @@ fn every_method_gets_every_answer_on_every_path() {
                 assert_eq!((check.status, check.generation), (status, generation as u64));
                 assert_eq!(check.source.ip(), rig.address.ip());
             }
+        }
+    }
+}
+
+#[test]
+fn the_agent_protocol_is_spoken_on_a_port_of_its_own() {
+    let (http, spoken) =
+        (bind("127.0.0.1:0".parse().unwrap()).unwrap(), bind("127.0.0.1:0".parse().unwrap()).unwrap());
+    let address = spoken.local_addr().unwrap();
+    let (answer, answers) = watch::channel(None);
+    let (report, mut checks) = mpsc::channel(1024);
+    let speaker = Speaker::new(false, watch::channel(None).1);
+    let _endpoint = Endpoint::start_with(vec![http], Some((vec![spoken], speaker)), answers, report).unwrap();
+    // What `agent-send` sends, or somebody else, must not destroy the answer.
+    let ask = |sends: &[u8]| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(sends).unwrap();
+        rest(&mut stream)
+    };
+    assert_eq!(ask(b""), "", "nothing is known yet");
+    let flood = vec![b'x'; 30_000];
+    for (phase, says) in [
+        (Phase::Up, "up\n"),
+        (Phase::Soft, "up drain\n"),
+        (Phase::Hard, "down #hard it is\n"),
+        (Phase::Up, "up ready\n"),
+    ] {
+        answer.send_replace(Some(self::answer(200, phase, 7)));
+        for sends in [&b""[..], b"shop/s1\n", &flood] {
+            assert_eq!(ask(sends), says);
+            let check = checks.blocking_recv().unwrap();
+            assert_eq!((check.way, check.generation, check.state), (Way::AgentCheck, 7, None));
         }
     }
 }

@@ -55,6 +55,8 @@ struct Settings {
     hard: (&'static str, &'static str),
     min_remaining: u32,
     expect: Vec<String>,
+    /// More of the configuration, at its end.
+    more: String,
 }
 
 impl Agent {
@@ -90,6 +92,7 @@ impl Agent {
                 hard: ("15s", "restart"),
                 min_remaining: 1,
                 expect: Vec::new(),
+                more: String::new(),
             },
             child: None,
         }
@@ -169,6 +172,13 @@ impl Agent {
     #[must_use]
     pub fn expecting(mut self, balancer: &str) -> Self {
         self.settings.expect.push(balancer.to_owned());
+        self
+    }
+
+    /// Speaks HAProxy's agent protocol, too, at this address; `keys` are further keys of its table.
+    #[must_use]
+    pub fn speaking_at(mut self, address: SocketAddr, keys: &str) -> Self {
+        self.settings.more += &format!("\n[agent_check]\nlisten = \"{address}\"\n{keys}\n");
         self
     }
 
@@ -342,7 +352,8 @@ expect = {expect:?}
 
 [control]
 socket = "{socket}"
-"#,
+{more}"#,
+            more = settings.more,
             state = self.state_file().display(),
             socket = socket.display(),
         )

@@ -27,6 +27,7 @@ mod column {
     pub(super) const SERVER: usize = 1;
     pub(super) const SESSIONS: usize = 4;
     pub(super) const STATUS: usize = 17;
+    pub(super) const WEIGHT: usize = 18;
     pub(super) const CHECK_CODE: usize = 37;
 }
 
@@ -36,19 +37,27 @@ pub struct Server {
     name: String,
     address: SocketAddr,
     check: Option<SocketAddr>,
+    checked: bool,
     extra: String,
 }
 
 impl Server {
     /// A server whose checks go to its own port.
     pub fn new(name: &str, address: SocketAddr) -> Self {
-        Self { name: name.to_owned(), address, check: None, extra: String::new() }
+        Self { name: name.to_owned(), address, check: None, checked: true, extra: String::new() }
     }
 
     /// Its checks go to an agent.
     #[must_use]
     pub fn checked_at(mut self, agent: SocketAddr) -> Self {
         self.check = Some(agent);
+        self
+    }
+
+    /// Without health checks: what `with` adds decides alone.
+    #[must_use]
+    pub fn unchecked(mut self) -> Self {
+        self.checked = false;
         self
     }
 
@@ -205,6 +214,11 @@ impl Haproxy {
         self.stat(server, column::STATUS).unwrap_or_else(|| "unknown".to_owned())
     }
 
+    /// The weight that a server has now, as `show stat` has it.
+    pub fn weight(&self, server: &str) -> Option<u32> {
+        self.stat(server, column::WEIGHT)?.parse().ok()
+    }
+
     /// How many sessions a server has now.
     pub fn sessions(&self, server: &str) -> Option<u32> {
         self.stat(server, column::SESSIONS)?.parse().ok()
@@ -280,6 +294,10 @@ listen shop
         );
         for server in &self.servers {
             let Server { name, address, extra, .. } = server;
+            if !server.checked {
+                let _ = writeln!(text, "    server {name} {address} cookie {name} {extra}");
+                continue;
+            }
             let to = server.check.map(|a| format!(" addr {} port {}", a.ip(), a.port())).unwrap_or_default();
             let _ = writeln!(text, "    server {name} {address} cookie {name} check{to} {check} {extra}");
         }

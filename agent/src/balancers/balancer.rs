@@ -5,7 +5,12 @@ use std::{net::IpAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{Header, Rhythm, State};
-use crate::{clock::Moment, config::MinRemaining, health::Check, lifecycle::Level};
+use crate::{
+    clock::Moment,
+    config::MinRemaining,
+    health::{Check, Way},
+    lifecycle::Level,
+};
 
 /// By what a balancer is told from others.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -16,6 +21,21 @@ pub struct Key {
     pub node: Option<String>,
     /// What it calls this server.
     pub name: Option<String>,
+}
+
+/// What stands in place of a name for who asks by HAProxy's agent protocol, which knows no names.
+const AGENT_CHECK: &str = "agent-check";
+
+impl Key {
+    /// Who asks from `source` in this way, and says nothing of themselves.
+    pub fn nameless(source: IpAddr, way: Way) -> Self {
+        let name = (way == Way::AgentCheck).then(|| AGENT_CHECK.to_owned());
+        Self { source, node: None, name }
+    }
+
+    fn is_agent_check(&self) -> bool {
+        self.node.is_none() && self.name.as_deref() == Some(AGENT_CHECK)
+    }
 }
 
 /// One balancer.
@@ -41,6 +61,10 @@ pub struct Balancer {
     /// So many headers in a row have shown that it gives this server no new user.
     #[serde(default)]
     pub shown_out: u32,
+    /// It was told by the agent protocol to give this server no new user: its header says UP then, as before, but
+    /// its total holds this server's weight no more.
+    #[serde(default)]
+    pub told_drain: bool,
     /// What has happened between it and the present announcement.
     pub heard: Heard,
 }
@@ -88,6 +112,7 @@ impl Balancer {
             full_at: None,
             restarted: false,
             shown_out: 0,
+            told_drain: false,
             heard: Heard::default(),
         }
     }
@@ -96,7 +121,7 @@ impl Balancer {
     pub fn asked(&mut self, check: &Check, header: Option<Header>, says: Option<Level>) {
         self.rhythm.beat(check.at);
         if let Some(header) = &header {
-            self.weigh(full_weight(header), check.at);
+            self.weigh(full_weight(header, self.told_drain), check.at);
             self.restarted |= self.shows_restart(header, says);
             let is_out = matches!(header.state, State::Nolb | State::Down);
             self.shown_out = if is_out { self.shown_out.saturating_add(1) } else { 0 };
@@ -157,7 +182,7 @@ impl Balancer {
     /// Whether too few others would remain, or do; for people.
     pub fn too_few(&self, least: MinRemaining) -> Option<String> {
         let header = self.header.as_ref()?;
-        let remaining = remaining(header)?;
+        let remaining = remaining(header, self.told_drain)?;
         let (enough, wanted) = match least {
             MinRemaining::Weight(weight) => (remaining >= weight, weight.to_string()),
             MinRemaining::Percent(percent) => (
@@ -174,8 +199,12 @@ impl Balancer {
     /// the first check on that comes after it was taken out, an interval later at most; until then that agent may
     /// announce a drain of its own, and this balancer's next header shows it.
     pub fn may_miss_others(&self) -> bool {
-        self.header.as_ref().is_some_and(|header| remaining(header).is_some())
-            && self.shown_out < SHOWS_OTHERS
+        self.header.as_ref().is_some_and(|header| header.weight.is_some()) && self.shown_out < SHOWS_OTHERS
+    }
+
+    /// Whether it asks by HAProxy's agent protocol alone.
+    pub fn is_agent_check(&self) -> bool {
+        self.key.is_agent_check()
     }
 
     /// Its name for people.
@@ -222,18 +251,18 @@ fn proves(state: State, level: Level) -> bool {
 }
 
 /// The weight of the others: as long as this server takes new users, the total holds its own.
-fn remaining(header: &Header) -> Option<u32> {
+fn remaining(header: &Header, told_drain: bool) -> Option<u32> {
     let (own, total) = header.weight?;
     match header.state {
-        State::Up | State::Unchecked => Some(total.saturating_sub(own)),
-        State::Nolb | State::Down => Some(total),
+        State::Up | State::Unchecked if !told_drain => Some(total.saturating_sub(own)),
+        State::Up | State::Unchecked | State::Nolb | State::Down => Some(total),
     }
 }
 
-fn full_weight(header: &Header) -> u32 {
+fn full_weight(header: &Header, told_drain: bool) -> u32 {
     header.weight.map_or(0, |(own, total)| match header.state {
-        State::Up | State::Unchecked => total,
-        State::Nolb | State::Down => total.saturating_add(own),
+        State::Up | State::Unchecked if !told_drain => total,
+        State::Up | State::Unchecked | State::Nolb | State::Down => total.saturating_add(own),
     })
 }
 
@@ -251,6 +280,7 @@ mod tests {
                 state: None,
                 status: if says.is_some() { 500 } else { 200 },
                 generation: 0,
+                way: Way::Http,
             };
             balancer.asked(&check, state.map(|state| Header::parse(state).unwrap()), says);
         }

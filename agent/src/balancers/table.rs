@@ -8,7 +8,7 @@ use super::{Balancer, Header, Heard, Key, Rhythm, Standing, rhythm::UNKNOWN};
 use crate::{
     clock::Moment,
     config::{Balancers as Rules, Expected, MinRemaining},
-    health::Check,
+    health::{Check, Way},
     lifecycle::{Acknowledgement, Level, Remaining},
 };
 
@@ -18,7 +18,7 @@ pub struct Table {
     rules: Rules,
     fall: u32,
     balancers: BTreeMap<Key, Balancer>,
-    visitors: BTreeMap<IpAddr, Rhythm>,
+    visitors: BTreeMap<(IpAddr, Way), Rhythm>,
     announced: Option<Announced>,
     /// Since when the agent has answered and heard: silence before that is its own.
     accepting: Moment,
@@ -144,28 +144,34 @@ impl Table {
         }
         let trusted = self.rules.trust.is_empty() || self.rules.trust.iter().any(|net| net.contains(&source));
         let header = check.state.as_deref().filter(|_| trusted).and_then(Header::parse);
-        let key = Key {
-            source,
-            node: header.as_ref().and_then(|header| header.node.clone()),
-            name: header.as_ref().and_then(|header| header.name.clone()),
+        let key = match &header {
+            Some(header) => Key { source, node: header.node.clone(), name: header.name.clone() },
+            None => Key::nameless(source, check.way),
         };
         let says = self.announced.filter(|announced| check.generation >= announced.generation);
         let says = says.map(|announced| announced.level);
+        if check.way == Way::AgentCheck && self.tell(source, says) {
+            return false;
+        }
         if let Some(balancer) = self.balancers.get_mut(&key) {
             balancer.asked(check, header, says);
             return false;
         }
         let mut newcomer = Balancer::new(key.clone(), unix);
         if header.is_none() {
-            let Some(rhythm) = self.visit(source, check.at) else { return false };
+            let Some(rhythm) = self.visit(source, check) else { return false };
             newcomer.rhythm = rhythm;
         }
         if !self.make_room(source, check.at) {
             self.turned_away += 1;
             return false;
         }
+        if header.is_some() {
+            // What it does is told by its header from now on.
+            self.balancers.remove(&Key::nameless(source, Way::AgentCheck));
+        }
         newcomer.asked(check, header, says);
-        self.visitors.remove(&source);
+        self.visitors.remove(&(source, check.way));
         self.balancers.insert(key, newcomer);
         true
     }
@@ -249,6 +255,10 @@ impl Table {
                     balancer.called()
                 )),
                 // Their answers are counted together: three backends that ask every 2 s get three within 2 s.
+                Standing::Answered if balancer.is_agent_check() => Some(format!(
+                    "{} asks by the agent protocol only, which does not say what it does with the answers, so they are only counted; let it check by HTTP too, with `http-check send-state`",
+                    balancer.called()
+                )),
                 Standing::Answered if balancer.header.is_none() => Some(format!(
                     "{} does not say what it does with the answers, which are only counted; with several backends behind this address that is too early: let it use `http-check send-state`",
                     balancer.called()
@@ -333,16 +343,30 @@ impl Table {
         now.since(self.heard_last(balancer)) >= balancer.rhythm.patience()
     }
 
+    /// Notes what the balancers at `source` that send a header were told by the agent protocol. Says whether there
+    /// are any: what they do with it is then in their headers.
+    fn tell(&mut self, source: IpAddr, says: Option<Level>) -> bool {
+        let mut any = false;
+        let there = |balancer: &&mut Balancer| balancer.key.source == source && balancer.header.is_some();
+        for balancer in self.balancers.values_mut().filter(there) {
+            // What was a drain is one until `ready` is said, also while the server is down.
+            balancer.told_drain = says.is_some_and(|level| level == Level::Soft || balancer.told_drain);
+            any = true;
+        }
+        any
+    }
+
     /// A check without header: the visitor's rhythm, once it is a balancer's.
-    fn visit(&mut self, source: IpAddr, at: Moment) -> Option<Rhythm> {
-        if !self.visitors.contains_key(&source) && self.visitors.len() == VISITORS {
+    fn visit(&mut self, source: IpAddr, check: &Check) -> Option<Rhythm> {
+        let visitor = (source, check.way);
+        if !self.visitors.contains_key(&visitor) && self.visitors.len() == VISITORS {
             let oldest =
-                self.visitors.iter().min_by_key(|(_, rhythm)| rhythm.last()).map(|(source, _)| *source);
+                self.visitors.iter().min_by_key(|(_, rhythm)| rhythm.last()).map(|(visitor, _)| *visitor);
             oldest.and_then(|oldest| self.visitors.remove(&oldest));
         }
-        let rhythm = self.visitors.entry(source).or_default();
+        let rhythm = self.visitors.entry(visitor).or_default();
         let mut with_this = rhythm.clone();
-        with_this.beat(at);
+        with_this.beat(check.at);
         if with_this.is_even() {
             return Some(rhythm.clone());
         }

@@ -4,11 +4,13 @@
 //! Behind [`Config`] nothing asks again whether a value makes sense: each type holds only what is valid, and
 //! every key that was left out has its default here.
 
+mod agent_check;
 mod balancers;
 mod drain;
 mod restart;
 mod server;
 
+pub use agent_check::{AgentCheck, Of, Span, Weight};
 pub use balancers::{Balancers, Expected};
 pub use drain::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Drain, Hard, LongLived, MinRemaining, Soft};
 pub use restart::{Proof, Restart};
@@ -42,6 +44,8 @@ pub struct Config {
     pub balancers: Balancers,
     /// Where `drainctl` reaches the agent.
     pub control: Control,
+    /// HAProxy's agent protocol, on a port of its own; `None`: it is not spoken.
+    pub agent_check: Option<AgentCheck>,
 }
 
 /// The numbers that the health endpoint answers. Up is always 200.
@@ -108,13 +112,17 @@ impl Config {
         let listen =
             root.require("listen", r#""0.0.0.0:8404""#).and_then(|value| value.each_once(Value::address));
         let answers = root.section("answers", Answers::read);
-        let own = listen.as_deref().unwrap_or_default();
-        let server = root.section("server", |table| Server::read(table, name, own));
+        let mut own = listen.clone().unwrap_or_default();
+        let agent_check = root.take("agent_check");
+        let agent_check = agent_check.map(|value| value.section(|table| AgentCheck::read(table, &own)));
+        // What is wrong there is reported; nothing is made of a configuration with a mistake.
+        let agent_check = agent_check.and_then(|written| written?);
+        own.extend(agent_check.iter().flat_map(|agent_check| &agent_check.listen));
+        let server = root.section("server", |table| Server::read(table, name, &own));
         let restart = root.section("restart", Restart::read);
         let drain = root.section("drain", Drain::read);
         let balancers = root.section("balancers", Balancers::read);
         root.later("traffic", "leave it out: the kernel's socket table is watched always");
-        root.later("agent_check", "let the balancers check by HTTP on the address of `listen`");
         root.later("metrics", "leave it out: `drainctl status --json` has the numbers");
         root.later("fleet", "guard the last servers by `drain.min_remaining`");
         let name = server.as_ref().map_or("", |server| &server.name);
@@ -130,6 +138,7 @@ impl Config {
             drain,
             balancers,
             control,
+            agent_check,
         })
     }
 }

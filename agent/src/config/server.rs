@@ -106,8 +106,8 @@ impl Server {
                 // The agent's own sockets would be taken for the server's traffic.
                 if own.iter().any(|address| address.port() == number.get()) {
                     port.wrong(
-                        "has a port of `listen`",
-                        "expected another port for the agent than the server's",
+                        "has a port of the agent's",
+                        "expected another port than those of `listen` and `agent_check.listen`",
                     );
                     return None;
                 }

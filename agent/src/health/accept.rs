@@ -18,8 +18,9 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Answer, Check, Counters, connection, held::Held, sweep::Sweep};
+use super::{Answer, Check, Counters, Way, connection, held::Held, sweep::Sweep};
 use crate::{
+    agent_check::Speaker,
     clock::{self, Moment},
     lifecycle::Phase,
 };
@@ -49,10 +50,16 @@ const FINISH: Duration = Duration::from_millis(500);
 const FINISH_LOOK: Duration = Duration::from_millis(10);
 
 /// Accepts on all listeners until `stopped`; then answers what was read.
-pub(super) async fn all(listeners: Vec<TcpListener>, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
+pub(super) async fn all(
+    listeners: Vec<(TcpListener, Speaks)>,
+    shared: Arc<Shared>,
+    stopped: oneshot::Receiver<()>,
+) {
     let sweeping = Arc::clone(&shared.sweep);
     tokio::spawn(async move { sweeping.run().await });
-    let accepting = listeners.into_iter().map(|listener| tokio::spawn(accept(listener, Arc::clone(&shared))));
+    let accepting = listeners
+        .into_iter()
+        .map(|(listener, speaks)| tokio::spawn(accept(listener, speaks, Arc::clone(&shared))));
     let accepting: Vec<_> = accepting.collect();
     // The sender is dropped, not used.
     let _dropped = stopped.await;
@@ -64,10 +71,17 @@ pub(super) async fn all(listeners: Vec<TcpListener>, shared: Arc<Shared>, stoppe
     let _given_up = time::timeout(FINISH, shared.finish()).await;
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+/// What is spoken on a listener.
+#[derive(Clone, Debug)]
+pub(super) enum Speaks {
+    Http,
+    Words(Arc<Speaker>),
+}
+
+async fn accept(listener: TcpListener, speaks: Speaks, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
-            Ok((stream, source)) => shared.admit(stream, source),
+            Ok((stream, source)) => shared.admit(stream, source, &speaks),
             Err(error) => {
                 if Counters::one(&shared.counters.accept_errors) {
                     warn!(%error, "a health check's connection could not be accepted");
@@ -136,11 +150,17 @@ impl Shared {
     }
 
     /// Takes a connection in; the oldest that has not been answered goes where there is no room.
-    pub(super) fn admit(self: &Arc<Self>, stream: TcpStream, source: SocketAddr) {
+    pub(super) fn admit(self: &Arc<Self>, stream: TcpStream, source: SocketAddr, speaks: &Speaks) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let ticket = Ticket { id, begun: false, shared: Arc::clone(self) };
         // On this runtime the task does not run before the table knows it.
-        let task = tokio::spawn(connection::serve(stream, source, ticket)).abort_handle();
+        let task = match speaks {
+            Speaks::Http => tokio::spawn(connection::serve(stream, source, ticket)),
+            Speaks::Words(speaker) => {
+                tokio::spawn(connection::speak(stream, source, ticket, Arc::clone(speaker)))
+            }
+        };
+        let task = task.abort_handle();
         let out = self.tables(|tables| tables.incomplete.admit(id, source.ip(), task));
         self.push_out(out);
     }
@@ -187,10 +207,10 @@ impl Shared {
     }
 
     /// Tells the owner about a check that was answered.
-    pub(super) fn report(&self, source: SocketAddr, state: Option<String>, given: &Answer) {
+    pub(super) fn report(&self, source: SocketAddr, way: Way, state: Option<String>, given: &Answer) {
         self.counters.answered.fetch_add(1, Ordering::Relaxed);
-        let check =
-            Check { at: Moment::now(), source, state, status: given.status, generation: given.generation };
+        let Answer { status, generation, .. } = *given;
+        let check = Check { at: Moment::now(), source, state, status, generation, way };
         if self.checks.try_send(check).is_err() && Counters::one(&self.counters.unreported) {
             warn!("health checks come faster than they are counted; some acknowledgements will be seen late");
         }
@@ -278,7 +298,7 @@ mod tests {
         let (answer, answers) = watch::channel(None);
         let shared = Arc::new(Shared::new(answers, mpsc::channel(1).0, Arc::default()));
         let (stop, stopped) = oneshot::channel();
-        let accepting = tokio::spawn(all(vec![listener], Arc::clone(&shared), stopped));
+        let accepting = tokio::spawn(all(vec![(listener, Speaks::Http)], Arc::clone(&shared), stopped));
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(request).await.unwrap();
         while !request.is_empty() && shared.begun.load(Ordering::Relaxed) == 0 {

@@ -5,11 +5,13 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{
+    Way,
     accept::{Ticket, no_verdict},
     request::{self, HEAD_BYTES, Refusal, Request},
     response,
     sweep::Sweep,
 };
+use crate::{agent_check::Speaker, clock::Moment};
 
 /// How long a request may take to come at least: a balancer sends it in one packet; this is for people with telnet.
 const HEAD: Duration = Duration::from_secs(5);
@@ -40,6 +42,25 @@ pub(super) async fn serve(mut stream: TcpStream, source: SocketAddr, mut ticket:
     }
 }
 
+/// Speaks HAProxy's agent protocol: what the other side sends (`agent-send`) is read at the end only, and thrown away.
+pub(super) async fn speak(
+    mut stream: TcpStream,
+    source: SocketAddr,
+    mut ticket: Ticket,
+    speaker: Arc<Speaker>,
+) {
+    let sweep = Arc::clone(&ticket.shared.sweep);
+    ticket.begun();
+    // Where nothing is known yet, nothing is said: HAProxy keeps what it has.
+    let Some(given) = ticket.shared.verdict().await else { return };
+    let line = speaker.line(&given, source.ip(), Moment::now());
+    if write(&mut stream, line.as_bytes(), &sweep).await.is_ok() {
+        ticket.shared.report(source, Way::AgentCheck, None, &given);
+        ticket.answered();
+        linger(&mut stream, &sweep).await;
+    }
+}
+
 async fn check(
     stream: &mut TcpStream,
     source: SocketAddr,
@@ -51,7 +72,7 @@ async fn check(
     write(stream, &bytes, &ticket.shared.sweep).await?;
     // Without a verdict there is no generation that could be acknowledged.
     if let Some(given) = verdict {
-        ticket.shared.report(source, request.state, &given);
+        ticket.shared.report(source, Way::Http, request.state, &given);
     }
     Ok(())
 }
@@ -153,7 +174,11 @@ mod tests {
     };
 
     use super::{
-        super::{Answer, Check, Counters, accept::Shared, sweep::SWEEP},
+        super::{
+            Answer, Check, Counters,
+            accept::{Shared, Speaks},
+            sweep::SWEEP,
+        },
         *,
     };
     use crate::lifecycle::Phase;
@@ -170,7 +195,7 @@ mod tests {
         let sweep = Arc::clone(&shared.sweep);
         tokio::spawn(async move { sweep.run().await });
         let (stream, source) = server.unwrap();
-        shared.admit(stream, source);
+        shared.admit(stream, source, &Speaks::Http);
         (client.unwrap(), checks, shared)
     }
 

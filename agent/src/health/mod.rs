@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  balancer ──► accept ──► head ──► answer (watch) ──► write ──► linger ──► close
+//!  agent-check ──► accept ──────────► words (agent_check) ──┘
 //!                 │          │                           │
 //!          bounded table,  4 KiB, 5 s               Check (mpsc)
 //!          oldest first
@@ -38,7 +39,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
-use crate::{clock::Moment, lifecycle::Phase};
+use crate::{agent_check::Speaker, clock::Moment, lifecycle::Phase};
 
 /// What the endpoint says until the next one is published. The owner of the life cycle publishes it in a
 /// `tokio::sync::watch`; `None` means that no verdict about the server is known yet.
@@ -69,6 +70,17 @@ pub struct Check {
     pub status: u16,
     /// The generation of the [`Answer`] that was given.
     pub generation: u64,
+    /// How it was asked.
+    pub way: Way,
+}
+
+/// How a balancer asks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Way {
+    /// By HTTP.
+    Http,
+    /// By HAProxy's agent protocol.
+    AgentCheck,
 }
 
 /// How many connections may wait in the kernel until they are accepted. While a flood fills this queue, a balancer's
@@ -125,6 +137,16 @@ impl Endpoint {
         answer: watch::Receiver<Option<Answer>>,
         checks: mpsc::Sender<Check>,
     ) -> Result<Self, Error> {
+        Self::start_with(listeners, None, answer, checks)
+    }
+
+    /// The same, with listeners on which HAProxy's agent protocol is spoken.
+    pub fn start_with(
+        listeners: Vec<TcpListener>,
+        agent_check: Option<(Vec<TcpListener>, Speaker)>,
+        answer: watch::Receiver<Option<Answer>>,
+        checks: mpsc::Sender<Check>,
+    ) -> Result<Self, Error> {
         let counters = Arc::new(Counters::default());
         let shared = Arc::new(accept::Shared::new(answer, checks, Arc::clone(&counters)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -134,7 +156,17 @@ impl Endpoint {
                 listener.set_nonblocking(true)?;
                 tokio::net::TcpListener::from_std(listener)
             };
-            listeners.into_iter().map(adopt).collect::<io::Result<Vec<_>>>()?
+            let mut all = Vec::new();
+            for listener in listeners {
+                all.push((adopt(listener)?, accept::Speaks::Http));
+            }
+            if let Some((listeners, speaker)) = agent_check {
+                let speaker = Arc::new(speaker);
+                for listener in listeners {
+                    all.push((adopt(listener)?, accept::Speaks::Words(Arc::clone(&speaker))));
+                }
+            }
+            all
         };
         let (stop, stopped) = oneshot::channel();
         let (end, ended) = oneshot::channel();

@@ -6,14 +6,19 @@ use super::{
     Answer,
     request::{Method, Refusal},
 };
+use crate::lifecycle::Phase;
 
 /// The longest reason that is sent: a line for people, which some balancers show in a column.
 const REASON_CHARS: usize = 200;
 
+/// Tells Envoy at once what it otherwise takes `unhealthy_threshold` answers for; others ignore it.
+const ENVOY: &str = "x-envoy-immediate-health-check-fail: true\r\n";
+
 /// The answer to a check.
 pub(super) fn to_check(answer: &Answer, method: Method) -> Vec<u8> {
     let body = line(&answer.reason);
-    render(answer.status, "", answer, &body, method == Method::Head)
+    let envoy = if answer.phase == Phase::Up { "" } else { ENVOY };
+    render(answer.status, envoy, answer, &body, method == Method::Head)
 }
 
 /// The answer to something that is not a check.
@@ -69,7 +74,6 @@ fn quoted(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::Phase;
 
     fn answer(status: u16, phase: Phase, reason: &str) -> Answer {
         Answer { status, phase, reason: reason.to_owned(), since_unix: 1_700_000_000, generation: 1 }
@@ -90,9 +94,26 @@ mod tests {
              cache-control: no-store\r\n\
              connection: close\r\n\
              x-drain-state: soft; reason=\"soft drain by root\"; since=1700000000\r\n\
+             x-envoy-immediate-health-check-fail: true\r\n\
              \r\n\
              soft drain by root\n"
         );
+    }
+
+    #[test]
+    fn envoy_is_told_of_everything_but_up() {
+        for phase in [
+            Phase::Up,
+            Phase::Soft,
+            Phase::Hard,
+            Phase::Restarting,
+            Phase::Warming,
+            Phase::Failed,
+            Phase::Down,
+        ] {
+            let sent = text(to_check(&answer(503, phase, ""), Method::Get));
+            assert_eq!(sent.contains(ENVOY), phase != Phase::Up, "{sent}");
+        }
     }
 
     #[test]

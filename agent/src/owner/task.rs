@@ -283,8 +283,11 @@ impl<O: Outside> Owner<O> {
         if config.listen != self.config.listen
             || config.state != self.config.state
             || config.control != self.config.control
+            || config.agent_check != self.config.agent_check
         {
-            warn!("listen, state and control hold from the agent's next start on; the rest holds now");
+            warn!(
+                "listen, state, control and agent_check hold from the agent's next start on; the rest holds now"
+            );
         }
         self.core.table.reload(config.balancers.clone(), config.drain.fall.get());
         self.outside = Arc::new(outside);

@@ -29,7 +29,7 @@ pub struct Identity {
 
 impl Identity {
     /// Who listens on `ports` now.
-    pub(super) async fn of(ports: Arc<[NonZeroU16]>) -> Result<Self, IdentityError> {
+    pub async fn of(ports: Arc<[NonZeroU16]>) -> Result<Self, IdentityError> {
         blocking(move || Self::look_again(&ports)).await
     }
 

@@ -22,6 +22,7 @@ mod resume;
 mod reuse;
 mod rolling;
 mod selection;
+mod speaking;
 mod two_drains;
 mod upgrade;
 mod upstream;

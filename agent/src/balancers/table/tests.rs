@@ -7,6 +7,7 @@ fn at(ms: u64) -> Moment {
 fn check(at_ms: u64, source: [u8; 4], state: Option<&str>, generation: u64) -> Check {
     let status = if generation == 0 { 200 } else { 404 };
     Check {
+        way: Way::Http,
         at: at(at_ms),
         source: (source, 5).into(),
         state: state.map(ToOwned::to_owned),
@@ -258,6 +259,57 @@ fn one_source_can_not_fill_the_table() {
         table.observe(&check(9_600, LB2, Some(&format!("UP; node=n{n}")), 0), 0);
     }
     assert_eq!(table.count(at(9_600)).1 as usize, PER_SOURCE + 1);
+}
+
+fn spoken(at_ms: u64, source: [u8; 4], generation: u64) -> Check {
+    Check { way: Way::AgentCheck, ..check(at_ms, source, None, generation) }
+}
+
+#[test]
+fn one_that_only_speaks_the_agent_protocol_is_a_balancer_and_its_answers_count() {
+    let mut table = table(Rules::default());
+    for n in 0..3 {
+        table.observe(&spoken(n * 1000, LB1, 0), 0);
+    }
+    assert_eq!(table.shown(at(3000))[0].name.as_deref(), Some("agent-check"));
+    table.announce(Some(Level::Soft), 1, at(3000));
+    for n in 3..6 {
+        table.observe(&spoken(n * 1000, LB1, 1), 0);
+    }
+    assert!(matches!(table.acknowledged(at(5000)), Acknowledgement::Pending { .. }));
+    table.observe(&spoken(6000, LB1, 1), 0);
+    table.settled = true;
+    assert_eq!(table.acknowledged(at(6000)), Acknowledgement::Complete);
+}
+
+#[test]
+fn beside_checks_with_a_header_the_agent_protocol_is_no_balancer_of_its_own() {
+    let mut table = table(Rules::default());
+    for n in 0..3 {
+        table.observe(&spoken(n * 1000, LB1, 0), 0);
+    }
+    table.observe(&check(3000, LB1, Some("UP; name=shop/s1; node=lb; weight=1/2"), 0), 0);
+    table.observe(&spoken(4000, LB1, 0), 0);
+    let shown = table.shown(at(4000));
+    assert_eq!(shown.len(), 1);
+    assert_eq!(shown[0].name.as_deref(), Some("shop/s1"));
+}
+
+#[test]
+fn drained_by_the_agent_protocol_its_own_weight_is_no_part_of_the_total() {
+    let mut table = table(Rules::default());
+    let header = |n, weight: &str, generation| {
+        check(n, LB1, Some(&format!("UP; name=shop/s1; node=lb; weight={weight}")), generation)
+    };
+    table.observe(&header(0, "1/2", 0), 0);
+    table.announce(Some(Level::Soft), 1, at(100));
+    table.observe(&spoken(200, LB1, 1), 0);
+    table.observe(&header(300, "1/1", 1), 0);
+    assert_eq!(table.remaining(MinRemaining::Weight(1), at(300)), Remaining::Enough);
+    table.announce(None, 2, at(400));
+    table.observe(&spoken(500, LB1, 2), 0);
+    table.observe(&header(600, "1/1", 2), 0);
+    assert!(matches!(table.remaining(MinRemaining::Weight(1), at(600)), Remaining::TooFew(_)));
 }
 
 #[test]

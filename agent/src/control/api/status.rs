@@ -53,7 +53,16 @@ pub struct Status {
 /// others have followed, and few enough for each line of a watch to stay short.
 pub const DRAINS: usize = 8;
 
+/// So long after a drain's end balancers may still have to hear of it: three of the longest usual intervals.
+const HEARD_WITHIN: u64 = 180;
+
 impl Status {
+    /// Whether a drain is under way, or has ended so lately that not everybody may have heard of it.
+    pub fn in_or_after_drain(&self, unix: u64) -> bool {
+        let lately = |drain: &Drain| unix.saturating_sub(drain.ended_unix) < HEARD_WITHIN;
+        self.asked.is_some() || self.drains.last().is_some_and(lately)
+    }
+
     /// The same with all running times as they are at `now`.
     #[must_use]
     pub fn seen_at(&self, now: Moment) -> Self {

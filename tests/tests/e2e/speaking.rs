@@ -1,0 +1,160 @@
+//! The agent speaks HAProxy's agent protocol, to a real HAProxy and to our proxy.
+
+use std::time::Duration;
+
+use drain_agent::lifecycle::Phase;
+use drain_tests::{Agent, Haproxy, Nginx, Place, Proxy, Server, client::Connection, place::holds, port};
+
+/// Agents are asked every 200 ms; a loaded machine may need longer.
+const WITHIN: Duration = Duration::from_secs(15);
+
+/// Two servers behind an HAProxy, of which the first has an agent.
+struct Stage {
+    agent: Agent,
+    balancer: Haproxy,
+    _servers: [Nginx; 2],
+    place: Place,
+}
+
+/// `beside`: the HAProxy checks by HTTP as well.
+fn stage(name: &str, beside: bool, keys: &str) -> Stage {
+    let place = Place::new(name);
+    let servers = ["s1", "s2"].map(|name| Nginx::new(&place, name).start());
+    let spoken = port::free();
+    let agent = Agent::guarding(&place, "agent", servers[0].address().port())
+        .speaking_at(spoken, keys)
+        .proof("none")
+        .min_remaining(u32::from(beside))
+        .start();
+    let words = format!(
+        "weight 100 agent-check agent-addr {} agent-port {} agent-inter 200 agent-send s1\\n",
+        spoken.ip(),
+        spoken.port()
+    );
+    let first = Server::new("s1", servers[0].address()).with(&words);
+    let first = if beside { first.checked_at(agent.address()) } else { first.unchecked() };
+    let second = Server::new("s2", servers[1].address()).with("weight 100").unchecked();
+    let mut balancer = Haproxy::new(&place, "lb").server(first).server(second).start_unchecked();
+    balancer.child().expect_error("is DOWN");
+    agent.wait_for_balancers(1, WITHIN);
+    Stage { agent, balancer, _servers: servers, place }
+}
+
+impl Stage {
+    #[track_caller]
+    fn sees(&self, status: &str) {
+        self.balancer.wait_for_status("s1", status, WITHIN);
+    }
+
+    #[track_caller]
+    fn asked(&self, words: &[&str]) {
+        let out = self.agent.ctl(words);
+        assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+}
+
+#[test]
+fn instead_of_checks_by_http_it_drains_takes_out_and_brings_back() {
+    let stage = stage("speaking_instead", false, "");
+    stage.sees("no check");
+    let known = stage.agent.status();
+    assert_eq!(known.balancers[0].name.as_deref(), Some("agent-check"), "it counts as a balancer");
+    stage.asked(&["soft", "--no-wait"]);
+    stage.sees("DRAIN (agent)");
+    let soft = stage.agent.wait_until("acknowledged", WITHIN, |s| s.acknowledged.complete);
+    assert!(soft.warnings.iter().any(|warning| warning.contains("agent protocol only")), "{soft:?}");
+    stage.asked(&["hard", "--no-wait"]);
+    stage.sees("DOWN (agent)");
+    stage.agent.wait_until("acknowledged", WITHIN, |s| s.phase == Phase::Hard && s.acknowledged.complete);
+    stage.asked(&["up", "--no-wait"]);
+    stage.sees("no check");
+}
+
+#[test]
+fn beside_checks_by_http_it_says_the_same_and_the_header_counts() {
+    let stage = stage("speaking_beside", true, "");
+    stage.sees("UP");
+    let known =
+        stage.agent.wait_until("the header", WITHIN, |s| s.balancers.iter().all(|b| b.view.is_some()));
+    assert_eq!(known.balancers.len(), 1, "one balancer asks in two ways: {known:?}");
+    stage.asked(&["soft", "--no-wait"]);
+    let soft = stage.agent.wait_until("acknowledged", WITHIN, |s| s.acknowledged.complete);
+    assert_eq!(soft.phase, Phase::Soft, "the guard has not misread the weights");
+    // What `show stat` has for 404 and `drain` together; were the latter not taken back, it would go on as DRAIN.
+    stage.sees("NOLB");
+    stage.asked(&["up", "--no-wait"]);
+    stage.sees("UP");
+}
+
+#[test]
+fn what_an_operator_has_set_in_haproxy_is_never_undone() {
+    let stage = stage("speaking_operator", false, "");
+    let runtime = stage.balancer.runtime();
+    runtime.command("set server shop/s1 state drain");
+    // So it is called wherever an agent is asked, whoever has drained it.
+    stage.sees("DRAIN (agent)");
+    // A hard drain says nothing of `drain`, so nothing of it is to be taken back.
+    stage.asked(&["hard", "--no-wait"]);
+    stage.sees("DOWN (agent)");
+    stage.asked(&["up", "--no-wait"]);
+    stage.sees("DRAIN (agent)");
+    // In maintenance an agent is not asked: it is told nothing, and owed nothing.
+    runtime.command("set server shop/s1 state ready");
+    stage.sees("no check");
+    runtime.command("set server shop/s1 state maint");
+    stage.sees("MAINT");
+    stage.asked(&["soft", "--no-wait", "--force"]);
+    stage.agent.wait_for_phase(Phase::Soft, WITHIN);
+    stage.asked(&["up", "--no-wait"]);
+    stage.agent.wait_for_phase(Phase::Up, WITHIN);
+    stage.sees("MAINT");
+}
+
+#[test]
+fn the_weight_follows_the_load_and_stops_at_the_floor() {
+    // Every machine uses more of its memory than that.
+    let stage = stage("speaking_weight", false, "weight = { memory = [0, 1], floor = 30 }");
+    stage.agent.wait_for_phase(Phase::Up, WITHIN);
+    stage.place.wait_for("the weight at its floor", WITHIN, || {
+        let saw = stage.balancer.weight("s1");
+        holds(saw == Some(30), || format!("{saw:?}"))
+    });
+}
+
+#[test]
+fn our_proxy_understands_it() {
+    let place = Place::new("speaking_proxy");
+    let [one, two] = ["s1", "s2"].map(|name| Nginx::new(&place, name).start());
+    let spoken = port::free();
+    let agent = Agent::guarding(&place, "agent", one.address().port())
+        .speaking_at(spoken, "")
+        .proof("none")
+        .min_remaining(0)
+        .start();
+    let mut proxy = Proxy::new(&place, "lb")
+        .check(r#"inter = "100ms", uri = "/health""#)
+        .server("s1", one.address(), None)
+        .server_line(&format!(r#"agent_check = {{ port = {}, inter = "100ms" }}"#, spoken.port()))
+        .server("s2", two.address(), None)
+        .start();
+    proxy.child().expect_error("Server shop/s1 is DOWN");
+    agent.wait_for_balancers(1, WITHIN);
+    let servers = || -> Vec<String> {
+        let answer =
+            |_| Connection::open(proxy.address()).and_then(|mut c| c.fetch("GET", "/page", &[], b""));
+        (0..4).filter_map(|n| Some(answer(n).ok()?.header("x-server")?.to_owned())).collect()
+    };
+    let wait_for_new_users = |on_first: bool| {
+        place.wait_for(&format!("new users on s1: {on_first}"), WITHIN, || {
+            let saw = servers();
+            holds(saw.len() == 4 && saw.contains(&"s1".to_owned()) == on_first, || format!("{saw:?}"))
+        });
+    };
+    wait_for_new_users(true);
+    for drain in ["soft", "hard"] {
+        assert!(agent.ctl(&[drain, "--no-wait"]).status.success());
+        wait_for_new_users(false);
+    }
+    assert!(agent.ctl(&["up", "--no-wait"]).status.success());
+    wait_for_new_users(true);
+}
