@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod owner;
 pub mod ready;
+pub mod report;
 pub mod restart;
 #[cfg(test)]
 mod scratch;

@@ -73,8 +73,10 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
         (spoken, Speaker::new(status.borrow().in_or_after_drain(clock::unix_now()), weight))
     });
     let mut endpoint = health::Endpoint::start_with(listeners, speaker, answer, checks_in)?;
+    let reports = owner.reports();
 
-    let serving = tokio::spawn(control.run(control::Owner { status, asks: asks_in, looks: looks_in }));
+    let serving =
+        tokio::spawn(control.run(control::Owner { status, asks: asks_in, looks: looks_in, reports }));
     tokio::spawn(async move {
         loop {
             let signal = signals.next().await;

@@ -17,6 +17,7 @@ use crate::{
     clock::Moment,
     control::api,
     lifecycle::{self, Phase},
+    report,
     restart::{Identity, Mark, Process},
 };
 
@@ -40,6 +41,9 @@ pub struct State {
     pub restart: Option<Restart>,
     /// The last drains that have ended.
     pub drains: Vec<api::Drain>,
+    /// The reports that are not whole yet.
+    #[serde(default)]
+    pub reports: report::Saved,
 }
 
 /// A restart that is about to begin or has begun.
@@ -71,6 +75,7 @@ impl State {
             balancers: balancers::Saved::default(),
             restart: None,
             drains: Vec::new(),
+            reports: report::Saved::default(),
         }
     }
 }

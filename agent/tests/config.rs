@@ -5,7 +5,8 @@ use std::{fs, num::NonZeroU32, path::Path, time::Duration};
 
 use drain_agent::config::{
     Acknowledge, AgentCheck, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, Config, Control, Drain,
-    Expected, Hard, LongLived, MinRemaining, Of, Probe, Proof, Ready, Restart, Server, Soft, Span, Weight,
+    Expected, Hard, LongLived, MinRemaining, Of, Probe, Proof, Ready, Report, Restart, Server, Soft, Span,
+    Weight,
 };
 use proptest::prelude::*;
 
@@ -81,6 +82,7 @@ fn a_minimal_file_has_every_default() {
         balancers: Balancers::default(),
         control: Control { socket: "/run/drain-agent/apache2.sock".into(), group: None },
         agent_check: None,
+        report: Report { history: "/var/lib/drain-agent/apache2.history.jsonl".into() },
     };
     assert_eq!(parse(text).unwrap(), expected);
 }
@@ -124,7 +126,9 @@ fn every_key_is_read() {
         group = "www-ops"
         [agent_check]
         listen = ["127.0.0.1:8405", "[::1]:8405"]
-        weight = { of = "server", cpu = [60, 95], memory = [80, 90], floor = 10 }"#;
+        weight = { of = "server", cpu = [60, 95], memory = [80, 90], floor = 10 }
+        [report]
+        history = "/tmp/history""#;
     let config = parse(text).unwrap();
     let weight = Weight {
         of: Of::Server,
@@ -168,6 +172,7 @@ fn every_key_is_read() {
     assert_eq!(config.balancers.ignore, ["172.16.0.0/12".parse().unwrap()]);
     assert_eq!(config.control.socket.to_str(), Some("/tmp/a.sock"));
     assert_eq!(config.control.group.as_deref(), Some("www-ops"));
+    assert_eq!(config.report.history.to_str(), Some("/tmp/history"));
 }
 
 #[test]
@@ -243,6 +248,7 @@ proptest! {
             "restart.unit", "drain", "drain.soft.quiet", "drain.min_remaining", "balancers.expect", "balancers.trust",
             "control.socket", "control", "traffic", "agent_check", "agent_check.listen", "agent_check.weight",
             "agent_check.weight.cpu", "agent_check.weight.floor",
+            "report", "report.history",
         ]),
         value in prop_oneof![
             Just("[]".to_owned()), Just("{}".to_owned()), Just("[[]]".to_owned()), Just("1979-05-27".to_owned()),

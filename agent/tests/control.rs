@@ -9,6 +9,7 @@ use drain_agent::{
         api::{Acknowledged, Agent, Options, Origin, Readiness, Reply, Status, Then, Traffic},
     },
     lifecycle::{Phase, Request},
+    report::{History, Reports},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -32,7 +33,8 @@ impl Rig {
         let (ask, asks) = mpsc::channel(8);
         let (look, looks) = mpsc::channel(8);
         let server = Server::open(&directory.join("a.sock"), None).unwrap();
-        tokio::spawn(server.run(Owner { status: statuses, asks: ask, looks: look }));
+        let reports = Reports::new(History::at(&directory.join("a.history.jsonl")));
+        tokio::spawn(server.run(Owner { status: statuses, asks: ask, looks: look, reports }));
         Self { directory, status, asks, looks }
     }
 

@@ -20,6 +20,7 @@ use drain_agent::{
         },
     },
     lifecycle::{Phase, Request},
+    report::{History, Reports},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -64,11 +65,12 @@ impl Fake {
                 let (asks, mut asked) = mpsc::channel(8);
                 // Nobody looks, and what is shown is as old as it is.
                 let (looks, _) = mpsc::channel(1);
+                let reports = Reports::new(History::at(&path.with_extension("history.jsonl")));
                 let server = Server::open(&path, None).unwrap();
                 ready.send(()).unwrap();
                 let mut requests = Vec::new();
                 tokio::select! {
-                    () = server.run(Owner { status: statuses, asks, looks }) => {}
+                    () = server.run(Owner { status: statuses, asks, looks, reports }) => {}
                     () = play(script, status, &mut asked, &mut requests) => {}
                     _ = stopped => {}
                 }
@@ -407,6 +409,37 @@ fn ctrl_c_before_the_command_cancels_a_run() {
     let output = interrupted(fake.command(&["run", "--", "true"]), "shop soft 404");
     expect(&output, 130, "", "nothing was run, and the drain is cancelled");
     assert!(matches!(fake.requests()[..], [Request::Soft(_), Request::Up]));
+}
+
+/// Two drains, as an agent has written them down, and half a line.
+const HISTORY: &str = r#"{"drain":1,"server":"shop","asked_unix":1000,"what":"hard","then":null,"origin":"agent","reason":null,"outcome":"cancelled","text":"asked: up","ended_at":3.0,"steps":[],"acknowledgements":[],"traffic":[],"cut":null,"restarts":[],"ready_at":null,"users_back_at":null,"agent_restarts":0}
+{"drain":2,"server":"shop","asked_unix":2000,"what":"soft","then":"restart","origin":{"signal":{"signal":"SIGUSR1","pid":7,"uid":0}},"reason":"new release","outcome":"done","text":"the server is back","ended_at":9.0,"steps":[{"at":0.0,"from":"up","to":"soft","why":"asked: new release"}],"acknowledgements":[{"at":0.5,"level":"soft","source":"10.0.0.2","node":"lb1","name":null,"how":"proven"}],"traffic":[{"at":0.1,"in_flight":4,"idle":1,"users":null},{"at":8.0,"in_flight":0,"idle":0,"users":null}],"cut":{"at":7.0,"in_flight":2,"peers":[{"address":"10.0.0.9","in_flight":2}],"unknown":null},"restarts":[{"at":7.0,"seconds":0.7,"failure":null,"output":"said"}],"ready_at":9.0,"users_back_at":9.5,"agent_restarts":0}
+{"drain":3,"server":"sh"#;
+
+#[test]
+fn the_history_lists_the_last_drains_and_shows_one_whole() {
+    let fake = Fake::start("history", Script::Stuck);
+    expect(&fake.drainctl(&["history"]), 0, "there is no history yet", "");
+    expect(&fake.drainctl(&["history", "show"]), 1, "", "there is no history yet");
+    fs::write(fake.directory.join("shop.history.jsonl"), HISTORY).unwrap();
+    let table = fake.drainctl(&["history"]);
+    expect(&table, 0, "new release", "");
+    assert_eq!(String::from_utf8_lossy(&table.stdout).lines().count(), 3, "head and two drains");
+    expect(
+        &fake.drainctl(&["history", "show"]),
+        0,
+        "lb1 (10.0.0.2) acknowledges soft: its header says so",
+        "",
+    );
+    expect(&fake.drainctl(&["history", "show", "2"]), 0, "in flight, at most 4", "");
+    expect(&fake.drainctl(&["history", "show", "3"]), 1, "", "the history knows no drain 3");
+    let one: Value =
+        serde_json::from_slice(&fake.drainctl(&["history", "--last", "1", "--json"]).stdout).unwrap();
+    assert_eq!((one[0]["drain"].as_u64(), one[1].as_u64()), (Some(2), None));
+    let whole = fake.drainctl(&["--json", "history", "show", "2"]).stdout;
+    let whole: Value = serde_json::from_slice(&whole).unwrap();
+    assert_eq!(whole["traffic"][0]["in_flight"], 4);
+    expect(&fake.drainctl(&["history", "--last", "0"]), 64, "", "1..=500");
 }
 
 #[test]

@@ -83,7 +83,8 @@ pub struct Heard {
 }
 
 /// Whether a balancer acts on what is announced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Its header says so.
     Proven,

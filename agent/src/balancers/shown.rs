@@ -1,12 +1,23 @@
 //! The table as `drainctl` shows it.
 
-use super::{Balancer, Standing, Table};
+use super::{Balancer, Key, Standing, Table};
 use crate::{clock::Moment, control::api, lifecycle::Level};
 
 impl Table {
     /// All balancers, as they stand `now`.
     pub fn shown(&self, now: Moment) -> Vec<api::Balancer> {
         self.balancers().map(|balancer| self.show(balancer, now)).collect()
+    }
+
+    /// Where each balancer stands to what is announced; nobody where nothing is.
+    pub fn standings(&self, now: Moment) -> impl Iterator<Item = (&Key, Standing)> {
+        self.balancers().filter_map(move |balancer| Some((&balancer.key, self.standing(balancer, now)?)))
+    }
+
+    /// Users whose cookie names this server, over all balancers that say so; `None` where none does.
+    pub fn users(&self) -> Option<u32> {
+        let said = self.balancers().filter_map(|balancer| balancer.header.as_ref()?.users);
+        said.reduce(u32::saturating_add)
     }
 
     /// How many have acknowledged, of how many.

@@ -7,12 +7,14 @@
 mod agent_check;
 mod balancers;
 mod drain;
+mod report;
 mod restart;
 mod server;
 
 pub use agent_check::{AgentCheck, Of, Span, Weight};
 pub use balancers::{Balancers, Expected};
 pub use drain::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Drain, Hard, LongLived, MinRemaining, Soft};
+pub use report::Report;
 pub use restart::{Proof, Restart};
 pub use server::{Probe, Ready, Server, StatusSet};
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub control: Control,
     /// HAProxy's agent protocol, on a port of its own; `None`: it is not spoken.
     pub agent_check: Option<AgentCheck>,
+    /// Where the reports of drains go.
+    pub report: Report,
 }
 
 /// The numbers that the health endpoint answers. Up is always 200.
@@ -128,6 +132,7 @@ impl Config {
         let name = server.as_ref().map_or("", |server| &server.name);
         let state = format!("/var/lib/drain-agent/{name}.json").into();
         let state = root.field("state", state, Value::absolute_path).into_inner();
+        let report = root.section("report", |table| Report::read(table, &state));
         let control = root.section("control", |table| Control::read(table, name));
         Some(Self {
             listen: listen?,
@@ -139,6 +144,7 @@ impl Config {
             balancers,
             control,
             agent_check,
+            report,
         })
     }
 }

@@ -17,7 +17,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use server::Server;
 pub use socket::{Error, group_id};
 
-use crate::lifecycle::{Origin, Request};
+use crate::{
+    lifecycle::{Origin, Request},
+    report::Reports,
+};
 
 /// One request that came over the control socket, on its way to the owner of the life cycle.
 ///
@@ -41,4 +44,6 @@ pub struct Owner {
     pub asks: mpsc::Sender<Ask>,
     /// Where it is asked for a fresh look at the traffic; it answers when the status shows one.
     pub looks: mpsc::Sender<oneshot::Sender<()>>,
+    /// The reports of its drains.
+    pub reports: Reports,
 }

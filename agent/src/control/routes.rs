@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Extension, Json, Router,
     body::{Body, Bytes, to_bytes},
-    extract::State,
-    http::StatusCode,
+    extract::{Path, State, rejection::PathRejection},
+    http::{StatusCode, Uri},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -21,11 +21,11 @@ use tokio::{
 
 use super::{
     Ask, Owner,
-    api::{Balancer, Failure, Options, Reply, Status, Then},
+    api::{Balancer, Failure, Options, Record, Reply, Status, Then},
     peer::{Access, Peer},
     server::{CONNECTIONS, HangUp},
 };
-use crate::{clock::Moment, lifecycle::Request};
+use crate::{clock::Moment, lifecycle::Request, report::Unreadable};
 
 /// The largest body: a reason is a line, not a book.
 const BODY_BYTES: usize = 16 * 1024;
@@ -48,6 +48,9 @@ const UNREAD: Duration = Duration::from_secs(30);
 /// How many watches are served at once. They stay: the connections beyond them are for those who ask and go.
 const WATCHES: usize = CONNECTIONS / 2;
 
+/// How many drains are told of at once: more than anybody reads, and less than a megabyte.
+const DRAINS: usize = 500;
+
 #[derive(Clone)]
 struct Control {
     owner: Owner,
@@ -60,6 +63,8 @@ pub(super) fn router(owner: Owner, access: Access) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/watch", get(watch))
         .route("/v1/balancers", get(balancers))
+        .route("/v1/history", get(history))
+        .route("/v1/history/{drain}", get(history_of))
         .route("/v1/soft", post(soft))
         .route("/v1/hard", post(hard))
         .route("/v1/restart", post(restart))
@@ -110,6 +115,26 @@ async fn status(State(control): State<Control>) -> Json<Status> {
 
 async fn balancers(State(control): State<Control>) -> Json<Vec<Balancer>> {
     Json(control.status().balancers)
+}
+
+async fn history(State(control): State<Control>, uri: Uri) -> Result<Json<Vec<Record>>, Error> {
+    let query = uri.query().unwrap_or_default();
+    let last = match query.split('&').find_map(|pair| pair.strip_prefix("last=")) {
+        Some(last) => last.parse().ok().filter(|last| (1..=DRAINS).contains(last)),
+        None => Some(DRAINS),
+    };
+    let last =
+        last.ok_or_else(|| Error::BadRequest(format!("expected last=1 to last={DRAINS}, found {query:?}")))?;
+    Ok(Json(control.owner.reports.last(last).await?))
+}
+
+async fn history_of(
+    State(control): State<Control>,
+    drain: Result<Path<u64>, PathRejection>,
+) -> Result<Json<Record>, Error> {
+    let Path(drain) =
+        drain.map_err(|error| Error::BadRequest(format!("expected a drain's number: {error}")))?;
+    Ok(Json(control.owner.reports.of(drain).await?.ok_or(Error::NoSuchDrain(drain))?))
 }
 
 async fn watch(
@@ -233,6 +258,10 @@ enum Error {
         "expected at most {WATCHES} who watch at once, found one more; end another watch, or ask for the status"
     )]
     TooManyWatches,
+    #[error("the history knows no drain {0}; `drainctl history` lists those that it knows")]
+    NoSuchDrain(u64),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     #[error("the agent is there, but did not answer in {} s; its log should say why", ANSWER.as_secs())]
     NoAnswer,
 }
@@ -244,6 +273,8 @@ impl IntoResponse for Error {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, "no_such_path"),
             Self::TooManyWatches => (StatusCode::SERVICE_UNAVAILABLE, "too_many_watches"),
+            Self::NoSuchDrain(_) => (StatusCode::NOT_FOUND, "no_such_drain"),
+            Self::Unreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
             Self::NoAnswer => (StatusCode::SERVICE_UNAVAILABLE, "no_answer"),
         };
         (status, Json(Failure { failure: failure.to_owned(), text: self.to_string() })).into_response()

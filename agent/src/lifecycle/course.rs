@@ -65,7 +65,8 @@ pub struct Back {
 }
 
 /// A [`Course`] without its particulars.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Nothing is asked.
     Up,

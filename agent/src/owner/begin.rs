@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tracing::{error, info};
 
 use super::{
@@ -18,6 +21,7 @@ use crate::{
     control::api,
     health::Answer,
     lifecycle::{Effects, Level, Machine, Phase, Replaced, Verdict},
+    report::{History, Reports},
     state::{self, Found},
     traffic::sources::Sources,
 };
@@ -35,6 +39,7 @@ impl<O: Outside> Owner<O> {
         let records = Records::new(state::File::at(&config.state), boot.clone(), now);
         let found = records.read().await;
         let table = Table::new(config.balancers.clone(), config.drain.fall.get(), now);
+        let history = Reports::new(History::at(&config.report.history));
         let mut core = Core {
             machine: Machine::new((&config).into()),
             table,
@@ -55,6 +60,7 @@ impl<O: Outside> Owner<O> {
                 }
                 last_known = state.machine.server;
                 core.drains = state.drains.into();
+                history.recorder().resume(state.reports, same_boot, now, unix);
                 core.restart = state.restart.filter(|_| same_boot);
                 core.since = state.shown;
                 core.table = core.table.restored(state.balancers, same_boot, 1);
@@ -95,6 +101,8 @@ impl<O: Outside> Owner<O> {
             outlets: Outlets { answer, status },
             core,
             records,
+            history,
+            filing: JoinSet::new(),
             errands: Errands::new(now),
             started: now,
             heard: now,
@@ -126,6 +134,9 @@ impl<O: Outside> Owner<O> {
                 let _ = report.send(Report::Restarted { drain, restarted }).await;
             });
         }
+        let now = self.outside.now();
+        // One that an agent died over before it had written its report down.
+        self.follow(&mut self.history.recorder(), now);
         let before = self.core.clone();
         // There is nobody to be refused.
         let _ = self.carry_out(before, effects, None).await;

@@ -57,6 +57,7 @@ impl<O: Outside> Owner<O> {
             self.publish_status(now);
         }
         journal::write(&effects, drain.as_ref());
+        self.account_for(&effects, now);
         if effects.restart.is_some() {
             self.start_restart();
         }
@@ -173,6 +174,7 @@ impl<O: Outside> Owner<O> {
             balancers: self.core.table.saved(),
             restart: self.core.restart.clone(),
             drains: self.core.drains.iter().cloned().collect(),
+            reports: self.history.recorder().saved(),
             ..State::new(self.records.boot.clone())
         };
         self.records.write(state, now).await

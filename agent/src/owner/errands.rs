@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Outside, Owner, Progress, Restarted, schedule,
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     clock::Moment,
     lifecycle::{Course, Follow, Verdict},
+    report::Cut,
     restart::{Identity, Process},
     traffic::Reading,
 };
@@ -51,6 +52,9 @@ pub(super) const REPORTS: usize = 16;
 /// How old the list of the server's processes may be at the restart.
 pub(super) const IDENTITY_AGE: Duration = Duration::from_secs(10);
 
+/// How long a restart that cuts something waits to be told what: with 100,000 connections a look takes 200 ms.
+const CUT: Duration = Duration::from_millis(500);
+
 /// After so long it is tried again to tell the server's processes: that goes through all open files of the host.
 pub(super) const IDENTITY_RETRY: Duration = Duration::from_secs(1);
 
@@ -59,6 +63,7 @@ pub(super) enum Report {
     Looked { at: Moment, reading: Result<Reading, String> },
     Probed { began: Moment, result: Result<(), String> },
     Identified { at: Moment, identity: Result<Identity, String> },
+    Cut { drain: u64, cut: Cut },
     Begun { drain: u64, process: Process },
     CommandEnded { drain: u64, written: oneshot::Sender<()> },
     Restarted { drain: u64, restarted: Restarted },
@@ -109,7 +114,8 @@ impl<O: Outside> Owner<O> {
         if !self.curious.is_empty() {
             return now;
         }
-        schedule::next_look(&self.core.machine, self.errands.looked, self.due(now), now)
+        let regular = schedule::next_look(&self.core.machine, self.errands.looked, self.due(now), now);
+        self.look_for_users().map_or(regular, |users| users.min(regular))
     }
 
     /// For how long nothing is due.
@@ -133,7 +139,15 @@ impl<O: Outside> Owner<O> {
         let (drain, restart) = (restart.drain, restart.clone());
         let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
         let progress = Progress::new(drain, report.clone());
+        let cuts = self.cuts();
         tokio::spawn(async move {
+            if cuts {
+                // In time, or not at all: what is left is cut because its time is over.
+                let cut = timeout(CUT, outside.in_flight()).await;
+                let cut = cut.unwrap_or_else(|_late| Err(format!("the look took longer than {CUT:?}")));
+                let cut = cut.unwrap_or_else(|why| Cut { unknown: Some(why), ..Cut::default() });
+                let _ = report.send(Report::Cut { drain, cut }).await;
+            }
             let restarted = outside.restart(restart, progress).await;
             let _ = report.send(Report::Restarted { drain, restarted }).await;
         });

@@ -12,6 +12,7 @@
 //! It awaits nothing that can hang: what takes long runs in tasks that report back. What changes an answer is
 //! written to the state file first, so that no drain is forgotten by a crash.
 
+mod account;
 mod begin;
 mod effects;
 mod errands;

@@ -8,6 +8,7 @@ use crate::{
     config::Config,
     lifecycle::Replaced,
     ready::{ClientError, Prober},
+    report::Cut,
     restart::{Identity, RestartError, Restarter, Transcript},
     state,
     traffic::{
@@ -35,6 +36,10 @@ pub trait Outside: Send + Sync + 'static {
     fn jitter(&self) -> Duration;
     /// Looks at the server's sockets once.
     fn look(&self) -> impl Future<Output = Result<Reading, String>> + Send;
+    /// Who has requests in flight, by peer. Nobody tells where there are no sockets.
+    fn in_flight(&self) -> impl Future<Output = Result<Cut, String>> + Send {
+        async { Ok(Cut::default()) }
+    }
     /// Probes the server's readiness once.
     fn probe(&self) -> impl Future<Output = Result<(), String>> + Send;
     /// Which processes are the server.
@@ -122,6 +127,10 @@ impl Outside for Real {
 
     async fn look(&self) -> Result<Reading, String> {
         self.sockets.look().await.map_err(|error| error.to_string())
+    }
+
+    async fn in_flight(&self) -> Result<Cut, String> {
+        self.sockets.in_flight().await.map_err(|error| format!("the socket table can't be read: {error}"))
     }
 
     async fn probe(&self) -> Result<(), String> {

@@ -22,6 +22,7 @@ impl<O: Outside> Owner<O> {
             self.core.table.nothing_open();
         }
         self.status_stale = true;
+        self.account_for_look(at, &reading, now);
         let news = self.sources.look(at, reading, sessions, soft);
         self.see().await;
         self.tell(news, now);

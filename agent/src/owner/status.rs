@@ -77,7 +77,7 @@ impl<O: Outside> Owner<O> {
         }
     }
 
-    fn asked(&self, drain: &Drain, now: Moment) -> api::Asked {
+    pub(super) fn asked(&self, drain: &Drain, now: Moment) -> api::Asked {
         api::Asked {
             drain: drain.id,
             what: match drain.level {

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
+    task::JoinSet,
     time,
 };
 use tracing::{error, info, warn};
@@ -23,6 +24,7 @@ use crate::{
     lifecycle::{
         Course, Event, Level, Machine, Options, Origin, Phase, Refusal, Request, Said, Stage, Verdict, View,
     },
+    report::Reports,
     restart::Identity,
     signals::{Signal, Wish},
     state,
@@ -38,6 +40,9 @@ pub struct Owner<O> {
     pub(super) core: Core,
     pub(super) sources: Sources,
     pub(super) records: Records,
+    pub(super) history: Reports,
+    /// Reports that are being written.
+    pub(super) filing: JoinSet<()>,
     pub(super) errands: Errands,
     /// When the agent began.
     pub(super) started: Moment,
@@ -225,6 +230,10 @@ impl<O: Outside> Owner<O> {
                     .filter(|_| hard.is_some_and(|hard| at >= hard.at))
                     .map(|identity| (at, identity));
             }
+            Report::Cut { drain, cut } => {
+                let now = self.outside.now();
+                self.history.recorder().cut(drain, now, cut);
+            }
             Report::Begun { drain, process } => {
                 if let Some(restart) = self.core.restart.as_mut().filter(|restart| restart.drain == drain) {
                     restart.command = Some(process);
@@ -241,7 +250,9 @@ impl<O: Outside> Owner<O> {
             }
             Report::Restarted { drain, restarted: Restarted { result, output } } => {
                 // One that was given up for lost may still end, when another is under way.
-                if self.core.restart.as_ref().is_some_and(|restart| restart.drain == drain) {
+                if let Some(restart) = self.core.restart.as_ref().filter(|restart| restart.drain == drain) {
+                    let (now, began) = (self.outside.now(), restart.began);
+                    self.history.recorder().tried(drain, began, now, &result, output.as_deref());
                     self.output = output;
                     let _ = self.step(Event::RestartEnded(result)).await;
                 }
@@ -262,6 +273,7 @@ impl<O: Outside> Owner<O> {
         if self.status_stale && now >= self.status_due() {
             self.publish_status(now);
         }
+        self.file_whole(now);
     }
 
     /// When a status that is not up to date is brought up to date.
@@ -305,6 +317,7 @@ impl<O: Outside> Owner<O> {
     }
 
     async fn stop(&mut self) {
+        while self.filing.join_next().await.is_some() {}
         self.write().await;
         while let Ok(ask) = self.inlets.asks.try_recv() {
             let refusal = Refusal::Stopping;
@@ -321,6 +334,7 @@ impl<O: Outside> Owner<O> {
         self.hear();
         let now = self.outside.now();
         let view = self.view(now);
+        self.account_for_balancers(now);
         let _ = self.take(now, Event::Seen(view)).await;
     }
 

@@ -12,6 +12,7 @@ Examples:
   drainctl restart --reason 'release 4.2'         restart it without losing a user
   drainctl restart --hard                         the same, faster, where it keeps no sessions
   drainctl run -- apt-get -y upgrade apache2      drain it, upgrade it, bring it back
+  drainctl history show                           how the last drain went, step by step
   drainctl hard && drainctl up                    take it out, work on it, bring it back
   drainctl -n shop --json status | jq .phase      one of several agents, for a script
 
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Watch,
     /// Show the balancers: who asks for the server's health, and what each has acknowledged
     Balancers,
+    /// Show the last drains; `history show N` shows one of them whole, with its traffic over time
+    History(History),
     /// Take no new users, and stay so; those who hold the persistence cookie still arrive
     Soft(Drain),
     /// Take nobody, and stay so; the balancers move everybody to other servers
@@ -63,6 +66,25 @@ pub(crate) enum Command {
     Restart(Restart),
     /// Drain likewise; run a command here, with your rights; bring the server back
     Run(Run),
+}
+
+#[derive(Arguments, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct History {
+    /// How many, the youngest last
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub(crate) last: u16,
+    #[command(subcommand)]
+    pub(crate) command: Option<OneOfHistory>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum OneOfHistory {
+    /// Show one drain: each step, who acknowledged when, what was cut, the restart, the traffic over time
+    Show {
+        /// Its number [default: the last]
+        drain: Option<u64>,
+    },
 }
 
 #[derive(Arguments, Debug)]

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use axum::body::Bytes;
 use drain_agent::{
     clock::Moment,
-    control::api::{Balancer, Failure, Options, Reply, Status},
+    control::api::{Balancer, Failure, Options, Record, Reply, Status},
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1};
@@ -40,6 +40,16 @@ impl Client {
 
     pub(crate) async fn balancers(&self) -> Result<Vec<Balancer>, Fault> {
         self.whole(Method::GET, "/v1/balancers", Bytes::new()).await
+    }
+
+    /// The last drains.
+    pub(crate) async fn history(&self, last: u16) -> Result<Vec<Record>, Fault> {
+        self.whole(Method::GET, &format!("/v1/history?last={last}"), Bytes::new()).await
+    }
+
+    /// One drain.
+    pub(crate) async fn history_of(&self, drain: u64) -> Result<Record, Fault> {
+        self.whole(Method::GET, &format!("/v1/history/{drain}"), Bytes::new()).await
     }
 
     /// Asks for something; a refusal is a fault.

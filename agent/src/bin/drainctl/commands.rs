@@ -13,9 +13,11 @@ use drain_agent::{
 use tokio::time::{self, Instant};
 
 use crate::{
-    args::{Args, Command, Restart, Up},
+    args::{Args, Command, History, OneOfHistory, Restart, Up},
     client::Client,
+    curve::Paper,
     follow::Follow,
+    history,
     interrupt::Interrupts,
     place, progress,
     progress::Progress,
@@ -49,6 +51,7 @@ pub(crate) async fn execute(args: Args) -> Result<Done, Fault> {
         Command::Status => session.status().await,
         Command::Balancers => session.balancers().await,
         Command::Watch => session.watch().await,
+        Command::History(arguments) => session.history(arguments).await,
         Command::Soft(drain) => {
             let options = drain.why.options(drain.then.map(Into::into));
             session.drain("/v1/soft", &options, drain.no_wait).await
@@ -103,6 +106,24 @@ impl Session {
             return Done::shown();
         }
         Done::said(text)
+    }
+
+    async fn history(&self, arguments: History) -> Result<Done, Fault> {
+        let Some(OneOfHistory::Show { drain }) = arguments.command else {
+            let records = self.client.history(arguments.last).await?;
+            let text =
+                if self.json { to_json(&records) } else { history::table(&records, clock::unix_now()) };
+            return Ok(self.show(text));
+        };
+        let drain = match drain {
+            Some(drain) => drain,
+            None => match self.client.history(1).await?.pop() {
+                Some(last) => last.drain,
+                None => return Err(Fault::Failed(history::NONE.to_owned())),
+            },
+        };
+        let record = self.client.history_of(drain).await?;
+        Ok(self.show(if self.json { to_json(&record) } else { history::whole(&record, Paper::of_stdout()) }))
     }
 
     async fn watch(&self) -> Result<Done, Fault> {

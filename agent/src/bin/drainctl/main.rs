@@ -7,7 +7,9 @@
 mod args;
 mod client;
 mod commands;
+mod curve;
 mod follow;
+mod history;
 mod interrupt;
 mod place;
 mod progress;

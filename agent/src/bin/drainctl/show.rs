@@ -187,7 +187,7 @@ pub(crate) fn span(seconds: f64) -> String {
     format!("{:#}", SignedDuration::from_secs(seconds.round() as i64))
 }
 
-fn ago(then_unix: u64, now_unix: u64) -> String {
+pub(crate) fn ago(then_unix: u64, now_unix: u64) -> String {
     span(now_unix.saturating_sub(then_unix) as f64)
 }
 
@@ -207,7 +207,7 @@ fn asked(asked: &Asked, now_unix: u64) -> String {
     format!("{what}, {then}, {ago} ago by {}{reason} (drain {}){again}", origin(&asked.origin), asked.drain)
 }
 
-fn origin(origin: &Origin) -> String {
+pub(crate) fn origin(origin: &Origin) -> String {
     let number =
         |name: &str, value: Option<String>| value.map(|value| format!(" {name} {value}")).unwrap_or_default();
     match origin {
@@ -242,7 +242,7 @@ fn drain(drain: &Drain, now_unix: u64) -> String {
 }
 
 /// Columns as wide as their widest cell.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |row: &[String; N]| {

@@ -5,6 +5,8 @@
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/watch` | | lines of [`Status`], one at once and one for each change |
 //! | `GET /v1/balancers` | | a list of [`Balancer`] |
+//! | `GET /v1/history?last=N` | | the last N drains, the youngest last: [`Record`]s without samples and output |
+//! | `GET /v1/history/ID` | | the [`Record`] of one drain |
 //! | `POST /v1/soft`, `/v1/hard` | [`Options`] or nothing | [`Reply`] |
 //! | `POST /v1/restart` | [`Options`] or nothing | [`Reply`]; a soft drain with `then` = restart |
 //! | `POST /v1/up`, `/v1/return` | nothing | [`Reply`] |
@@ -23,6 +25,8 @@ pub use status::{
 
 /// Parts of the messages that mean the same inside.
 pub use crate::lifecycle::{Options, Origin, Outcome, Phase, Then, Wait};
+/// What is written down of a drain.
+pub use crate::report::Record;
 
 /// What was said to a request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -54,7 +58,8 @@ pub enum Reply {
 /// What was said to a request that did not get as far as an answer by the life cycle.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Failure {
-    /// A stable name in `snake_case`: `not_permitted`, `bad_request`, `no_such_path`, `no_answer`.
+    /// A stable name in `snake_case`: `not_permitted`, `bad_request`, `no_such_path`, `no_answer`,
+    /// `no_such_drain`, `unreadable`.
     pub failure: String,
     /// For people: what was expected, what was found, what to do.
     pub text: String,

@@ -4,6 +4,7 @@ mod acknowledgement;
 mod drain;
 mod quiet;
 mod recovery;
+mod report;
 mod restart;
 mod status;
 

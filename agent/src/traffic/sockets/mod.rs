@@ -8,6 +8,7 @@ mod diag;
 mod ended;
 mod listener;
 mod own;
+mod peers;
 mod table;
 mod verdict;
 

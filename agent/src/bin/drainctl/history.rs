@@ -1,0 +1,291 @@
+//! The drains that were, as people read them.
+
+use std::fmt::Write;
+
+use drain_agent::{
+    balancers::Standing,
+    control::api::{Record, Target, Then},
+    lifecycle::{Level, Stage},
+    report::{Acknowledgement, Cut, Step, Try},
+};
+use jiff::Timestamp;
+
+use crate::{
+    curve::{self, Paper},
+    show::{self, span},
+};
+
+/// Where there is none.
+pub(crate) const NONE: &str = "there is no history yet: nothing was drained since the agent writes it";
+
+/// How much of a reason a table shows: the whole stands in `history show`.
+const REASON_CHARS: usize = 40;
+
+/// A line for each, as `drainctl history` prints it.
+pub(crate) fn table(records: &[Record], now_unix: u64) -> String {
+    if records.is_empty() {
+        return NONE.to_owned();
+    }
+    let head = ["DRAIN", "ASKED", "AGO", "WHAT", "ENDED", "TOOK", "RESTART", "CUT", "REASON"];
+    let mut rows = vec![head.map(str::to_owned)];
+    for record in records {
+        let none = || "-".to_owned();
+        let restarted = record.restarts.last().map_or_else(none, |last| span(last.seconds));
+        let reason = record.reason.as_deref().map_or_else(none, |reason| clip(reason, REASON_CHARS));
+        rows.push([
+            record.drain.to_string(),
+            time(record.asked_unix),
+            show::ago(record.asked_unix, now_unix),
+            what(record),
+            outcome(record),
+            record.ended_at.map_or_else(none, span),
+            restarted,
+            record.cut.as_ref().map_or_else(none, |cut| cut.in_flight.to_string()),
+            reason,
+        ]);
+    }
+    show::table(&rows)
+}
+
+/// One, as `drainctl history show` prints it.
+pub(crate) fn whole(record: &Record, paper: Paper) -> String {
+    let mut out = format!("drain {} of {}: {}", record.drain, record.server, outcome(record));
+    if !record.text.is_empty() {
+        let _written = write!(out, ": {}", record.text);
+    }
+    out.push('\n');
+    let mut row = |name: &str, text: &str| {
+        // Writing to a string can't fail.
+        let _written = writeln!(out, "  {name:<11} {}", text.trim_end().replace('\n', "\n              "));
+    };
+    let reason = record.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    row("asked", &format!("{} by {}{reason}", time(record.asked_unix), show::origin(&record.origin)));
+    row("what", &what(record));
+    for (at, text) in course(record) {
+        row(&format!("+{}", span(at)), &text);
+    }
+    if let Some(cut) = &record.cut {
+        row("cut", &self::cut(cut));
+    }
+    for one in &record.restarts {
+        row("restart", &restart(one));
+    }
+    if let Some(at) = record.users_back_at {
+        row("users back", &format!("+{}, {} after the end", span(at), since_end(record, at)));
+    }
+    if record.agent_restarts > 0 {
+        row("agent", &format!("restarted {} times meanwhile", record.agent_restarts));
+    }
+    out.push_str(&curve::curves(record, paper));
+    out.truncate(out.trim_end().len());
+    out
+}
+
+fn what(record: &Record) -> String {
+    let what = match record.what {
+        Target::Soft => "soft",
+        Target::Hard => "hard",
+    };
+    match record.then {
+        None => what.to_owned(),
+        Some(then) => format!("{what}, {}", follows(then)),
+    }
+}
+
+fn follows(then: Then) -> &'static str {
+    match then {
+        Then::Restart => "restart",
+        Then::Hold => "hold",
+    }
+}
+
+fn outcome(record: &Record) -> String {
+    record.outcome.map_or_else(|| "under way".to_owned(), |outcome| outcome.to_string())
+}
+
+/// Steps and acknowledgements in the order in which they came.
+fn course(record: &Record) -> Vec<(f64, String)> {
+    let steps = record.steps.iter().map(|Step { at, from, to, why }| (*at, format!("{from} -> {to}: {why}")));
+    let acknowledged = record.acknowledgements.iter().map(|one| (one.at, acknowledgement(one)));
+    let mut course: Vec<_> = steps.chain(acknowledged).collect();
+    course.sort_by(|a, b| a.0.total_cmp(&b.0));
+    course
+}
+
+fn acknowledgement(one: &Acknowledgement) -> String {
+    let name = one.name.as_ref().map(|name| format!("{name}, ")).unwrap_or_default();
+    let who = match &one.node {
+        Some(node) => format!("{node} ({name}{})", one.source),
+        None => format!("{name}{}", one.source),
+    };
+    let level = match one.level {
+        Level::Soft => "soft",
+        Level::Hard => "hard",
+    };
+    let how = match one.how {
+        Standing::Proven => "its header says so",
+        Standing::TookForFailure => "takes it for a failure, and has moved the users",
+        Standing::Answered => "was answered often enough, and sends no header",
+        Standing::Gone => "does not ask any more",
+        Standing::Unproven => "unproven: its header says otherwise",
+        Standing::Pending => "not yet",
+    };
+    format!("{who} acknowledges {level}: {how}")
+}
+
+fn cut(cut: &Cut) -> String {
+    if let Some(why) = &cut.unknown {
+        return format!("unknown: {why}");
+    }
+    let peers: Vec<String> =
+        cut.peers.iter().map(|peer| format!("{} of {}", peer.in_flight, peer.address)).collect();
+    match peers.as_slice() {
+        [] => "nothing was in flight".to_owned(),
+        peers => format!("{} in flight: {}", cut.in_flight, peers.join(", ")),
+    }
+}
+
+fn restart(one: &Try) -> String {
+    let mut text = format!("took {}", span(one.seconds));
+    if let Some(why) = &one.failure {
+        let _written = write!(text, ", failed: {why}");
+    }
+    // A failure's text ends in what was said already.
+    if let Some(output) = one.output.as_ref().filter(|output| !text.contains(output.as_str())) {
+        let _written = write!(text, "; it said:\n{output}");
+    }
+    text
+}
+
+fn since_end(record: &Record, at: f64) -> String {
+    span((at - record.ended_at.unwrap_or(at)).max(0.0))
+}
+
+/// A time of the wall clock, to the second.
+fn time(unix: u64) -> String {
+    let time = i64::try_from(unix).ok().and_then(|unix| Timestamp::from_second(unix).ok());
+    time.map_or_else(|| unix.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+}
+
+fn clip(text: &str, chars: usize) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    text.chars().take(chars - 1).chain(['…']).collect()
+}
+
+/// The letter of a stage under a curve.
+pub(crate) const fn letter(stage: Stage) -> char {
+    match stage {
+        Stage::Up => 'u',
+        Stage::Waiting => '-',
+        Stage::Soft => 's',
+        Stage::Hard => 'h',
+        Stage::Restarting => 'r',
+        Stage::Warming => 'w',
+        Stage::Failed => 'f',
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use drain_agent::{
+        control::api::{Origin, Outcome},
+        report::{Peer, Sample},
+    };
+
+    use super::*;
+
+    pub(crate) fn record() -> Record {
+        let step = |at, from, to, why: &str| Step { at, from, to, why: why.to_owned() };
+        let sample = |at, in_flight| Sample {
+            at,
+            in_flight: Some(in_flight),
+            idle: Some(2),
+            users: Some(in_flight * 2),
+        };
+        Record {
+            drain: 7,
+            server: "web1".to_owned(),
+            asked_unix: 1_763_853_005,
+            what: Target::Soft,
+            then: Some(Then::Restart),
+            origin: Origin::Control { pid: Some(6601), uid: 0, gid: 0 },
+            reason: Some("new release".to_owned()),
+            outcome: Some(Outcome::Done),
+            text: "the server is back".to_owned(),
+            ended_at: Some(20.0),
+            steps: vec![
+                step(0.0, Stage::Up, Stage::Soft, "asked: new release"),
+                step(8.0, Stage::Soft, Stage::Hard, "acknowledged and quiet"),
+                step(16.0, Stage::Hard, Stage::Restarting, "the limit of 8s has passed: 3 in flight"),
+                step(18.0, Stage::Restarting, Stage::Warming, "restarted"),
+                step(20.0, Stage::Warming, Stage::Up, "ready"),
+            ],
+            acknowledgements: vec![Acknowledgement {
+                at: 0.6,
+                level: Level::Soft,
+                source: [10, 0, 0, 2].into(),
+                node: Some("lb1".to_owned()),
+                name: Some("shop/web1".to_owned()),
+                how: Standing::Proven,
+            }],
+            traffic: vec![sample(0.1, 8), sample(4.0, 6), sample(10.0, 4), sample(16.0, 3), sample(17.0, 0)],
+            cut: Some(Cut {
+                at: 16.0,
+                in_flight: 3,
+                peers: vec![Peer { address: [10, 0, 0, 9].into(), in_flight: 3 }],
+                unknown: None,
+            }),
+            restarts: vec![Try { at: 16.0, seconds: 1.9, failure: None, output: Some("done".to_owned()) }],
+            ready_at: Some(20.0),
+            users_back_at: Some(21.2),
+            agent_restarts: 1,
+        }
+    }
+
+    #[test]
+    fn a_drain_is_told_from_its_request_to_the_return_of_the_users() {
+        let shown = whole(&record(), Paper::plain());
+        let expected = "\
+drain 7 of web1: done: the server is back
+  asked       2025-11-22 23:10:05Z by drainctl of uid 0 pid 6601: new release
+  what        soft, restart
+  +0s         up -> soft: asked: new release
+  +0.6s       lb1 (shop/web1, 10.0.0.2) acknowledges soft: its header says so
+  +8s         soft -> hard: acknowledged and quiet
+  +16s        hard -> restarting: the limit of 8s has passed: 3 in flight
+  +18s        restarting -> warming: restarted
+  +20s        warming -> up: ready
+  cut         3 in flight: 3 of 10.0.0.9
+  restart     took 1.9s; it said:
+              done
+  users back  +21s, 1.2s after the end
+  agent       restarted 1 times meanwhile
+";
+        assert!(shown.starts_with(expected), "\n{shown}");
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each() {
+        let under_way = Record { outcome: None, ended_at: None, drain: 8, reason: None, ..record() };
+        let shown = table(&[record(), under_way], 1_763_853_065);
+        let expected = "\
+DRAIN  ASKED                 AGO  WHAT           ENDED      TOOK  RESTART  CUT  REASON
+7      2025-11-22 23:10:05Z  1m   soft, restart  done       20s   1.9s     3    new release
+8      2025-11-22 23:10:05Z  1m   soft, restart  under way  -     1.9s     3    -";
+        assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn an_empty_history_is_said_clearly() {
+        assert_eq!(table(&[], 5), NONE);
+    }
+
+    #[test]
+    fn a_long_reason_is_clipped_in_the_table_only() {
+        let long = Record { reason: Some("é".repeat(50)), ..record() };
+        assert!(table(std::slice::from_ref(&long), 0).ends_with(&format!("{}…", "é".repeat(39))));
+        assert!(whole(&long, Paper::plain()).contains(&"é".repeat(50)));
+    }
+}

@@ -1,0 +1,126 @@
+//! What the owner gives account of: the report of each drain.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::spawn_blocking;
+use tracing::warn;
+
+use super::{Outside, Owner};
+use crate::{
+    clock::Moment,
+    lifecycle::{Course, Effects, Outcome, Stage, Traffic},
+    report::{Record, Reports, Sample},
+    traffic::Reading,
+};
+
+/// How often it is looked whether users are back, as long as a report waits for them.
+const LOOK_FOR_USERS: Duration = Duration::from_millis(500);
+
+impl<O: Outside> Owner<O> {
+    /// The reports, for who wants to read them.
+    pub fn reports(&self) -> Reports {
+        self.history.clone()
+    }
+
+    /// Notes what a step has brought.
+    pub(super) fn account_for(&mut self, effects: &Effects, now: Moment) {
+        if effects.transitions.is_empty() && effects.ended.is_empty() && effects.said.is_none() {
+            return;
+        }
+        let mut whole = Vec::new();
+        {
+            let mut recorder = self.history.recorder();
+            self.follow(&mut recorder, now);
+            for transition in &effects.transitions {
+                recorder.step(now, transition);
+            }
+            whole.extend(effects.ended.iter().filter_map(|ended| recorder.ended(now, ended)));
+        }
+        // What was written a moment ago does not tell of this yet.
+        self.records.stale = true;
+        for record in whole {
+            self.file(record);
+        }
+        if effects.ended.iter().any(|ended| ended.outcome == Outcome::Done) {
+            // The look for users counts from here.
+            self.errands.looked = None;
+        }
+    }
+
+    /// Has a report for each drain that is under way.
+    pub(super) fn follow(&self, recorder: &mut crate::report::Recorder, now: Moment) {
+        let course = self.core.machine.course();
+        for drain in course.drain().into_iter().chain(course.next()) {
+            let begun = drain.asked.min(now);
+            recorder.follow(&self.asked(drain, now), &self.config.server.name, begun);
+        }
+    }
+
+    /// Notes where each balancer stands.
+    pub(super) fn account_for_balancers(&self, now: Moment) {
+        let (Some(drain), Some(level)) = (self.core.machine.course().drain(), self.core.table.announced())
+        else {
+            return;
+        };
+        let mut recorder = self.history.recorder();
+        for (key, standing) in self.core.table.standings(now) {
+            recorder.stands(drain.id, now, level, key, standing);
+        }
+    }
+
+    /// Notes what a look has found that began `at`.
+    pub(super) fn account_for_look(&self, at: Moment, reading: &Result<Reading, String>, now: Moment) {
+        let mut recorder = self.history.recorder();
+        if let Some(drain) = self.core.machine.course().drain() {
+            let found = reading.as_ref().ok();
+            let sample = Sample {
+                at: 0.0,
+                in_flight: found.map(Reading::in_flight),
+                idle: found.map(Reading::idle),
+                users: self.core.table.users(),
+            };
+            recorder.seen(drain.id, now, sample);
+        }
+        if let (Some(since), Ok(reading)) = (recorder.awaits_users(), reading) {
+            let last = if reading.in_flight() > 0 { Some(Duration::ZERO) } else { reading.silent_for() };
+            if let Some(ago) = last.filter(|ago| *ago <= at.since(since)) {
+                recorder.used(since + (at.since(since).saturating_sub(ago)));
+            }
+        }
+    }
+
+    /// Whether a restart that begins now cuts something: what, is then to be asked.
+    pub(super) fn cuts(&self) -> bool {
+        let Course::Restarting(_) = self.core.machine.course() else { return false };
+        !matches!(self.sources.traffic(false), Traffic::Quiet { .. })
+    }
+
+    /// When it is to be looked whether users are back.
+    pub(super) fn look_for_users(&self) -> Option<Moment> {
+        let is_up = self.core.machine.course().stage() == Stage::Up;
+        self.history.recorder().awaits_users().filter(|_| is_up)?;
+        Some(self.errands.looked? + LOOK_FOR_USERS)
+    }
+
+    /// Files the reports that have become whole.
+    pub(super) fn file_whole(&mut self, now: Moment) {
+        let whole = self.history.recorder().whole(now);
+        for record in whole {
+            self.file(record);
+        }
+        while self.filing.try_join_next().is_some() {}
+    }
+
+    /// Adds a report to the history, off this thread.
+    fn file(&mut self, record: Record) {
+        let history = Arc::clone(self.history.file());
+        self.records.stale = true;
+        self.filing.spawn(async move {
+            let path = history.path().to_owned();
+            let written = spawn_blocking(move || history.append(&record)).await;
+            if let Ok(Err(error)) = written {
+                warn!(%error, "the report of the drain is lost: can't write {}", path.display());
+            }
+        });
+    }
+}

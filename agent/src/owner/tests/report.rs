@@ -1,0 +1,99 @@
+//! The reports of drains.
+
+use super::*;
+use crate::{
+    balancers::Standing,
+    lifecycle::{Level, Stage},
+    report::{History, Record},
+};
+
+fn filed(directory: &Scratch) -> Vec<Record> {
+    let history = History::at(&directory.join("state.history.jsonl"));
+    let ids: Vec<u64> = history.last(100).unwrap().iter().map(|record| record.drain).collect();
+    ids.iter().map(|id| history.of(*id).unwrap().unwrap()).collect()
+}
+
+fn stages(record: &Record) -> Vec<Stage> {
+    record.steps.iter().map(|step| step.to).collect()
+}
+
+const WHOLE: [Stage; 5] = [Stage::Soft, Stage::Hard, Stage::Restarting, Stage::Warming, Stage::Up];
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_drain_leaves_one_record_when_users_are_back() {
+    let mut agent = Agent::up("report").await;
+    agent.ask(restart()).await;
+    agent.reach(Phase::Hard).await;
+    agent.reach(Phase::Up).await;
+    assert!(filed(&agent.directory).is_empty(), "users have yet to come");
+    agent.fake.world(|world| world.reading = Ok(BUSY));
+    time::sleep(Duration::from_secs(2)).await;
+    agent.signals.send(Signal { wish: Wish::Stop, name: "SIGTERM", pid: None, uid: None }).await.unwrap();
+    agent.owner.await.unwrap();
+    let records = filed(&agent.directory);
+    assert_eq!(records.len(), 1);
+    let record = &records[0];
+    assert_eq!((record.drain, record.outcome, record.server.as_str()), (1, Some(Outcome::Done), "shop"));
+    assert_eq!(stages(record), WHOLE);
+    let acknowledged: Vec<_> = record.acknowledgements.iter().map(|one| (one.level, one.how)).collect();
+    assert_eq!(acknowledged, [(Level::Soft, Standing::Proven), (Level::Hard, Standing::Proven)]);
+    assert!(record.acknowledgements[0].at <= 1.5, "{:?}", record.acknowledgements);
+    assert!(record.traffic.len() > 10 && record.traffic.iter().all(|sample| sample.in_flight == Some(0)));
+    assert_eq!(record.cut, None);
+    assert_eq!(record.restarts[0].output.as_deref(), Some("said"));
+    assert!(record.restarts[0].seconds >= RESTART.as_secs_f64());
+    let back = record.users_back_at.unwrap() - record.ended_at.unwrap();
+    assert!((0.0..1.5).contains(&back), "{back}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cut_at_a_limit_is_in_the_record() {
+    let mut agent = Agent::up("report-cut").await;
+    agent.fake.world(|world| world.reading = Ok(BUSY));
+    agent.ask(Request::Hard(Options { then: Some(Then::Restart), ..Options::default() })).await;
+    agent.reach(Phase::Up).await;
+    time::sleep(Duration::from_secs(2)).await;
+    let record = &filed(&agent.directory)[0];
+    assert!(record.cut.is_some(), "{record:?}");
+    assert_eq!(record.traffic[0].in_flight, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_goes_on_over_a_crash_is_one_record() {
+    let mut agent = Agent::up("report-crash").await;
+    agent.ask(restart()).await;
+    agent.reach(Phase::Soft).await;
+    // As long as a table that has changed may wait to be written.
+    time::sleep(Duration::from_secs(11)).await;
+    let (directory, fake) = agent.kill().await;
+    let mut agent = Agent::start_in(directory, fake).await;
+    agent.reach(Phase::Hard).await;
+    agent.reach(Phase::Up).await;
+    time::sleep(Duration::from_secs(70)).await;
+    let records = filed(&agent.directory);
+    assert_eq!(records.len(), 1);
+    assert_eq!((stages(&records[0]).as_slice(), records[0].agent_restarts), (WHOLE.as_slice(), 1));
+    assert_eq!(records[0].users_back_at, None, "nobody has come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_drain_is_filed_at_once() {
+    let agent = Agent::up("report-cancelled").await;
+    agent.ask(Request::Soft(Options::default())).await;
+    agent.ask(Request::Up).await;
+    agent.signals.send(Signal { wish: Wish::Stop, name: "SIGTERM", pid: None, uid: None }).await.unwrap();
+    agent.owner.await.unwrap();
+    let records = filed(&agent.directory);
+    assert_eq!((records.len(), records[0].outcome), (1, Some(Outcome::Cancelled)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_drain_leaves_no_record() {
+    let agent = Agent::up("report-refused").await;
+    fs::remove_dir_all(agent.directory.path()).unwrap();
+    assert!(matches!(agent.ask(restart()).await, Reply::Refused { .. }));
+    fs::create_dir_all(agent.directory.path()).unwrap();
+    time::sleep(Duration::from_secs(10)).await;
+    assert!(filed(&agent.directory).is_empty());
+    assert!(!agent.written().contains("\"reports\":[{"));
+}
