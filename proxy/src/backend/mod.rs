@@ -50,7 +50,7 @@ pub use hash::Key;
 pub(crate) use persistence::captured_cookie;
 pub use queue::Ticket;
 pub use select::Usable;
-pub use server::{Elsewhere, IdleOrder, OpenConnection, Operation, Server};
+pub use server::{Elsewhere, IdleOrder, OpenConnection, Operation, Resumed, Server};
 pub use slot::Slot;
 pub use waiting::Moved;
 
@@ -120,7 +120,13 @@ impl Backend {
                 Arc::new(server)
             })
             .collect();
-        Self::of(settings, servers, around.lineage)
+        let backend = Self::of(settings, servers, around.lineage);
+        for server in &backend.servers {
+            if let Some(start) = slowstart::resumed(&backend.lineage, server) {
+                start.go_on();
+            }
+        }
+        backend
     }
 
     /// The same backend by a newer configuration. Servers that keep name and address keep all that is known of them;

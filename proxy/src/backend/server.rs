@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
@@ -106,6 +107,23 @@ pub struct Elsewhere {
     pub queued: u32,
 }
 
+/// What another process knew of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Resumed {
+    /// What its checks said.
+    pub checks: Operation,
+    /// It was on its way out on purpose.
+    pub draining: bool,
+    /// Its weight.
+    pub weight: u16,
+    /// What was asked for it.
+    pub asked: Asked,
+    /// The `maxconn` that was asked for it.
+    pub maxconn: Option<u32>,
+    /// How long ago its slow start began, while that lasted.
+    pub up_for: Option<Duration>,
+}
+
 /// What a server belongs to.
 #[derive(Clone, Debug)]
 pub(super) struct Surroundings {
@@ -196,12 +214,16 @@ impl Server {
         Self { settings, index, weight, limits, bound_waiting, lineage, state }
     }
 
-    /// Goes on from what another process knew: what its checks said, and its weight. Before anybody else sees it.
-    pub fn resume(&self, operation: Operation, draining: bool, weight: u16) {
-        let standing = Standing { checks: operation, asked: Asked::default() };
+    /// Goes on from what another process knew. Before anybody else sees it.
+    pub fn resume(&self, before: Resumed) {
+        let standing = Standing { checks: before.checks, asked: before.asked };
         self.state.standing.store(standing.packed(), Ordering::Relaxed);
-        self.state.draining.store(draining, Ordering::Relaxed);
-        self.set_weight(weight);
+        self.state.draining.store(before.draining, Ordering::Relaxed);
+        self.set_weight(before.weight);
+        self.set_maxconn(before.maxconn);
+        if let Some(elapsed) = before.up_for.filter(|_| standing.operation().takes_new_users()) {
+            self.state.warmth.resume(elapsed, self.settings.slowstart);
+        }
     }
 
     /// What makes it the same server in another configuration of its backend: name and address.
@@ -271,6 +293,11 @@ impl Server {
     /// How far it has come since it came up.
     pub(super) fn warmth(&self) -> &Warmth {
         &self.state.warmth
+    }
+
+    /// How long ago its slow start began, while it lasts.
+    pub fn slow_for(&self, now: Instant) -> Option<Duration> {
+        self.state.warmth.began().map(|began| now.duration_since(began))
     }
 
     /// How far its slow start has come, in per cent; `None`: it is not in one.

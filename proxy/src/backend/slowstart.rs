@@ -61,6 +61,19 @@ impl Warmth {
         self.reached.store(0, Ordering::Relaxed);
     }
 
+    /// It has come up so long ago, in another process.
+    pub(super) fn resume(&self, elapsed: Duration, slowstart: Duration) {
+        let reached = thousandths(elapsed, slowstart);
+        // A machine is not younger than the processes on it.
+        *self.since() = clock::now().checked_sub(elapsed).filter(|_| reached < FULL);
+        self.reached.store(reached, Ordering::Relaxed);
+    }
+
+    /// When it came up; `None`: it is warm, or not up.
+    pub(super) fn began(&self) -> Option<Instant> {
+        *self.since()
+    }
+
     /// It need not care any more.
     pub(super) fn end(&self) {
         *self.since() = None;
@@ -113,6 +126,12 @@ pub(super) fn begin(lineage: &Arc<Lineage>, server: &Arc<Server>) -> Option<Star
     }
     let began = clock::now();
     server.warmth().begin(began);
+    Some(Start { lineage: lineage.clone(), server: server.clone(), began })
+}
+
+/// The start of this server that another process began, if it is under way; what comes back must go on.
+pub(super) fn resumed(lineage: &Arc<Lineage>, server: &Arc<Server>) -> Option<Start> {
+    let began = server.warmth().began()?;
     Some(Start { lineage: lineage.clone(), server: server.clone(), began })
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::message::{Health, Known, Load, Name, Report, Standing};
-use crate::backend::{Backend, Elsewhere, Operation, Server};
+use super::message::{Health, Known, Load, Name, Orders, Report, Standing};
+use crate::backend::{Asked, Backend, Elsewhere, Operation, Resumed, Server};
 use crate::check::Machine;
 use crate::config;
 
@@ -22,17 +22,26 @@ pub fn of(backends: &[Arc<Backend>], now: Instant) -> Vec<Known> {
         Known {
             name: name(backend.name(), server),
             standing: server.operation().into(),
+            orders: Some(orders(server)),
             draining: server.is_draining(),
             health: health.map(|(check, steps)| Health { steps, rise: check.rise, fall: check.fall }),
             weights: Some([server.weight(), server.settings().weight]),
+            slow_ms: server.slow_for(now).map(|elapsed| elapsed.as_millis() as u64),
             users: users(server, backend.settings().users_window, now, &mut room),
         }
     };
     servers(backends).map(known).collect()
 }
 
+fn orders(server: &Server) -> Orders {
+    let Asked { administration, down } = server.asked();
+    let (checks, administration) = (server.checks().into(), administration.into());
+    Orders { checks, administration, down, maxconn: server.maxconn_asked() }
+}
+
 /// Tells servers what another process knew of them: they go on from there, and nobody waits for a first check. A weight
-/// that was changed at run time stays, unless the configuration says another one than before.
+/// that was changed at run time stays, unless the configuration says another one than before; what an agent has asked
+/// stays as long as there is one.
 pub fn resuming(known: &[Known], now: Instant) -> impl Fn(&config::Backend, &Server) {
     let known: HashMap<&Name, &Known> = known.iter().map(|known| (&known.name, known)).collect();
     move |backend: &config::Backend, server: &Server| {
@@ -44,18 +53,27 @@ pub fn resuming(known: &[Known], now: Instant) -> impl Fn(&config::Backend, &Ser
             Some([weight, configured]) if configured == server.settings().weight => weight,
             _ => server.weight(),
         };
-        let operation = match (&server.settings().check, known.standing) {
-            (None, _) | (_, Standing::Unknown) => server.operation(),
+        let said = known.orders.map_or(known.standing, |orders| orders.checks);
+        let checks = match (&server.settings().check, said) {
+            (None, _) | (_, Standing::Unknown) => server.checks(),
             (Some(_), Standing::Up) => Operation::Up,
             (Some(_), Standing::Soft) => Operation::Soft,
             (Some(_), Standing::Down) => Operation::Down,
         };
         if let (Some(check), Some(Health { steps, rise, fall })) = (&server.settings().check, known.health) {
-            let mut machine = Machine::resumed(rise, fall, operation, Some(steps));
+            let mut machine = Machine::resumed(rise, fall, checks, Some(steps));
             machine.adapt(check.rise, check.fall);
             server.note_health(machine.health());
         }
-        server.resume(operation, known.draining && operation != Operation::Unchecked, weight);
+        let orders = known.orders.filter(|_| server.settings().agent.is_some()).unwrap_or_default();
+        server.resume(Resumed {
+            checks,
+            draining: known.draining && checks != Operation::Unchecked,
+            weight,
+            asked: Asked { administration: orders.administration.into(), down: orders.down },
+            maxconn: orders.maxconn,
+            up_for: known.slow_ms.map(Duration::from_millis),
+        });
     }
 }
 
@@ -112,7 +130,7 @@ fn users(server: &Server, within: Duration, now: Instant, room: &mut usize) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{Admission, Wish, fixture};
+    use crate::backend::{Administration, Admission, Wish, fixture};
     use crate::clock;
 
     fn backend(servers: Vec<config::Server>) -> [Arc<Backend>; 1] {
@@ -145,6 +163,55 @@ mod tests {
         // They leave when they would have left.
         assert_eq!(b.users().count(now + Duration::from_secs(290)), 100);
         assert_eq!(b.users().count(now + Duration::from_secs(310)), 0);
+    }
+
+    /// A server with an agent.
+    fn spoken_for(name: &str) -> config::Server {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let agent = config::Agent { address, send: "".into(), inter: Duration::from_secs(1) };
+        config::Server { agent: Some(agent), ..fixture::checked(name) }
+    }
+
+    #[test]
+    fn what_an_agent_has_asked_holds_in_another_process_as_long_as_there_is_an_agent() {
+        let now = clock::now();
+        let old = backend(vec![spoken_for("a"), spoken_for("b"), spoken_for("c")]);
+        for index in 0..3 {
+            old[0].set_operation(index, Operation::Up, false);
+        }
+        let drain = Asked { administration: Administration::Drain, down: false };
+        old[0].set_asked(0, drain);
+        old[0].set_maxconn(0, Some(3));
+        old[0].set_asked(1, Asked { down: true, ..Asked::default() });
+        old[0].set_asked(2, drain);
+        let known = of(&old, now);
+        let servers = vec![spoken_for("a"), spoken_for("b"), fixture::checked("c")];
+        let new = [Backend::resumed(fixture::settings(servers), resuming(&known, now))];
+        let is = |index: usize| {
+            let server = &new[0].servers()[index];
+            (server.checks(), server.asked(), server.operation(), server.maxconn_asked())
+        };
+        assert_eq!(is(0), (Operation::Up, drain, Operation::Soft, Some(3)));
+        assert_eq!(is(1), (Operation::Up, Asked { down: true, ..Asked::default() }, Operation::Down, None));
+        assert_eq!(is(2), (Operation::Up, Asked::default(), Operation::Up, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_start_goes_on_in_another_process() {
+        let slow = || config::Server { slowstart: Duration::from_secs(100), ..fixture::checked("a") };
+        let old = backend(vec![slow(), fixture::server("b")]);
+        old[0].set_operation(0, Operation::Down, false);
+        old[0].set_operation(0, Operation::Up, false);
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        let known = of(&old, clock::now());
+        let servers = vec![slow(), fixture::server("b")];
+        let new = [Backend::resumed(fixture::settings(servers), resuming(&known, clock::now()))];
+        let server = &new[0].servers()[0];
+        assert_eq!(server.throttle(clock::now()), Some(40));
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(server.throttle(clock::now()), Some(60));
+        tokio::time::sleep(Duration::from_secs(45)).await;
+        assert_eq!((server.throttle(clock::now()), server.slow_for(clock::now())), (None, None));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Operation;
+use crate::backend::{Administration, Operation};
 
 /// Of the protocol.
 pub const VERSION: u32 = 1;
@@ -57,9 +57,12 @@ pub struct Known {
     /// The server.
     #[serde(flatten)]
     pub name: Name,
-    /// What its checks say.
+    /// What it is by its checks and by what is asked for it.
     #[serde(default)]
     pub standing: Standing,
+    /// Both apart; `None`: an earlier version does not say.
+    #[serde(default)]
+    pub orders: Option<Orders>,
     /// It drains on purpose.
     #[serde(default)]
     pub draining: bool,
@@ -69,6 +72,9 @@ pub struct Known {
     /// Its weight at run time, and that of the configuration from which it began.
     #[serde(default)]
     pub weights: Option<[u16; 2]>,
+    /// How many milliseconds ago its slow start began, while that lasts.
+    #[serde(default)]
+    pub slow_ms: Option<u64>,
     /// Its users: a key, and how many seconds ago each was seen.
     #[serde(default)]
     pub users: Vec<(u64, u32)>,
@@ -97,6 +103,57 @@ impl From<Operation> for Standing {
             Operation::Soft => Self::Soft,
             Operation::Down => Self::Down,
             Operation::Unchecked | Operation::Starting => Self::Unknown,
+        }
+    }
+}
+
+/// What is asked for a server, and what its checks say beside that.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Orders {
+    /// What its checks say.
+    #[serde(default)]
+    pub checks: Standing,
+    /// What becomes of its users.
+    #[serde(default)]
+    pub administration: Administered,
+    /// It is down, whatever its checks find.
+    #[serde(default)]
+    pub down: bool,
+    /// Requests that it may have at once, 0 being any number; `None`: as the configuration says.
+    #[serde(default)]
+    pub maxconn: Option<u32>,
+}
+
+/// What becomes of a server's users.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Administered {
+    /// No new ones.
+    Drain,
+    /// Nobody, and no checks.
+    Maintenance,
+    /// Nothing is asked, or something that a later version says.
+    #[default]
+    #[serde(other)]
+    Ready,
+}
+
+impl From<Administration> for Administered {
+    fn from(administration: Administration) -> Self {
+        match administration {
+            Administration::Ready => Self::Ready,
+            Administration::Drain => Self::Drain,
+            Administration::Maintenance => Self::Maintenance,
+        }
+    }
+}
+
+impl From<Administered> for Administration {
+    fn from(administered: Administered) -> Self {
+        match administered {
+            Administered::Ready => Self::Ready,
+            Administered::Drain => Self::Drain,
+            Administered::Maintenance => Self::Maintenance,
         }
     }
 }
@@ -158,6 +215,10 @@ mod tests {
         assert_eq!(offer.listeners, [listener]);
         let [server] = &offer.servers[..] else { panic!("{offer:?}") };
         assert_eq!((server.standing, server.health, server.users.len()), (Standing::Unknown, None, 0));
+        assert_eq!((server.orders, server.slow_ms), (None, None));
+        let orders = r#"{"administration":"holiday","maxconn":3,"mood":"good"}"#;
+        let expected = Orders { maxconn: Some(3), ..Orders::default() };
+        assert_eq!(serde_json::from_str::<Orders>(orders).unwrap(), expected);
         let report: Report = serde_json::from_str("{}").unwrap();
         assert!(report.servers.is_empty());
     }
@@ -170,9 +231,16 @@ mod tests {
         let known = Known {
             name,
             standing: Standing::Soft,
+            orders: Some(Orders {
+                checks: Standing::Up,
+                administration: Administered::Drain,
+                down: true,
+                maxconn: Some(0),
+            }),
             draining: true,
             health: Some(Health { steps: 4, rise, fall }),
             weights: Some([50, 100]),
+            slow_ms: Some(1),
             users: vec![(u64::MAX, 3)],
         };
         let text = serde_json::to_string(&known).unwrap();
