@@ -41,6 +41,8 @@ pub(super) struct Asked {
     pub(super) authenticates: bool,
     /// The client asks for another protocol.
     pub(super) upgrade: bool,
+    /// To WebSocket: the key of which the server must prove that it has understood it.
+    pub(super) websocket_key: Option<Box<[u8]>>,
     /// Asked twice has the effect of asked once: it may be sent again after a server has seen it.
     pub(super) repeatable: bool,
     pub(super) persistence: Option<Persistence>,
@@ -156,6 +158,7 @@ fn prepare(
         reusable: !close,
         authenticates: authenticates(head.fields),
         upgrade: head.wants_upgrade(),
+        websocket_key: head.websocket_key().map(Box::from),
         repeatable: head.method.is_idempotent()
             || (backend.settings().retry.with_idempotency_key
                 && head.fields.last(b"idempotency-key").is_some_and(|key| !key.is_empty())),

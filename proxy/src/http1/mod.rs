@@ -24,6 +24,7 @@ mod request;
 mod response;
 mod scan;
 mod target;
+mod websocket;
 
 pub use chunked::{ChunkError, ChunkedBody};
 pub use connection::ConnectionOptions;

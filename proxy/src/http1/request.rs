@@ -133,18 +133,23 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             && self.fields.all(Kind::Upgrade).next().is_some()
     }
 
+    /// What a server must prove to have understood, where the client asks for WebSocket.
+    pub fn websocket_key(&self) -> Option<&'b [u8]> {
+        let key = || self.fields.all(Kind::SecWebSocketKey).next();
+        if self.wants_upgrade() && names_websocket(self.fields) { key() } else { None }
+    }
+
     fn check_websocket(&self) -> Result<(), Refusal> {
-        let websocket = self.wants_upgrade()
-            && self
-                .fields
-                .all(Kind::Upgrade)
-                .flat_map(elements)
-                .any(|to| to.eq_ignore_ascii_case(b"websocket"));
-        if websocket && self.fields.all(Kind::SecWebSocketKey).next().is_none() {
+        if self.wants_upgrade() && names_websocket(self.fields) && self.websocket_key().is_none() {
             return Err(Refusal::WebSocketKey);
         }
         Ok(())
     }
+}
+
+/// Whether `Upgrade` names WebSocket, perhaps among others.
+pub(super) fn names_websocket(fields: Fields<'_, '_>) -> bool {
+    fields.all(Kind::Upgrade).flat_map(elements).any(|to| to.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Method, target and version; several blanks between them are taken for one.

@@ -4,6 +4,8 @@ use super::{
     BadResponse, ConnectionOptions, Fields, Framing, Method, Storage, Version,
     field::FieldError,
     framing::{Codings, codings, content_length},
+    request::names_websocket,
+    websocket::accepts,
 };
 
 /// A response head that has been found sound; it borrows the bytes it was read from.
@@ -62,6 +64,12 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
     /// The server changes the protocol, and says so as it must.
     pub fn upgrades(&self) -> bool {
         self.status == 101 && self.connection.upgrade
+    }
+
+    /// Whether a change to WebSocket proves that the server has understood this key.
+    pub fn accepts_websocket(&self, key: &[u8]) -> bool {
+        !names_websocket(self.fields)
+            || self.fields.last(b"sec-websocket-accept").is_some_and(|accept| accepts(key, accept))
     }
 
     /// The body's length as its head states it, whether or not the body is there.

@@ -71,9 +71,7 @@ impl Relay<'_> {
         self.scan = HeadScan::default();
         let mut storage = Storage::new();
         let head = ResponseHead::parse(bytes, self.asked.method, &mut storage)?;
-        if head.status == 101 && !(self.asked.upgrade && head.upgrades()) {
-            return Err(BadResponse::Upgrade.into());
-        }
+        check_upgrade(&head, self.asked)?;
         if self.again.contains(Failure::Status(head.status)) && self.up.is_rewindable() {
             return Err(End::Unwanted(head.status));
         }
@@ -157,6 +155,20 @@ impl Relay<'_> {
             self.open_tunnel();
         }
         Ok(true)
+    }
+}
+
+/// A change of the protocol must be one that the client has asked for.
+fn check_upgrade(head: &ResponseHead<'_, '_>, asked: &Asked) -> Result<(), BadResponse> {
+    if head.status != 101 {
+        return Ok(());
+    }
+    if !(asked.upgrade && head.upgrades()) {
+        return Err(BadResponse::Upgrade);
+    }
+    match &asked.websocket_key {
+        Some(key) if !head.accepts_websocket(key) => Err(BadResponse::WebSocketAccept),
+        _ => Ok(()),
     }
 }
 

@@ -150,6 +150,37 @@ fn interim_responses_and_expect_pass() {
 }
 
 #[test]
+fn a_websocket_opens_only_where_its_server_has_understood_the_key() {
+    const ASKS: &str = "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for (fields, opens) in [
+        ("Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n", true),
+        ("Upgrade: WebSocket\r\nSec-WebSocket-Accept: xxpPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n", false),
+        ("Upgrade: websocket\r\n", false),
+        ("Upgrade: other\r\n", true),
+    ] {
+        on_a_core(async {
+            let server = Server::start().await;
+            let proxy = Proxy::before(&[&server]).await;
+            let mut client = proxy.send(ASKS).await;
+            let (mut wire, _) = server.request().await;
+            wire.send(format!("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\n{fields}\r\n")).await;
+            let head = client.head().await;
+            if opens {
+                assert!(head.starts_with("HTTP/1.1 101 "), "{fields}: {head}");
+                client.send("there").await;
+                wire.expect("there").await;
+                wire.send("back").await;
+                client.expect("back").await;
+            } else {
+                assert!(head.starts_with("HTTP/1.1 502 "), "{fields}: {head}");
+                assert_eq!(proxy.logged(1).await, ["502 PH-- 0 GET / HTTP/1.1"]);
+            }
+        });
+    }
+}
+
+#[test]
 fn a_client_of_http_1_0_gets_the_final_response_only() {
     on_a_core(async {
         let server = Server::start().await;
