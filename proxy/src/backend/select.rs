@@ -12,9 +12,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::Operation;
 use super::cycle::{Order, cycle};
 use super::ring::Ring;
-use super::server::Operation;
 use crate::config::{self, Balance, HashType, WhenAllDrain};
 
 /// What a weight of 1 counts: weights grow by sixteenths after a start, as in HAProxy (`BE_WEIGHT_SCALE`).

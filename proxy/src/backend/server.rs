@@ -3,82 +3,29 @@
 //! Everything here is shared by all cores. What changes is an atomic; who must act on a change watches
 //! [`Server::idle_orders`].
 
+mod connections;
+mod handover;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::asked::{Asked, Standing};
 use super::limit::Limits;
 use super::lineage::Lineage;
 use super::observed::{Errors, Observed};
+use super::operation::Operation;
 use super::slowstart::Warmth;
 use super::users::Users;
 use crate::config;
 
-/// What a server is, by what its checks say and what is asked for it ([`Asked`]).
-///
-/// | operation | new users | pinned users | idle connections |
-/// |---|---|---|---|
-/// | `Unchecked`, `Up` | yes | yes | kept |
-/// | `Starting` | wait | wait | none yet |
-/// | `Soft` | only when nothing else is left | yes | closed |
-/// | `Down` | no | moved elsewhere | closed |
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-pub enum Operation {
-    /// It has no check and is taken for up.
-    Unchecked = 0,
-    /// Its first check has not come back yet: who wants it waits.
-    Starting = 1,
-    /// It takes everything.
-    Up = 2,
-    /// It takes no new user (`NOLB` in HAProxy's words).
-    Soft = 3,
-    /// It takes nobody.
-    Down = 4,
-}
-
-impl Operation {
-    /// Whether a new user may be sent here, its weight allowing.
-    pub fn takes_new_users(self) -> bool {
-        matches!(self, Self::Unchecked | Self::Up)
-    }
-
-    /// Whether a user whose cookie names this server stays with it.
-    pub fn keeps_pinned_users(self) -> bool {
-        self != Self::Down
-    }
-
-    /// Whether a request can be sent now.
-    pub fn answers_now(self) -> bool {
-        matches!(self, Self::Unchecked | Self::Up | Self::Soft)
-    }
-
-    pub(super) fn from_u8(value: u8) -> Self {
-        match value {
-            0 => Self::Unchecked,
-            1 => Self::Starting,
-            2 => Self::Up,
-            3 => Self::Soft,
-            _ => Self::Down,
-        }
-    }
-}
-
-/// What the idle pools of all cores and generations are told.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct IdleOrder {
-    /// Which server, by [`Server::identity`].
-    pub server: usize,
-    /// Close every idle connection, because the server drains or is down; else one, if there is a claim left: a request
-    /// needs a connection and `maxconn` is reached.
-    pub all: bool,
-}
+pub use connections::{IdleOrder, OpenConnection};
+pub use handover::{Elsewhere, Resumed};
 
 /// Numbers that every request of every core changes, on a cache line of their own.
 #[derive(Debug, Default)]
@@ -95,34 +42,6 @@ const UNKNOWN_HEALTH: u32 = u32::MAX;
 
 /// Nobody asks for another `maxconn` than the configuration's; more than any server takes.
 const AS_CONFIGURED: u32 = u32::MAX;
-
-/// What another process has of a server, from which this one took over.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Elsewhere {
-    /// Requests in flight.
-    pub in_flight: u32,
-    /// Idle connections.
-    pub idle: u32,
-    /// Requests that wait for this very server.
-    pub queued: u32,
-}
-
-/// What another process knew of a server.
-#[derive(Clone, Copy, Debug)]
-pub struct Resumed {
-    /// What its checks said.
-    pub checks: Operation,
-    /// It was on its way out on purpose.
-    pub draining: bool,
-    /// Its weight.
-    pub weight: u16,
-    /// What was asked for it.
-    pub asked: Asked,
-    /// The `maxconn` that was asked for it.
-    pub maxconn: Option<u32>,
-    /// How long ago its slow start began, while that lasted.
-    pub up_for: Option<Duration>,
-}
 
 /// What a server belongs to.
 #[derive(Clone, Debug)]
@@ -212,18 +131,6 @@ impl Server {
         let lineage = around.lineage.clone();
         let (weight, bound_waiting) = (AtomicU16::new(weight), AtomicU32::new(0));
         Self { settings, index, weight, limits, bound_waiting, lineage, state }
-    }
-
-    /// Goes on from what another process knew. Before anybody else sees it.
-    pub fn resume(&self, before: Resumed) {
-        let standing = Standing { checks: before.checks, asked: before.asked };
-        self.state.standing.store(standing.packed(), Ordering::Relaxed);
-        self.state.draining.store(before.draining, Ordering::Relaxed);
-        self.set_weight(before.weight);
-        self.set_maxconn(before.maxconn);
-        if let Some(elapsed) = before.up_for.filter(|_| standing.operation().takes_new_users()) {
-            self.state.warmth.resume(elapsed, self.settings.slowstart);
-        }
     }
 
     /// What makes it the same server in another configuration of its backend: name and address.
@@ -339,22 +246,6 @@ impl Server {
         self.state.health.store(health, Ordering::Relaxed);
     }
 
-    /// What an earlier process still has of it.
-    pub fn elsewhere(&self) -> Elsewhere {
-        let [in_flight, idle, queued] = [0, 1, 2].map(|at| self.state.elsewhere[at].load(Ordering::Relaxed));
-        Elsewhere { in_flight, idle, queued }
-    }
-
-    /// Notes what an earlier process still has of it.
-    pub fn note_elsewhere(&self, has: Elsewhere) {
-        for (at, count) in [has.in_flight, has.idle, has.queued].into_iter().enumerate() {
-            let before = self.state.elsewhere[at].swap(count, Ordering::Relaxed);
-            if at == 0 {
-                self.lineage.count_elsewhere(before, count);
-            }
-        }
-    }
-
     /// Requests whose response is not finished.
     pub fn in_flight(&self) -> u32 {
         self.state.counters.in_flight.load(Ordering::Relaxed)
@@ -406,56 +297,6 @@ impl Server {
     /// Changes when the sessions of this server are to end; the letter for the log stands behind the count.
     pub fn shutdowns(&self) -> watch::Receiver<(u64, u8)> {
         self.state.shutdowns.subscribe()
-    }
-
-    /// Whether a connection that has answered may be kept idle. To be asked before it is parked; an order that
-    /// comes in between is seen by the pool's watch.
-    pub fn keeps_idle(&self) -> bool {
-        let is_within = || self.limit(0).is_none_or(|limit| self.open() <= limit);
-        self.operation().takes_new_users() && is_within()
-    }
-
-    /// What the idle pools of all cores follow.
-    pub fn idle_orders(&self) -> broadcast::Receiver<IdleOrder> {
-        self.lineage.idle_orders()
-    }
-
-    /// The right to close one idle connection for a request that waits; each claim gives it once, over all cores.
-    pub(super) fn take_claim(&self) -> bool {
-        let claims = &self.state.claims;
-        // Almost always there is none, which costs a load.
-        claims.load(Ordering::SeqCst) > 0
-            && claims.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
-    }
-
-    /// The right to open one connection, held as long as it is open. Waits, where the limit is reached by idle
-    /// connections of other cores, until one of them has closed. The holder of a slot always gets one in the end,
-    /// provided that everybody parks or closes a connection *before* the slot that it served is dropped.
-    pub async fn connection(self: &Arc<Self>) -> OpenConnection {
-        loop {
-            let closed = self.state.closed.notified();
-            tokio::pin!(closed);
-            closed.as_mut().enable();
-            if let Some(open) = self.try_connection() {
-                return open;
-            }
-            let _claim = Claim::of(self);
-            self.lineage.order(IdleOrder { server: self.identity(), all: false });
-            closed.await;
-        }
-    }
-
-    /// As [`Server::connection`], but without waiting.
-    pub fn try_connection(self: &Arc<Self>) -> Option<OpenConnection> {
-        // A limit that has fallen below what is in flight keeps nobody who has a slot from being served.
-        let limit = self.limit(0).map(|limit| limit.max(self.in_flight()));
-        let highest = self
-            .settings
-            .maxconn
-            .map_or(u32::MAX, |own| self.limits().maxconn.map_or(own, |now| now.max(own)).get());
-        let limit = limit.map(|limit| limit.min(highest));
-        add_within(&self.state.counters.open, limit)
-            .then(|| OpenConnection { server: self.clone(), idle: false })
     }
 
     /// Takes a slot if one is free. `newcomers` are requests that nothing counts yet.
@@ -523,60 +364,6 @@ impl Server {
             self.lineage.order(IdleOrder { server: self.identity(), all: true });
         }
         before
-    }
-}
-
-/// An idle connection that a request waits to have closed; taken back if nobody has closed one for it.
-struct Claim<'s>(&'s Server);
-
-impl<'s> Claim<'s> {
-    fn of(server: &'s Server) -> Self {
-        server.state.claims.fetch_add(1, Ordering::SeqCst);
-        Self(server)
-    }
-}
-
-impl Drop for Claim<'_> {
-    // It may have been another's that was taken: whoever waits still claims anew after each connection that closes.
-    fn drop(&mut self) {
-        self.0.take_claim();
-    }
-}
-
-/// One open connection to a server. Dropped when the connection is closed.
-#[derive(Debug)]
-pub struct OpenConnection {
-    server: Arc<Server>,
-    idle: bool,
-}
-
-impl OpenConnection {
-    /// Says that the connection now has, or no longer has, a request in flight.
-    pub fn set_idle(&mut self, idle: bool) {
-        if idle == self.idle {
-            return;
-        }
-        self.idle = idle;
-        if idle {
-            self.server.state.counters.idle.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.server.state.counters.idle.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// The server at its other end.
-    pub fn server(&self) -> &Arc<Server> {
-        &self.server
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.set_idle(false);
-        self.server.state.counters.open.fetch_sub(1, Ordering::SeqCst);
-        if self.server.limits().maxconn.is_some() {
-            self.server.state.closed.notify_waiters();
-        }
     }
 }
 

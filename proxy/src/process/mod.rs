@@ -11,6 +11,7 @@
 //! was; the rest can't fail.
 
 mod difference;
+mod files;
 mod notify;
 
 use std::future;
@@ -19,7 +20,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
 use signal_hook_tokio::Signals;
 use thiserror::Error;
@@ -40,9 +40,6 @@ pub use self::difference::Difference;
 
 /// How long a slow log target may hold up the end.
 pub const LOG_CLOSE_LIMIT: Duration = Duration::from_secs(1);
-
-/// File descriptors beside connections: listeners, logs, checks, runtimes.
-const OTHER_FILES: u64 = 256;
 
 /// The running proxy.
 #[derive(Debug)]
@@ -120,7 +117,7 @@ impl Process {
     /// Starts everything; `file` is where the configuration came from, and `inheritance` what another process had. Must
     /// be called on a runtime.
     pub fn start(file: PathBuf, config: Config, inheritance: Inheritance) -> Result<Self, StartError> {
-        raise_file_limit(&config);
+        files::raise_limit(&config);
         let cores = config.limits.threads.get();
         let logs = Logs::open(&config)?;
         let Inheritance { listeners, servers } = inheritance;
@@ -307,7 +304,7 @@ impl Process {
         let listeners = Listeners::open(&config, self.cores, &self.listeners)?;
         // Nothing fails from here on.
         if config.limits.connections != self.config.limits.connections {
-            raise_file_limit(&config);
+            files::raise_limit(&config);
         }
         if config.limits.threads.get() != self.cores {
             tracing::warn!(
@@ -386,20 +383,4 @@ fn said(error: &LoadError) -> String {
 fn with_source(error: &ListenError) -> String {
     let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
     format!("{error}{source}")
-}
-
-/// Raises the soft limit of open files to the hard one, and says so if that is too low.
-fn raise_file_limit(config: &Config) {
-    let limit = getrlimit(Resource::Nofile);
-    // Failing leaves the limit as it was, which is looked at next.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let connections = config.limits.connections.get() as u64;
-    if files < 2 * connections + OTHER_FILES {
-        tracing::warn!(
-            "{files} open files are allowed, but limits.connections = {connections} may need {}: raise LimitNOFILE= \
-             of the unit (ulimit -n), or lower limits.connections",
-            2 * connections + OTHER_FILES
-        );
-    }
 }

@@ -42,7 +42,7 @@ use std::time::{Duration, SystemTime};
 use self::date::Date;
 use self::token::Token;
 use self::value::{TILDE, Value};
-use super::server::Operation;
+use super::Operation;
 use super::{Backend, Server, Wish};
 use crate::config::{self, Condition, CookieMode};
 
