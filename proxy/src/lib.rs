@@ -6,6 +6,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod decimal;
 pub mod exchange;
 pub mod http1;
 pub mod listen;

@@ -1,14 +1,12 @@
 //! Heads as they go on to the next hop: the same bytes, with the few edits a proxy owes.
 
-use std::{
-    io::Write,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use super::{
     Framing, Kind, Method, RequestHead, ResponseHead, Version,
     connection::{passed_on, wants_trailers},
 };
+use crate::decimal;
 
 /// What becomes of one `Cookie` or `Set-Cookie` field.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,7 +69,10 @@ pub fn request(
         }
     }
     if let Some((name, address)) = edits.forwarded_for {
-        write!(out, "{name}: {}\r\n", address.to_canonical()).expect("a Vec takes all that is written");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        decimal::address(address.to_canonical(), out);
+        out.extend_from_slice(b"\r\n");
     }
     match head.version {
         _ if edits.close => field(b"connection", b"close", out),

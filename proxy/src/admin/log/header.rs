@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{date::DateCache, text};
 use crate::config::{Level, Syslog, SyslogHeader};
+use crate::decimal;
 
 /// Where the offset begins in a date of RFC 5424; the fraction of the second stands before it.
 const BEFORE_OFFSET: usize = "2026-11-22T13:34:19".len();
@@ -41,7 +42,7 @@ impl Header {
     pub(super) fn write(&mut self, level: Level, now: SystemTime, out: &mut Vec<u8>) {
         let level = level.max(self.min_level) as u8;
         out.push(b'<');
-        text::number((self.facility * 8 + level).into(), out);
+        decimal::number((self.facility * 8 + level).into(), out);
         let (date, rest) = self.dates.text(now);
         match self.kind {
             SyslogHeader::Rfc3164 => {
@@ -53,7 +54,7 @@ impl Header {
                 out.extend_from_slice(b">1 ");
                 out.extend_from_slice(date.as_bytes());
                 out.push(b'.');
-                text::padded(rest.subsec_micros(), 6, out);
+                text::padded::<6>(rest.subsec_micros(), out);
                 out.extend_from_slice(offset.as_bytes());
             }
         }

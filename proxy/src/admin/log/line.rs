@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     config::{Level, Log, LogFormat},
+    decimal,
     exchange::{CapturedFields, Record},
 };
 
@@ -59,7 +60,7 @@ impl LineWriter {
         out.push(b' ');
         text::status(record.status, out);
         out.push(b' ');
-        text::number(record.bytes, out);
+        decimal::number(record.bytes, out);
         for cookie in cookies(record) {
             out.push(b' ');
             out.extend_from_slice(cookie.unwrap_or(b"-"));
@@ -92,7 +93,7 @@ impl LineWriter {
         }
         text::millis(Some(record.total), out);
         out.push(b' ');
-        text::number(record.bytes, out);
+        decimal::number(record.bytes, out);
         out.push(b' ');
         out.extend_from_slice(&record.termination[..2]);
         out.push(b' ');
@@ -100,7 +101,7 @@ impl LineWriter {
     }
 
     fn clf(&mut self, record: &Record<'_>, end: usize, out: &mut Vec<u8>) {
-        text::address(record.client, out);
+        decimal::address(record.client.ip(), out);
         out.extend_from_slice(b" - - [");
         let (date, rest) = self.dates.text(record.began);
         out.extend_from_slice(date.as_bytes());
@@ -109,11 +110,11 @@ impl LineWriter {
         out.extend_from_slice(b"\" ");
         text::status(record.status, out);
         out.push(b' ');
-        text::number(record.bytes, out);
+        decimal::number(record.bytes, out);
         out.extend_from_slice(b" \"\" \"\" ");
-        text::number(record.client.port().into(), out);
+        decimal::number(record.client.port().into(), out);
         out.push(b' ');
-        text::padded(rest.subsec_millis(), 3, out);
+        text::padded::<3>(rest.subsec_millis(), out);
         for name in [record.frontend, backend(record), server(record)] {
             out.extend_from_slice(b" \"");
             out.extend_from_slice(name.as_bytes());
@@ -148,14 +149,14 @@ impl LineWriter {
 
     /// Client, date, frontend, backend and server.
     fn origin(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        text::address(record.client, out);
+        decimal::address(record.client.ip(), out);
         out.push(b':');
-        text::number(record.client.port().into(), out);
+        decimal::number(record.client.port().into(), out);
         out.extend_from_slice(b" [");
         let (date, rest) = self.dates.text(record.began);
         out.extend_from_slice(date.as_bytes());
         out.push(b'.');
-        text::padded(rest.subsec_millis(), 3, out);
+        text::padded::<3>(rest.subsec_millis(), out);
         out.extend_from_slice(b"] ");
         out.extend_from_slice(record.frontend.as_bytes());
         out.push(b' ');
@@ -187,18 +188,18 @@ fn headers<'a>(record: &Record<'a>) -> impl Iterator<Item = &'a CapturedFields> 
 
 fn counts(record: &Record<'_>, separator: u8, gap: u8, out: &mut Vec<u8>) {
     for count in record.counts {
-        text::number(count.into(), out);
+        decimal::number(count.into(), out);
         out.push(separator);
     }
     if record.redispatched {
         out.push(b'+');
     }
-    text::number(record.retries.into(), out);
+    decimal::number(record.retries.into(), out);
     let [server_queue, backend_queue] = record.queued_behind;
     out.push(gap);
-    text::number(server_queue as u64, out);
+    decimal::number(server_queue as u64, out);
     out.push(separator);
-    text::number(backend_queue as u64, out);
+    decimal::number(backend_queue as u64, out);
 }
 
 fn request_line(record: &Record<'_>, end: usize, out: &mut Vec<u8>) {
