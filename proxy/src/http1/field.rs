@@ -4,19 +4,30 @@ use httparse::Header;
 
 use super::MAX_FIELDS;
 
+/// Fields that most heads keep to. Room for all of [`MAX_FIELDS`] takes so much memory that filling it anew for each head
+/// would cost more than reading the few heads twice that have more.
+const USUAL_FIELDS: usize = 32;
+
 /// Room for the fields of one head; lives on the stack of whoever parses.
 #[derive(Debug)]
 pub struct Storage<'b> {
-    fields: [Header<'b>; MAX_FIELDS],
+    usual: [Header<'b>; USUAL_FIELDS],
+    /// Empty until a head has more than the usual.
+    many: Vec<Header<'b>>,
     kinds: [Kind; MAX_FIELDS],
 }
 
 /// The fields of a head, in order.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'h, 'b> {
-    fields: &'h [Header<'b>],
+    lines: &'h [Header<'b>],
     kinds: &'h [Kind],
+    present: Kinds,
 }
+
+/// Which kinds of fields a head has, a bit each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kinds(u16);
 
 /// Fields that decide something here; all others pass as they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +66,11 @@ pub(super) enum FieldError {
 impl Storage<'_> {
     /// Room for one head.
     pub const fn new() -> Self {
-        Self { fields: [httparse::EMPTY_HEADER; MAX_FIELDS], kinds: [Kind::Other; MAX_FIELDS] }
+        Self {
+            usual: [httparse::EMPTY_HEADER; USUAL_FIELDS],
+            many: Vec::new(),
+            kinds: [Kind::Other; MAX_FIELDS],
+        }
     }
 }
 
@@ -68,30 +83,41 @@ impl Default for Storage<'_> {
 impl<'h, 'b> Fields<'h, 'b> {
     /// Reads field lines up to and with the empty line that ends them; `bytes` must end there.
     pub(super) fn parse(bytes: &'b [u8], storage: &'h mut Storage<'b>) -> Result<Self, FieldError> {
-        let fields = match httparse::parse_headers(bytes, &mut storage.fields) {
+        let Storage { usual, many, kinds } = storage;
+        let mut parsed = httparse::parse_headers(bytes, usual);
+        if parsed == Err(httparse::Error::TooManyHeaders) {
+            many.resize(MAX_FIELDS, httparse::EMPTY_HEADER);
+            parsed = httparse::parse_headers(bytes, many);
+        }
+        let fields = match parsed {
             Ok(httparse::Status::Complete((length, fields))) if length == bytes.len() => fields,
             Err(httparse::Error::TooManyHeaders) => return Err(FieldError::TooMany),
             _ => return Err(FieldError::Malformed),
         };
-        for (kind, field) in storage.kinds.iter_mut().zip(fields) {
+        let mut present = Kinds::default();
+        for (kind, field) in kinds.iter_mut().zip(fields) {
             *kind = Kind::of(field.name.as_bytes());
+            present.add(*kind);
         }
-        Ok(Self { fields, kinds: &storage.kinds[..fields.len()] })
+        Ok(Self { lines: fields, kinds: &kinds[..fields.len()], present })
     }
 
     /// Kind, name and value of each field.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, &'b [u8], &'b [u8])> + use<'h, 'b> {
-        self.kinds.iter().zip(self.fields).map(|(kind, field)| (*kind, field.name.as_bytes(), field.value))
+        self.kinds.iter().zip(self.lines).map(|(kind, field)| (*kind, field.name.as_bytes(), field.value))
     }
 
     /// The values of all fields of this kind, in order.
     pub fn all(&self, kind: Kind) -> impl Iterator<Item = &'b [u8]> + use<'h, 'b> {
-        self.iter().filter(move |(k, ..)| *k == kind).map(|(.., value)| value)
+        // Most kinds that are asked for are not there.
+        let kinds = if self.present.contain(kind) { self.kinds } else { &[] };
+        let of_kind = move |(&found, field): (&Kind, &Header<'b>)| (found == kind).then_some(field.value);
+        kinds.iter().zip(self.lines).filter_map(of_kind)
     }
 
     /// The value of the first field of this name, whatever its case: what HAProxy hashes.
     pub fn first(&self, name: &[u8]) -> Option<&'b [u8]> {
-        self.fields
+        self.lines
             .iter()
             .find(|field| field.name.as_bytes().eq_ignore_ascii_case(name))
             .map(|field| field.value)
@@ -99,11 +125,21 @@ impl<'h, 'b> Fields<'h, 'b> {
 
     /// The value of the last field of this name, whatever its case: what HAProxy captures.
     pub fn last(&self, name: &[u8]) -> Option<&'b [u8]> {
-        self.fields
+        self.lines
             .iter()
             .rev()
             .find(|field| field.name.as_bytes().eq_ignore_ascii_case(name))
             .map(|field| field.value)
+    }
+}
+
+impl Kinds {
+    const fn add(&mut self, kind: Kind) {
+        self.0 |= 1 << kind as u16;
+    }
+
+    const fn contain(self, kind: Kind) -> bool {
+        self.0 & 1 << kind as u16 != 0
     }
 }
 
@@ -177,6 +213,18 @@ mod tests {
             Fields::parse(&head(MAX_FIELDS + 1), &mut Storage::new()).err(),
             Some(FieldError::TooMany)
         );
+    }
+
+    #[test]
+    fn a_head_with_more_fields_than_usual_is_read_like_any_other() {
+        for count in [USUAL_FIELDS - 1, USUAL_FIELDS, USUAL_FIELDS + 1] {
+            let head = [b"a: b\r\n".repeat(count - 1), b"Host: h\r\n\r\n".to_vec()].concat();
+            let mut storage = Storage::new();
+            let fields = Fields::parse(&head, &mut storage).unwrap();
+            assert_eq!(fields.iter().count(), count);
+            assert_eq!(fields.all(Kind::Host).collect::<Vec<_>>(), [b"h"]);
+            assert_eq!(fields.all(Kind::Cookie).count(), 0);
+        }
     }
 
     #[test]
