@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{
     Core,
     answer::Status,
@@ -31,13 +33,13 @@ pub(super) struct Attempts<'a> {
     core: &'a Core,
     client: &'a mut Client,
     asked: &'a Asked,
-    up: Pipe,
-    story: Story,
+    up: &'a mut Pipe,
+    story: &'a mut Story,
     /// Whether an idle connection will do: what may be lost on one that its server is just closing goes out on a new
     /// one.
     reuse: bool,
     /// The response that broke off.
-    rest: Option<Rest>,
+    rest: Option<Box<Rest>>,
 }
 
 /// A response of which the client has a part.
@@ -68,8 +70,8 @@ impl<'a> Attempts<'a> {
         core: &'a Core,
         client: &'a mut Client,
         asked: &'a Asked,
-        up: Pipe,
-        story: Story,
+        up: &'a mut Pipe,
+        story: &'a mut Story,
     ) -> Self {
         let reuse = asked.repeatable && up.is_whole();
         Self { core, client, asked, up, story, reuse, rest: None }
@@ -87,7 +89,7 @@ impl<'a> Attempts<'a> {
         // The server before, and how long to wait if it is the next one, too.
         let mut before: Option<(usize, Duration)> = None;
         loop {
-            let slot = match connect::slot(self.core, wish, self.client, &mut self.story).await {
+            let slot = match connect::slot(self.core, wish, self.client, self.story).await {
                 Ok(slot) => slot,
                 Err(error) => {
                     let cause = match error {
@@ -100,7 +102,7 @@ impl<'a> Attempts<'a> {
                         NoSlot::QueueFull => *b"SQ",
                         NoSlot::ClientGone => return self.abandoned(*b"CQ"),
                     };
-                    return self.unavailable(cause).await;
+                    return Box::pin(self.unavailable(cause)).await;
                 }
             };
             // A queue that was full sends its users elsewhere.
@@ -121,8 +123,12 @@ impl<'a> Attempts<'a> {
                     continue;
                 }
             }
+            if self.rest.is_none() {
+                let at_once = before.is_none() && self.story.queued_behind == [0; 2];
+                self.story.admitted = self.story.read.filter(|_| at_once).or_else(|| Some(clock::now()));
+            }
             match self.on_server(&slot).await {
-                Tried::Ended(remains, mut connection) => {
+                Tried::Ended(mut remains, mut connection) => {
                     if remains.reusable {
                         self.assign(&mut connection, remains.authenticates);
                         self.core.idle.park(slot.server(), connection);
@@ -130,7 +136,8 @@ impl<'a> Attempts<'a> {
                         drop(connection);
                     }
                     drop(slot);
-                    return finish(self.core, self.client, self.asked, self.up, remains, self.story).await;
+                    return finish(self.core, self.client, self.asked, self.up, &mut remains, self.story)
+                        .await;
                 }
                 Tried::Elsewhere { timed_out } => {
                     let index = slot.server().index();
@@ -157,7 +164,7 @@ impl<'a> Attempts<'a> {
                 }
                 Tried::NoConnection(cause) => {
                     drop(slot);
-                    return self.unavailable(cause).await;
+                    return Box::pin(self.unavailable(cause)).await;
                 }
             }
         }
@@ -169,9 +176,6 @@ impl<'a> Attempts<'a> {
         let pinned = self.client.is_bound_to(server)
             || self.asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server));
         self.story.server = Some(server.clone());
-        if self.rest.is_none() {
-            self.story.admitted = Some(clock::now());
-        }
         loop {
             let tried = self.once(slot, pinned).await;
             if server.settings().passive.observe.is_some()
@@ -242,24 +246,42 @@ impl<'a> Attempts<'a> {
                 });
             }
         };
-        let streams = (&mut self.client.stream, &mut connection.stream);
-        let remains = if let Some(Rest { down, resume }) = self.rest.take() {
-            let mut output = self.core.pool.output();
-            resume.request(self.up.output.whole(), down.left().unwrap_or(0), output.append());
-            let mut up = Pipe::new(&self.core.pool, None, output);
-            let parties = (self.core, self.asked, &**server);
-            let relay = Relay::of_rest(parties, &mut up, (down, &resume), &mut self.story);
-            let remains = relay.run(streams.0, streams.1, &mut self.client.timer).await;
-            Remains { resume: Some(resume), ..remains }
+        // No time has passed since the slot was there where the first connection that will do was idle.
+        let at_once = connection.reused && self.rest.is_none() && self.story.retries == 0;
+        let begun = self.story.admitted.filter(|_| at_once).unwrap_or_else(clock::now);
+        let remains = if let Some(rest) = self.rest.take() {
+            Box::pin(self.ask_for_rest(rest, server, &mut connection, begun)).await
         } else {
-            self.story.connected = if connection.reused { self.story.admitted } else { Some(clock::now()) };
+            self.story.connected = if connection.reused { self.story.admitted } else { Some(begun) };
             let settings = &self.core.backend.settings().retry;
             let again = self.asked.repeatable && self.story.retries < settings.limit;
             let again = if again { settings.on } else { RetryOn::NONE };
-            let relay = Relay::new(self.core, self.asked, server, &mut self.up, again, &mut self.story);
-            relay.run(streams.0, streams.1, &mut self.client.timer).await
+            let Client { stream, timer, .. } = &mut *self.client;
+            let mut relay = Relay::new(self.core, self.asked, server, self.up, again, self.story);
+            let end = relay.run(stream, &mut connection.stream, timer, begun).await;
+            relay.remains(end)
         };
         Tried::Ended(remains, connection)
+    }
+
+    /// Has another server go on with a response.
+    async fn ask_for_rest(
+        &mut self,
+        rest: Box<Rest>,
+        server: &Server,
+        connection: &mut Connection,
+        begun: Instant,
+    ) -> Remains {
+        let Rest { down, resume } = *rest;
+        let mut output = self.core.pool.output();
+        resume.request(self.up.output.whole(), down.left().unwrap_or(0), output.append());
+        let mut up = Pipe::new(&self.core.pool, None, output);
+        let Client { stream, timer, .. } = &mut *self.client;
+        let parties = (self.core, self.asked, server);
+        let mut relay = Relay::of_rest(parties, &mut up, (down, &resume), self.story);
+        let end = relay.run(stream, &mut connection.stream, timer, begun).await;
+        let remains = relay.remains(end);
+        Remains { resume: Some(resume), ..remains }
     }
 
     /// What is left of an attempt is made ready for the next one; its connection is closed.
@@ -271,7 +293,7 @@ impl<'a> Attempts<'a> {
             let mut down = remains.down;
             // Of one who had another answer.
             down.forget_input();
-            self.rest = Some(Rest { down, resume });
+            self.rest = Some(Box::new(Rest { down, resume }));
             return;
         }
         self.story.bytes += remains.down.written();
@@ -330,7 +352,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Nobody waits for the answer any more.
-    fn abandoned(mut self, cause: [u8; 2]) -> After {
+    fn abandoned(self, cause: [u8; 2]) -> After {
         self.story.bytes += self.rest.as_ref().map_or(0, |rest| rest.down.written());
         self.story.end(cause);
         abandon(self.core, self.client, self.asked, self.story)
@@ -356,10 +378,10 @@ impl<'a> Attempts<'a> {
     }
 
     /// No server has answered, or continued what another has begun.
-    async fn unavailable(mut self, cause: [u8; 2]) -> After {
-        if let Some(Rest { down, .. }) = self.rest.take() {
-            let remains = Remains::cut_off(down);
-            return finish(self.core, self.client, self.asked, self.up, remains, self.story).await;
+    async fn unavailable(&mut self, cause: [u8; 2]) -> After {
+        if let Some(rest) = self.rest.take() {
+            let mut remains = Remains::cut_off(rest.down);
+            return finish(self.core, self.client, self.asked, self.up, &mut remains, self.story).await;
         }
         self.story.end(cause);
         fail(self.core, self.client, self.asked, self.up, self.story, Status::Unavailable).await

@@ -85,24 +85,35 @@ pub(super) enum After {
     Linger,
 }
 
-/// Serves a connection until it is over.
-pub(super) async fn serve(mut core: Rc<Core>, stream: TcpStream, address: SocketAddr) {
+/// Serves a connection until it is over; `held` is let go of then.
+///
+/// What an async function is given lies in its memory twice: as it came, and as it goes on. Here thousands wait, hence
+/// a block that holds everything once, and boxes for what is seldom needed.
+pub(super) fn serve<H>(
+    mut core: Rc<Core>,
+    stream: TcpStream,
+    address: SocketAddr,
+    held: H,
+) -> impl Future<Output = ()> + use<H> {
     let timer = Timer::new(clock::now() + core.frontend.timeout.http_request);
     let mut client =
         Client { stream, address, timer, input: None, empty_lines: 0, served: false, rare: None };
-    let announces = core.frontend.accept_proxy.as_ref().is_some_and(|accept| accept.expects(address.ip()));
-    // What is seldom needed is boxed, so that a connection that waits is small.
-    if announces && !Box::pin(client.announced(&core)).await {
-        return;
-    }
-    let after = client.requests(&mut core).await;
-    if let Some(number) = client.number() {
-        core.idle.forget(number);
-    }
-    match after {
-        After::Next | After::Close => {}
-        After::Abort => client.abort(),
-        After::Linger => Box::pin(client.linger(&core)).await,
+    async move {
+        let _held = &held;
+        let announces =
+            core.frontend.accept_proxy.as_ref().is_some_and(|accept| accept.expects(client.address.ip()));
+        if announces && !Box::pin(client.announced(&core)).await {
+            return;
+        }
+        let after = client.requests(&mut core).await;
+        if let Some(number) = client.number() {
+            core.idle.forget(number);
+        }
+        match after {
+            After::Next | After::Close => {}
+            After::Abort => client.abort(),
+            After::Linger => Box::pin(client.linger(&core)).await,
+        }
     }
 }
 
@@ -200,8 +211,8 @@ impl Client {
         }
     }
 
-    /// Waits for the first bytes of a request; false: there will be none. The time for the first request has begun with
-    /// the connection, and who lets it pass is told so by [`request::serve`].
+    /// Waits for the first bytes of a request; false: there will be none. The time for it has begun with the end of the
+    /// one before, or for the first with the connection; who lets that pass is told so by [`request::serve`].
     async fn next_request(&mut self, core: &Core) -> bool {
         self.empty_lines = 0;
         self.skip_empty_lines();
@@ -210,9 +221,6 @@ impl Client {
         }
         if core.closing.get() {
             return false;
-        }
-        if self.served {
-            self.timer.set(clock::now() + core.frontend.timeout.http_keep_alive);
         }
         let mut stopped = pin!(core.stop.notified());
         poll_fn(|cx| {
@@ -262,12 +270,12 @@ impl Client {
     }
 
     /// Has the client find its connection reset. Where that fails it has been reset already.
-    fn abort(self) {
+    fn abort(&self) {
         drop(self.stream.set_zero_linger());
     }
 
     /// Says that nothing more will come, and listens until the client has seen it.
-    async fn linger(mut self, core: &Core) {
+    async fn linger(&mut self, core: &Core) {
         if self.stream.shutdown().await.is_err() {
             return;
         }

@@ -15,7 +15,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use super::{Core, client::Client, record::Story};
 use crate::{
     backend::{
-        Admission, OpenConnection, Refusal, Slot, Wish,
+        Admission, OpenConnection, Refusal, Slot, Ticket, Wish,
         idle::{Claim, Connection, Shared},
     },
     clock, proxy_protocol,
@@ -75,12 +75,16 @@ pub(super) async fn slot(
     client: &mut Client,
     story: &mut Story,
 ) -> Result<Slot, NoSlot> {
-    let ticket = match core.backend.admit(wish) {
-        Admission::Granted(slot) => return Ok(slot),
-        Admission::Refused(Refusal::NoServer) => return Err(NoSlot::NoServer),
-        Admission::Refused(Refusal::QueueFull) => return Err(NoSlot::QueueFull),
-        Admission::Queued(ticket) => ticket,
-    };
+    match core.backend.admit(wish) {
+        Admission::Granted(slot) => Ok(slot),
+        Admission::Refused(Refusal::NoServer) => Err(NoSlot::NoServer),
+        Admission::Refused(Refusal::QueueFull) => Err(NoSlot::QueueFull),
+        Admission::Queued(ticket) => Box::pin(wait(core, ticket, client, story)).await,
+    }
+}
+
+/// Waits until its turn comes.
+async fn wait(core: &Core, ticket: Ticket, client: &mut Client, story: &mut Story) -> Result<Slot, NoSlot> {
     story.queued_behind[usize::from(!ticket.is_pinned())] = ticket.before() + 1;
     match within(core, client, core.backend.settings().timeout.queue, ticket).await {
         Ok(Ok(slot)) => Ok(slot),
@@ -99,16 +103,29 @@ pub(super) async fn connection(
     claim: Claim,
     client: &mut Client,
 ) -> Result<Connection, NoConnection> {
+    if !slot.stays(pinned) {
+        return Err(NoConnection::Left);
+    }
+    match core.idle.take(slot.server(), claim) {
+        Some(connection) => Ok(connection),
+        None => Box::pin(connect(core, slot, pinned, claim, client)).await,
+    }
+}
+
+/// A new connection to the slot's server.
+async fn connect(
+    core: &Core,
+    slot: &Slot,
+    pinned: bool,
+    claim: Claim,
+    client: &mut Client,
+) -> Result<Connection, NoConnection> {
     let server = slot.server();
     // A server may leave while a request waits for its slot, through a pause, or for a connection.
     let check = || {
         let stays = slot.stays(pinned);
         if stays { Ok(()) } else { Err(NoConnection::Left) }
     };
-    check()?;
-    if let Some(connection) = core.idle.take(server, claim) {
-        return Ok(connection);
-    }
     if claim.shared == Shared::None && core.shares_idle(server) {
         // The new connection will be idle, too. Without this each POST would leave one more of them.
         core.idle.close_shared(server);

@@ -23,16 +23,16 @@ pub(super) async fn finish(
     core: &Core,
     client: &mut Client,
     asked: &Asked,
-    up: Pipe,
-    mut remains: Remains,
-    mut story: Story,
+    up: &mut Pipe,
+    remains: &mut Remains,
+    story: &mut Story,
 ) -> After {
     let answered = remains.answered != Answered::Nothing;
     if remains.down.is_pending() {
         match remains.end {
-            End::Complete => remains.end = write_rest(core, client, &mut remains.down).await,
+            End::Complete => remains.end = Box::pin(write_rest(core, client, &mut remains.down)).await,
             // What was good is the client's; whether it still takes it changes nothing.
-            End::BadChunks if answered => drop(write_rest(core, client, &mut remains.down).await),
+            End::BadChunks if answered => drop(Box::pin(write_rest(core, client, &mut remains.down)).await),
             _ => {}
         }
     }
@@ -61,7 +61,7 @@ pub(super) async fn finish(
     };
     story.end(cause);
     match status {
-        Some(status) if !answered => fail(core, client, asked, up, story, status).await,
+        Some(status) if !answered => Box::pin(fail(core, client, asked, up, story, status)).await,
         _ => {
             let after = if remains.end != End::Complete {
                 if remains.answered == Answered::UntilClose { After::Abort } else { After::Close }
@@ -72,8 +72,8 @@ pub(super) async fn finish(
             } else {
                 After::Linger
             };
-            client.input = up.into_rest();
-            log(core, client, &story);
+            client.input = up.take_rest();
+            log(core, client, story);
             after
         }
     }
@@ -84,22 +84,22 @@ pub(super) async fn fail(
     core: &Core,
     client: &mut Client,
     asked: &Asked,
-    up: Pipe,
-    mut story: Story,
+    up: &mut Pipe,
+    story: &mut Story,
     status: Status,
 ) -> After {
     let keep_alive = asked.keep_alive && up.is_read() && !core.is_stopping() && status != Status::BadRequest;
     let clean = up.is_read() && asked.reusable;
-    client.input = up.into_rest();
+    client.input = up.take_rest();
     let mut output = core.pool.output();
     answer::write(status, keep_alive, asked.method == Method::Head, output.append());
-    let written = write_answer(core, client, output, &mut story, status).await;
+    let written = write_answer(core, client, output, story, status).await;
     if story.cookie == *b"--"
         && let Some(persistence) = &asked.persistence
     {
         story.cookie = persistence.unanswered(&core.backend, story.server.as_deref());
     }
-    log(core, client, &story);
+    log(core, client, story);
     match written {
         false => After::Close,
         true if keep_alive => After::Next,
@@ -109,16 +109,16 @@ pub(super) async fn fail(
 }
 
 /// Records a request whose client has gone before there was anything to answer.
-pub(super) fn abandon(core: &Core, client: &Client, asked: &Asked, mut story: Story) -> After {
+pub(super) fn abandon(core: &Core, client: &mut Client, asked: &Asked, story: &mut Story) -> After {
     if let Some(persistence) = &asked.persistence {
         story.cookie = persistence.unanswered(&core.backend, story.server.as_deref());
     }
-    log(core, client, &story);
+    log(core, client, story);
     After::Close
 }
 
 /// Answers a request that no server is asked for.
-pub(super) async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, mut story: Story) -> After {
+pub(super) async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, story: &mut Story) -> After {
     let (status, cause) = match error {
         NoRequest::Gone => return After::Close,
         NoRequest::Refused(refusal) => {
@@ -136,9 +136,9 @@ pub(super) async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, 
     story.silent = matches!(error, NoRequest::CutOff | NoRequest::TimedOut) && client.is_silent();
     let mut output = core.pool.output();
     answer::write(status, false, false, output.append());
-    let written = write_answer(core, client, output, &mut story, status).await;
+    let written = write_answer(core, client, output, story, status).await;
     story.bytes = 0;
-    log(core, client, &story);
+    log(core, client, story);
     if written && !matches!(error, NoRequest::CutOff) { After::Linger } else { After::Close }
 }
 
@@ -175,7 +175,10 @@ async fn write_rest(core: &Core, client: &mut Client, pipe: &mut Pipe) -> End {
     .await
 }
 
-fn log(core: &Core, client: &Client, story: &Story) {
+/// Writes down what has become of a request that is over. The time for the next one begins.
+fn log(core: &Core, client: &mut Client, story: &Story) {
+    let now = clock::now();
+    client.timer.set(now + core.frontend.timeout.http_keep_alive);
     let Some(sink) = &core.sink else { return };
     let [cause, stage] = story.cause;
     let [named, set] = story.cookie;
@@ -189,7 +192,7 @@ fn log(core: &Core, client: &Client, story: &Story) {
         backend: core.backend.name(),
         server,
         phases: story.phases(),
-        total: clock::now().saturating_duration_since(story.began),
+        total: now.saturating_duration_since(story.began),
         status: story.status,
         bytes: story.bytes,
         termination: [cause, stage, named, set],

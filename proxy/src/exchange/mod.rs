@@ -157,10 +157,15 @@ impl Core {
 }
 
 /// Serves a client's connection until it is over; a task of the core that accepted it. The socket should send at once
-/// (`TCP_NODELAY`).
-pub async fn serve(core: Rc<Core>, stream: TcpStream, client: SocketAddr) {
-    let _open = Opened::new(&core.open);
-    client::serve(core, stream, client).await;
+/// (`TCP_NODELAY`). `held` is let go of when it is over.
+pub fn serve<H>(
+    core: Rc<Core>,
+    stream: TcpStream,
+    client: SocketAddr,
+    held: H,
+) -> impl Future<Output = ()> + use<H> {
+    let opened = Opened::new(&core.open);
+    client::serve(core, stream, client, (opened, held))
 }
 
 /// Counts a connection as long as it is open.

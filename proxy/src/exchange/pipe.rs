@@ -230,8 +230,8 @@ impl Pipe {
 
     /// What was read beyond the end of the message. Bytes of the body that nobody took are no part of it, and there is
     /// no telling what follows a message that has not been read to its end.
-    pub(super) fn into_rest(self) -> Option<Buffer> {
-        let mut input = self.input.filter(|_| matches!(self.body, Body::Done))?;
+    pub(super) fn take_rest(&mut self) -> Option<Buffer> {
+        let mut input = self.input.take().filter(|_| matches!(self.body, Body::Done))?;
         input.consume(self.direct);
         Some(input).filter(|input| !input.is_empty())
     }

@@ -63,24 +63,26 @@ pub(super) enum NoRequest {
 /// Serves the request whose first bytes are there.
 pub(super) async fn serve(core: &Core, client: &mut Client) -> After {
     let mut story = Story::begin(clock::now(), core.sink.as_ref().map(|_| clock::wall()));
-    let read = match read_head(core, client, &story).await {
+    let read = match read_head(core, client, &mut story).await {
         Ok((length, folded)) => prepare(core, client, length, folded, &mut story).map_err(NoRequest::Refused),
         Err(error) => Err(error),
     };
-    let (asked, up) = match read {
+    let (asked, mut up) = match read {
         Ok(read) => read,
-        Err(error) => return refuse(core, client, &error, story).await,
+        Err(error) => return Box::pin(refuse(core, client, &error, &mut story)).await,
     };
-    Attempts::new(core, client, &asked, up, story).run().await
+    Attempts::new(core, client, &asked, &mut up, &mut story).run().await
 }
 
 /// Reads until the head is complete; gives its length, and whether some field is folded.
-async fn read_head(core: &Core, client: &mut Client, story: &Story) -> Result<(usize, bool), NoRequest> {
+async fn read_head(core: &Core, client: &mut Client, story: &mut Story) -> Result<(usize, bool), NoRequest> {
     if client.served {
         client.timer.set(story.began + core.frontend.timeout.http_request);
     }
     let mut scan = HeadScan::default();
-    poll_fn(|cx| {
+    // Most heads come as a whole: no time passes then.
+    let mut comes_in_parts = false;
+    let read = poll_fn(|cx| {
         loop {
             if scan.start_line().is_none() {
                 client.skip_empty_lines();
@@ -92,6 +94,7 @@ async fn read_head(core: &Core, client: &mut Client, story: &Story) -> Result<(u
                     Err(refusal) => return Poll::Ready(Err(NoRequest::Refused(refusal))),
                 }
             }
+            comes_in_parts = true;
             match poll_fill(cx, &mut client.stream, &mut client.input, &core.pool, Size::Head) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(_) => {
@@ -106,7 +109,9 @@ async fn read_head(core: &Core, client: &mut Client, story: &Story) -> Result<(u
             }
         }
     })
-    .await
+    .await?;
+    story.read = Some(if comes_in_parts { clock::now() } else { story.began });
+    Ok(read)
 }
 
 fn find_head(core: &Core, scan: &mut HeadScan, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
@@ -138,7 +143,6 @@ fn prepare(
     }
     let mut storage = Storage::new();
     let head = RequestHead::parse(bytes, &mut storage)?;
-    story.read = Some(clock::now());
     if core.sink.is_some() {
         let mut line = core.pool.output();
         line.append().extend_from_slice(head.line);

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{net::TcpStream, sync::watch, time::Instant};
 
 pub(super) use self::end::{Answered, End, Remains};
 use super::{
@@ -144,15 +144,17 @@ impl<'a> Relay<'a> {
         Self { rest_of: Some(resume), down, moved_before, keep_alive, ..whole }
     }
 
-    /// Moves bytes until it ends.
+    /// Moves bytes until it ends; `begun` is now.
     pub(super) async fn run(
-        mut self,
+        &mut self,
         client: &mut TcpStream,
         server: &mut TcpStream,
         timer: &mut Timer,
-    ) -> Remains {
+        begun: Instant,
+    ) -> End {
         let mut moved = None;
-        let end = poll_fn(|cx| {
+        let mut begun = Some(begun);
+        poll_fn(|cx| {
             if let Poll::Ready(end) = self.poll(cx, client, server) {
                 return Poll::Ready(end);
             }
@@ -164,7 +166,7 @@ impl<'a> Relay<'a> {
             let now_moved = (self.up.moved() + self.down.moved(), self.request, self.down.is_read());
             if moved != Some(now_moved) {
                 moved = Some(now_moved);
-                timer.set(clock::now() + self.patience());
+                timer.set(begun.take().unwrap_or_else(clock::now) + self.patience());
             }
             if let Some(shutdown) = &mut self.shutdown
                 && let Poll::Ready(letter) = shutdown.as_mut().poll(cx)
@@ -173,7 +175,11 @@ impl<'a> Relay<'a> {
             }
             timer.poll_expired(cx).map(|()| self.timeout())
         })
-        .await;
+        .await
+    }
+
+    /// What is left when it has ended so.
+    pub(super) fn remains(self, end: End) -> Remains {
         let is_over = end == End::Complete && self.request == Request::Sent && self.stage != Stage::Tunnel;
         let extra = self.down.is_read() && self.down.has_unread();
         Remains {

@@ -134,7 +134,7 @@ impl Proxy {
         let accepting = core.clone();
         spawn_local(async move {
             while let Ok((stream, client)) = listener.accept().await {
-                spawn_local(serve(accepting.clone(), stream, client));
+                spawn_local(serve(accepting.clone(), stream, client, ()));
             }
         });
         Self { core, backend, address, log, budget }
