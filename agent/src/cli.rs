@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 
 use self::flags::Flags;
 use crate::{
-    config::{Config, LoadError},
+    config::{self, Config, LoadError},
     control,
 };
 
@@ -153,12 +153,23 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
 fn summary(file: &str, config: &Config) -> String {
     let joined = |words: Vec<String>| words.join(", ");
     format!(
-        "{file} is valid: server {} on port {}, health checks on {}, control socket {}",
+        "{file} is valid: server {} on {}, health checks on {}, control socket {}",
         config.server.name,
-        joined(config.server.ports.iter().map(ToString::to_string).collect()),
+        on(&config.server),
         joined(config.listen.iter().map(ToString::to_string).collect()),
         config.control.socket.display(),
     )
+}
+
+/// Where a server listens: "port 80, 443 and /run/app.sock in /run/netns/blue".
+fn on(server: &config::Server) -> String {
+    let ports: Vec<String> = server.ports.iter().map(ToString::to_string).collect();
+    let paths: Vec<String> = server.unix.iter().map(|path| path.display().to_string()).collect();
+    let ports = (!ports.is_empty()).then(|| format!("port {}", ports.join(", ")));
+    let paths = (!paths.is_empty()).then(|| paths.join(", "));
+    let doors = [ports, paths].into_iter().flatten().collect::<Vec<_>>().join(" and ");
+    let netns = server.netns.as_ref().map(|path| format!(" in {}", path.display()));
+    doors + &netns.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use drain_agent::{
     control, health, log,
     owner::{Inlets, Owner, Real},
     signals::Signals,
+    traffic::sockets::Doors,
 };
 use tokio::sync::{mpsc, watch};
 use tracing::info;
@@ -62,12 +63,12 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
     let spoken = config.agent_check.iter().flat_map(|agent_check| &agent_check.listen);
     let spoken = spoken.map(|address| health::bind(*address)).collect::<Result<Vec<_>, _>>()?;
     say_where(&config, &listeners, &spoken);
-    let (spoken_as, ports) = (config.agent_check.clone(), config.server.ports.clone());
+    let (spoken_as, doors) = (config.agent_check.clone(), Doors::from(&config.server));
     let inlets = Inlets { checks, asks, looks, signals: signal_inlet };
     let (owner, answer, status) = Owner::begin(config, outside, inlets).await;
     let speaker = spoken_as.map(|agent_check| {
         let weight = match agent_check.weight {
-            Some(rule) => agent_check::follow(rule, ports),
+            Some(rule) => agent_check::follow(rule, doors),
             None => watch::channel(None).1,
         };
         (spoken, Speaker::new(status.borrow().in_or_after_drain(clock::unix_now()), weight))
@@ -101,11 +102,10 @@ fn say_where(config: &Config, listeners: &[std::net::TcpListener], spoken: &[std
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ")
     };
-    let ports: Vec<String> = config.server.ports.iter().map(ToString::to_string).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         server = %Arc::clone(&config.server.name),
-        ports = %ports.join(","),
+        ports = %Doors::from(&config.server),
         control = %config.control.socket.display(),
         state = %config.state.display(),
         "answers health checks on {}",

@@ -52,6 +52,8 @@ fn a_minimal_file_has_every_default() {
         server: Server {
             name: "apache2".into(),
             ports: vec![80.try_into().unwrap()],
+            unix: Vec::new(),
+            netns: None,
             ready: Ready {
                 probe: Probe::Tcp("127.0.0.1:80".parse().unwrap()),
                 rise: count(2),
@@ -208,6 +210,31 @@ fn a_file_is_named_after_its_server_or_must_say_its_name() {
             .contains("`server.name` is missing")
     );
     assert_eq!(&*Config::parse("f", text, Some("blog@2")).unwrap().server.name, "blog@2");
+}
+
+#[test]
+fn a_server_may_be_behind_unix_sockets_alone_and_in_another_namespace() {
+    let file = |server: &str| {
+        let rest = "listen = '0.0.0.0:1'\nrestart = { command = ['true'] }";
+        parse(&format!("{rest}\n[server]\n{server}")).map(|config| config.server)
+    };
+    let server = file("unix = ['/run/app.sock', '/run/b.sock']\nnetns = 'blue'").unwrap();
+    assert_eq!((server.ports.len(), server.unix.len()), (0, 2));
+    assert_eq!(server.ready.probe, Probe::Unix("/run/app.sock".into()));
+    assert_eq!(server.netns.unwrap().to_str(), Some("/run/netns/blue"));
+    let both = file("ports = [80]\nunix = ['/run/app.sock']\nnetns = '/proc/7/ns/net'").unwrap();
+    assert_eq!(both.ready.probe, Probe::Tcp("127.0.0.1:80".parse().unwrap()));
+    assert_eq!(both.netns.unwrap().to_str(), Some("/proc/7/ns/net"));
+    for (wrong, named) in [
+        ("unix = []", "server.unix"),
+        ("ports = []\nunix = ['/run/app.sock']", "server.ports"),
+        ("unix = ['app.sock']", "server.unix"),
+        ("unix = ['/run/app.sock', '/run/app.sock']", "server.unix"),
+        ("ports = [80]\nnetns = 'a/b'", "server.netns"),
+        ("ports = [80]\nnetns = '..'", "server.netns"),
+    ] {
+        assert!(file(wrong).unwrap_err().to_string().contains(named), "{wrong}");
+    }
 }
 
 #[test]

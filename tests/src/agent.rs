@@ -42,7 +42,8 @@ pub struct Agent {
 /// What its configuration says; texts as they are written there.
 #[derive(Clone, Debug)]
 struct Settings {
-    port: u16,
+    /// Where the server listens, and in which namespace, as lines of `[server]`.
+    doors: String,
     ready_url: Option<String>,
     ready_deadline: &'static str,
     restart: Vec<String>,
@@ -54,6 +55,7 @@ struct Settings {
     hard_quiet: Option<&'static str>,
     hard: (&'static str, &'static str),
     min_remaining: u32,
+    long_lived: &'static str,
     expect: Vec<String>,
     /// More of the configuration, at its end.
     more: String,
@@ -72,6 +74,11 @@ impl Agent {
 
     /// An agent for whatever listens on this port, which can't restart it and knows it by its port.
     pub fn guarding(place: &Place, name: &str, port: u16) -> Self {
+        Self::guarding_doors(place, name, format!("ports = [{port}]"))
+    }
+
+    /// An agent for a server that listens as these lines of `[server]` say.
+    pub fn guarding_doors(place: &Place, name: &str, doors: String) -> Self {
         Self {
             place: place.clone(),
             name: name.to_owned(),
@@ -79,7 +86,7 @@ impl Agent {
             listen: port::free(),
             socket: place.public().join(format!("{name}.sock")),
             settings: Settings {
-                port,
+                doors,
                 ready_url: None,
                 ready_deadline: "15s",
                 restart: vec!["true".to_owned()],
@@ -91,6 +98,7 @@ impl Agent {
                 hard_quiet: None,
                 hard: ("15s", "restart"),
                 min_remaining: 1,
+                long_lived: "quiet",
                 expect: Vec::new(),
                 more: String::new(),
             },
@@ -165,6 +173,13 @@ impl Agent {
     #[must_use]
     pub fn min_remaining(mut self, weight: u32) -> Self {
         self.settings.min_remaining = weight;
+        self
+    }
+
+    /// What an open connection without a request in flight means.
+    #[must_use]
+    pub fn long_lived(mut self, meaning: &'static str) -> Self {
+        self.settings.long_lived = meaning;
         self
     }
 
@@ -320,8 +335,9 @@ impl Agent {
 
     fn config(&self) -> String {
         let Self { name, listen, socket, settings, .. } = self;
-        let Settings { port, ready_deadline, restart, restart_timeout, min_remaining, expect, .. } = settings;
-        let Settings { proof, probe_interval, .. } = settings;
+        let Settings { doors, ready_deadline, restart, restart_timeout, min_remaining, expect, .. } =
+            settings;
+        let Settings { proof, probe_interval, long_lived, .. } = settings;
         let (acknowledge_limit, acknowledge_then) = settings.acknowledge;
         let (soft_quiet, soft_limit) = settings.soft;
         let (hard_limit, hard_then) = settings.hard;
@@ -333,7 +349,7 @@ state = "{state}"
 
 [server]
 name = "{name}"
-ports = [{port}]
+{doors}
 ready = {{ {url}rise = 2, fall = 3, interval = "{probe_interval}", timeout = "1s", deadline = "{ready_deadline}" }}
 
 [restart]
@@ -346,6 +362,7 @@ acknowledge = {{ limit = "{acknowledge_limit}", at_limit = "{acknowledge_then}" 
 soft = {{ quiet = "{soft_quiet}", limit = "{soft_limit}" }}
 hard = {{ {hard_quiet}limit = "{hard_limit}", at_limit = "{hard_then}" }}
 min_remaining = {min_remaining}
+long_lived = "{long_lived}"
 
 [balancers]
 expect = {expect:?}

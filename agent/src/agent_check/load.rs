@@ -1,6 +1,6 @@
 //! Measuring the load that a weight follows.
 
-use std::{num::NonZeroU16, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::{sync::watch, task::spawn_blocking, time};
@@ -14,6 +14,7 @@ use crate::{
     clock::Moment,
     config::{Of, Weight},
     restart::Identity,
+    traffic::sockets::Doors,
 };
 
 /// How often it is measured: as often as HAProxy asks unless configured.
@@ -23,13 +24,13 @@ const EVERY: Duration = Duration::from_secs(2);
 /// through.
 const PROCESSES: Duration = Duration::from_mins(1);
 
-/// The weight that follows `rule`, for the server that listens on `ports`. It is measured until the receiver goes.
-pub fn follow(rule: Weight, ports: Vec<NonZeroU16>) -> watch::Receiver<Option<Percent>> {
+/// The weight that follows `rule`, for the server with these `doors`. It is measured until the receiver goes.
+pub fn follow(rule: Weight, doors: Doors) -> watch::Receiver<Option<Percent>> {
     let (weight, weights) = watch::channel(None);
     tokio::spawn(async move {
         let mut trouble = String::new();
         let mut follower = Follower::new(rule.clone());
-        let mut meter = Meter { system: None, of: rule.of, ports: ports.into(), processes: None };
+        let mut meter = Meter { system: None, of: rule.of, doors, processes: None };
         while !weight.is_closed() {
             let read = meter.read().await;
             if let Some(why) = read.as_ref().err().filter(|why| **why != trouble) {
@@ -55,7 +56,7 @@ struct Meter {
     /// Between two readings: what it counts is the difference.
     system: Option<System>,
     of: Of,
-    ports: Arc<[NonZeroU16]>,
+    doors: Doors,
     /// The server's processes, and when they were looked up.
     processes: Option<(Moment, Vec<Pid>)>,
 }
@@ -90,9 +91,9 @@ impl Meter {
         if let Some((_, pids)) = self.processes.as_ref().filter(|(at, _)| now.since(*at) < PROCESSES) {
             return Ok(Some(pids.clone()));
         }
-        let identity = Identity::of(Arc::clone(&self.ports)).await.map_err(|error| error.to_string())?;
+        let identity = Identity::of(self.doors.clone()).await.map_err(|error| error.to_string())?;
         if identity.is_empty() {
-            return Err("nobody listens on the server's ports".into());
+            return Err("nobody listens where the server should".into());
         }
         let pids = identity.main.iter().chain(&identity.workers).map(|process| Pid::from_u32(process.pid));
         let pids: Vec<Pid> = pids.collect();
@@ -151,12 +152,14 @@ fn memory(system: &System) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU16;
+
     use super::*;
 
     fn meter(of: Of) -> (std::net::TcpListener, Meter) {
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = NonZeroU16::new(server.local_addr().unwrap().port()).unwrap();
-        (server, Meter { system: None, of, ports: vec![port].into(), processes: None })
+        (server, Meter { system: None, of, doors: Doors::at_ports(&[port]), processes: None })
     }
 
     fn is_share(found: Option<f32>) -> bool {

@@ -182,26 +182,12 @@ impl Answers {
 /// What balancers take for up, as `HAProxy` does.
 const UP: RangeInclusive<u16> = 200..=399;
 
-/// The kernel's limit for the path of a unix socket, with the NUL at its end.
-const SOCKET_PATH_BYTES: usize = 108;
-
 impl Control {
     fn read(table: &Table<'_>, name: &str) -> Self {
-        let socket = |value: &Value<'_>| {
-            let path = value.absolute_path()?;
-            if path.as_os_str().len() >= SOCKET_PATH_BYTES {
-                value.wrong(
-                    "is too long",
-                    format!("expected less than {SOCKET_PATH_BYTES} bytes, the kernel's limit for sockets"),
-                );
-                return None;
-            }
-            Some(path)
-        };
         let group = |value: &Value<'_>| Some(Some(value.text()?.into()));
         Self {
             socket: table
-                .field("socket", format!("/run/drain-agent/{name}.sock").into(), socket)
+                .field("socket", format!("/run/drain-agent/{name}.sock").into(), server::unix_socket)
                 .into_inner(),
             group: table.field("group", None, group).into_inner(),
         }

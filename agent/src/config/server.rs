@@ -5,6 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     num::{NonZeroU16, NonZeroU32},
     ops::RangeInclusive,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -19,8 +20,12 @@ use super::drain::counter;
 pub struct Server {
     /// Its name: in logs, in the paths of the state file and of the control socket, for `drainctl -n`.
     pub name: Arc<str>,
-    /// The TCP ports on which it listens, whose sockets are its traffic; at least one, none twice.
+    /// The TCP ports on which it listens, whose sockets are its traffic; none twice. At least one, or a unix socket.
     pub ports: Vec<NonZeroU16>,
+    /// The unix sockets on which it listens, likewise; absolute paths.
+    pub unix: Vec<PathBuf>,
+    /// The file that leads to the network namespace in which it is; `None`: that of the agent.
+    pub netns: Option<PathBuf>,
     /// How it says that it is ready.
     pub ready: Ready,
 }
@@ -56,6 +61,8 @@ pub enum Probe {
     },
     /// A TCP connection that is accepted.
     Tcp(SocketAddr),
+    /// A connection to a unix socket that is accepted.
+    Unix(PathBuf),
 }
 
 /// A set of HTTP status codes.
@@ -96,11 +103,16 @@ impl Server {
                 .and_then(|value| server_name(&value))
                 .unwrap_or_default(),
         };
-        table.later(
-            "netns",
-            "start the agent in the server's network namespace: `ip netns exec NAME drain-agent …`",
-        );
-        let ports = table.require("ports", "[80]").and_then(|value| {
+        let netns = table.field("netns", None, |value| namespace(value).map(Some)).into_inner();
+        let unix = match table.take("unix") {
+            Some(value) => value.each_once(unix_socket),
+            None => Some(Vec::new()),
+        };
+        let is_behind_unix = unix.as_ref().is_none_or(|unix| !unix.is_empty());
+        // Without any, the message about what is missing names the usual one.
+        let ports = if is_behind_unix { table.take("ports") } else { table.require("ports", "[80]") };
+        let absent = (ports.is_none() && is_behind_unix).then(Vec::new);
+        let ports = ports.and_then(|value| {
             value.each_once(|port| {
                 let number = port.number(1, u16::MAX).and_then(NonZeroU16::new)?;
                 // The agent's own sockets would be taken for the server's traffic.
@@ -114,15 +126,18 @@ impl Server {
                 Some(number)
             })
         });
-        let first = ports.as_ref().and_then(|ports| ports.first().copied());
-        let ready = table.section("ready", |ready| Ready::read(ready, first));
-        Some(Self { name, ports: ports?, ready: ready? })
+        let ports = ports.or(absent);
+        let port = ports.as_ref().and_then(|ports| ports.first());
+        let port = port.map(|port| Probe::Tcp((Ipv4Addr::LOCALHOST, port.get()).into()));
+        let path = || unix.as_ref()?.first().cloned().map(Probe::Unix);
+        let ready = table.section("ready", |ready| Ready::read(ready, port.or_else(path)));
+        Some(Self { name, ports: ports?, unix: unix?, netns, ready: ready? })
     }
 }
 
 impl Ready {
-    /// `server.ready`; without a probe there, it is a connection to `port`.
-    fn read(table: &Table<'_>, port: Option<NonZeroU16>) -> Option<Self> {
+    /// `server.ready`; without a probe there, it is `usual`.
+    fn read(table: &Table<'_>, usual: Option<Probe>) -> Option<Self> {
         let timeout = table.duration("timeout", Duration::from_secs(2));
         let deadline = table.duration("deadline", Duration::from_mins(1));
         let (rise, fall) = (table.field("rise", RISE, counter), table.field("fall", FALL, counter));
@@ -130,7 +145,7 @@ impl Ready {
         let interval = interval.at_most("interval", &deadline, "deadline", table);
         let timeout = timeout.at_most("timeout", &deadline, "deadline", table);
         Some(Self {
-            probe: Probe::read(table, port)?,
+            probe: Probe::read(table, usual)?,
             rise: rise.into_inner(),
             fall: fall.into_inner(),
             interval,
@@ -147,7 +162,7 @@ const RISE: NonZeroU32 = NonZeroU32::new(2).expect("2 is not 0");
 const FALL: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
 
 impl Probe {
-    fn read(table: &Table<'_>, port: Option<NonZeroU16>) -> Option<Self> {
+    fn read(table: &Table<'_>, usual: Option<Self>) -> Option<Self> {
         let (url, tcp) = (table.take("url"), table.take("tcp"));
         let status = table.take("status");
         let body = table.take("body");
@@ -174,7 +189,7 @@ impl Probe {
                 }
                 match tcp {
                     Some(value) => value.address().map(Self::Tcp),
-                    None => port.map(|port| Self::Tcp((Ipv4Addr::LOCALHOST, port.get()).into())),
+                    None => usual,
                 }
             }
         }
@@ -250,6 +265,41 @@ pub(super) fn is_name(name: &str) -> bool {
     let sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@');
     (1..=LONGEST_NAME).contains(&name.len()) && !name.starts_with(['.', '-']) && name.bytes().all(sound)
 }
+
+/// Where `ip netns` keeps the namespaces that have a name.
+const NAMED_NAMESPACES: &str = "/run/netns";
+
+/// The name of a network namespace, or the path of a file that leads to one.
+fn namespace(value: &Value<'_>) -> Option<PathBuf> {
+    let text = value.text()?;
+    if text.starts_with('/') {
+        return value.absolute_path();
+    }
+    if text.contains('/') || matches!(text, "." | "..") {
+        value.wrong(
+            "is neither a name nor a path",
+            r#"expected a name that `ip netns list` shows, or a path such as "/proc/PID/ns/net""#,
+        );
+        return None;
+    }
+    Some(Path::new(NAMED_NAMESPACES).join(text))
+}
+
+/// The path of a unix socket.
+pub(super) fn unix_socket(value: &Value<'_>) -> Option<PathBuf> {
+    let path = value.absolute_path()?;
+    if path.as_os_str().len() >= SOCKET_PATH_BYTES {
+        value.wrong(
+            "is too long",
+            format!("expected less than {SOCKET_PATH_BYTES} bytes, the kernel's limit for sockets"),
+        );
+        return None;
+    }
+    Some(path)
+}
+
+/// The kernel's limit for the path of a unix socket, with the NUL at its end.
+const SOCKET_PATH_BYTES: usize = 108;
 
 fn server_name(value: &Value<'_>) -> Option<Arc<str>> {
     let name = value.text()?;

@@ -13,7 +13,7 @@ use crate::{
     state,
     traffic::{
         Reading,
-        sockets::{Own, Sockets},
+        sockets::{Doors, Own, Sockets},
     },
 };
 
@@ -88,11 +88,13 @@ impl Real {
         own: Own,
         transcript: Arc<Transcript>,
     ) -> Result<Self, ClientError> {
+        let doors = Doors::from(&config.server);
+        let namespace = doors.namespace.clone();
         Ok(Self {
             file,
-            sockets: Sockets::new(&config.server.ports, own.clone()),
-            prober: Arc::new(Prober::new(&config.server.ready, own.clone())?),
-            restarter: Restarter::new(&config.restart, &config.server.ports, Arc::clone(&transcript)),
+            sockets: Sockets::new(doors.clone(), own.clone()),
+            prober: Arc::new(Prober::new(&config.server.ready, namespace, own.clone())?),
+            restarter: Restarter::new(&config.restart, doors, Arc::clone(&transcript)),
             own,
             transcript,
         })

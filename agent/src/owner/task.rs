@@ -28,7 +28,7 @@ use crate::{
     restart::Identity,
     signals::{Signal, Wish},
     state,
-    traffic::sources::Sources,
+    traffic::{sockets::Doors, sources::Sources},
 };
 
 /// The one writer of everything that concerns the life cycle.
@@ -306,7 +306,7 @@ impl<O: Outside> Owner<O> {
         self.identity = None;
         // What was seen of other ports says nothing.
         if config.drain.long_lived != self.config.drain.long_lived
-            || config.server.ports != self.config.server.ports
+            || Doors::from(&config.server) != Doors::from(&self.config.server)
         {
             self.sources = Sources::new(config.drain.long_lived, []);
         }

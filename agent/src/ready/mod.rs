@@ -2,22 +2,31 @@
 //!
 //! One probe is one fresh connection; how often it is made and how many in a row change the verdict is the
 //! business of the life cycle. The connections are entered as the agent's own, so that they are no traffic.
+//!
+//! A server in another network namespace is probed in there: by a thread of its own with a runtime of its own, because
+//! a socket belongs to the namespace of the thread that makes it.
 
 mod http;
 mod tcp;
+mod unix;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, thread, time::Duration};
 
 use thiserror::Error;
+use tokio::{runtime, sync::oneshot};
 
 use self::http::Http;
-use crate::{config, traffic::sockets::Own};
+use crate::{
+    config,
+    traffic::sockets::{Namespace, NamespaceError, Own},
+};
 
 /// Asks a server whether it is ready.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Prober {
-    probe: Probe,
+    probe: Arc<Probe>,
     timeout: Duration,
+    namespace: Namespace,
     own: Own,
 }
 
@@ -25,26 +34,53 @@ pub struct Prober {
 enum Probe {
     Http(Http),
     Tcp(SocketAddr),
+    Unix(Box<Path>),
 }
 
 impl Prober {
-    /// The probe that `ready` describes; its connections are entered in `own`.
-    pub fn new(ready: &config::Ready, own: Own) -> Result<Self, ClientError> {
+    /// The probe that `ready` describes of a server in `namespace`; its connections are entered in `own`.
+    pub fn new(ready: &config::Ready, namespace: Namespace, own: Own) -> Result<Self, ClientError> {
         let probe = match &ready.probe {
             config::Probe::Http { url, status, body } => {
                 Probe::Http(Http::new(url.clone(), status.clone(), body.clone(), &own)?)
             }
             config::Probe::Tcp(address) => Probe::Tcp(*address),
+            config::Probe::Unix(path) => Probe::Unix(path.as_path().into()),
         };
-        Ok(Self { probe, timeout: ready.timeout, own })
+        Ok(Self { probe: Arc::new(probe), timeout: ready.timeout, namespace, own })
     }
 
     /// Asks once. It takes no longer than the configured timeout.
     pub async fn probe(&self) -> Result<(), ProbeError> {
+        if !self.namespace.is_elsewhere() {
+            return self.probe_here().await;
+        }
+        let (prober, (answer, answered)) = (self.clone(), oneshot::channel());
+        let thread = thread::Builder::new().name("probe".into()).spawn(move || {
+            let result = prober.namespace.within(|| prober.probe_alone());
+            // Who does not wait any more needs no answer.
+            let _ = answer.send(result.map_err(ProbeError::from).flatten());
+        });
+        thread.map_err(ProbeError::Thread)?;
+        answered.await.unwrap_or(Err(ProbeError::Namespace(NamespaceError::Stopped)))
+    }
+
+    /// [`Self::probe_here`] on a runtime of its own.
+    fn probe_alone(&self) -> Result<(), ProbeError> {
+        let runtime =
+            runtime::Builder::new_current_thread().enable_all().build().map_err(ProbeError::Thread)?;
+        let result = runtime.block_on(self.probe_here());
+        // A name that is still looked up is of no interest any more.
+        runtime.shutdown_background();
+        result
+    }
+
+    async fn probe_here(&self) -> Result<(), ProbeError> {
         let probe = async {
-            match &self.probe {
+            match &*self.probe {
                 Probe::Http(http) => http.probe().await,
                 Probe::Tcp(address) => tcp::probe(*address, &self.own).await,
+                Probe::Unix(path) => unix::probe(path, &self.own).await,
             }
         };
         tokio::time::timeout(self.timeout, probe).await.unwrap_or(Err(ProbeError::TimedOut(self.timeout)))
@@ -62,6 +98,12 @@ pub enum ProbeError {
     /// Nothing listens there.
     #[error("expected a server at {at}, found the connection refused")]
     Refused {
+        /// Where it was tried.
+        at: String,
+    },
+    /// The server does not take its connections.
+    #[error("expected the server at {at} to take connections, found its backlog full")]
+    Full {
         /// Where it was tried.
         at: String,
     },
@@ -92,6 +134,12 @@ pub enum ProbeError {
         /// How much of it was searched.
         searched: usize,
     },
+    /// The server's network namespace can't be entered.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// No thread or runtime to probe with.
+    #[error("nothing to probe with in the server's network namespace: {0}")]
+    Thread(#[source] io::Error),
     /// The answer broke off, or was no HTTP.
     #[error("the answer is broken: {0}")]
     Broken(String),

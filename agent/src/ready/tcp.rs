@@ -8,7 +8,7 @@ use std::{io, net::SocketAddr, num::NonZeroU16};
 use tokio::{net::TcpStream, task::spawn_blocking};
 
 use super::ProbeError;
-use crate::traffic::sockets::{Listener, Own};
+use crate::traffic::sockets::{Doors, Listener, Own};
 
 /// Connects to `address`. Where that is a loopback address and refuses, the server may listen on another
 /// address of this host alone: then to that one.
@@ -38,7 +38,7 @@ async fn connect(address: SocketAddr, own: &Own) -> io::Result<()> {
 /// The other addresses on which somebody listens on the same port. Nobody, if the kernel does not tell.
 async fn elsewhere(address: SocketAddr) -> Vec<SocketAddr> {
     let Some(port) = NonZeroU16::new(address.port()) else { return Vec::new() };
-    let listeners = spawn_blocking(move || Listener::all(&[port])).await;
+    let listeners = spawn_blocking(move || Listener::all(&Doors::at_ports(&[port]))).await;
     let listeners = listeners.ok().and_then(Result::ok).unwrap_or_default();
-    listeners.iter().map(Listener::reachable_at).filter(|other| *other != address).collect()
+    listeners.iter().filter_map(Listener::reachable_at).filter(|other| *other != address).collect()
 }

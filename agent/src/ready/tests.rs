@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn prober(probe: config::Probe, timeout: Duration, own: &Own) -> Prober {
     let one = NonZeroU32::MIN;
     let ready = config::Ready { probe, rise: one, fall: one, interval: timeout, timeout, deadline: timeout };
-    Prober::new(&ready, own.clone()).unwrap()
+    Prober::new(&ready, Namespace::default(), own.clone()).unwrap()
 }
 
 fn http(address: SocketAddr, body: Option<&str>) -> Prober {

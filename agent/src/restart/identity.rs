@@ -3,8 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
-    num::NonZeroU16,
-    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +13,7 @@ use tokio::time;
 use super::process::{self, Found, LOOK_INTERVAL, Process, blocking};
 use crate::{
     config::Proof,
-    traffic::sockets::{Listener, LookError},
+    traffic::sockets::{Doors, Listener, LookError},
 };
 
 /// The processes that hold the sockets on which the server listens. Empty: nobody listens.
@@ -28,9 +26,9 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Who listens on `ports` now.
-    pub async fn of(ports: Arc<[NonZeroU16]>) -> Result<Self, IdentityError> {
-        blocking(move || Self::look_again(&ports)).await
+    /// Who listens at `doors` now.
+    pub async fn of(doors: Doors) -> Result<Self, IdentityError> {
+        blocking(move || Self::look_again(&doors)).await
     }
 
     /// Whether nobody listens.
@@ -58,7 +56,7 @@ impl Identity {
     /// somebody listens.
     pub(super) async fn replaced(
         &self,
-        ports: Arc<[NonZeroU16]>,
+        doors: Doors,
         proof: Proof,
         limit: Duration,
     ) -> Result<(), ProofError> {
@@ -69,8 +67,8 @@ impl Identity {
         let replaced = async {
             loop {
                 if self.is_empty() {
-                    let ports = Arc::clone(&ports);
-                    if blocking(move || Ok(!Listener::all(&ports)?.is_empty())).await? {
+                    let doors = doors.clone();
+                    if blocking(move || Ok(!Listener::all(&doors)?.is_empty())).await? {
                         return Ok(());
                     }
                 } else {
@@ -84,13 +82,13 @@ impl Identity {
         };
         match time::timeout(limit, replaced).await {
             Ok(result) => result,
-            Err(_) if self.is_empty() => Err(ProofError::NobodyListens { ports: list(&ports), limit }),
+            Err(_) if self.is_empty() => Err(ProofError::NobodyListens { doors: doors.to_string(), limit }),
             Err(_) => Err(ProofError::Remain { processes: list(&remaining), limit }),
         }
     }
 
-    fn look(ports: &[NonZeroU16]) -> Result<Self, IdentityError> {
-        let listeners = Listener::all(ports)?;
+    fn look(doors: &Doors) -> Result<Self, IdentityError> {
+        let listeners = Listener::all(doors)?;
         if listeners.is_empty() {
             return Ok(Self::default());
         }
@@ -101,9 +99,9 @@ impl Identity {
 
     /// [`Self::look`], once more where nobody was found to hold a socket: a server that begins or ends at this moment
     /// looks like one that may not be looked at.
-    fn look_again(ports: &[NonZeroU16]) -> Result<Self, IdentityError> {
-        match Self::look(ports) {
-            Err(IdentityError::Hidden { .. }) => Self::look(ports),
+    fn look_again(doors: &Doors) -> Result<Self, IdentityError> {
+        match Self::look(doors) {
+            Err(IdentityError::Hidden { .. }) => Self::look(doors),
             done => done,
         }
     }
@@ -161,7 +159,7 @@ impl Holders {
         let Some(unknown) = listeners.iter().find(|l| unheld.contains(&l.inode)) else {
             return Ok(Self { pids });
         };
-        Err(IdentityError::Hidden { listener: unknown.address.to_string(), uid: unknown.uid, hidden })
+        Err(IdentityError::Hidden { listener: unknown.place.to_string(), uid: unknown.uid, hidden })
     }
 }
 
@@ -221,10 +219,10 @@ pub enum ProofError {
         limit: Duration,
     },
     /// Nobody had listened, and still nobody does.
-    #[error("expected somebody to listen on {ports} after the restart, found nobody within {limit:?}")]
+    #[error("expected somebody to listen on {doors} after the restart, found nobody within {limit:?}")]
     NobodyListens {
         /// Where.
-        ports: String,
+        doors: String,
         /// How long it was waited for.
         limit: Duration,
     },
@@ -236,6 +234,7 @@ pub enum ProofError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traffic::sockets::Place;
 
     fn found(pid: u32, parent: u32, name: &str) -> (u32, Found) {
         let process = Process { pid, started_seconds: 1, name: name.into() };
@@ -265,8 +264,8 @@ mod tests {
 
     #[test]
     fn a_socket_that_nobody_is_seen_to_hold_is_an_error_that_says_what_to_do() {
-        let address = "127.0.0.1:80".parse().unwrap();
-        let hidden = Holders::of(&[Listener { address, inode: u32::MAX, uid: 33 }]);
+        let place = Place::Tcp("127.0.0.1:80".parse().unwrap());
+        let hidden = Holders::of(&[Listener { place, inode: u32::MAX, uid: 33 }]);
         let error = hidden.err().map(|e| e.to_string()).unwrap_or_default();
         assert!(error.contains("127.0.0.1:80 (user 33)"), "{error}");
         assert!(error.contains("CAP_SYS_PTRACE"), "{error}");

@@ -23,7 +23,7 @@ pub use output::Output;
 pub use process::Process;
 pub use transcript::Transcript;
 
-use std::{num::NonZeroU16, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
@@ -31,17 +31,18 @@ use self::command::Command;
 use crate::{
     clock::Moment,
     config::{self, Proof},
+    traffic::sockets::Doors,
 };
 
 /// What the proof gets at least, however much of the limit the restart itself has used up: an old process that
 /// was told to end may need a moment for it.
 const PROOF_AT_LEAST: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 5000 });
 
-/// A way to restart the server that listens on certain ports.
+/// A way to restart the server that listens at certain doors.
 #[derive(Clone, Debug)]
 pub struct Restarter {
     way: Way,
-    ports: Arc<[NonZeroU16]>,
+    doors: Doors,
     proof: Proof,
     timeout: Duration,
 }
@@ -52,11 +53,11 @@ enum Way {
 }
 
 impl Restarter {
-    /// The restart that `restart` describes, of the server on `ports`; its command writes to `transcript`.
-    pub fn new(restart: &config::Restart, ports: &[NonZeroU16], transcript: Arc<Transcript>) -> Self {
+    /// The restart that `restart` describes, of the server with these `doors`; its command writes to `transcript`.
+    pub fn new(restart: &config::Restart, doors: Doors, transcript: Arc<Transcript>) -> Self {
         Self {
             way: Way::Command(Command::new(&restart.command, transcript)),
-            ports: ports.into(),
+            doors,
             proof: restart.proof,
             timeout: restart.timeout,
         }
@@ -70,7 +71,7 @@ impl Restarter {
     ///
     /// Without a proof nobody needs to be permitted to look: then what can't be found out is left empty.
     pub async fn identity(&self) -> Result<Identity, IdentityError> {
-        match Identity::of(Arc::clone(&self.ports)).await {
+        match Identity::of(self.doors.clone()).await {
             Err(error) if self.proof == Proof::None => {
                 tracing::debug!(%error, "the server's processes are unknown, and restart.proof asks for none");
                 Ok(Identity::default())
@@ -83,7 +84,7 @@ impl Restarter {
     /// that had to go is there, or nothing listens where nothing has listened.
     pub async fn has_not_happened(&self, before: &Identity) -> Result<bool, IdentityError> {
         if before.is_empty() {
-            return Ok(Identity::of(Arc::clone(&self.ports)).await?.is_empty());
+            return Ok(Identity::of(self.doors.clone()).await?.is_empty());
         }
         Ok(!before.remaining(self.proof).await?.is_empty())
     }
@@ -110,7 +111,7 @@ impl Restarter {
     /// The other half: waits until the server that `before` names has been replaced.
     pub async fn proved(&self, done: Done, before: &Identity) -> Result<Done, RestartError> {
         let limit = self.timeout.saturating_sub(done.took).max(PROOF_AT_LEAST);
-        match before.replaced(Arc::clone(&self.ports), self.proof, limit).await {
+        match before.replaced(self.doors.clone(), self.proof, limit).await {
             Ok(()) => Ok(done),
             Err(error) => Err(RestartError::Proof { error, output: done.output }),
         }
@@ -143,7 +144,7 @@ impl Restarter {
             }
             None => limit,
         };
-        let replaced = before.replaced(Arc::clone(&self.ports), self.proof, left).await;
+        let replaced = before.replaced(self.doors.clone(), self.proof, left).await;
         let Way::Command(command) = &self.way;
         let output = command.output();
         match replaced {

@@ -1,7 +1,7 @@
 //! Restarts of real processes. Each server is a small Python program with as many workers as are wanted, which
 //! it replaces on SIGHUP.
 
-use std::{fs, net::TcpListener, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{fs, net::TcpListener, num::NonZeroU16, os::unix::fs::MetadataExt, path::PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
@@ -80,7 +80,11 @@ impl Place {
 
     fn restarter(&self, script: &str, proof: Proof) -> Restarter {
         let restart = config::Restart { command: sh(script), timeout: PATIENCE, proof };
-        Restarter::new(&restart, &[self.port], Arc::new(Transcript::beside(&self.directory.join("state"))))
+        Restarter::new(
+            &restart,
+            Doors::at_ports(&[self.port]),
+            Arc::new(Transcript::beside(&self.directory.join("state"))),
+        )
     }
 
     /// Gives little time, for what can't succeed.

@@ -4,7 +4,9 @@ pub mod quiet;
 pub mod sockets;
 pub mod sources;
 
-use std::{num::NonZeroU16, time::Duration};
+use std::time::Duration;
+
+use self::sockets::Door;
 
 /// What one source saw at one moment.
 ///
@@ -28,8 +30,8 @@ pub struct Reading {
     /// How long ago the last word was said on the connections that have ended since the last look; zero where that is
     /// not known, `None` where none has ended that carried a request.
     pub ended: Option<Duration>,
-    /// A port of the server on which nobody listens.
-    pub deserted: Option<NonZeroU16>,
+    /// A door of the server at which nobody listens.
+    pub deserted: Option<Door>,
     /// On none of them anybody listens, though somebody did when the same source looked before: so it looks in the
     /// right place, and the server has gone.
     pub abandoned: bool,
@@ -55,13 +57,13 @@ impl Reading {
     }
 
     /// What the reading is worth of a server that answers its readiness probe (`ready`) or doesn't: where one that is
-    /// alive has a port on which nobody listens, somebody has looked in the wrong place, and zero means nothing.
+    /// alive has a door at which nobody listens, somebody has looked in the wrong place, and zero means nothing.
     pub fn of_server(self, ready: bool) -> Result<Self, String> {
         match self.deserted {
-            Some(port) if ready => Err(format!(
-                "expected the server to listen on port {port}, found nobody there, though it answers its readiness \
-                 probe; correct server.ports, or start the agent in the server's network namespace (in its \
-                 container, without PrivateNetwork=)"
+            Some(door) if ready => Err(format!(
+                "expected the server to listen on {door}, found nobody there, though it answers its readiness \
+                 probe; correct server.ports and server.unix, or say with server.netns in which network namespace \
+                 the server is (a container has its own, and so has a unit with PrivateNetwork=)"
             )),
             _ => Ok(self),
         }

@@ -31,7 +31,7 @@ use crate::{
     scratch::Scratch,
     signals::Wish,
     state,
-    traffic::{Reading, Silence},
+    traffic::{Reading, Silence, sockets::Door},
 };
 
 /// What looks find, by the time that has passed since the last request.

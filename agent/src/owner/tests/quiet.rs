@@ -84,7 +84,9 @@ async fn traffic_that_can_not_be_read_holds_the_drain_until_its_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_port_on_which_nobody_listens_is_unknown_of_a_live_server_and_nothing_of_a_dead_one() {
     let mut agent = Agent::up("deserted").await;
-    agent.fake.world(|world| world.reading = Ok(Reading { deserted: NonZeroU16::new(80), ..EMPTY }));
+    agent.fake.world(|world| {
+        world.reading = Ok(Reading { deserted: NonZeroU16::new(80).map(Door::Port), ..EMPTY });
+    });
     agent.signal(Wish::Hard).await;
     agent.reach(Phase::Hard).await;
     time::sleep(Duration::from_secs(20)).await;
@@ -107,7 +109,7 @@ async fn a_dead_server_is_restarted_at_once_where_it_listens_no_more() {
         time::sleep(Duration::from_secs(3)).await;
         agent.fake.world(|world| {
             world.ready = false;
-            world.reading = Ok(Reading { deserted: NonZeroU16::new(80), abandoned, ..EMPTY });
+            world.reading = Ok(Reading { deserted: NonZeroU16::new(80).map(Door::Port), abandoned, ..EMPTY });
         });
         agent.reach(Phase::Down).await;
         let asked = agent.fake.now();

@@ -72,7 +72,7 @@ pub enum State {
 }
 
 impl State {
-    const fn of(number: u8) -> Self {
+    pub(super) const fn of(number: u8) -> Self {
         match number {
             1 => Self::Established,
             4 => Self::FinWait1,
@@ -85,7 +85,7 @@ impl State {
         }
     }
 
-    const fn number(self) -> u8 {
+    pub(super) const fn number(self) -> u8 {
         match self {
             Self::Established => 1,
             Self::FinWait1 => 4,
@@ -299,29 +299,35 @@ impl<'a> Iterator for Messages<'a> {
 /// A request for all TCP sockets of `family` with the local `port`, in one of `states`, with their
 /// `tcp_info`. The kernel itself leaves the other ports out.
 pub(super) fn request(family: Family, port: NonZeroU16, states: &[State], sequence: u32) -> Vec<u8> {
-    let length = HEADER_LEN + REQUEST_LEN;
-    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
     let mask = states.iter().fold(0u32, |mask, state| mask | 1 << state.number());
+    let mut body = vec![family.number(), libc::IPPROTO_TCP as u8, 1 << (INFO - 1), 0];
+    body.extend(mask.to_ne_bytes());
+    body.extend(port.get().to_be_bytes());
+    body.resize(REQUEST_LEN, 0); // any peer, any address, any interface
+    dump(&body, sequence)
+}
+
+/// The message that asks for a dump by `body`, a family's own request.
+pub(super) fn dump(body: &[u8], sequence: u32) -> Vec<u8> {
+    let length = HEADER_LEN + body.len();
+    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
     let mut message = Vec::with_capacity(length);
     message.extend((length as u32).to_ne_bytes());
     message.extend(BY_FAMILY.to_ne_bytes());
     message.extend(flags.to_ne_bytes());
     message.extend(sequence.to_ne_bytes());
     message.extend([0; 4]); // from whom: the kernel fills it in
-    message.extend([family.number(), libc::IPPROTO_TCP as u8, 1 << (INFO - 1), 0]);
-    message.extend(mask.to_ne_bytes());
-    message.extend(port.get().to_be_bytes());
-    message.resize(length, 0); // any peer, any address, any interface
+    message.extend(body);
     message
 }
 
 /// What came from the kernel is not what it says it sends. Says what was wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[error("{0}")]
-pub struct Malformed(&'static str);
+pub struct Malformed(pub(super) &'static str);
 
 /// The first attribute: its type, its value, and the attributes behind it.
-fn attribute(attributes: &[u8]) -> Result<(u16, &[u8], &[u8]), Malformed> {
+pub(super) fn attribute(attributes: &[u8]) -> Result<(u16, &[u8], &[u8]), Malformed> {
     let cut = Malformed("an attribute's header is cut off");
     let length = usize::from(u16_at(attributes, 0).ok_or(cut)?);
     let kind = u16_at(attributes, 2).ok_or(cut)? & ATTRIBUTE_TYPE_MASK;
@@ -332,7 +338,7 @@ fn attribute(attributes: &[u8]) -> Result<(u16, &[u8], &[u8]), Malformed> {
     Ok((kind, value, rest))
 }
 
-fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(super) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
@@ -340,7 +346,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     array_at(bytes, at).map(u16::from_ne_bytes)
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     array_at(bytes, at).map(u32::from_ne_bytes)
 }
 

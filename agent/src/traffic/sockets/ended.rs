@@ -11,6 +11,7 @@ use netlink_sys::{Socket as Netlink, SocketAddr as NetlinkAddr, protocols::NETLI
 use socket2::{SockFilter, SockRef};
 
 use super::{
+    Doors,
     diag::{Body, Messages, Socket},
     table::LookError,
 };
@@ -40,15 +41,18 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    /// How long ago the last word was said on connections to `ports` that have ended since the last call; `None`
+    /// How long ago the last word was said on connections to these `doors`' ports that have ended since the last call; `None`
     /// where there was none. Zero where it is not known: there was no subscription, or events were lost. What is
     /// `own` is left out.
     pub(super) fn since_last(
         &mut self,
-        ports: &[NonZeroU16],
+        doors: &Doors,
         now: Moment,
         mut own: impl FnMut(&Socket) -> bool,
     ) -> Result<Option<Duration>, LookError> {
+        if doors.ports.is_empty() {
+            return Ok(None);
+        }
         let is_close = self.looked.is_some_and(|looked| now.since(looked) <= CLOSE);
         self.looked = Some(now);
         if !is_close {
@@ -57,7 +61,8 @@ impl Ended {
         }
         let Some(netlink) = &self.netlink else {
             self.datagram.resize(DATAGRAM_LEN, 0);
-            self.netlink = Some(subscribe(ports).map_err(LookError::Subscribe)?);
+            let netlink = doors.namespace.within(|| subscribe(&doors.ports))?;
+            self.netlink = Some(netlink.map_err(LookError::Subscribe)?);
             return Ok(Some(Duration::ZERO));
         };
         let mut last = None;
@@ -80,7 +85,7 @@ impl Ended {
             for message in Messages::of(&self.datagram[..length]) {
                 let Body::Socket(bytes) = message?.body else { continue };
                 let socket = Socket::parse(bytes)?;
-                let ours = ports.iter().any(|port| port.get() == socket.local.port());
+                let ours = doors.ports.iter().any(|port| port.get() == socket.local.port());
                 if let Some(silent) = last_word(&socket).filter(|_| ours && !own(&socket)) {
                     last = Some(last.map_or(silent, |last: Duration| last.min(silent)));
                 }
@@ -163,7 +168,7 @@ mod tests {
         let (mut ended, port) = (Ended::default(), NonZeroU16::MAX);
         let mut look = |s| {
             let now = Moment::from_boot(Duration::from_secs(s));
-            ended.since_last(&[port], now, |_| false).unwrap()
+            ended.since_last(&Doors::at_ports(&[port]), now, |_| false).unwrap()
         };
         assert_eq!(look(100), Some(Duration::ZERO));
         assert_eq!(look(101), Some(Duration::ZERO), "the subscription begins here");

@@ -1,29 +1,33 @@
-//! Traffic as the kernel sees it: the sockets on the server's ports, told busy from idle.
+//! Traffic as the kernel sees it: the sockets at the server's doors, told busy from idle.
 //!
-//! One look is a dump of the socket table per port and family over netlink `sock_diag`; it needs no privilege.
-//! In a drain the kernel tells besides of the connections that end between the looks. A dump is one moment's picture: a connection that opens while the kernel walks its table may be missed, so
-//! nobody may act on a single look.
+//! One look is a dump of the socket table per port and family, and one of the unix sockets where the server has any,
+//! over netlink `sock_diag`; it needs no privilege but to get into another network namespace. In a drain the kernel
+//! tells besides of the TCP connections that end between the looks. A dump is one moment's picture: a connection that
+//! opens while the kernel walks its table may be missed, so nobody may act on a single look.
 
 mod diag;
+mod doors;
 mod ended;
 mod listener;
+mod namespace;
 mod own;
 mod peers;
 mod table;
+mod unix;
 mod verdict;
 
 pub use diag::{Info, Malformed, Socket, State};
-pub use listener::Listener;
+pub use doors::{Door, Doors};
+pub use listener::{Listener, Place};
+pub use namespace::{Namespace, NamespaceError};
 pub use own::{Entry, Own};
 pub use table::LookError;
+pub use unix::UnixEntry;
 pub use verdict::Verdict;
 
-use std::{
-    num::NonZeroU16,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use self::{ended::Ended, own::Seen, table::Table};
+use self::{ended::Ended, own::Seen, table::Table, unix::Connections};
 use super::{Reading, quiet::UNSURE_HOLDS};
 use crate::clock::Moment;
 
@@ -32,19 +36,21 @@ use crate::clock::Moment;
 const STATES: [State; 6] =
     [State::Established, State::CloseWait, State::FinWait1, State::Closing, State::LastAck, State::Listen];
 
-/// The sockets on a server's ports, as a source of traffic.
+/// The sockets at a server's doors, as a source of traffic.
 #[derive(Clone)]
 pub struct Sockets {
     looker: Arc<Mutex<Looker>>,
 }
 
 impl Sockets {
-    /// The sockets on `ports`, but for the agent's `own` connections.
-    pub fn new(ports: &[NonZeroU16], own: Own) -> Self {
+    /// The sockets at these `doors`, but for the agent's `own` connections.
+    pub fn new(doors: Doors, own: Own) -> Self {
         let looker = Looker {
-            ports: ports.into(),
-            table: Table::new(),
+            table: Table::new(doors.namespace.clone()),
+            doors,
+            inside: None,
             ended: Ended::default(),
+            unix: Connections::default(),
             own,
             seen: Seen::default(),
             has_listened: false,
@@ -66,33 +72,56 @@ impl Sockets {
 }
 
 struct Looker {
-    ports: Box<[NonZeroU16]>,
+    doors: Doors,
     table: Table,
+    /// Which namespace was looked into; `None` for the agent's own.
+    inside: Option<namespace::Identity>,
     ended: Ended,
+    unix: Connections,
     own: Own,
     seen: Seen,
-    /// Somebody has listened on one of the ports at an earlier look.
+    /// Somebody has listened at one of the doors at an earlier look.
     has_listened: bool,
 }
 
 impl Looker {
     fn look(&mut self) -> Result<Reading, LookError> {
-        let Self { ports, table, ended, own, seen, has_listened } = self;
+        self.enter()?;
+        let Self { doors, table, ended, unix, own, seen, has_listened, .. } = self;
+        let now = Moment::now();
         seen.begin();
         // What ends after this and before the table is read is told at the next look.
-        let ended = ended.since_last(ports, Moment::now(), |socket| seen.is_own(socket, own))?;
-        let start = || (Reading::default(), ports.to_vec());
-        let (reading, deserted) = table.fold(ports, &STATES, start, |(reading, deserted), socket| {
-            if socket.state == State::Listen {
-                deserted.retain(|port| port.get() != socket.local.port());
-            } else if !seen.is_own(socket, own) {
-                reading.count(Verdict::of(socket));
-            }
-        })?;
+        let ended = ended.since_last(doors, now, |socket| seen.is_own(socket, own))?;
+        let start = || (Reading::default(), doors.each().collect::<Vec<_>>());
+        let (mut reading, mut deserted) =
+            table.fold(&doors.ports, &STATES, start, |(reading, deserted), socket| {
+                if socket.state == State::Listen {
+                    deserted.retain(
+                        |door| !matches!(door, Door::Port(port) if port.get() == socket.local.port()),
+                    );
+                } else if !seen.is_own(socket, own) {
+                    reading.count(Verdict::of(socket));
+                }
+            })?;
+        let listened = unix.look(table, &doors.paths, own, now, &mut reading)?;
+        deserted.retain(|door| !matches!(door, Door::Path(path) if listened[*path]));
         seen.end();
-        *has_listened |= deserted.len() < ports.len();
-        let abandoned = *has_listened && deserted.len() == ports.len();
+        let of = doors.each().count();
+        *has_listened |= deserted.len() < of;
+        let abandoned = *has_listened && deserted.len() == of;
         Ok(Reading { ended, deserted: deserted.first().copied(), abandoned, ..reading })
+    }
+
+    /// What was seen of a namespace says nothing of another one that has its name now.
+    fn enter(&mut self) -> Result<(), NamespaceError> {
+        let inside = self.doors.namespace.identity();
+        if !matches!(&inside, Ok(inside) if *inside == self.inside) {
+            self.table.forget();
+            self.ended = Ended::default();
+            self.unix = Connections::default();
+        }
+        self.inside = inside?;
+        Ok(())
     }
 }
 

@@ -2,12 +2,17 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     net::SocketAddr,
+    os::fd::AsFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use super::diag::{Socket, State};
+use super::{
+    diag::{Socket, State},
+    unix::{OwnEnds, UnixEntry},
+};
 use crate::clock::Moment;
 
 /// So long a connection is remembered that was given up: the server may read its end late, and looks come once a
@@ -21,7 +26,10 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 /// A connection is known by both its ends, so that no other connection can ever pass for it: the kernel gives
 /// the pair to one connection at a time.
 #[derive(Clone, Debug, Default)]
-pub struct Own(Arc<Mutex<HashMap<Ends, Option<Moment>>>>);
+pub struct Own {
+    tcp: Arc<Mutex<HashMap<Ends, Option<Moment>>>>,
+    unix: OwnEnds,
+}
 
 /// The agent's end and the server's end.
 type Ends = (SocketAddr, SocketAddr);
@@ -37,6 +45,17 @@ impl Own {
         connections.retain(|_, until| until.is_none_or(|until| now < until));
         connections.insert(ends, None);
         Entry { own: self.clone(), ends }
+    }
+
+    /// Enters the agent's end of a connection to a unix socket, before it is connected, until the entry is dropped.
+    /// Drop it before the socket.
+    pub fn enter_unix(&self, end: impl AsFd) -> io::Result<UnixEntry> {
+        self.unix.enter(end)
+    }
+
+    /// Whether the unix socket `inode` is an end of ours.
+    pub(super) fn holds_unix(&self, inode: u32) -> bool {
+        self.unix.holds(inode)
     }
 
     /// Whether `socket`, which is the server's, is the other end of one of them.
@@ -57,7 +76,7 @@ impl Own {
 
     fn connections(&self) -> MutexGuard<'_, HashMap<Ends, Option<Moment>>> {
         // Each change is one call, so they are whole even if a thread has died.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tcp.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -23,15 +23,20 @@ impl Sockets {
 
 impl Looker {
     fn in_flight(&mut self) -> Result<Cut, LookError> {
-        let Self { ports, table, own, seen, .. } = self;
+        self.enter()?;
+        let Self { doors, table, own, seen, .. } = self;
         seen.begin();
-        let peers =
-            table.fold(ports, &STATES, BTreeMap::new, |peers: &mut BTreeMap<IpAddr, u32>, socket| {
+        let peers = table.fold(
+            &doors.ports,
+            &STATES,
+            BTreeMap::new,
+            |peers: &mut BTreeMap<IpAddr, u32>, socket| {
                 let in_flight = matches!(Verdict::of(socket), Verdict::Busy | Verdict::Unsure { .. });
                 if in_flight && !seen.is_own(socket, own) {
                     *peers.entry(socket.remote.ip().to_canonical()).or_default() += 1;
                 }
-            })?;
+            },
+        )?;
         seen.end();
         Ok(cut(peers))
     }

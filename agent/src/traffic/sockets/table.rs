@@ -6,7 +6,10 @@ use netlink_sys::{Socket as Netlink, SocketAddr as NetlinkAddr, protocols::NETLI
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use thiserror::Error;
 
-use super::diag::{self, Body, Family, Malformed, Messages, Socket, State};
+use super::{
+    Namespace, NamespaceError,
+    diag::{self, Body, Family, Malformed, Messages, Socket, State},
+};
 
 /// The kernel fills no datagram of a dump beyond 32 KiB (`netlink_dump`); with less room it takes more calls.
 const DATAGRAM_LEN: usize = 32 * 1024;
@@ -17,17 +20,23 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A look that was disturbed is made again so often in all: a disturbance is short, and the next look comes soon.
 const ATTEMPTS: u32 = 3;
 
-/// A way to ask the kernel for its sockets. The netlink socket is kept, so that looking needs no new descriptor
-/// when they have run out, and replaced after an error, so that nothing of a broken answer can follow.
+/// A way to ask the kernel for the sockets of a namespace. The netlink socket is kept, so that looking needs no new
+/// descriptor when they have run out, and replaced after an error, so that nothing of a broken answer can follow.
 pub(super) struct Table {
+    namespace: Namespace,
     netlink: Option<Netlink>,
     datagram: Box<[u8]>,
     sequence: u32,
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
-        Self { netlink: None, datagram: vec![0; DATAGRAM_LEN].into(), sequence: 0 }
+    pub(super) fn new(namespace: Namespace) -> Self {
+        Self { namespace, netlink: None, datagram: vec![0; DATAGRAM_LEN].into(), sequence: 0 }
+    }
+
+    /// Lets go of the namespace that was looked at: the next look is at the one that has its name then.
+    pub(super) fn forget(&mut self) {
+        self.netlink = None;
     }
 
     /// Shows `each` all TCP sockets of both families with one of the local `ports` in one of `states`, each
@@ -36,53 +45,67 @@ impl Table {
         &mut self,
         ports: &[NonZeroU16],
         states: &[State],
-        mut start: impl FnMut() -> T,
+        start: impl FnMut() -> T,
         mut each: impl FnMut(&mut T, &Socket),
     ) -> Result<T, LookError> {
-        let mut attempt = 1;
+        self.repeat(start, |table, value| {
+            for &port in ports {
+                for family in Family::BOTH {
+                    table.dump(
+                        |sequence| diag::request(family, port, states, sequence),
+                        |bytes| {
+                            each(value, &Socket::parse(bytes)?);
+                            Ok(())
+                        },
+                    )?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Shows `each` all sockets that one `request` is answered with, likewise.
+    pub(super) fn fold_unix<T>(
+        &mut self,
+        request: impl Fn(u32) -> Vec<u8>,
+        start: impl FnMut() -> T,
+        mut each: impl FnMut(&mut T, &[u8]) -> Result<(), Malformed>,
+    ) -> Result<T, LookError> {
+        self.repeat(start, |table, value| table.dump(&request, |bytes| each(value, bytes)))
+    }
+
+    fn repeat<T>(
+        &mut self,
+        mut start: impl FnMut() -> T,
+        mut attempt: impl FnMut(&mut Self, &mut T) -> Result<(), LookError>,
+    ) -> Result<T, LookError> {
+        let mut attempts = 1;
         loop {
             let mut value = start();
-            match self.each(ports, states, |socket| each(&mut value, socket)) {
+            match attempt(self, &mut value) {
                 Ok(()) => return Ok(value),
                 Err(error) => {
                     self.netlink = None;
-                    if attempt == ATTEMPTS || !error.is_disturbance() {
+                    if attempts == ATTEMPTS || !error.is_disturbance() {
                         return Err(error);
                     }
-                    attempt += 1;
+                    attempts += 1;
                 }
             }
         }
     }
 
-    fn each(
-        &mut self,
-        ports: &[NonZeroU16],
-        states: &[State],
-        mut each: impl FnMut(&Socket),
-    ) -> Result<(), LookError> {
-        for &port in ports {
-            for family in Family::BOTH {
-                self.dump(family, port, states, &mut each)?;
-            }
-        }
-        Ok(())
-    }
-
     fn dump(
         &mut self,
-        family: Family,
-        port: NonZeroU16,
-        states: &[State],
-        each: &mut impl FnMut(&Socket),
+        request: impl FnOnce(u32) -> Vec<u8>,
+        mut each: impl FnMut(&[u8]) -> Result<(), Malformed>,
     ) -> Result<(), LookError> {
         self.sequence = self.sequence.wrapping_add(1);
         let netlink = match &self.netlink {
             Some(netlink) => netlink,
-            None => self.netlink.insert(open()?),
+            None => self.netlink.insert(self.namespace.within(open)??),
         };
-        let request = diag::request(family, port, states, self.sequence);
-        netlink.send(&request, 0).map_err(LookError::Send)?;
+        netlink.send(&request(self.sequence), 0).map_err(LookError::Send)?;
         let mut interrupted = false;
         loop {
             let length = receive(netlink, &mut self.datagram)?;
@@ -93,7 +116,7 @@ impl Table {
                 }
                 interrupted |= message.interrupted;
                 match message.body {
-                    Body::Socket(bytes) => each(&Socket::parse(bytes)?),
+                    Body::Socket(bytes) => each(bytes)?,
                     Body::Done(0) if interrupted => return Err(LookError::Interrupted),
                     Body::Done(0) => return Ok(()),
                     Body::Done(errno) | Body::Error(errno) if errno != 0 => return Err(refusal(errno)),
@@ -108,6 +131,9 @@ impl Table {
 /// Why the socket table could not be read. Then the traffic is unknown, which is not zero.
 #[derive(Debug, Error)]
 pub enum LookError {
+    /// The server's network namespace can't be looked into.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// No netlink socket to be had.
     #[error(
         "no netlink socket for the kernel's socket table: {0} (under systemd, RestrictAddressFamilies= must \
@@ -131,8 +157,8 @@ pub enum LookError {
     Refused(#[source] io::Error),
     /// The kernel cannot do it.
     #[error(
-        "this kernel cannot show its TCP sockets: expected the module tcp_diag (CONFIG_INET_TCP_DIAG), found \
-         none; load it with `modprobe tcp_diag`"
+        "this kernel cannot show its sockets: expected the module tcp_diag (CONFIG_INET_TCP_DIAG) and, for \
+         `server.unix`, unix_diag, found none; load them with `modprobe tcp_diag` and `modprobe unix_diag`"
     )]
     NotSupported,
     /// No answer.

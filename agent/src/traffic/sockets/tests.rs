@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    num::NonZeroU16,
     time::Duration,
 };
 
@@ -35,7 +36,7 @@ impl Server {
         let port = NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap();
         let reached_at = SocketAddr::new(reached_at, port.get());
         let own = Own::default();
-        Self { listener, reached_at, sockets: Sockets::new(&[port], own.clone()), own }
+        Self { listener, reached_at, sockets: Sockets::new(Doors::at_ports(&[port]), own.clone()), own }
     }
 
     /// One for each way to speak TCP: IPv4, IPv6, and IPv4 to a socket that listens on both.
@@ -270,19 +271,19 @@ fn own_probes_that_have_ended_are_no_requests() {
 #[test]
 fn a_port_on_which_nobody_listens_is_told_from_an_empty_one() {
     let [server, other] = [Server::new(V4, V4), Server::new(V6, V6)];
-    let both = Sockets::new(&[server.port(), other.port()], Own::default());
+    let both = Sockets::new(Doors::at_ports(&[server.port(), other.port()]), Own::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let deserted = || runtime.block_on(both.look()).unwrap().deserted;
     assert_eq!(deserted(), None);
     let port = other.port();
     drop(other);
-    assert_eq!(deserted(), Some(port));
+    assert_eq!(deserted(), Some(Door::Port(port)));
 }
 
 #[test]
 fn a_server_is_abandoned_when_nobody_listens_on_any_port_where_somebody_has() {
     let [server, other] = [Server::new(V4, V4), Server::new(V6, V6)];
-    let both = Sockets::new(&[server.port(), other.port()], Own::default());
+    let both = Sockets::new(Doors::at_ports(&[server.port(), other.port()]), Own::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let abandoned = |sockets: &Sockets| runtime.block_on(sockets.look()).unwrap().abandoned;
     assert!(!abandoned(&both));
@@ -291,18 +292,22 @@ fn a_server_is_abandoned_when_nobody_listens_on_any_port_where_somebody_has() {
     assert!(!abandoned(&both), "one still listens");
     drop(server);
     assert!(abandoned(&both));
-    assert!(!abandoned(&Sockets::new(&ports, Own::default())), "it may look in the wrong place");
+    assert!(
+        !abandoned(&Sockets::new(Doors::at_ports(&ports), Own::default())),
+        "it may look in the wrong place"
+    );
 }
 
 #[test]
 fn listeners_are_found_with_their_addresses() {
     for server in Server::each() {
-        let listeners = Listener::all(&[server.port()]).unwrap();
-        let [listener] = listeners[..] else { panic!("expected one, found {listeners:?}") };
-        assert_eq!(listener.address, server.listener.local_addr().unwrap());
+        let doors = Doors::at_ports(&[server.port()]);
+        let listeners = Listener::all(&doors).unwrap();
+        let [listener] = &listeners[..] else { panic!("expected one, found {listeners:?}") };
+        assert_eq!(listener.place, Place::Tcp(server.listener.local_addr().unwrap()));
         assert_ne!(listener.inode, 0);
-        TcpStream::connect(listener.reachable_at()).unwrap();
+        TcpStream::connect(listener.reachable_at().unwrap()).unwrap();
         drop(server.listener);
-        assert_eq!(Listener::all(&[NonZeroU16::new(server.reached_at.port()).unwrap()]).unwrap(), []);
+        assert_eq!(Listener::all(&doors).unwrap(), []);
     }
 }
