@@ -6,7 +6,7 @@ use std::{fs, num::NonZeroU32, path::Path, time::Duration};
 use drain_agent::config::{
     Acknowledge, AgentCheck, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, Config, Control, Drain,
     Expected, Hard, LongLived, MinRemaining, Of, Probe, Proof, Ready, Report, Restart, Server, Soft, Span,
-    Weight,
+    Traffic, Weight,
 };
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ fn every_mistake_is_shown_at_its_place() {
         let expected = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, expected, "of {}", path.display());
     }
-    assert_eq!(seen, 13, "files in tests/config");
+    assert_eq!(seen, 14, "files in tests/config");
 }
 
 #[test]
@@ -82,6 +82,7 @@ fn a_minimal_file_has_every_default() {
             long_lived: LongLived::Quiet,
         },
         balancers: Balancers::default(),
+        traffic: Vec::new(),
         control: Control { socket: "/run/drain-agent/apache2.sock".into(), group: None },
         agent_check: None,
         report: Report { history: "/var/lib/drain-agent/apache2.history.jsonl".into() },
@@ -123,6 +124,13 @@ fn every_key_is_read() {
         expect = ["10.0.0.1", "::1", "lb1"]
         trust = ["10.0.0.0/8", "192.168.1.1"]
         ignore = ["172.16.0.0/12"]
+        [[traffic]]
+        access_log = "/var/log/shop.log"
+        ignore = "GET /health "
+        [[traffic]]
+        journal = "shop@1.service"
+        [[traffic]]
+        gauge = { url = "http://shop/status", unix = "/run/s", field = "/a/b", zero_at = 1, timeout = "2s", interval = "3s" }
         [control]
         socket = "/tmp/a.sock"
         group = "www-ops"
@@ -172,6 +180,14 @@ fn every_key_is_read() {
     let networks = ["10.0.0.0/8".parse().unwrap(), "192.168.1.1/32".parse().unwrap()];
     assert_eq!(config.balancers.trust, networks);
     assert_eq!(config.balancers.ignore, ["172.16.0.0/12".parse().unwrap()]);
+    let names: Vec<_> = config.traffic.iter().map(ToString::to_string).collect();
+    let gauge = "gauge http://shop/status at /run/s /a/b";
+    assert_eq!(names, ["access_log /var/log/shop.log", "journal shop@1.service", gauge]);
+    let [Traffic::AccessLog(log), _, Traffic::Gauge(gauge)] = &config.traffic[..] else {
+        panic!("{names:?}")
+    };
+    assert!(log.ignore.as_ref().is_some_and(|ignore| ignore.matches(b"::1 GET /health 200")));
+    assert_eq!((gauge.zero_at, gauge.timeout, gauge.interval), (1, seconds(2), seconds(3)));
     assert_eq!(config.control.socket.to_str(), Some("/tmp/a.sock"));
     assert_eq!(config.control.group.as_deref(), Some("www-ops"));
     assert_eq!(config.report.history.to_str(), Some("/tmp/history"));
@@ -273,7 +289,8 @@ proptest! {
             "listen", "state", "answers", "answers.soft", "server", "server.name", "server.ports", "server.ready",
             "server.ready.url", "server.ready.tcp", "server.ready.status", "server.ready.timeout", "restart.command",
             "restart.unit", "drain", "drain.soft.quiet", "drain.min_remaining", "balancers.expect", "balancers.trust",
-            "control.socket", "control", "traffic", "agent_check", "agent_check.listen", "agent_check.weight",
+            "control.socket", "control", "traffic", "traffic.access_log", "traffic.journal", "traffic.gauge",
+            "traffic.gauge.url", "traffic.gauge.field", "agent_check", "agent_check.listen", "agent_check.weight",
             "agent_check.weight.cpu", "agent_check.weight.floor",
             "report", "report.history",
         ]),

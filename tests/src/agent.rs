@@ -197,6 +197,13 @@ impl Agent {
         self
     }
 
+    /// One more source of traffic, in the words of its configuration.
+    #[must_use]
+    pub fn watching(mut self, source: &str) -> Self {
+        self.settings.more += &format!("\n[[traffic]]\n{source}\n");
+        self
+    }
+
     /// Starts it and waits until it answers checks and its control socket.
     #[must_use]
     pub fn start(mut self) -> Self {

@@ -39,6 +39,8 @@ pub const ORDER: &str = "/cgi/order";
 pub const SLOW: &str = "/cgi/slow";
 /// Writes down what reached it, and answers with the first two words of that: see [`Apache::recorded`].
 pub const RECORD: &str = "/cgi/record";
+/// Where [`Apache::with_status`] tells how busy it is.
+pub const STATUS: &str = "/server-status";
 /// What readiness probes ask for.
 pub const HEALTH: &str = "/health";
 
@@ -71,6 +73,18 @@ impl Apache {
         new.write_files();
         place.show_log(new.error_log());
         new
+    }
+
+    /// Whoever asks at [`STATUS`] is told how many of its workers are busy.
+    #[must_use]
+    pub fn with_status(self) -> Self {
+        let status = format!(
+            "LoadModule status_module {MODULES}/mod_status.so\n<Location {STATUS}>\n    SetHandler server-status\n</Location>\n"
+        );
+        let path = self.root.join("httpd.conf");
+        let config = fs::read_to_string(&path).expect("read httpd.conf") + &status;
+        fs::write(path, config).expect("write httpd.conf");
+        self
     }
 
     /// Starts it and waits until it answers.
@@ -192,9 +206,21 @@ impl Apache {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// The access log's place.
+    pub fn access_log_path(&self) -> PathBuf {
+        self.root.join("access.log")
+    }
+
+    /// Renames the access log as logrotate does, and lets Apache open a new one: `apachectl graceful`.
+    pub fn rotate_access_log(&self) {
+        let log = self.access_log_path();
+        fs::rename(&log, log.with_extension("log.1")).expect("rename the access log");
+        self.k("graceful");
+    }
+
     /// Its access log, a line per request: time in µs since 1970, client's port, request line, status, bytes.
     pub fn access_log(&self) -> String {
-        fs::read_to_string(self.root.join("access.log")).unwrap_or_default()
+        fs::read_to_string(self.access_log_path()).unwrap_or_default()
     }
 
     /// What reached [`RECORD`], a line per request: method, query, and the body in hexadecimal digits.

@@ -48,6 +48,19 @@ impl Nginx {
         self
     }
 
+    /// It tells at `/status` how many connections it has, and sends `/slow` at 1 KiB a second.
+    #[must_use]
+    pub fn with_status(mut self) -> Self {
+        let pages = self.dir.join("pages");
+        fs::create_dir_all(&pages).expect("create the folder of pages");
+        fs::write(pages.join("slow"), "x".repeat(3 * 1024)).expect("write the slow page");
+        self.pages = format!(
+            "root {}; location = /health {{ return 200; }} location = /status {{ stub_status; }} location = /slow {{ limit_rate 1k; }}",
+            pages.display()
+        );
+        self
+    }
+
     /// Starts it and waits until it answers.
     #[must_use]
     pub fn start(mut self) -> Self {

@@ -10,6 +10,7 @@ mod drain;
 mod report;
 mod restart;
 mod server;
+mod traffic;
 
 pub use agent_check::{AgentCheck, Of, Span, Weight};
 pub use balancers::{Balancers, Expected};
@@ -17,6 +18,7 @@ pub use drain::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Drain, Hard, LongL
 pub use report::Report;
 pub use restart::{Proof, Restart};
 pub use server::{Probe, Ready, Server, StatusSet};
+pub use traffic::{AccessLog, Gauge, Lines, Pattern, Traffic};
 
 use std::{
     net::SocketAddr,
@@ -44,6 +46,8 @@ pub struct Config {
     pub drain: Drain,
     /// Who asks for the server's health.
     pub balancers: Balancers,
+    /// Sources of traffic beside the kernel's sockets and the balancers.
+    pub traffic: Vec<Traffic>,
     /// Where `drainctl` reaches the agent.
     pub control: Control,
     /// HAProxy's agent protocol, on a port of its own; `None`: it is not spoken.
@@ -126,7 +130,7 @@ impl Config {
         let restart = root.section("restart", Restart::read);
         let drain = root.section("drain", Drain::read);
         let balancers = root.section("balancers", Balancers::read);
-        root.later("traffic", "leave it out: the kernel's socket table is watched always");
+        let traffic = Traffic::read(root);
         root.later("metrics", "leave it out: `drainctl status --json` has the numbers");
         root.later("fleet", "guard the last servers by `drain.min_remaining`");
         let name = server.as_ref().map_or("", |server| &server.name);
@@ -142,6 +146,7 @@ impl Config {
             restart: restart?,
             drain,
             balancers,
+            traffic: traffic?,
             control,
             agent_check,
             report,

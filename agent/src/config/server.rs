@@ -232,7 +232,7 @@ fn status(value: &Value<'_>) -> Option<RangeInclusive<u16>> {
 }
 
 /// A URL that can be asked without TLS.
-fn http_url(value: &Value<'_>) -> Option<Url> {
+pub(super) fn http_url(value: &Value<'_>) -> Option<Url> {
     let text = value.text()?;
     let url = match text.parse::<Url>() {
         Ok(url) => url,

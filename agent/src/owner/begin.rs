@@ -12,6 +12,7 @@ use super::{
     Inlets, Outlets, Outside, Owner,
     errands::{Errands, REPORTS, Report},
     records::Records,
+    sources::Readings,
     task::Core,
 };
 use crate::{
@@ -94,7 +95,7 @@ impl<O: Outside> Owner<O> {
         let (answer, answers) = watch::channel(None);
         let (status, statuses) = watch::channel(Arc::new(first_status(&config)));
         let mut owner = Self {
-            sources: Sources::new(config.drain.long_lived, []),
+            sources: Sources::of(&config),
             config,
             outside: Arc::new(outside),
             inlets,
@@ -104,6 +105,7 @@ impl<O: Outside> Owner<O> {
             history,
             filing: JoinSet::new(),
             errands: Errands::new(now),
+            readings: Readings::default(),
             started: now,
             heard: now,
             generation: 0,

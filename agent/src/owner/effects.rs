@@ -99,6 +99,7 @@ impl<O: Outside> Owner<O> {
         if was.is_none() {
             self.sources.begin_anew();
             self.errands.looked = None;
+            self.readings.due();
             self.identity = None;
         }
     }

@@ -58,9 +58,13 @@ const CUT: Duration = Duration::from_millis(500);
 /// After so long it is tried again to tell the server's processes: that goes through all open files of the host.
 pub(super) const IDENTITY_RETRY: Duration = Duration::from_secs(1);
 
+/// Who asks for the status waits for readings that are under way; nobody has to be woken for that before they end.
+const CURIOUS: Duration = Duration::from_secs(1);
+
 /// What the owner's own tasks report.
 pub(super) enum Report {
     Looked { at: Moment, reading: Result<Reading, String> },
+    Read { set: u64, index: usize, at: Moment, reading: Result<Reading, String> },
     Probed { began: Moment, result: Result<(), String> },
     Identified { at: Moment, identity: Result<Identity, String> },
     Cut { drain: u64, cut: Cut },
@@ -73,6 +77,8 @@ impl<O: Outside> Owner<O> {
     /// Starts the looks and probes that are due.
     pub(super) fn start_tasks(&mut self) {
         let now = self.outside.now();
+        // First: a look that somebody asks for waits for them.
+        self.start_readings(now);
         if !self.errands.looking && self.next_look(now) <= now {
             self.errands.looking = true;
             self.errands.looked = Some(now);
@@ -82,7 +88,7 @@ impl<O: Outside> Owner<O> {
                 let _ = report.send(Report::Looked { at: now, reading }).await;
             });
         }
-        if !self.errands.probing && self.errands.next_probe <= now {
+        if self.may_probe() && self.errands.next_probe <= now {
             self.errands.probing = true;
             self.errands.next_probe = now + self.config.server.ready.interval;
             let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
@@ -109,10 +115,16 @@ impl<O: Outside> Owner<O> {
         out.drain.follow == Follow::Restart && may && !fresh
     }
 
+    /// Whether a probe may begin: not while another one is under way, nor a reading that would count it.
+    fn may_probe(&self) -> bool {
+        !self.errands.probing && !self.counting()
+    }
+
     /// When the next look is due.
     fn next_look(&self, now: Moment) -> Moment {
         if !self.curious.is_empty() {
-            return now;
+            // All that the status shows is read for who asks, the sockets last.
+            return if self.readings.any() { now + CURIOUS } else { now };
         }
         let regular = schedule::next_look(&self.core.machine, self.errands.looked, self.due(now), now);
         self.look_for_users().map_or(regular, |users| users.min(regular))
@@ -123,13 +135,15 @@ impl<O: Outside> Owner<O> {
         let now = self.outside.now();
         let machine = &self.core.machine;
         let look = (!self.errands.looking).then(|| self.next_look(now));
-        let probe = (!self.errands.probing).then_some(self.errands.next_probe);
+        let probe = self.may_probe().then_some(self.errands.next_probe);
         let verdict = (machine.server() == Verdict::Unknown).then_some(self.started + VERDICT);
         let write = self.records.stale.then_some(self.records.written_at + TABLE);
         let status = self.status_stale.then(|| self.status_due());
         let moments =
             [machine.deadline(), self.core.table.deadline(now), look, probe, verdict, write, status];
-        let next = moments.into_iter().flatten().min().map_or(IDENTITY_AGE, |next| next.since(now));
+        let readings = (0..self.config.traffic.len()).filter_map(|index| self.next_reading(index, now));
+        let next =
+            moments.into_iter().flatten().chain(readings).min().map_or(IDENTITY_AGE, |next| next.since(now));
         // Rounded up, so that what is due is due then.
         next.min(STALL / 2) + Duration::from_millis(1)
     }

@@ -6,13 +6,15 @@ use super::Progress;
 use crate::{
     clock::{self, Moment},
     config::Config,
+    fetch::ClientError,
     lifecycle::Replaced,
-    ready::{ClientError, Prober},
+    ready::Prober,
     report::Cut,
     restart::{Identity, RestartError, Restarter, Transcript},
     state,
     traffic::{
         Reading,
+        reader::Reader,
         sockets::{Doors, Own, Sockets},
     },
 };
@@ -40,6 +42,8 @@ pub trait Outside: Send + Sync + 'static {
     fn in_flight(&self) -> impl Future<Output = Result<Cut, String>> + Send {
         async { Ok(Cut::default()) }
     }
+    /// Reads the configured source `index` once.
+    fn read(&self, index: usize) -> impl Future<Output = Result<Reading, String>> + Send;
     /// Probes the server's readiness once.
     fn probe(&self) -> impl Future<Output = Result<(), String>> + Send;
     /// Which processes are the server.
@@ -62,6 +66,7 @@ pub struct Real {
     file: Option<PathBuf>,
     own: Own,
     sockets: Sockets,
+    readers: Arc<[Reader]>,
     prober: Arc<Prober>,
     restarter: Restarter,
     transcript: Arc<Transcript>,
@@ -93,6 +98,11 @@ impl Real {
         Ok(Self {
             file,
             sockets: Sockets::new(doors.clone(), own.clone()),
+            readers: config
+                .traffic
+                .iter()
+                .map(|traffic| Reader::new(traffic, &own))
+                .collect::<Result<_, _>>()?,
             prober: Arc::new(Prober::new(&config.server.ready, namespace, own.clone())?),
             restarter: Restarter::new(&config.restart, doors, Arc::clone(&transcript)),
             own,
@@ -133,6 +143,13 @@ impl Outside for Real {
 
     async fn in_flight(&self) -> Result<Cut, String> {
         self.sockets.in_flight().await.map_err(|error| format!("the socket table can't be read: {error}"))
+    }
+
+    async fn read(&self, index: usize) -> Result<Reading, String> {
+        match self.readers.get(index) {
+            Some(reader) => reader.read().await,
+            None => Err("it is not configured any more".to_owned()),
+        }
     }
 
     async fn probe(&self) -> Result<(), String> {

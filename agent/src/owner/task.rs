@@ -14,6 +14,7 @@ use super::{
     errands::{Errands, IDENTITY_RETRY, Report},
     journal,
     records::Records,
+    sources::Readings,
 };
 use crate::{
     balancers::Table,
@@ -44,6 +45,7 @@ pub struct Owner<O> {
     /// Reports that are being written.
     pub(super) filing: JoinSet<()>,
     pub(super) errands: Errands,
+    pub(super) readings: Readings,
     /// When the agent began.
     pub(super) started: Moment,
     /// When the owner last heard what there was to hear.
@@ -206,6 +208,7 @@ impl<O: Outside> Owner<O> {
     async fn reported(&mut self, report: Report) {
         match report {
             Report::Looked { at, reading } => self.looked_at(at, reading).await,
+            Report::Read { set, index, at, reading } => self.read_at(set, index, at, reading).await,
             Report::Probed { began, result } => {
                 self.errands.probing = false;
                 let passed = result.is_ok();
@@ -304,11 +307,13 @@ impl<O: Outside> Owner<O> {
         self.core.table.reload(config.balancers.clone(), config.drain.fall.get());
         self.outside = Arc::new(outside);
         self.identity = None;
+        self.readings.begin_anew();
         // What was seen of other ports says nothing.
         if config.drain.long_lived != self.config.drain.long_lived
             || Doors::from(&config.server) != Doors::from(&self.config.server)
+            || config.traffic != self.config.traffic
         {
-            self.sources = Sources::new(config.drain.long_lived, []);
+            self.sources = Sources::of(&config);
         }
         let rules = (&config).into();
         self.config = config;

@@ -18,6 +18,7 @@ use tokio::{runtime, sync::oneshot};
 use self::http::Http;
 use crate::{
     config,
+    fetch::ClientError,
     traffic::sockets::{Namespace, NamespaceError, Own},
 };
 
@@ -86,11 +87,6 @@ impl Prober {
         tokio::time::timeout(self.timeout, probe).await.unwrap_or(Err(ProbeError::TimedOut(self.timeout)))
     }
 }
-
-/// The HTTP client could not be made.
-#[derive(Debug, Error)]
-#[error("the HTTP client for the readiness probe could not be made: {0}")]
-pub struct ClientError(#[from] reqwest::Error);
 
 /// Why a server is not ready.
 #[derive(Debug, Error)]

@@ -1,6 +1,9 @@
 //! Sources of traffic, and what quiet means.
 
+pub mod access_log;
+pub mod gauge;
 pub mod quiet;
+pub mod reader;
 pub mod sockets;
 pub mod sources;
 

@@ -22,6 +22,7 @@ mod resume;
 mod reuse;
 mod rolling;
 mod selection;
+mod sources;
 mod speaking;
 mod two_drains;
 mod upgrade;

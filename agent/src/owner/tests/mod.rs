@@ -6,6 +6,7 @@ mod quiet;
 mod recovery;
 mod report;
 mod restart;
+mod sources;
 mod status;
 
 use std::{
@@ -40,6 +41,12 @@ type Since = fn(Duration) -> Reading;
 /// What the fake outside shows and counts.
 struct World {
     reading: Result<Reading, String>,
+    /// What the configured sources find.
+    read: Vec<Result<Reading, String>>,
+    reads: u32,
+    /// How many probes and readings are under way, and how often there was one when another began.
+    asking: u32,
+    together: u32,
     ready: bool,
     restart: Result<(), String>,
     restarts: Vec<Moment>,
@@ -77,6 +84,18 @@ impl Fake {
     }
 }
 
+impl Fake {
+    /// As long as a request takes.
+    async fn ask(&self) {
+        self.world(|world| {
+            world.together += world.asking;
+            world.asking += 1;
+        });
+        time::sleep(Duration::from_millis(5)).await;
+        self.world(|world| world.asking -= 1);
+    }
+}
+
 impl Outside for Fake {
     fn now(&self) -> Moment {
         let paused = self.world(|world| world.paused);
@@ -102,8 +121,16 @@ impl Outside for Fake {
         })
     }
 
+    async fn read(&self, index: usize) -> Result<Reading, String> {
+        self.ask().await;
+        self.world(|world| {
+            world.reads += 1;
+            world.read.get(index).cloned().unwrap_or_else(|| Err("unknown".into()))
+        })
+    }
+
     async fn probe(&self) -> Result<(), String> {
-        time::sleep(Duration::from_millis(5)).await;
+        self.ask().await;
         self.world(|world| if world.ready { Ok(()) } else { Err("refused".into()) })
     }
 
@@ -170,6 +197,10 @@ fn config(directory: &Scratch, lines: &str) -> Config {
 fn fake() -> Fake {
     let world = World {
         reading: Ok(Reading::default()),
+        read: Vec::new(),
+        reads: 0,
+        asking: 0,
+        together: 0,
         ready: true,
         restart: Ok(()),
         restarts: Vec::new(),

@@ -14,7 +14,12 @@ mod shown;
 use std::{sync::Arc, time::Duration};
 
 use super::{Reading, quiet::Quiet};
-use crate::{balancers::Sessions, clock::Moment, config::LongLived, lifecycle::Traffic};
+use crate::{
+    balancers::Sessions,
+    clock::Moment,
+    config::{Config, LongLived},
+    lifecycle::Traffic,
+};
 
 /// All of a server's sources.
 #[derive(Clone, Debug)]
@@ -84,6 +89,12 @@ impl Sources {
         }
     }
 
+    /// Those of a configuration.
+    pub fn of(config: &Config) -> Self {
+        let configured = config.traffic.iter().map(|traffic| (traffic.name(), traffic.into()));
+        Self::new(config.drain.long_lived, configured)
+    }
+
     /// A drain begins: what was seen before says nothing of it.
     pub fn begin_anew(&mut self) {
         for source in [&mut self.sockets, &mut self.balancers].into_iter().chain(&mut self.configured) {
@@ -111,16 +122,6 @@ impl Sources {
     /// Takes a reading of the configured source `index`.
     pub fn read(&mut self, index: usize, at: Moment, reading: Result<Reading, String>) -> Option<News> {
         self.configured.get_mut(index)?.read(at, reading, None)
-    }
-
-    /// How many are configured.
-    pub fn configured(&self) -> usize {
-        self.configured.len()
-    }
-
-    /// What the configured source `index` is called.
-    pub fn name(&self, index: usize) -> &str {
-        self.configured.get(index).map_or("", |source| &source.name)
     }
 
     /// The last look at the sockets.
