@@ -107,6 +107,7 @@ impl<'a> Attempts<'a> {
             };
             // A queue that was full sends its users elsewhere.
             self.story.redispatched |= matches!(wish, Wish::Pinned(index) if slot.server().index() != index);
+            let is_first = before.is_none();
             if let Some((index, pause)) = before.take() {
                 if slot.server().index() != index {
                     if self.story.retries > 0 {
@@ -124,7 +125,7 @@ impl<'a> Attempts<'a> {
                 }
             }
             if self.rest.is_none() {
-                let at_once = before.is_none() && self.story.queued_behind == [0; 2];
+                let at_once = is_first && self.story.queued_behind == [0; 2];
                 self.story.admitted = self.story.read.filter(|_| at_once).or_else(|| Some(clock::now()));
             }
             match self.on_server(&slot).await {

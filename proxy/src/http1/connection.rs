@@ -16,10 +16,12 @@ pub struct ConnectionOptions {
 impl ConnectionOptions {
     pub(super) fn read(fields: Fields<'_, '_>) -> Self {
         let mut options = Self::default();
-        for option in fields.all(Kind::Connection).flat_map(elements) {
-            options.close |= option.eq_ignore_ascii_case(b"close");
-            options.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            options.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+        for list in fields.all(Kind::Connection) {
+            for option in elements(list) {
+                options.close |= option.eq_ignore_ascii_case(b"close");
+                options.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                options.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+            }
         }
         options
     }

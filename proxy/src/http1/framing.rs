@@ -66,12 +66,14 @@ pub(super) enum Codings {
 /// The one length that all `Content-Length` fields agree on.
 pub(super) fn content_length(fields: Fields<'_, '_>) -> Result<Option<u64>, LengthError> {
     let mut agreed = None;
-    for text in fields.all(Kind::ContentLength).flat_map(elements) {
-        let length = digits(text)?;
-        if agreed.is_some_and(|other| other != length) {
-            return Err(LengthError::Conflict);
+    for list in fields.all(Kind::ContentLength) {
+        for text in elements(list) {
+            let length = digits(text)?;
+            if agreed.is_some_and(|other| other != length) {
+                return Err(LengthError::Conflict);
+            }
+            agreed = Some(length);
         }
-        agreed = Some(length);
     }
     Ok(agreed)
 }

@@ -59,9 +59,9 @@ struct Proxy {
     budget: Arc<Budget>,
 }
 
-/// One line for each request: status, termination, retries, request line.
+/// One line for each request: status, termination, retries, request line; and how long its phases took.
 #[derive(Default)]
-struct Log(RefCell<Vec<String>>);
+struct Log(RefCell<Vec<String>>, RefCell<Vec<[Option<Duration>; 4]>>);
 
 impl Sink for Log {
     fn record(&self, record: &Record<'_>) {
@@ -73,6 +73,7 @@ impl Sink for Log {
             record.retries,
             record.line.map_or("<BADREQ>".into(), String::from_utf8_lossy),
         ));
+        self.1.borrow_mut().push(record.phases);
     }
 }
 
@@ -153,6 +154,12 @@ impl Proxy {
 
     fn log(&self) -> Vec<String> {
         self.log.0.borrow().clone()
+    }
+
+    /// TR, Tw, Tc and Tr of each request, in whole seconds.
+    fn phases(&self) -> Vec<[Option<u64>; 4]> {
+        let in_seconds = |phases: &[Option<Duration>; 4]| phases.map(|phase| Some(phase?.as_secs()));
+        self.log.1.borrow().iter().map(in_seconds).collect()
     }
 
     /// The log once it has so many lines.

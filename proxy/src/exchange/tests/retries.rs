@@ -67,6 +67,8 @@ fn where_there_is_no_other_server_the_same_is_tried_again_after_a_pause() {
         assert!(client.head().await.starts_with("HTTP/1.1 503 "));
         assert_eq!(start.elapsed().as_secs(), 3);
         assert_eq!(proxy.logged(1).await, ["503 SC-- 3 GET / HTTP/1.1"]);
+        // It was given to the server for the last time after the last pause.
+        assert_eq!(proxy.phases(), [[Some(0), Some(3), None, None]]);
     });
 }
 
