@@ -2,7 +2,7 @@
 
 use std::{
     io, mem,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -10,15 +10,23 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{Interest, unix::AsyncFd},
     sync::{mpsc, oneshot, watch},
-    task::AbortHandle,
+    task::{self, AbortHandle},
     time,
 };
 use tracing::{debug, warn};
 
-use super::{Answer, Check, Counters, Way, connection, held::Held, sweep::Sweep};
+use super::{
+    Answer, Check, Counters, Way,
+    answered::Answered,
+    at_once::{self, Served},
+    connection,
+    held::Held,
+    sweep::{SWEEP, Sweep},
+};
 use crate::{
     agent_check::Speaker,
     clock::{self, Moment},
@@ -29,11 +37,14 @@ use crate::{
 /// than a millisecond, need a handful; with 4 KiB of head each this is the most that a flood can make the agent store.
 const INCOMPLETE: usize = 256;
 
-/// How many connections may be held that were answered and not closed by the other side. They store nothing.
+/// How many connections may be held that were answered, for a second or two each. They store nothing.
 const ANSWERED: usize = 128;
 
 /// How many of either may belong to one source: a quarter, so that one host alone can't push the others out.
 const SHARE_DIVISOR: usize = 4;
+
+/// So many may be pushed out before they give back what they hold, which they do when this task lets others run: 64 KiB.
+const AT_ONCE: usize = 16;
 
 /// How long to wait when the kernel has no descriptor or memory for a new connection: long enough not to burn the
 /// processor, short enough for a check with a timeout of 100 ms.
@@ -51,12 +62,11 @@ const FINISH_LOOK: Duration = Duration::from_millis(10);
 
 /// Accepts on all listeners until `stopped`; then answers what was read.
 pub(super) async fn all(
-    listeners: Vec<(TcpListener, Speaks)>,
+    listeners: Vec<(Listener, Speaks)>,
     shared: Arc<Shared>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let sweeping = Arc::clone(&shared.sweep);
-    tokio::spawn(async move { sweeping.run().await });
+    tokio::spawn(Arc::clone(&shared).tidy());
     let accepting = listeners
         .into_iter()
         .map(|(listener, speaks)| tokio::spawn(accept(listener, speaks, Arc::clone(&shared))));
@@ -78,10 +88,42 @@ pub(super) enum Speaks {
     Words(Arc<Speaker>),
 }
 
-async fn accept(listener: TcpListener, speaks: Speaks, shared: Arc<Shared>) {
+/// A socket that listens on this runtime.
+pub(super) type Listener = AsyncFd<TcpListener>;
+
+/// Brings a socket that listens to the present runtime.
+pub(super) fn adopt(listener: TcpListener) -> io::Result<Listener> {
+    listener.set_nonblocking(true)?;
+    #[expect(deprecated, reason = "sound for a socket that owns its descriptor; what follows it is unsafe")]
+    AsyncFd::with_interest(listener, Interest::READABLE)
+}
+
+/// The next connection. It is not entered in the runtime: most never need to be waited for.
+async fn next(listener: &Listener) -> io::Result<(TcpStream, SocketAddr)> {
     loop {
-        match listener.accept().await {
-            Ok((stream, source)) => shared.admit(stream, source, &speaks),
+        let mut ready = listener.readable().await?;
+        let accept = |listener: &Listener| {
+            Ok(acceptfrom_with(listener.get_ref(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
+        };
+        let Ok(accepted) = ready.try_io(accept) else { continue };
+        let (stream, source) = accepted?;
+        let source = source.and_then(|source| source.try_into().ok());
+        let source = source.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+        return Ok((stream.into(), source));
+    }
+}
+
+async fn accept(listener: Listener, speaks: Speaks, shared: Arc<Shared>) {
+    let mut pushed_out = 0;
+    loop {
+        match next(&listener).await {
+            Ok((stream, source)) => {
+                pushed_out += usize::from(shared.admit(stream, source, &speaks));
+                if pushed_out == AT_ONCE {
+                    pushed_out = 0;
+                    task::yield_now().await;
+                }
+            }
             Err(error) => {
                 if Counters::one(&shared.counters.accept_errors) {
                     warn!(%error, "a health check's connection could not be accepted");
@@ -125,7 +167,9 @@ pub(super) struct Shared {
 
 struct Tables {
     incomplete: Held<AbortHandle>,
-    answered: Held<AbortHandle>,
+    answered: Held<Answered>,
+    /// Counts the rounds of the sweep.
+    round: u64,
 }
 
 impl Shared {
@@ -137,6 +181,7 @@ impl Shared {
         let tables = Tables {
             incomplete: Held::new(INCOMPLETE, INCOMPLETE / SHARE_DIVISOR),
             answered: Held::new(ANSWERED, ANSWERED / SHARE_DIVISOR),
+            round: 0,
         };
         Self {
             answer,
@@ -149,20 +194,54 @@ impl Shared {
         }
     }
 
-    /// Takes a connection in; the oldest that has not been answered goes where there is no room.
-    pub(super) fn admit(self: &Arc<Self>, stream: TcpStream, source: SocketAddr, speaks: &Speaks) {
+    /// Takes a connection in; the oldest that has not been answered goes where there is no room. Its request has mostly
+    /// come with it. Says whether one has to go.
+    pub(super) fn admit(self: &Arc<Self>, stream: TcpStream, source: SocketAddr, speaks: &Speaks) -> bool {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let ticket = Ticket { id, begun: false, shared: Arc::clone(self) };
-        // On this runtime the task does not run before the table knows it.
-        let task = match speaks {
-            Speaks::Http => tokio::spawn(connection::serve(stream, source, ticket)),
-            Speaks::Words(speaker) => {
-                tokio::spawn(connection::speak(stream, source, ticket, Arc::clone(speaker)))
+        let (stream, begun) = match at_once::serve(stream, source, speaks, self) {
+            Served::Answered(stream) => {
+                self.keep(id, source, stream);
+                return false;
             }
+            Served::Begun(stream, bytes) => (stream, bytes),
+            Served::Gone => return false,
         };
-        let task = task.abort_handle();
+        let mut ticket = Ticket { id, begun: false, shared: Arc::clone(self) };
+        if !begun.is_empty() {
+            ticket.begun();
+        }
+        // On this runtime the task does not run before the table knows it.
+        let serving = connection::serve(stream, source, speaks.clone(), begun, ticket);
+        let task = tokio::spawn(serving).abort_handle();
         let out = self.tables(|tables| tables.incomplete.admit(id, source.ip(), task));
+        let pushed_out = out.is_some();
         self.push_out(out);
+        pushed_out
+    }
+
+    /// Keeps a connection that has its answer until its end.
+    fn keep(&self, id: u64, source: SocketAddr, stream: TcpStream) {
+        let out = self.tables(|tables| {
+            let answered = Answered::new(stream, tables.round);
+            tables.answered.admit(id, source.ip(), answered)
+        });
+        if out.is_some() {
+            self.count_pushed_out();
+        }
+    }
+
+    /// Finds deadlines that have passed, and ends connections that were answered a round ago or longer.
+    pub(super) async fn tidy(self: Arc<Self>) {
+        loop {
+            time::sleep(SWEEP).await;
+            self.sweep.round();
+            let over = self.tables(|tables| {
+                tables.round += 1;
+                let round = tables.round;
+                tables.answered.take_where(|answered| answered.round + 1 < round)
+            });
+            drop(over);
+        }
     }
 
     /// Waits until all that was begun is answered.
@@ -177,22 +256,41 @@ impl Shared {
 
     /// Gives a descriptor back, of a connection that was answered if there is one.
     fn make_room(&self) {
-        let out = self.tables(|tables| tables.answered.oldest().or_else(|| tables.incomplete.oldest()));
+        let answered = self.tables(|tables| tables.answered.oldest());
+        if answered.is_some() {
+            return self.count_pushed_out();
+        }
+        let out = self.tables(|tables| tables.incomplete.oldest());
         self.push_out(out);
     }
 
     fn push_out(&self, task: Option<AbortHandle>) {
         if let Some(task) = task {
             task.abort();
-            if Counters::one(&self.counters.pushed_out) {
-                debug!("a health connection was closed to make room for a newer one");
-            }
+            self.count_pushed_out();
         }
+    }
+
+    fn count_pushed_out(&self) {
+        if Counters::one(&self.counters.pushed_out) {
+            debug!("a health connection was closed to make room for a newer one");
+        }
+    }
+
+    /// How many connections are kept that have their answer.
+    #[cfg(test)]
+    pub(super) fn answered(&self) -> usize {
+        self.tables(|tables| tables.answered.len())
     }
 
     fn tables<R>(&self, f: impl FnOnce(&mut Tables) -> R) -> R {
         // Whole at every moment: a panic elsewhere does not spoil it.
         f(&mut self.tables.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What to say now, if that is known.
+    pub(super) fn known(&self) -> Option<Answer> {
+        self.answer.borrow().clone()
     }
 
     /// What to say now; waits for the first verdict, but not for long.
@@ -246,13 +344,9 @@ impl Ticket {
     }
 
     /// The answer is sent: from now on the connection counts among those.
-    pub(super) fn answered(&mut self) {
+    pub(super) fn answered(mut self, source: SocketAddr, stream: TcpStream) {
         self.settle();
-        let out = self.shared.tables(|tables| {
-            let (source, task) = tables.incomplete.release(self.id)?;
-            tables.answered.admit(self.id, source, task)
-        });
-        self.shared.push_out(out);
+        self.shared.keep(self.id, source, stream);
     }
 
     fn settle(&mut self) {
@@ -265,11 +359,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.settle();
-        self.shared.tables(|tables| {
-            if tables.incomplete.release(self.id).is_none() {
-                tables.answered.release(self.id);
-            }
-        });
+        self.shared.tables(|tables| tables.incomplete.release(self.id));
     }
 }
 
@@ -277,6 +367,7 @@ impl Drop for Ticket {
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
         task::JoinHandle,
         time::Instant,
     };
@@ -293,16 +384,17 @@ mod tests {
     }
 
     async fn asked(request: &[u8]) -> Rig {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (answer, answers) = watch::channel(None);
         let shared = Arc::new(Shared::new(answers, mpsc::channel(1).0, Arc::default()));
         let (stop, stopped) = oneshot::channel();
-        let accepting = tokio::spawn(all(vec![(listener, Speaks::Http)], Arc::clone(&shared), stopped));
+        let accepting =
+            tokio::spawn(all(vec![(adopt(listener).unwrap(), Speaks::Http)], Arc::clone(&shared), stopped));
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(request).await.unwrap();
         while !request.is_empty() && shared.begun.load(Ordering::Relaxed) == 0 {
-            tokio::task::yield_now().await;
+            task::yield_now().await;
         }
         Rig { address, client, stop, accepting, _answer: answer }
     }

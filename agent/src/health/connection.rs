@@ -1,85 +1,65 @@
-//! One connection: a request, an answer, and an end that does not destroy the answer.
+//! One connection whose request has not come with it: a request, an answer, and an end that does not destroy the answer.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::net::TcpStream as Waiting;
 
 use super::{
-    Way,
-    accept::{Ticket, no_verdict},
+    accept::{Speaks, Ticket, no_verdict},
+    at_once::{self, send},
     request::{self, HEAD_BYTES, Refusal, Request},
     response,
-    sweep::Sweep,
 };
-use crate::{agent_check::Speaker, clock::Moment};
 
 /// How long a request may take to come at least: a balancer sends it in one packet; this is for people with telnet.
 const HEAD: Duration = Duration::from_secs(5);
 
-/// How long the answer may take to be handed to the kernel: it fits into the send buffer of any connection.
-const WRITE: Duration = Duration::from_secs(2);
+/// Serves one connection to its answer; `begun` is what was read of its request.
+pub(super) async fn serve(
+    stream: TcpStream,
+    source: SocketAddr,
+    speaks: Speaks,
+    begun: Vec<u8>,
+    mut ticket: Ticket,
+) {
+    match speaks {
+        Speaks::Http => check(stream, source, begun, ticket).await,
+        Speaks::Words(speaker) => {
+            ticket.begun();
+            // Where nothing is known yet, nothing is said: HAProxy keeps what it has.
+            let Some(given) = ticket.shared.verdict().await else { return };
+            if at_once::say(&stream, source, &speaker, &given, &ticket.shared).is_ok() {
+                ticket.answered(source, stream);
+            }
+        }
+    }
+}
 
-/// How long to wait for the other side to close, having closed ours: a round trip to the other end of the world.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How much is read and thrown away in that time: whoever sends more is no balancer.
-const LINGER_BYTES: usize = 64 * 1024;
-
-/// Serves one connection to its end.
-pub(super) async fn serve(mut stream: TcpStream, source: SocketAddr, mut ticket: Ticket) {
-    let sweep = Arc::clone(&ticket.shared.sweep);
-    let Some(head) = head(&stream, &mut ticket, &sweep).await else { return };
-    let answered = match head {
-        Ok(request) => check(&mut stream, source, request, &ticket).await,
+async fn check(stream: TcpStream, source: SocketAddr, begun: Vec<u8>, mut ticket: Ticket) {
+    let Ok(stream) = Waiting::from_std(stream) else { return };
+    let Some(head) = head(&stream, begun, &mut ticket).await else { return };
+    let verdict = ticket.shared.verdict().await;
+    let Ok(stream) = stream.into_std() else { return };
+    let sent = match head {
+        Ok(request) => at_once::answer(&stream, source, request, verdict.as_ref(), &ticket.shared),
         Err(refusal) => {
-            let answer = ticket.shared.verdict().await.unwrap_or_else(no_verdict);
-            write(&mut stream, &response::to_refused(&answer, refusal), &sweep).await
+            send(&stream, &response::to_refused(verdict.as_ref().unwrap_or(&no_verdict()), refusal))
         }
     };
-    if answered.is_ok() {
-        ticket.answered();
-        linger(&mut stream, &sweep).await;
+    if sent.is_ok() {
+        ticket.answered(source, stream);
     }
-}
-
-/// Speaks HAProxy's agent protocol: what the other side sends (`agent-send`) is read at the end only, and thrown away.
-pub(super) async fn speak(
-    mut stream: TcpStream,
-    source: SocketAddr,
-    mut ticket: Ticket,
-    speaker: Arc<Speaker>,
-) {
-    let sweep = Arc::clone(&ticket.shared.sweep);
-    ticket.begun();
-    // Where nothing is known yet, nothing is said: HAProxy keeps what it has.
-    let Some(given) = ticket.shared.verdict().await else { return };
-    let line = speaker.line(&given, source.ip(), Moment::now());
-    if write(&mut stream, line.as_bytes(), &sweep).await.is_ok() {
-        ticket.shared.report(source, Way::AgentCheck, None, &given);
-        ticket.answered();
-        linger(&mut stream, &sweep).await;
-    }
-}
-
-async fn check(
-    stream: &mut TcpStream,
-    source: SocketAddr,
-    request: Request,
-    ticket: &Ticket,
-) -> io::Result<()> {
-    let verdict = ticket.shared.verdict().await;
-    let bytes = response::to_check(verdict.as_ref().unwrap_or(&no_verdict()), request.method);
-    write(stream, &bytes, &ticket.shared.sweep).await?;
-    // Without a verdict there is no generation that could be acknowledged.
-    if let Some(given) = verdict {
-        ticket.shared.report(source, Way::Http, request.state, &given);
-    }
-    Ok(())
 }
 
 /// Reads the head. `None` if there is nobody to answer.
-async fn head(stream: &TcpStream, ticket: &mut Ticket, sweep: &Sweep) -> Option<Result<Request, Refusal>> {
-    let mut bytes = Vec::new();
+async fn head(stream: &Waiting, begun: Vec<u8>, ticket: &mut Ticket) -> Option<Result<Request, Refusal>> {
+    let mut bytes = begun;
+    let sweep = Arc::clone(&ticket.shared.sweep);
     match sweep.within(HEAD, whole(stream, &mut bytes, ticket)).await {
         Some(head) => head,
         None => (!bytes.is_empty()).then_some(Err(Refusal::TooSlow)),
@@ -88,7 +68,7 @@ async fn head(stream: &TcpStream, ticket: &mut Ticket, sweep: &Sweep) -> Option<
 
 /// Reads into `bytes` until the head is whole, or is seen never to be.
 async fn whole(
-    stream: &TcpStream,
+    stream: &Waiting,
     bytes: &mut Vec<u8>,
     ticket: &mut Ticket,
 ) -> Option<Result<Request, Refusal>> {
@@ -108,7 +88,7 @@ async fn whole(
 
 /// Waits for bytes and reads them, up to the longest head, onto the end of `bytes`. While nothing comes, nothing is
 /// stored.
-async fn read(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+async fn read(stream: &Waiting, bytes: &mut Vec<u8>) -> io::Result<usize> {
     loop {
         stream.readable().await?;
         match read_now(stream, bytes) {
@@ -118,57 +98,18 @@ async fn read(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
     }
 }
 
-fn read_now(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+fn read_now(stream: &Waiting, bytes: &mut Vec<u8>) -> io::Result<usize> {
     let mut chunk = [0; HEAD_BYTES];
     let read = stream.try_read(&mut chunk[bytes.len()..])?;
     bytes.extend_from_slice(&chunk[bytes.len()..][..read]);
     Ok(read)
 }
 
-async fn write(stream: &mut TcpStream, bytes: &[u8], sweep: &Sweep) -> io::Result<()> {
-    let written = sweep.within(WRITE, stream.write_all(bytes)).await;
-    written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
-}
-
-/// Ends the connection in good order. A close with unread bytes in the receive buffer sends a reset, and that can
-/// overtake and destroy the answer: so our side is closed first, and what still comes is read and thrown away until the
-/// other side closes, for a bounded time.
-async fn linger(stream: &mut TcpStream, sweep: &Sweep) {
-    let drain = async {
-        stream.shutdown().await?;
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            let read = discard(stream).await?;
-            if read == 0 {
-                break;
-            }
-            left = left.saturating_sub(read);
-        }
-        io::Result::Ok(())
-    };
-    // Whichever way it ends, it is over: the answer was sent.
-    let _over = sweep.within(LINGER, drain).await;
-}
-
-async fn discard(stream: &TcpStream) -> io::Result<usize> {
-    loop {
-        stream.readable().await?;
-        match discard_now(stream) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            done => return done,
-        }
-    }
-}
-
-fn discard_now(stream: &TcpStream) -> io::Result<usize> {
-    stream.try_read(&mut [0; HEAD_BYTES])
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::{
-        io::AsyncReadExt,
-        net::TcpListener,
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
         sync::{mpsc, watch},
         time::{self, Instant},
     };
@@ -192,10 +133,9 @@ mod tests {
             Answer { status: 200, phase: Phase::Up, reason: "up".to_owned(), since_unix: 0, generation: 1 };
         let (report, checks) = mpsc::channel(8);
         let shared = Arc::new(Shared::new(watch::channel(Some(up)).1, report, Arc::new(Counters::default())));
-        let sweep = Arc::clone(&shared.sweep);
-        tokio::spawn(async move { sweep.run().await });
+        tokio::spawn(Arc::clone(&shared).tidy());
         let (stream, source) = server.unwrap();
-        shared.admit(stream, source, &Speaks::Http);
+        shared.admit(stream.into_std().unwrap(), source, &Speaks::Http);
         (client.unwrap(), checks, shared)
     }
 
@@ -241,11 +181,10 @@ mod tests {
         let text = rest(&mut client).await;
         assert!(text.ends_with("\r\n\r\nup\n"), "{text}");
         assert_eq!(checks.try_recv().unwrap().status, 200);
-        // The task holds the other reference, and lets it go when it ends.
         let start = Instant::now();
-        while Arc::strong_count(&shared) > 1 {
+        while shared.answered() > 0 {
             time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(start.elapsed() <= LINGER + 2 * SWEEP);
+        assert!(start.elapsed() >= SWEEP && start.elapsed() <= 3 * SWEEP, "{:?}", start.elapsed());
     }
 }

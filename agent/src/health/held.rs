@@ -43,10 +43,21 @@ impl<T> Held<T> {
     }
 
     /// Forgets a connection, if it is still here.
-    pub(super) fn release(&mut self, id: u64) -> Option<(IpAddr, T)> {
+    pub(super) fn release(&mut self, id: u64) -> Option<T> {
         let at = self.entries.iter().position(|entry| entry.id == id)?;
-        let entry = self.entries.remove(at);
-        Some((entry.source, entry.held))
+        Some(self.entries.remove(at).held)
+    }
+
+    /// Forgets all of which this holds.
+    pub(super) fn take_where(&mut self, holds: impl Fn(&T) -> bool) -> Vec<T> {
+        let taken = self.entries.extract_if(.., |entry| holds(&entry.held));
+        taken.map(|entry| entry.held).collect()
+    }
+
+    /// How many are held.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Forgets the oldest.
@@ -92,10 +103,20 @@ mod tests {
     }
 
     #[test]
+    fn those_that_are_over_go_together() {
+        let mut held = Held::new(10, 10);
+        for (id, held_at) in [(1, 'a'), (2, 'b'), (3, 'a')] {
+            held.admit(id, ip(1), held_at);
+        }
+        assert_eq!(held.take_where(|&held| held == 'a'), ['a', 'a']);
+        assert_eq!(held.len(), 1);
+    }
+
+    #[test]
     fn who_has_left_takes_no_room() {
         let mut held = Held::new(1, 1);
         held.admit(1, ip(1), 'a');
-        assert_eq!(held.release(1), Some((ip(1), 'a')));
+        assert_eq!(held.release(1), Some('a'));
         assert_eq!(held.release(1), None);
         assert_eq!(held.admit(2, ip(1), 'b'), None);
         assert_eq!(held.oldest(), Some('b'));

@@ -1,11 +1,10 @@
 //! The endpoint that balancers ask.
 //!
 //! ```text
-//!  balancer ──► accept ──► head ──► answer (watch) ──► write ──► linger ──► close
-//!  agent-check ──► accept ──────────► words (agent_check) ──┘
-//!                 │          │                           │
-//!          bounded table,  4 KiB, 5 s               Check (mpsc)
-//!          oldest first
+//!                         request is there: at once
+//!  balancer ──► accept ──┬───────────────────────────┬──► answer (watch) ──► write ──► answered ──► close
+//!                        └──► connection: head ──────┘    or words (agent_check)        │ bounded,
+//!                             bounded table, 4 KiB, 5 s   Check (mpsc)                  │ a second or two
 //! ```
 //!
 //! It runs on a thread of its own, with a runtime of its own, and shares nothing with the rest of the agent but the
@@ -19,6 +18,8 @@
 //! does not keep up: an acknowledgement that is counted too late only costs time.
 
 mod accept;
+mod answered;
+mod at_once;
 mod connection;
 mod held;
 mod request;
@@ -152,18 +153,14 @@ impl Endpoint {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let listeners = {
             let _entered = runtime.enter();
-            let adopt = |listener: TcpListener| {
-                listener.set_nonblocking(true)?;
-                tokio::net::TcpListener::from_std(listener)
-            };
             let mut all = Vec::new();
             for listener in listeners {
-                all.push((adopt(listener)?, accept::Speaks::Http));
+                all.push((accept::adopt(listener)?, accept::Speaks::Http));
             }
             if let Some((listeners, speaker)) = agent_check {
                 let speaker = Arc::new(speaker);
                 for listener in listeners {
-                    all.push((adopt(listener)?, accept::Speaks::Words(Arc::clone(&speaker))));
+                    all.push((accept::adopt(listener)?, accept::Speaks::Words(Arc::clone(&speaker))));
                 }
             }
             all

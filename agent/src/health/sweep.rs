@@ -5,10 +5,7 @@
 
 use std::{pin::pin, time::Duration};
 
-use tokio::{
-    sync::Notify,
-    time::{self, Instant},
-};
+use tokio::{sync::Notify, time::Instant};
 
 /// How often it is looked which deadlines have passed, and so how late one can be found: not more than the shortest
 /// of them.
@@ -21,12 +18,9 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    /// Makes its rounds for ever.
-    pub(super) async fn run(&self) {
-        loop {
-            time::sleep(SWEEP).await;
-            self.round.notify_waiters();
-        }
+    /// Lets all look at their deadlines; to be called every [`SWEEP`].
+    pub(super) fn round(&self) {
+        self.round.notify_waiters();
     }
 
     /// Does `work`, or gives it up at the first round after `limit`.
@@ -51,12 +45,19 @@ impl Sweep {
 mod tests {
     use std::{future::pending, sync::Arc};
 
+    use tokio::time;
+
     use super::*;
 
     fn sweep() -> Arc<Sweep> {
         let sweep = Arc::new(Sweep::default());
         let runs = Arc::clone(&sweep);
-        tokio::spawn(async move { runs.run().await });
+        tokio::spawn(async move {
+            loop {
+                time::sleep(SWEEP).await;
+                runs.round();
+            }
+        });
         sweep
     }
 
