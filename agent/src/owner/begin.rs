@@ -1,6 +1,6 @@
 //! How an owner begins: where the state file ends.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use tokio::{
     sync::{mpsc, watch},
@@ -43,8 +43,8 @@ impl<O: Outside> Owner<O> {
         let history = Reports::new(History::at(&config.report.history));
         let mut core = Core {
             machine: Machine::new((&config).into()),
-            table,
-            drains: VecDeque::new(),
+            table: Arc::new(table),
+            drains: Arc::default(),
             restart: None,
             since: None,
         };
@@ -60,17 +60,18 @@ impl<O: Outside> Owner<O> {
                     replaced = outside.left_behind(restart).await;
                 }
                 last_known = state.machine.server;
-                core.drains = state.drains.into();
+                core.drains = Arc::new(state.drains.into());
                 history.recorder().resume(state.reports, same_boot, now, unix);
                 core.restart = state.restart.filter(|_| same_boot);
                 core.since = state.shown;
-                core.table = core.table.restored(state.balancers, same_boot, 1);
+                core.table =
+                    Arc::new(Arc::unwrap_or_clone(core.table).restored(state.balancers, same_boot, 1));
                 let restored = Machine::restored((&config).into(), state.machine, now, same_boot, replaced);
                 (core.machine, effects) = restored;
                 let announced = core.machine.announcement().map(|announcement| announcement.level);
                 if core.table.announced() != announced {
                     // The host's restart was the server's too, and has ended what was announced.
-                    core.table.announce(announced, 1, now);
+                    Arc::make_mut(&mut core.table).announce(announced, 1, now);
                 }
                 if let Some(drain) = core.machine.course().drain() {
                     let stage = core.machine.course().stage();
@@ -86,7 +87,7 @@ impl<O: Outside> Owner<O> {
                     "what was asked before is unknown, so the server takes no new users until `drainctl up`: {why}"
                 );
                 (core.machine, effects) = Machine::held((&config).into(), now, unix, why.clone());
-                core.table.announce(Some(Level::Soft), 1, now);
+                Arc::make_mut(&mut core.table).announce(Some(Level::Soft), 1, now);
                 error!("{why}");
                 standing_warning = Some(why);
             }

@@ -1,5 +1,7 @@
 //! Carrying out what the machine says.
 
+use std::sync::Arc;
+
 use tracing::{error, warn};
 
 use super::{Outside, Owner, errands::IDENTITY_AGE, journal, task::Core};
@@ -94,7 +96,8 @@ impl<O: Outside> Owner<O> {
         if was == is {
             return;
         }
-        self.core.table.announce(is.map(|announcement| announcement.level), self.generation + 1, now);
+        let level = is.map(|announcement| announcement.level);
+        Arc::make_mut(&mut self.core.table).announce(level, self.generation + 1, now);
         self.renew = true;
         if was.is_none() {
             self.sources.begin_anew();
@@ -122,10 +125,11 @@ impl<O: Outside> Owner<O> {
 
     fn remember(&mut self, effects: &Effects) {
         for ended in &effects.ended {
-            if self.core.drains.len() == api::DRAINS {
-                self.core.drains.pop_front();
+            let drains = Arc::make_mut(&mut self.core.drains);
+            if drains.len() == api::DRAINS {
+                drains.pop_front();
             }
-            self.core.drains.push_back(api::Drain {
+            drains.push_back(api::Drain {
                 id: ended.id,
                 outcome: ended.outcome,
                 text: ended.text.clone(),

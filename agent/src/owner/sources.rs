@@ -151,7 +151,7 @@ impl<O: Outside> Owner<O> {
         let sessions = self.core.table.sessions(now);
         let soft = self.core.machine.course().stage() == Stage::Soft;
         if reading.as_ref().is_ok_and(|reading| reading.in_flight() + reading.idle() == 0) {
-            self.core.table.nothing_open();
+            Arc::make_mut(&mut self.core.table).nothing_open();
         }
         self.status_stale = true;
         self.account_for_look(at, &reading, now);

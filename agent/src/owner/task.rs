@@ -80,8 +80,9 @@ pub struct Owner<O> {
 #[derive(Clone, Debug)]
 pub(super) struct Core {
     pub(super) machine: Machine,
-    pub(super) table: Table,
-    pub(super) drains: VecDeque<api::Drain>,
+    /// Shared with what was before a step, until it changes.
+    pub(super) table: Arc<Table>,
+    pub(super) drains: Arc<VecDeque<api::Drain>>,
     /// The restart that is under way.
     pub(super) restart: Option<state::Restart>,
     /// What is shown, and since when (seconds since 1970).
@@ -179,7 +180,7 @@ impl<O: Outside> Owner<O> {
         let waiting = self.inlets.checks.len();
         let full = waiting == self.inlets.checks.max_capacity();
         if full || now.since(self.heard) > STALL {
-            self.core.table.missed(now);
+            Arc::make_mut(&mut self.core.table).missed(now);
         }
         self.heard = now;
         let mut checks = Vec::with_capacity(waiting);
@@ -196,8 +197,9 @@ impl<O: Outside> Owner<O> {
             return;
         }
         let unix = self.outside.unix();
+        let table = Arc::make_mut(&mut self.core.table);
         for check in checks.drain(..) {
-            if self.core.table.observe(&check, unix) {
+            if table.observe(&check, unix) {
                 info!(source = %check.source.ip(), state = check.state.as_deref(), "a new balancer asks");
                 self.records.stale = true;
             }
@@ -270,7 +272,7 @@ impl<O: Outside> Owner<O> {
             let _ = self.step(Event::NoVerdict { last: self.last_known }).await;
         }
         if self.records.stale && now >= self.records.written_at + TABLE {
-            self.core.table.tidy(now);
+            Arc::make_mut(&mut self.core.table).tidy(now);
             self.write().await;
         }
         if self.status_stale && now >= self.status_due() {
@@ -304,7 +306,7 @@ impl<O: Outside> Owner<O> {
                 "listen, state, control and agent_check hold from the agent's next start on; the rest holds now"
             );
         }
-        self.core.table.reload(config.balancers.clone(), config.drain.fall.get());
+        Arc::make_mut(&mut self.core.table).reload(config.balancers.clone(), config.drain.fall.get());
         self.outside = Arc::new(outside);
         self.identity = None;
         self.readings.begin_anew();
