@@ -56,6 +56,7 @@ struct Settings {
     hard: (&'static str, &'static str),
     min_remaining: u32,
     long_lived: &'static str,
+    fall: u32,
     expect: Vec<String>,
     /// More of the configuration, at its end.
     more: String,
@@ -99,6 +100,7 @@ impl Agent {
                 hard: ("15s", "restart"),
                 min_remaining: 1,
                 long_lived: "quiet",
+                fall: 3,
                 expect: Vec::new(),
                 more: String::new(),
             },
@@ -180,6 +182,20 @@ impl Agent {
     #[must_use]
     pub fn long_lived(mut self, meaning: &'static str) -> Self {
         self.settings.long_lived = meaning;
+        self
+    }
+
+    /// So many answers acknowledge, where a balancer has no header.
+    #[must_use]
+    pub fn fall(mut self, answers: u32) -> Self {
+        self.settings.fall = answers;
+        self
+    }
+
+    /// It is asked at this address.
+    #[must_use]
+    pub fn listening_at(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
         self
     }
 
@@ -370,6 +386,7 @@ soft = {{ quiet = "{soft_quiet}", limit = "{soft_limit}" }}
 hard = {{ {hard_quiet}limit = "{hard_limit}", at_limit = "{hard_then}" }}
 min_remaining = {min_remaining}
 long_lived = "{long_lived}"
+fall = {fall}
 
 [balancers]
 expect = {expect:?}
@@ -378,6 +395,7 @@ expect = {expect:?}
 socket = "{socket}"
 {more}"#,
             more = settings.more,
+            fall = settings.fall,
             state = self.state_file().display(),
             socket = socket.display(),
         )

@@ -54,6 +54,8 @@ pub struct Apache {
     public: PathBuf,
     expected: Vec<String>,
     may_be_dead: bool,
+    /// More of its configuration.
+    more: String,
 }
 
 impl Apache {
@@ -69,6 +71,7 @@ impl Apache {
             public,
             expected: Vec::new(),
             may_be_dead: true,
+            more: String::new(),
         };
         new.write_files();
         place.show_log(new.error_log());
@@ -78,12 +81,28 @@ impl Apache {
     /// Whoever asks at [`STATUS`] is told how many of its workers are busy.
     #[must_use]
     pub fn with_status(self) -> Self {
-        let status = format!(
-            "LoadModule status_module {MODULES}/mod_status.so\n<Location {STATUS}>\n    SetHandler server-status\n</Location>\n"
-        );
-        let path = self.root.join("httpd.conf");
-        let config = fs::read_to_string(&path).expect("read httpd.conf") + &status;
-        fs::write(path, config).expect("write httpd.conf");
+        self.with(&format!(
+            "LoadModule status_module {MODULES}/mod_status.so
+<Location {STATUS}>
+    SetHandler server-status
+</Location>
+"
+        ))
+    }
+
+    /// It listens here instead of a port of its own choice.
+    #[must_use]
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self.write_config();
+        self
+    }
+
+    /// More lines of its configuration.
+    #[must_use]
+    pub fn with(mut self, lines: &str) -> Self {
+        self.more += lines;
+        self.write_config();
         self
     }
 
@@ -267,11 +286,15 @@ impl Apache {
             script(&cgi.join(name), &placed(text));
         }
         script(&self.restart_command(), &placed(RESTART));
+        self.write_config();
+    }
+
+    fn write_config(&self) {
         fs::write(self.root.join("httpd.conf"), self.config()).expect("write httpd.conf");
     }
 
     fn config(&self) -> String {
-        let Self { name, address, root, public, .. } = self;
+        let Self { name, address, root, public, more, .. } = self;
         let (root, public) = (root.display(), public.display());
         let modules = ["mpm_event", "authz_core", "mime", "alias", "env", "headers", "reqtimeout", "cgid"]
             .map(|m| format!("LoadModule {m}_module {MODULES}/mod_{m}.so\n"))
@@ -307,7 +330,7 @@ ScriptAlias /cgi/ "{public}/cgi/"
     AllowOverride None
     Require all granted
 </Directory>
-"#
+{more}"#
         )
     }
 }

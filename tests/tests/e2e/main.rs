@@ -16,6 +16,7 @@ mod framing;
 mod limits;
 mod logs;
 mod passive;
+mod recipes;
 mod reload;
 mod replay;
 mod resume;

@@ -1,0 +1,39 @@
+//! nginx: it asks nobody and finds out by failing requests.
+
+use std::fs;
+
+use super::{Shop, nothing, recipe_with};
+
+/// Users that there are at once: so many requests can be in flight when the server goes.
+const USERS: usize = 8;
+
+#[test]
+fn a_restart_behind_nginx_hurts_nobody_but_who_is_in_flight() {
+    // Nobody asks, so nobody is waited for; and nginx goes on sending, so that it never becomes quiet.
+    let shop = Shop::new("recipe_nginx", nothing, |agent| {
+        agent.acknowledge("500ms", "proceed").hard_limit("1s", "restart").expecting("10.9.9.9")
+    });
+    let replaced = [
+        ("listen 80;", format!("listen {};", shop.entrance)),
+        ("10.0.0.11:80", shop.apaches[0].address().to_string()),
+        ("10.0.0.12:80", shop.apaches[1].address().to_string()),
+    ];
+    let dir = shop.place.subdir("balancer");
+    let text = recipe_with("nginx", &replaced);
+    let shown = dir.display();
+    let user = if rustix::process::geteuid().is_root() { "user www-data;\n" } else { "" };
+    let config = format!(
+        "{user}daemon off;\npid {shown}/nginx.pid;\nevents {{ }}\nhttp {{\naccess_log off;\n\
+         client_body_temp_path {shown}/body;\nproxy_temp_path {shown}/proxy;\nfastcgi_temp_path {shown}/fastcgi;\n\
+         uwsgi_temp_path {shown}/uwsgi;\nscgi_temp_path {shown}/scgi;\n{text}}}\n"
+    );
+    let file = dir.join("nginx.conf");
+    fs::write(&file, config).expect("write nginx.conf");
+    let mut command = shop.place.command("nginx");
+    command.arg("-p").arg(&dir).arg("-c").arg(&file).args(["-e", "stderr"]);
+    let _nginx =
+        shop.behind("balancer", command, |line| line.contains("[emerg]") || line.contains("[alert]"));
+    let tally = shop.restart_under_load();
+    let failures = tally.failures();
+    shop.place.check(failures.len() <= USERS, &format!("{}: {failures:#?}", tally.summary()));
+}
