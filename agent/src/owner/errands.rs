@@ -79,7 +79,7 @@ impl<O: Outside> Owner<O> {
         let now = self.outside.now();
         // First: a look that somebody asks for waits for them.
         self.start_readings(now);
-        if !self.errands.looking && self.next_look(now) <= now {
+        if self.may_look() && self.next_look(now) <= now {
             self.errands.looking = true;
             self.errands.looked = Some(now);
             let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
@@ -115,6 +115,11 @@ impl<O: Outside> Owner<O> {
         out.drain.follow == Follow::Restart && may && !fresh
     }
 
+    /// Whether a look may begin: not while another one is under way, nor a question on a unix socket that it looks at.
+    fn may_look(&self) -> bool {
+        !self.errands.looking && !self.asks_where_it_looks()
+    }
+
     /// Whether a probe may begin: not while another one is under way, nor a reading that would count it.
     fn may_probe(&self) -> bool {
         !self.errands.probing && !self.counting()
@@ -134,7 +139,7 @@ impl<O: Outside> Owner<O> {
     pub(super) fn wake(&self) -> Duration {
         let now = self.outside.now();
         let machine = &self.core.machine;
-        let look = (!self.errands.looking).then(|| self.next_look(now));
+        let look = self.may_look().then(|| self.next_look(now));
         let probe = self.may_probe().then_some(self.errands.next_probe);
         let verdict = (machine.server() == Verdict::Unknown).then_some(self.started + VERDICT);
         let write = self.records.stale.then_some(self.records.written_at + TABLE);

@@ -101,7 +101,7 @@ impl Real {
             readers: config
                 .traffic
                 .iter()
-                .map(|traffic| Reader::new(traffic, &own))
+                .map(|traffic| Reader::new(traffic, &namespace, &own))
                 .collect::<Result<_, _>>()?,
             prober: Arc::new(Prober::new(&config.server.ready, namespace, own.clone())?),
             restarter: Restarter::new(&config.restart, doors, Arc::clone(&transcript)),

@@ -93,6 +93,9 @@ impl<O: Outside> Owner<O> {
         if matches!(traffic, Traffic::Gauge(_)) && (self.errands.probing || self.counting()) {
             return None;
         }
+        if self.errands.looking && self.is_looked_at(traffic) {
+            return None;
+        }
         let stage = self.core.machine.course().stage();
         if matches!(stage, Stage::Restarting | Stage::Warming) {
             // There may be nobody to ask, and nobody waits for it.
@@ -112,6 +115,20 @@ impl<O: Outside> Owner<O> {
         };
         let regular = next.max(last + interval);
         Some(due.map_or(regular, |due| regular.min(due.max(last + LEAST))))
+    }
+
+    /// Whether a gauge is asked on one of the server's unix sockets, where the kernel does not tell whose a connection is.
+    fn is_looked_at(&self, traffic: &Traffic) -> bool {
+        let Traffic::Gauge(gauge) = traffic else { return false };
+        gauge.unix.as_ref().is_some_and(|path| self.config.server.unix.contains(path))
+    }
+
+    /// Whether that is done at the moment.
+    pub(super) fn asks_where_it_looks(&self) -> bool {
+        let traffic = self.config.traffic.iter().enumerate();
+        traffic
+            .filter(|(_, traffic)| self.is_looked_at(traffic))
+            .any(|(index, _)| self.readings.of(index).under_way)
     }
 
     /// Whether a reading is under way that counts all requests of the server.

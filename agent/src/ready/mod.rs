@@ -10,10 +10,9 @@ mod http;
 mod tcp;
 mod unix;
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tokio::{runtime, sync::oneshot};
 
 use self::http::Http;
 use crate::{
@@ -53,27 +52,8 @@ impl Prober {
 
     /// Asks once. It takes no longer than the configured timeout.
     pub async fn probe(&self) -> Result<(), ProbeError> {
-        if !self.namespace.is_elsewhere() {
-            return self.probe_here().await;
-        }
-        let (prober, (answer, answered)) = (self.clone(), oneshot::channel());
-        let thread = thread::Builder::new().name("probe".into()).spawn(move || {
-            let result = prober.namespace.within(|| prober.probe_alone());
-            // Who does not wait any more needs no answer.
-            let _ = answer.send(result.map_err(ProbeError::from).flatten());
-        });
-        thread.map_err(ProbeError::Thread)?;
-        answered.await.unwrap_or(Err(ProbeError::Namespace(NamespaceError::Stopped)))
-    }
-
-    /// [`Self::probe_here`] on a runtime of its own.
-    fn probe_alone(&self) -> Result<(), ProbeError> {
-        let runtime =
-            runtime::Builder::new_current_thread().enable_all().build().map_err(ProbeError::Thread)?;
-        let result = runtime.block_on(self.probe_here());
-        // A name that is still looked up is of no interest any more.
-        runtime.shutdown_background();
-        result
+        let prober = self.clone();
+        self.namespace.run(move || async move { prober.probe_here().await }).await?
     }
 
     async fn probe_here(&self) -> Result<(), ProbeError> {
@@ -133,9 +113,6 @@ pub enum ProbeError {
     /// The server's network namespace can't be entered.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
-    /// No thread or runtime to probe with.
-    #[error("nothing to probe with in the server's network namespace: {0}")]
-    Thread(#[source] io::Error),
     /// The answer broke off, or was no HTTP.
     #[error("the answer is broken: {0}")]
     Broken(String),

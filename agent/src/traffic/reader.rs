@@ -4,7 +4,7 @@ use super::{
     Reading,
     access_log::{AccessLog, Journal},
     gauge::Gauge,
-    sockets::Own,
+    sockets::{Namespace, Own},
     sources::Kind,
 };
 use crate::{
@@ -24,8 +24,8 @@ pub enum Reader {
 }
 
 impl Reader {
-    /// What reads `traffic`; connections that it opens are entered in `own`.
-    pub fn new(traffic: &Traffic, own: &Own) -> Result<Self, ClientError> {
+    /// What reads `traffic` of a server in `namespace`; connections that it opens are entered in `own`.
+    pub fn new(traffic: &Traffic, namespace: &Namespace, own: &Own) -> Result<Self, ClientError> {
         Ok(match traffic {
             Traffic::AccessLog(config::AccessLog { lines: Lines::File(path), ignore }) => {
                 Self::Log(AccessLog::new(path.clone(), ignore.clone()))
@@ -33,7 +33,7 @@ impl Reader {
             Traffic::AccessLog(config::AccessLog { lines: Lines::Journal(unit), ignore }) => {
                 Self::Journal(Journal::new(unit.clone(), ignore.clone()))
             }
-            Traffic::Gauge(gauge) => Self::Gauge(Gauge::new(gauge.clone(), own)?),
+            Traffic::Gauge(gauge) => Self::Gauge(Gauge::new(gauge.clone(), namespace.clone(), own)?),
         })
     }
 

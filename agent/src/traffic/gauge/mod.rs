@@ -5,11 +5,16 @@
 
 mod number;
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 pub use number::NotFound;
 
-use super::{Reading, sockets::Own};
+use super::{
+    Reading,
+    sockets::{Namespace, NamespaceError, Own},
+};
 use crate::{
     config,
     fetch::{ClientError, Fetch, FetchError},
@@ -19,10 +24,11 @@ use crate::{
 const BODY_MAX: usize = 4 * 1024 * 1024;
 
 /// Asks a server how many requests it has in flight.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Gauge {
-    fetch: Fetch,
+    fetch: Arc<Fetch>,
     config: config::Gauge,
+    namespace: Namespace,
 }
 
 /// Why a gauge can't be read.
@@ -40,19 +46,28 @@ pub enum GaugeError {
     /// It is too long.
     #[error("expected at most {BODY_MAX} bytes, found more; choose a page that is shorter")]
     TooLong,
+    /// The server's network namespace can't be entered.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// The number is not in it.
     #[error(transparent)]
     NotFound(#[from] NotFound),
 }
 
 impl Gauge {
-    /// The gauge that `config` describes; its connections are entered in `own`.
-    pub fn new(config: config::Gauge, own: &Own) -> Result<Self, ClientError> {
-        Ok(Self { fetch: Fetch::new(config.url.clone(), config.unix.as_deref(), own)?, config })
+    /// The gauge that `config` describes, of a server in `namespace`; its connections are entered in `own`.
+    pub fn new(config: config::Gauge, namespace: Namespace, own: &Own) -> Result<Self, ClientError> {
+        let fetch = Arc::new(Fetch::new(config.url.clone(), config.unix.as_deref(), own)?);
+        Ok(Self { fetch, config, namespace })
     }
 
     /// Asks once.
     pub async fn read(&self) -> Result<Reading, GaugeError> {
+        let gauge = self.clone();
+        self.namespace.run(move || async move { gauge.read_here().await }).await?
+    }
+
+    async fn read_here(&self) -> Result<Reading, GaugeError> {
         let config::Gauge { field, zero_at, timeout, .. } = &self.config;
         let answer = tokio::time::timeout(*timeout, self.fetch.get(BODY_MAX)).await;
         let answer = answer.map_err(|_| GaugeError::TimedOut(*timeout))??;

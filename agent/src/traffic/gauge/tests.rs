@@ -20,7 +20,7 @@ fn gauge(lines: &str, own: &Own) -> Gauge {
         "listen = '127.0.0.1:1'\nserver.ports = [80]\nrestart.command = ['true']\n[traffic.gauge]\n{lines}"
     );
     match Config::parse("f", &text, Some("s")).unwrap().traffic.remove(0) {
-        Traffic::Gauge(gauge) => Gauge::new(gauge, own).unwrap(),
+        Traffic::Gauge(gauge) => Gauge::new(gauge, Namespace::default(), own).unwrap(),
         other @ Traffic::AccessLog(_) => panic!("{other:?}"),
     }
 }

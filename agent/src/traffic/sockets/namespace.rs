@@ -14,6 +14,7 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use thiserror::Error;
+use tokio::{runtime, sync::oneshot};
 
 /// A network namespace: the agent's own, or that to which a file leads.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -49,12 +50,41 @@ impl Namespace {
         })
     }
 
+    /// What the future of `make` comes to when it runs inside. It gets a thread and a runtime of its own, so that all that
+    /// it opens is opened there.
+    pub async fn run<T, F>(&self, make: impl FnOnce() -> F + Send + 'static) -> Result<T, NamespaceError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send,
+    {
+        if !self.is_elsewhere() {
+            return Ok(make().await);
+        }
+        let (namespace, (answer, answered)) = (self.clone(), oneshot::channel());
+        let thread = thread::Builder::new().name("elsewhere".into()).spawn(move || {
+            // Who does not wait any more needs no answer.
+            let _ = answer.send(namespace.within(|| alone(make)).flatten());
+        });
+        thread.map_err(NamespaceError::Thread)?;
+        answered.await.unwrap_or(Err(NamespaceError::Stopped))
+    }
+
     /// Which one it is at the moment: one of the same name may have been made anew. `None` for the agent's own.
     pub(super) fn identity(&self) -> Result<Option<Identity>, NamespaceError> {
         let Some(path) = &self.0 else { return Ok(None) };
         let metadata = fs::metadata(path).map_err(|error| NamespaceError::of(path, error))?;
         Ok(Some((metadata.dev(), metadata.ino())))
     }
+}
+
+/// What the future of `make` comes to on a runtime of its own.
+fn alone<T, F: Future<Output = T>>(make: impl FnOnce() -> F) -> Result<T, NamespaceError> {
+    let runtime =
+        runtime::Builder::new_current_thread().enable_all().build().map_err(NamespaceError::Thread)?;
+    let result = runtime.block_on(make());
+    // A name that is still looked up is of no interest any more.
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 /// Why nobody gets into a server's network namespace.
@@ -143,6 +173,19 @@ mod tests {
     fn a_file_that_is_no_namespace_is_told_from_one() {
         let error = at("/proc/self/comm").within(|| ()).unwrap_err();
         assert!(matches!(error, NamespaceError::Other { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_runs_inside_has_a_thread_of_its_own_and_an_error_is_told() {
+        let here = Namespace::default().run(|| async { thread::current().id() }).await.unwrap();
+        assert_eq!(here, thread::current().id(), "without a namespace it stays where it is");
+        match at("/proc/self/ns/net").run(|| async { thread::current().id() }).await {
+            Ok(inside) => assert_ne!(inside, here),
+            // Only who may enter a namespace may enter its own.
+            Err(error) => assert!(matches!(error, NamespaceError::Forbidden { .. }), "{error}"),
+        }
+        let error = at("/no/such").run(|| async {}).await.unwrap_err();
+        assert!(matches!(error, NamespaceError::Missing { .. }), "{error}");
     }
 
     #[test]
