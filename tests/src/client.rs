@@ -244,7 +244,8 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    fn line(&mut self, got: usize) -> Result<String, Failure> {
+    /// Reads one line and gives it without its end; `got` bytes of a body came before it.
+    pub(crate) fn line(&mut self, got: usize) -> Result<String, Failure> {
         loop {
             if let Some(end) = find(&self.buffer, b"\r\n") {
                 let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();

@@ -27,6 +27,7 @@ pub mod place;
 pub mod port;
 pub mod proxy;
 pub mod sample;
+pub mod scripted;
 pub mod tally;
 pub mod usage;
 

@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +11,13 @@ use std::{
     time::Duration,
 };
 
-use drain_tests::{Haproxy, Place, Proxy, client::Connection, haproxy};
+use drain_tests::{
+    Haproxy, Place, Proxy,
+    client::Connection,
+    haproxy,
+    place::holds,
+    scripted::{self, Request},
+};
 
 /// A check is made every 100 or 500 ms; a loaded machine may need longer.
 const NOTICED_WITHIN: Duration = Duration::from_secs(30);
@@ -37,17 +42,9 @@ struct Shared {
 
 impl Named {
     fn start(name: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared { held: Mutex::new((0, true)), ..Shared::default() });
-        let of_connections = shared.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = of_connections.clone();
-                // What ends a connection is the balancer's business.
-                thread::spawn(move || drop(serve(name, &stream, &shared)));
-            }
-        });
+        let of_server = Arc::clone(&shared);
+        let address = scripted::start(move |request, connection| of_server.answer(name, request, connection));
         Self { name, address, shared }
     }
 
@@ -69,36 +66,24 @@ impl Named {
     }
 }
 
-/// Answers the requests of a connection.
-fn serve(name: &str, stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream).lines();
-    let mut writer = stream;
-    while let Some(line) = lines.next().transpose()? {
-        let is_check = line.starts_with("OPTIONS");
-        let is_held = line.contains(" /held");
-        for header in lines.by_ref() {
-            let header = header?;
-            if header.is_empty() {
-                break;
-            }
-            if let Some((_, state)) =
-                header.split_once("erver-state: ").or(header.split_once("erver-State: "))
-            {
-                state.clone_into(&mut shared.state.lock().expect("no panic"));
-            }
+impl Shared {
+    fn answer(&self, name: &str, request: &Request, connection: &mut Connection) -> Option<()> {
+        if let Some(state) = request.field("x-haproxy-server-state") {
+            state.clone_into(&mut self.state.lock().expect("no panic"));
         }
-        if is_held {
-            let mut held = shared.held.lock().expect("no panic");
+        if request.line().contains(" /held") {
+            let mut held = self.held.lock().expect("no panic");
             held.0 += 1;
-            let mut held = shared.changed.wait_while(held, |(_, waits)| *waits).expect("no panic");
+            let mut held = self.changed.wait_while(held, |(_, waits)| *waits).expect("no panic");
             held.0 -= 1;
         }
         // A drain that the server announces is no error.
         let down = "500 Hard\r\nx-drain-state: hard; since=1";
-        let status = if is_check && shared.is_down.load(Ordering::SeqCst) { down } else { "200 OK" };
-        write!(writer, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{name}", name.len())?;
+        let is_down = request.line().starts_with("OPTIONS") && self.is_down.load(Ordering::SeqCst);
+        let status = if is_down { down } else { "200 OK" };
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+        connection.send(answer.as_bytes()).ok()
     }
-    Ok(())
 }
 
 /// Who answers a request for this on a new connection without a cookie.
@@ -132,9 +117,7 @@ fn haproxy(place: &Place, servers: &[Named], line: &str) -> Haproxy {
 fn all_up(place: &Place, servers: &[Named]) {
     place.wait_for("all servers to be told that they are up", NOTICED_WITHIN, || {
         let states: Vec<String> = servers.iter().map(Named::state).collect();
-        drain_tests::place::holds(states.iter().all(|state| state.starts_with("UP;")), || {
-            format!("{states:?}")
-        })
+        holds(states.iter().all(|state| state.starts_with("UP;")), || format!("{states:?}"))
     });
 }
 
@@ -167,7 +150,7 @@ fn with_a_consistent_hash_only_the_pages_of_a_server_that_leaves_move() {
     servers[2].set_down(true);
     place.wait_for("the server to be told that it is down", NOTICED_WITHIN, || {
         let state = servers[2].state();
-        drain_tests::place::holds(state.starts_with("DOWN"), || state)
+        holds(state.starts_with("DOWN"), || state)
     });
     let after = owners(ours.address(), PAGES);
     for (before, after) in before.iter().zip(&after) {
@@ -193,7 +176,7 @@ fn leastconn_avoids_a_busy_server_as_in_haproxy() {
                 let user = thread::spawn(move || answered_by(balancer, "/held"));
                 place.wait_for("a further request to be held", NOTICED_WITHIN, || {
                     let held: u32 = servers.iter().map(Named::held).sum();
-                    drain_tests::place::holds(held == count, || format!("{held}"))
+                    holds(held == count, || format!("{held}"))
                 });
                 user
             })
@@ -202,7 +185,7 @@ fn leastconn_avoids_a_busy_server_as_in_haproxy() {
         servers[1].let_go();
         place.wait_for("half of the requests to be answered", NOTICED_WITHIN, || {
             let answered = users.iter().filter(|user| user.is_finished()).count();
-            drain_tests::place::holds(answered == 4, || format!("{answered}"))
+            holds(answered == 4, || format!("{answered}"))
         });
         assert_eq!(owners(balancer, 20), ["b"; 20], "ours: {is_ours}");
         servers[0].let_go();
@@ -230,7 +213,7 @@ fn first_fills_a_server_before_the_next_and_weights_share_as_in_haproxy() {
         users.push(thread::spawn(move || answered_by(balancer, "/held")));
         place.wait_for("a further request to be held", NOTICED_WITHIN, || {
             let held: u32 = servers.iter().map(Named::held).sum();
-            drain_tests::place::holds(held as usize == users.len(), || format!("{held}"))
+            holds(held as usize == users.len(), || format!("{held}"))
         });
     }
     assert_eq!(owners(balancer, 5), ["b"; 5]);
@@ -279,7 +262,7 @@ fn a_slow_start_is_said_in_the_state_header_and_a_backup_takes_over_meanwhile() 
     servers[0].set_down(true);
     place.wait_for("the backup to take over", NOTICED_WITHIN, || {
         let owner = answered_by(ours.address(), "/");
-        drain_tests::place::holds(owner == "x", || owner)
+        holds(owner == "x", || owner)
     });
     servers[0].set_down(false);
     let state = place.wait_for("the server to be told how far it has come", NOTICED_WITHIN, || {

@@ -1,17 +1,19 @@
 //! A web server within the test: it counts, it can hold an answer back in its middle, and it remembers its checks.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
     time::Duration,
 };
 
-use drain_tests::{Place, port};
+use drain_tests::{
+    Place,
+    client::Connection,
+    scripted::{self, Request},
+};
 
 /// The path of an answer whose second half comes when the test says so.
 pub(crate) const HELD: &str = "/held";
@@ -39,17 +41,9 @@ struct Shared {
 impl Upstream {
     /// Starts it. It lasts as long as the test's process.
     pub(crate) fn start(name: &'static str) -> Self {
-        let address = port::free();
-        let listener = TcpListener::bind(address).expect("listen on a free port");
         let shared = Arc::new(Shared::default());
-        let of_thread = shared.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = of_thread.clone();
-                // A connection that fails is the proxy's affair.
-                thread::spawn(move || drop(shared.serve(name, stream)));
-            }
-        });
+        let of_server = Arc::clone(&shared);
+        let address = scripted::start(move |request, connection| of_server.answer(name, request, connection));
         Self { name, address, shared }
     }
 
@@ -85,43 +79,26 @@ impl Upstream {
 }
 
 impl Shared {
-    fn serve(&self, name: &str, stream: TcpStream) -> std::io::Result<()> {
-        stream.set_nodelay(true)?;
-        let mut writer = stream.try_clone()?;
-        let mut lines = BufReader::new(stream).lines();
-        while let Some(line) = lines.next() {
-            let line = line?;
-            let mut state = None;
-            for field in lines.by_ref() {
-                let field = field?;
-                if field.is_empty() {
-                    break;
-                }
-                if let Some(value) = field.strip_prefix("x-haproxy-server-state: ") {
-                    state = Some(value.to_owned());
-                }
-            }
-            let is_check = line.starts_with("OPTIONS");
-            if let Some(state) = state {
-                self.checks.lock().unwrap_or_else(PoisonError::into_inner).push(state);
-            }
-            let is_held = line.split(' ').nth(1) == Some(HELD);
-            let length = if is_held { 2 * HALF_BYTES } else { 3 };
-            let head = format!("HTTP/1.1 200 OK\r\nx-server: {name}\r\ncontent-length: {length}\r\n\r\n");
-            if is_held {
-                writer.write_all(&[head.as_bytes(), &vec![b'1'; HALF_BYTES]].concat())?;
-                self.holding.fetch_add(1, Ordering::SeqCst);
-                let released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
-                drop(self.release.wait_timeout_while(released, HELD_AT_MOST, |released| !*released));
-                writer.write_all(&vec![b'2'; HALF_BYTES])?;
-            } else {
-                writer.write_all(format!("{head}ok\n").as_bytes())?;
-            }
-            self.requests.fetch_add(usize::from(!is_check), Ordering::SeqCst);
-            if is_check {
-                return Ok(());
-            }
+    fn answer(&self, name: &str, request: &Request, connection: &mut Connection) -> Option<()> {
+        if let Some(state) = request.field("x-haproxy-server-state") {
+            self.checks.lock().unwrap_or_else(PoisonError::into_inner).push(state.to_owned());
         }
-        Ok(())
+        let is_held = request.line().split(' ').nth(1) == Some(HELD);
+        let length = if is_held { 2 * HALF_BYTES } else { 3 };
+        let head = format!("HTTP/1.1 200 OK\r\nx-server: {name}\r\ncontent-length: {length}\r\n\r\n");
+        if is_held {
+            connection.send(&[head.as_bytes(), &vec![b'1'; HALF_BYTES]].concat()).ok()?;
+            self.holding.fetch_add(1, Ordering::SeqCst);
+            let released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(self.release.wait_timeout_while(released, HELD_AT_MOST, |released| !*released));
+            connection.send(&vec![b'2'; HALF_BYTES]).ok()?;
+        } else {
+            connection.send(format!("{head}ok\n").as_bytes()).ok()?;
+        }
+        if request.line().starts_with("OPTIONS") {
+            return None;
+        }
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        Some(())
     }
 }

@@ -11,7 +11,6 @@ use drain_tests::Place;
 
 use self::{
     cases::{Request, SETTINGS, requests},
-    echo::Echo,
     pair::{Pair, Servers},
 };
 
@@ -21,13 +20,8 @@ const TRIES: usize = 3;
 #[test]
 fn cookies_are_haproxys_in_every_mode() {
     let place = Place::new("cookies");
-    let echoes = ["a", "b", "down", "bare"].map(Echo::start);
-    let servers = Servers {
-        a: echoes[0].address(),
-        b: echoes[1].address(),
-        down: echoes[2].address(),
-        bare: echoes[3].address(),
-    };
+    let [a, b, down, bare] = ["a", "b", "down", "bare"].map(echo::start);
+    let servers = Servers { a, b, down, bare };
     let pair = Pair::start(&place, &servers);
     let mut wrong = Vec::new();
     let mut sent: BTreeMap<usize, String> = BTreeMap::new();

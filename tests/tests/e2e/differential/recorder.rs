@@ -1,13 +1,14 @@
 //! A server that writes down the requests it gets, and answers with the bytes that the case wants.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
 };
 
-use drain_tests::port;
+use drain_tests::{
+    client::Connection,
+    scripted::{self, Request},
+};
 
 /// What it answers unless a case wants something else.
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -39,17 +40,10 @@ struct State {
 
 impl Recorder {
     pub(super) fn start() -> Self {
-        let listener = TcpListener::bind(port::free()).expect("listen on a free port");
-        let address = listener.local_addr().expect("the listener's address");
-        let recorder = Self { address, state: Arc::default() };
-        let accepting = recorder.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let recorder = accepting.clone();
-                thread::spawn(move || recorder.serve(stream));
-            }
-        });
-        recorder
+        let state = Arc::<Mutex<State>>::default();
+        let of_server = Arc::clone(&state);
+        let address = scripted::start(move |request, connection| answer(&of_server, request, connection));
+        Self { address, state }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -58,98 +52,40 @@ impl Recorder {
 
     /// Forgets what was before; the next requests are answered with these bytes, if any.
     pub(super) fn begin(&self, answer: Option<&[u8]>) {
-        *self.lock() = State { requests: Vec::new(), answer: answer.map(<[u8]>::to_vec) };
+        *lock(&self.state) = State { requests: Vec::new(), answer: answer.map(<[u8]>::to_vec) };
     }
 
     /// The requests that came since.
     pub(super) fn requests(&self) -> Vec<Recorded> {
-        self.lock().requests.clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Until the other side closes or says what can't be understood.
-    fn serve(&self, mut stream: TcpStream) {
-        let mut bytes = Vec::new();
-        while let Some((request, is_check)) = read(&mut stream, &mut bytes) {
-            let special = {
-                let mut state = self.lock();
-                let special = state.answer.clone().filter(|_| !is_check);
-                if !is_check {
-                    state.requests.push(request);
-                }
-                special
-            };
-            if stream.write_all(special.as_deref().unwrap_or(OK)).is_err() || special.is_some() {
-                return;
-            }
-        }
+        lock(&self.state).requests.clone()
     }
 }
 
-/// The next whole request, and whether it is a health check or the wait for the start; `None`: there is none.
-fn read(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(Recorded, bool)> {
-    let head = loop {
-        if let Some(end) = find(bytes, b"\r\n\r\n") {
-            break bytes.drain(..end + 4).collect::<Vec<u8>>();
-        }
-        more(stream, bytes)?;
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Health checks, and requests of those who wait for the start, are answered as always and not written down.
+fn answer(state: &Mutex<State>, request: &Request, connection: &mut Connection) -> Option<()> {
+    if request.field("x-haproxy-server-state").is_some() || request.line().contains("/health") {
+        return connection.send(OK).ok();
+    }
+    let special = {
+        let mut state = lock(state);
+        state.requests.push(Recorded::of(request));
+        state.answer.clone()
     };
-    let text = String::from_utf8_lossy(&head).into_owned();
-    let mut lines = text.trim_end().split("\r\n");
-    let line = lines.next()?.to_owned();
-    let mut fields: Vec<(String, String)> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
-        .collect();
-    let value = |name: &str| fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
-    let mut body = Vec::new();
-    if value("transfer-encoding").is_some() {
-        loop {
-            let size = take_line(stream, bytes)?;
-            let size = usize::from_str_radix(&size, 16).ok()?;
-            if size == 0 {
-                while !take_line(stream, bytes)?.is_empty() {}
-                break;
-            }
-            body.extend(take(stream, bytes, size)?);
-            take(stream, bytes, 2)?;
-        }
-    } else if let Some(length) = value("content-length") {
-        body = take(stream, bytes, length.parse().ok()?)?;
+    connection.send(special.as_deref().unwrap_or(OK)).ok()?;
+    special.is_none().then_some(())
+}
+
+impl Recorded {
+    fn of(request: &Request) -> Self {
+        let fields = request.fields().map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+        let of_connection =
+            |name: &str, value: &str| name == "connection" && matches!(value, "close" | "keep-alive");
+        let mut fields: Vec<_> = fields.filter(|(name, value)| !of_connection(name, value)).collect();
+        fields.sort();
+        Self { line: request.line().to_owned(), fields, body: request.body.clone() }
     }
-    let is_check = value("x-haproxy-server-state").is_some() || line.contains("/health");
-    fields.retain(|(name, value)| name != "connection" || !matches!(value.as_str(), "close" | "keep-alive"));
-    fields.sort();
-    Some((Recorded { line, fields, body }, is_check))
-}
-
-fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
-    let mut part = [0; 16_384];
-    let count = stream.read(&mut part).ok().filter(|count| *count > 0)?;
-    bytes.extend_from_slice(&part[..count]);
-    Some(())
-}
-
-fn take(stream: &mut TcpStream, bytes: &mut Vec<u8>, count: usize) -> Option<Vec<u8>> {
-    while bytes.len() < count {
-        more(stream, bytes)?;
-    }
-    Some(bytes.drain(..count).collect())
-}
-
-fn take_line(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<String> {
-    loop {
-        if let Some(end) = find(bytes, b"\r\n") {
-            let line: Vec<u8> = bytes.drain(..end + 2).collect();
-            return Some(String::from_utf8_lossy(&line[..end]).into_owned());
-        }
-        more(stream, bytes)?;
-    }
-}
-
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
 }

@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use drain_tests::{Place, client::Connection, place::holds, port};
+use drain_tests::{Place, client::Connection, place::holds, port, scripted};
 
 use self::stage::{Balancer, Frontend, PATIENCE, lines_of, send, web_server};
 
@@ -215,12 +215,9 @@ fn state_changes_reach_syslog_in_haproxys_words() {
         let [theirs, ours] = [&theirs, &ours].map(|syslog| syslog.line(&place, what));
         assert_eq!(blur::fields(&theirs), blur::fields(&ours), "{theirs}{ours}");
     }
-    let listener = std::net::TcpListener::bind(gone).expect("the port is still free");
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
-            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.0 200 OK\r\n\r\n");
-        }
+    scripted::start_at(gone, |_, connection| {
+        let _ = connection.send(b"HTTP/1.0 200 OK\r\n\r\n");
+        None
     });
     let [theirs, ours] = [&theirs, &ours].map(|syslog| syslog.line(&place, "the server's return"));
     assert_eq!(blur::fields(&theirs), blur::fields(&ours), "{theirs}{ours}");

@@ -3,13 +3,12 @@
 use std::{
     fs,
     io::{self, Read as _, Write as _},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     path::Path,
-    thread,
     time::Duration,
 };
 
-use drain_tests::{Place, child::Child, place, port};
+use drain_tests::{Place, child::Child, place, port, scripted};
 
 /// Everything here answers at once; only a machine that is very busy needs longer than moments.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -123,43 +122,19 @@ pub(super) fn send(to: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u8>> {
 
 /// A web server that answers as the path says: `/500` with that status, `/die` not at all.
 pub(super) fn web_server() -> SocketAddr {
-    let listener = TcpListener::bind(port::free()).expect("listen");
-    let address = listener.local_addr().expect("an address");
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(|| serve(stream));
+    scripted::start(|request, connection| {
+        let line = request.line();
+        if line.contains(" /die ") {
+            return None;
         }
-    });
-    address
-}
-
-fn serve(mut stream: TcpStream) {
-    let mut seen = Vec::new();
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        let head = loop {
-            if let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") {
-                break seen.drain(..end + 4).collect::<Vec<u8>>();
-            }
-            match stream.read(&mut buffer) {
-                Ok(count) if count > 0 => seen.extend_from_slice(&buffer[..count]),
-                _ => return,
-            }
-        };
-        let head = String::from_utf8_lossy(&head).into_owned();
-        if head.contains(" /die ") {
-            return;
-        }
-        let status = if head.contains(" /500 ") { "500 Boo" } else { "200 OK" };
-        let body = if head.starts_with("HEAD") { "" } else { "ok" };
+        let status = if line.contains(" /500 ") { "500 Boo" } else { "200 OK" };
+        let body = if line.starts_with("HEAD") { "" } else { "ok" };
         let answer = format!(
             "HTTP/1.1 {status}\r\ncontent-length: 2\r\nserver: x \"y\" {{z}}\r\nx-a: one\r\nx-a: two|\r\n\
              set-cookie: SESSION=abc def, more; path=/\r\nset-cookie: SESSION=second\r\n\r\n{body}"
         );
-        if stream.write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
+        connection.send(answer.as_bytes()).ok()
+    })
 }
 
 /// The lines in a file.
