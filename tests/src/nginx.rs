@@ -61,6 +61,13 @@ impl Nginx {
         self
     }
 
+    /// Its `server` block says this instead; `/health` must answer.
+    #[must_use]
+    pub fn saying(mut self, block: &str) -> Self {
+        block.clone_into(&mut self.pages);
+        self
+    }
+
     /// Starts it and waits until it answers.
     #[must_use]
     pub fn start(mut self) -> Self {

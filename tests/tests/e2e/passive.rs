@@ -1,6 +1,6 @@
 //! Health without an answer to a check: a bare connection, and what users meet.
 
-use std::time::Duration;
+use std::{fs, path::PathBuf, time::Duration};
 
 use drain_tests::{
     Nginx, Place, Proxy,
@@ -60,4 +60,100 @@ fn a_server_whose_users_meet_errors_is_down_long_before_its_next_check() {
                       \"Detected 3 consecutive errors, last one was: L4 unsuccessful connection\".";
         holds(log.contains(wanted), || log)
     });
+}
+
+#[test]
+fn a_server_whose_answers_are_errors_is_down_long_before_its_next_check() {
+    let place = Place::new("observe_answers");
+    let faulty = "location = /health { return 200; } location / { return 500; }";
+    let one = Nginx::new(&place, "s1").saying(faulty).start();
+    let two = Nginx::new(&place, "s2").start();
+    let mut proxy = Proxy::new(&place, "lb")
+        .check(r#"uri = "/health", inter = "10m""#)
+        .server("s1", one.address(), None)
+        .server_line("observe = \"layer7\"\nerror_limit = 3\non_error = \"mark-down\"")
+        .server("s2", two.address(), None)
+        .start();
+    proxy.child().expect_error("Server shop/s1 is DOWN");
+    for _ in 0..3 {
+        let failed = fetch(&proxy, "s1");
+        assert_eq!((failed.status, failed.header("x-server")), (500, Some("s1")));
+    }
+    place.wait_for("s1 to be marked down", NOTICED_WITHIN, || {
+        let log = proxy.child().log_text();
+        let wanted = "Server shop/s1 is DOWN, reason: Health analyze, info: \
+                      \"Detected 3 consecutive errors, last one was: Wrong http response\".";
+        holds(log.contains(wanted), || log)
+    });
+    let moved = fetch(&proxy, "s1");
+    assert_eq!((moved.status, moved.header("x-server")), (200, Some("s2")));
+}
+
+/// Much more than buffers hold.
+const FILM_BYTES: usize = 20_000_000;
+
+/// A server with a film that takes minutes, which is healthy as long as there is a file `alive`; and that file.
+fn slow_server(place: &Place, name: &str, is_up: bool) -> (Nginx, PathBuf) {
+    let folder = place.public().join(name);
+    fs::create_dir_all(&folder).expect("a folder for the server");
+    fs::write(folder.join("film"), vec![b'f'; FILM_BYTES]).expect("write the film");
+    let alive = folder.join("alive");
+    if is_up {
+        fs::write(&alive, "").expect("write the file of its health");
+    }
+    let block = format!(
+        "root {}; location = /health {{ try_files /alive =503; }} location = /film {{ limit_rate 100k; }}",
+        folder.display()
+    );
+    (Nginx::new(place, name).saying(&block).start(), alive)
+}
+
+/// Downloads the film from this server, and has its health change by `change` when a part has come; gives the line of
+/// the proxy's log when it has been cut off.
+fn cut_off(place: &Place, proxy: &Proxy, from: &str, change: impl FnOnce()) -> String {
+    let mut connection = Connection::open(proxy.address()).expect("a connection");
+    connection.send(b"GET /film HTTP/1.1\r\nHost: shop\r\n\r\n").expect("ask for the film");
+    let head = b"HTTP/1.1 200 ".len() + 10_000;
+    let begin = connection.take(head).expect("the beginning of the film");
+    let begin = String::from_utf8_lossy(&begin).into_owned();
+    assert!(begin.contains(&format!("X-Server: {from}\r\n")), "{begin:.500}");
+    change();
+    let rest = connection.rest().len();
+    assert!(rest < FILM_BYTES / 2, "it has been cut off: {rest}");
+    place.wait_for("the end of the download in the log", NOTICED_WITHIN, || {
+        let log = proxy.access_log();
+        log.lines().find(|line| line.contains("/film ")).map(str::to_owned).ok_or(log)
+    })
+}
+
+#[test]
+fn sessions_of_a_server_that_goes_down_are_ended_where_that_is_wanted() {
+    let place = Place::new("marked_down");
+    let (one, alive) = slow_server(&place, "s1", true);
+    let mut proxy = Proxy::new(&place, "lb")
+        .check(r#"method = "GET", uri = "/health", inter = "100ms", fall = 2, rise = 2"#)
+        .server("s1", one.address(), None)
+        .server_line("on_marked_down = \"shutdown-sessions\"")
+        .start();
+    proxy.child().expect_error("Server shop/s1 is DOWN");
+    proxy.child().expect_error("has no server available");
+    let line = cut_off(&place, &proxy, "s1", || fs::remove_file(alive).expect("end its health"));
+    assert!(line.contains(" DD"), "{line}");
+}
+
+#[test]
+fn sessions_of_a_backup_are_ended_when_a_server_comes_up_where_that_is_wanted() {
+    let place = Place::new("marked_up");
+    let (one, alive) = slow_server(&place, "s1", false);
+    let (backup, _alive) = slow_server(&place, "x", true);
+    let mut proxy = Proxy::new(&place, "lb")
+        .check(r#"method = "GET", uri = "/health", inter = "100ms", fall = 1, rise = 2"#)
+        .server("s1", one.address(), None)
+        .server_line("on_marked_up = \"shutdown-backup-sessions\"")
+        .server("x", backup.address(), None)
+        .server_line("backup = true")
+        .start();
+    proxy.child().expect_error("Server shop/s1 is DOWN");
+    let line = cut_off(&place, &proxy, "x", || fs::write(alive, "").expect("begin its health"));
+    assert!(line.contains(" UD"), "{line}");
 }
