@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Backend;
+use super::{Admission, Backend, Slot, Ticket};
 use crate::config::{self, WhenAllDrain};
 
 pub(crate) fn server(name: &str) -> config::Server {
@@ -99,5 +99,21 @@ pub(crate) fn retry() -> config::Retry {
         replay: config::Replay { memory: 64 << 10, disk: 64 << 20 },
         with_idempotency_key: false,
         resume: true,
+    }
+}
+
+/// The slot that a request has got.
+pub(crate) fn granted(admission: Admission) -> Slot {
+    match admission {
+        Admission::Granted(slot) => slot,
+        other => panic!("expected a slot, got {other:?}"),
+    }
+}
+
+/// The place in which it waits.
+pub(crate) fn queued(admission: Admission) -> Ticket {
+    match admission {
+        Admission::Queued(ticket) => ticket,
+        other => panic!("expected a ticket, got {other:?}"),
     }
 }

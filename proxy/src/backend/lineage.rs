@@ -130,26 +130,12 @@ impl Lineage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{backend_of, checked, limited, server, settings};
-    use super::super::{Admission, Operation, Slot, Ticket, Wish};
+    use super::super::fixture::{backend_of, checked, granted, limited, queued, server, settings};
+    use super::super::{Operation, Wish};
     use super::*;
     use crate::config;
 
     const ANY: Wish = Wish::ANY;
-
-    fn granted(admission: Admission) -> Slot {
-        match admission {
-            Admission::Granted(slot) => slot,
-            other => panic!("expected a slot, got {other:?}"),
-        }
-    }
-
-    fn queued(admission: Admission) -> Ticket {
-        match admission {
-            Admission::Queued(ticket) => ticket,
-            other => panic!("expected a ticket, got {other:?}"),
-        }
-    }
 
     fn by_name(backend: &Backend, name: &str) -> usize {
         backend.servers().iter().position(|server| server.name() == name).expect("a server of this name")

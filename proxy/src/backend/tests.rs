@@ -4,7 +4,7 @@ mod queues;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::fixture::{backend_of, checked, limited, server, settings};
+use super::fixture::{backend_of, checked, granted, limited, queued, server, settings};
 use super::*;
 use crate::config::WhenAllDrain;
 
@@ -13,20 +13,6 @@ fn backend(servers: Vec<config::Server>) -> Arc<Backend> {
 }
 
 const ANY: Wish = Wish::ANY;
-
-fn granted(admission: Admission) -> Slot {
-    match admission {
-        Admission::Granted(slot) => slot,
-        other => panic!("expected a slot, got {other:?}"),
-    }
-}
-
-fn queued(admission: Admission) -> Ticket {
-    match admission {
-        Admission::Queued(ticket) => ticket,
-        other => panic!("expected a ticket, got {other:?}"),
-    }
-}
 
 fn is_refused(admission: &Admission) -> bool {
     matches!(admission, Admission::Refused(Refusal::NoServer))

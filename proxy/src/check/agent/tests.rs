@@ -2,7 +2,10 @@ use tokio::net::TcpListener;
 use tokio::task::yield_now;
 
 use super::*;
-use crate::backend::{Administration, Admission, Operation, Wish, fixture};
+use crate::backend::{
+    Administration, Operation, Wish,
+    fixture::{self, granted, queued},
+};
 use crate::check::checker;
 
 /// A server with an agent at this address, and another one.
@@ -62,10 +65,7 @@ async fn what_an_agent_says_becomes_of_its_server() {
 async fn an_agent_that_drains_its_server_lets_pinned_users_stay() {
     let backend = fixture::backend_of(settings("127.0.0.1:1".parse().unwrap()));
     backend.set_asked(0, Asked { administration: Administration::Drain, down: false });
-    let goes_to = |wish| match backend.admit(wish) {
-        Admission::Granted(slot) => slot.server().index(),
-        other => panic!("expected a slot, got {other:?}"),
-    };
+    let goes_to = |wish| granted(backend.admit(wish)).server().index();
     assert_eq!([goes_to(Wish::ANY), goes_to(Wish::ANY), goes_to(Wish::Pinned(0))], [1, 1, 0]);
     backend.set_asked(0, Asked { administration: Administration::Maintenance, down: false });
     assert_eq!(goes_to(Wish::Pinned(0)), 1);
@@ -78,14 +78,6 @@ async fn the_maxconn_that_an_agent_asks_for_holds_and_lets_go_who_waits_when_it_
     let agent = server.settings().agent.clone().unwrap();
     let asker = Asker { task: Task { backend: backend.clone(), server: server.clone(), agent }, noted: None };
     let says = |words: &[u8]| assert_eq!(asker.obey(&Reply::read(words).unwrap(), Duration::ZERO), None);
-    let granted = |admission| match admission {
-        Admission::Granted(slot) => slot,
-        other => panic!("expected a slot, got {other:?}"),
-    };
-    let queued = |admission| match admission {
-        Admission::Queued(ticket) => ticket,
-        other => panic!("expected a ticket, got {other:?}"),
-    };
     let pinned = || backend.admit(Wish::Pinned(0));
     let held = [granted(pinned()), granted(pinned())];
     let [first, second, third] = [(); 3].map(|()| queued(pinned()));

@@ -8,10 +8,7 @@ fn an_idle_connection_serves_the_next_client() {
     on_a_core(async {
         let server = Server::start().await;
         let proxy = Proxy::before(&[&server]).await;
-        let mut first = proxy.send(GET).await;
-        let (mut wire, _) = server.request().await;
-        wire.send(OK).await;
-        first.expect(OK).await;
+        let (_first, mut wire) = proxy.idle(&server).await;
         let mut second = proxy.send("GET /2 HTTP/1.1\r\n\r\n").await;
         wire.expect("GET /2 HTTP/1.1\r\n\r\n").await;
         wire.send(OK).await;
@@ -26,10 +23,7 @@ fn a_drain_closes_idle_connections_at_once() {
         on_a_core(async {
             let server = Server::start().await;
             let proxy = Proxy::before(&[&server]).await;
-            let mut client = proxy.send(GET).await;
-            let (mut wire, _) = server.request().await;
-            wire.send(OK).await;
-            client.expect(OK).await;
+            let (_client, mut wire) = proxy.idle(&server).await;
             proxy.backend.set_operation(0, operation, true);
             assert!(wire.is_closed().await);
             assert_eq!(proxy.backend.servers()[0].open(), 0);
@@ -99,10 +93,7 @@ fn a_post_at_maxconn_takes_the_place_of_an_idle_connection() {
         let server = Server::start().await;
         let proxy =
             Proxy::with(&[&server], |_, backend| backend.servers[0].maxconn = 1.try_into().ok()).await;
-        let mut client = proxy.send(GET).await;
-        let (mut old, _) = server.request().await;
-        old.send(OK).await;
-        client.expect(OK).await;
+        let (mut client, mut old) = proxy.idle(&server).await;
         client.send("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n").await;
         assert!(old.is_closed().await);
         let (mut new, _) = server.request().await;
@@ -136,10 +127,7 @@ fn a_stop_closes_idle_clients_and_lets_the_others_finish() {
     on_a_core(async {
         let server = Server::start().await;
         let proxy = Proxy::before(&[&server]).await;
-        let mut idle = proxy.send(GET).await;
-        let (mut wire, _) = server.request().await;
-        wire.send(OK).await;
-        idle.expect(OK).await;
+        let (mut idle, mut wire) = proxy.idle(&server).await;
         let mut fresh = proxy.client().await;
         let mut busy = proxy.send("GET /busy HTTP/1.1\r\n\r\n").await;
         wire.expect("GET /busy HTTP/1.1\r\n\r\n").await;

@@ -152,6 +152,15 @@ impl Proxy {
         client
     }
 
+    /// A client that this server has answered, and the server's end: both connections are idle.
+    async fn idle(&self, server: &Server) -> (Wire, Wire) {
+        let mut client = self.send(GET).await;
+        let (mut wire, _) = server.request().await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+        (client, wire)
+    }
+
     fn log(&self) -> Vec<String> {
         self.log.0.borrow().clone()
     }

@@ -84,10 +84,7 @@ fn a_connection_that_belongs_to_a_user_serves_nobody_else_and_ends_with_its_clie
             let (mut wire, _) = server.request().await;
             wire.send(answer).await;
             user.expect(answer).await;
-            let mut other = proxy.send(GET).await;
-            let (mut others, _) = server.request().await;
-            others.send(OK).await;
-            other.expect(OK).await;
+            let (mut other, mut others) = proxy.idle(&server).await;
             wire.serves(&mut user, GET, OK).await;
             drop(user);
             assert!(wire.is_closed().await, "{field:?} {answer:?}");
@@ -102,14 +99,8 @@ fn never_shares_no_connection() {
     on_a_core(async {
         let server = Server::start().await;
         let proxy = Proxy::reusing(&server, Reuse::Never).await;
-        let mut first = proxy.send(GET).await;
-        let (mut wire, _) = server.request().await;
-        wire.send(OK).await;
-        first.expect(OK).await;
-        let mut second = proxy.send(GET).await;
-        let (mut others, _) = server.request().await;
-        others.send(OK).await;
-        second.expect(OK).await;
+        let (mut first, mut wire) = proxy.idle(&server).await;
+        let (mut second, mut others) = proxy.idle(&server).await;
         wire.serves(&mut first, GET, OK).await;
         others.serves(&mut second, GET, OK).await;
         // A POST needs a new one, which takes the place of the old one.
@@ -130,14 +121,8 @@ fn safe_gives_a_first_request_a_new_connection_and_later_ones_any() {
     on_a_core(async {
         let server = Server::start().await;
         let proxy = Proxy::reusing(&server, Reuse::Safe).await;
-        let mut first = proxy.send(GET).await;
-        let (mut wire, _) = server.request().await;
-        wire.send(OK).await;
-        first.expect(OK).await;
-        let mut second = proxy.send(GET).await;
-        let (mut new, _) = server.request().await;
-        new.send(OK).await;
-        second.expect(OK).await;
+        let (mut first, _wire) = proxy.idle(&server).await;
+        let (mut second, mut new) = proxy.idle(&server).await;
         // The youngest.
         new.serves(&mut first, GET, OK).await;
         new.serves(&mut second, GET, OK).await;
@@ -149,14 +134,8 @@ fn aggressive_gives_a_first_request_only_a_connection_that_has_been_used_again()
     on_a_core(async {
         let server = Server::start().await;
         let proxy = Proxy::reusing(&server, Reuse::Aggressive).await;
-        let mut first = proxy.send(GET).await;
-        let (mut wire, _) = server.request().await;
-        wire.send(OK).await;
-        first.expect(OK).await;
-        let mut second = proxy.send(GET).await;
-        let (mut new, _) = server.request().await;
-        new.send(OK).await;
-        second.expect(OK).await;
+        let (_first, _wire) = proxy.idle(&server).await;
+        let (mut second, mut new) = proxy.idle(&server).await;
         new.serves(&mut second, GET, OK).await;
         let mut third = proxy.client().await;
         new.serves(&mut third, GET, OK).await;

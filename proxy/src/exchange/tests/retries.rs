@@ -143,10 +143,7 @@ fn nobody_to_serve_is_503_at_once() {
 /// A proxy with one idle connection, and the server's end of it.
 async fn with_an_idle_connection(server: &Server) -> (Proxy, Wire, Wire) {
     let proxy = Proxy::before(&[server]).await;
-    let mut client = proxy.send(GET).await;
-    let (mut wire, _) = server.request().await;
-    wire.send(OK).await;
-    client.expect(OK).await;
+    let (client, wire) = proxy.idle(server).await;
     (proxy, client, wire)
 }
 

@@ -30,10 +30,7 @@ fn an_idle_client_is_closed_in_silence() {
     with_paused_time(async {
         let server = Server::start().await;
         let proxy = Proxy::before(&[&server]).await;
-        let mut client = proxy.send(GET).await;
-        let (mut wire, _) = server.request().await;
-        wire.send(OK).await;
-        client.expect(OK).await;
+        let (mut client, _wire) = proxy.idle(&server).await;
         let start = tokio::time::Instant::now();
         assert_eq!(client.rest().await, "");
         assert_eq!(seconds_since(start), 7);
@@ -105,10 +102,7 @@ fn an_idle_server_connection_is_closed_after_a_while() {
     with_paused_time(async {
         let server = Server::start().await;
         let proxy = Proxy::before(&[&server]).await;
-        let mut client = proxy.send(GET).await;
-        let (mut wire, _) = server.request().await;
-        wire.send(OK).await;
-        client.expect(OK).await;
+        let (_client, mut wire) = proxy.idle(&server).await;
         let start = tokio::time::Instant::now();
         assert!(wire.is_closed().await);
         assert!((5..=6).contains(&seconds_since(start)));
@@ -192,10 +186,7 @@ fn an_empty_line_is_no_request_and_its_connection_stays_idle() {
         with_paused_time(async {
             let server = Server::start().await;
             let proxy = Proxy::before(&[&server]).await;
-            let mut client = proxy.send(GET).await;
-            let (mut wire, _) = server.request().await;
-            wire.send(OK).await;
-            client.expect(OK).await;
+            let (mut client, _wire) = proxy.idle(&server).await;
             let start = tokio::time::Instant::now();
             client.send("\r\n").await;
             tokio::time::sleep(Duration::from_secs(1)).await;
