@@ -5,6 +5,7 @@ mod connections;
 mod framing;
 mod health;
 mod owners;
+mod pauses;
 mod proxy_protocol;
 mod replays;
 mod responses;

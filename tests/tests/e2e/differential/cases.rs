@@ -1,5 +1,8 @@
 //! The cases, made from tables.
 
+mod bodies;
+mod responses;
+
 /// What is sent, and what the server answers.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
@@ -18,13 +21,13 @@ pub(super) fn all() -> Vec<Case> {
         targets(),
         hosts(),
         versions(),
-        lengths(),
-        codings(),
-        chunks(),
+        bodies::lengths(),
+        bodies::codings(),
+        bodies::chunks(),
         fields(),
         sizes(),
         sequences(),
-        responses(),
+        responses::all(),
     ]
     .concat()
 }
@@ -174,135 +177,6 @@ fn versions() -> Vec<Case> {
     LINES.iter().map(|line| case(&format!("line {line}"), &format!("{line}\r\nHost: a\r\n\r\n"))).collect()
 }
 
-const LENGTHS: [&str; 26] = [
-    "5",
-    "05",
-    "0",
-    "5, 5",
-    "5,5",
-    "5, 6",
-    "+5",
-    "-1",
-    "",
-    "0x5",
-    "five",
-    "5.0",
-    "5 5",
-    "5,",
-    ",5",
-    "5;x",
-    "\t5\t",
-    "\x0b5",
-    "18446744073709551621",
-    "9223372036854775807",
-    "99999999999999999999999999",
-    "5\r\nContent-Length: 5",
-    "5\r\nContent-Length: 6",
-    "6\r\ncontent-length: 5",
-    "5\r\nContent-Length:",
-    "000000000000000000000005",
-];
-
-fn lengths() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for length in LENGTHS {
-        for method in ["POST", "GET"] {
-            let text = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhello");
-            cases.push(case(&format!("length {length:?} of {method}"), &text));
-        }
-    }
-    cases.push(case(
-        "length name with a blank",
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\nhello",
-    ));
-    cases.push(case(
-        "length after an underscore",
-        "POST / HTTP/1.1\r\nHost: a\r\nContent_Length: 9\r\nContent-Length: 5\r\n\r\nhello",
-    ));
-    cases
-}
-
-fn codings() -> Vec<Case> {
-    const CODINGS: [&str; 20] = [
-        "chunked",
-        "CHUNKED",
-        "\tchunked ",
-        "chunked, chunked",
-        "chunked\r\nTransfer-Encoding: chunked",
-        "gzip, chunked",
-        "gzip\r\nTransfer-Encoding: chunked",
-        "chunked, gzip",
-        "gzip",
-        "identity",
-        "identity, chunked",
-        "xchunked",
-        "chunkedx",
-        "\"chunked\"",
-        "chunked;q=1",
-        "",
-        ",chunked",
-        "chunked,",
-        "\x0bchunked",
-        "\r\n chunked",
-    ];
-    let mut cases = Vec::new();
-    for coding in CODINGS {
-        for (version, length) in [("1.1", ""), ("1.1", "Content-Length: 15\r\n"), ("1.0", "")] {
-            let text = format!(
-                "POST / HTTP/{version}\r\nHost: a\r\n{length}Transfer-Encoding: {coding}\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
-            );
-            cases.push(case(&format!("coding {coding:?} {version} {length:?}"), &text));
-        }
-    }
-    cases
-}
-
-fn chunks() -> Vec<Case> {
-    const BODIES: [&str; 34] = [
-        "5\r\nhello\r\n0\r\n\r\n",
-        "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
-        "0\r\n\r\n",
-        "A\r\n0123456789\r\n0\r\n\r\n",
-        "a\r\n0123456789\r\n0\r\n\r\n",
-        "005\r\nhello\r\n000\r\n\r\n",
-        "5;x\r\nhello\r\n0\r\n\r\n",
-        "5;x=\"y\"\r\nhello\r\n0\r\n\r\n",
-        "5 \r\nhello\r\n0\r\n\r\n",
-        "5\t;x\r\nhello\r\n0\r\n\r\n",
-        " 5\r\nhello\r\n0\r\n\r\n",
-        "5 x\r\nhello\r\n0\r\n\r\n",
-        "x\r\nhello\r\n0\r\n\r\n",
-        "\r\nhello\r\n0\r\n\r\n",
-        "-5\r\nhello\r\n0\r\n\r\n",
-        "+5\r\nhello\r\n0\r\n\r\n",
-        "0x5\r\nhello\r\n0\r\n\r\n",
-        ";x\r\nhello\r\n0\r\n\r\n",
-        "5\nhello\n0\n\n",
-        "5\r\nhello\n0\r\n\r\n",
-        "5\rhello\r\n0\r\n\r\n",
-        "5\r\nhellox\r\n0\r\n\r\n",
-        "5\r\nhello0\r\n\r\n",
-        "6\r\nhello\r\n0\r\n\r\n",
-        "5\r\nhello\r\n",
-        "5\r\nhello\r\n0\r\n",
-        "5\r\nhel",
-        "ffffffffffffffff\r\nx",
-        "80000000\r\nx",
-        "0\r\nX-T: 1\r\n\r\n",
-        "0\r\nContent-Length: 9\r\n\r\n",
-        "0\r\nX T: 1\r\n\r\n",
-        "0\r\n X: 1\r\n\r\n",
-        "0\r\nX-T: 1\n\r\n",
-    ];
-    BODIES
-        .iter()
-        .map(|body| {
-            let text = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
-            case(&format!("chunks {body:?}"), &text)
-        })
-        .collect()
-}
-
 fn fields() -> Vec<Case> {
     const LINES: [&str; 47] = [
         "X-A: b",
@@ -406,81 +280,5 @@ fn sequences() -> Vec<Case> {
     cases.push(case("sequence with empty lines", &format!("{get}\r\n\r\n{get}")));
     cases.push(case("sequence of nothing", ""));
     cases.push(case("sequence cut off", "GET / HTTP/1.1\r\nHost"));
-    cases
-}
-
-fn responses() -> Vec<Case> {
-    const HEADS: [&str; 48] = [
-        "200 OK\r\nContent-Length: 2\r\n\r\nok",
-        "200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
-        "200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
-        "200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
-        "200 OK\r\nContent-Length: x\r\n\r\nok",
-        "200 OK\r\nContent-Length: +2\r\n\r\nok",
-        "200 OK\r\nContent-Length:\r\n\r\nok",
-        "200 OK\r\nContent-Length: 2\r\n\r\nokmore",
-        "200 OK\r\nContent-Length: 9\r\n\r\nok",
-        "200 OK\r\n\r\nuntil close",
-        "200 OK\r\nConnection: keep-alive\r\n\r\nuntil close",
-        "200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
-        "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        "200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nok\r\n0\r\nX-T: 1\r\n\r\n",
-        "200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n",
-        "200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
-        "200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-        "200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx",
-        "200 OK\r\nTransfer-Encoding: identity\r\n\r\nx",
-        "200\r\nContent-Length: 2\r\n\r\nok",
-        "200 \r\nContent-Length: 2\r\n\r\nok",
-        "20 x\r\nContent-Length: 2\r\n\r\nok",
-        "2000 x\r\nContent-Length: 2\r\n\r\nok",
-        "abc x\r\nContent-Length: 2\r\n\r\nok",
-        "099 x\r\nContent-Length: 2\r\n\r\nok",
-        "600 x\r\nContent-Length: 2\r\n\r\nok",
-        "999 x\r\nContent-Length: 2\r\n\r\nok",
-        "100 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-        "102 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-        "103 x\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-        "101 x\r\n\r\nmore",
-        "101 x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\nmore",
-        "204 x\r\n\r\n",
-        "204 x\r\nContent-Length: 2\r\n\r\n",
-        "204 x\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "205 x\r\nContent-Length: 0\r\n\r\n",
-        "304 x\r\nContent-Length: 2\r\n\r\n",
-        "304 x\r\n\r\n",
-        "301 x\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n",
-        "404 x\r\nContent-Length: 2\r\n\r\nno",
-        "500 x\r\nContent-Length: 2\r\n\r\nno",
-        "503 x\r\nContent-Length: 2\r\n\r\nno",
-        "200 OK\r\nX A: b\r\nContent-Length: 2\r\n\r\nok",
-        "200 OK\r\nX-A : b\r\nContent-Length: 2\r\n\r\nok",
-        "200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok",
-        "200 OK\r\nX-A: b\0c\r\nContent-Length: 2\r\n\r\nok",
-        "200 OK\nContent-Length: 2\n\nok",
-    ];
-    let mut cases = Vec::new();
-    for head in HEADS {
-        for method in ["GET", "HEAD", "POST"] {
-            for version in ["1.1", "1.0"] {
-                let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
-                let request = format!("{method} / HTTP/1.1\r\nHost: a\r\n{length}\r\n");
-                let mut case = case(&format!("response {version} {head:?} to {method}"), &request);
-                case.response = Some(format!("HTTP/{version} {head}").into_bytes());
-                cases.push(case);
-            }
-        }
-    }
-    for head in [
-        "ICY 200 OK\r\n\r\nx",
-        "HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
-        "garbage\r\n\r\n",
-        "HTTP/0.9 200 x\r\n\r\nx",
-    ] {
-        let mut case = case(&format!("response line {head:?}"), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        case.response = Some(head.as_bytes().to_vec());
-        cases.push(case);
-    }
     cases
 }
