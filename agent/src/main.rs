@@ -8,7 +8,9 @@ use drain_agent::{
     cli::{self, Order, Run},
     clock,
     config::Config,
-    control, health, log,
+    control,
+    doctor::Doctor,
+    health, log, metrics,
     owner::{Inlets, Owner, Real},
     signals::Signals,
     traffic::sockets::Doors,
@@ -59,9 +61,11 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
     let (asks_in, asks) = mpsc::channel(ASKS);
     let (looks_in, looks) = mpsc::channel(ASKS);
     let (signals_in, signal_inlet) = mpsc::channel(SIGNALS);
+    let metrics = config.metrics.listen.map(metrics::Port::open).transpose()?;
     let outside = Real::new(&config, file)?;
     let spoken = config.agent_check.iter().flat_map(|agent_check| &agent_check.listen);
     let spoken = spoken.map(|address| health::bind(*address)).collect::<Result<Vec<_>, _>>()?;
+    let own = outside.own();
     say_where(&config, &listeners, &spoken);
     let (spoken_as, doors) = (config.agent_check.clone(), Doors::from(&config.server));
     let inlets = Inlets { checks, asks, looks, signals: signal_inlet };
@@ -75,9 +79,14 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
     });
     let mut endpoint = health::Endpoint::start_with(listeners, speaker, answer, checks_in)?;
     let reports = owner.reports();
+    let doctor = Some(Doctor::new(owner.configuration(), own, reports.clone()));
+    if let Some(port) = metrics {
+        info!("answers at http://{}/metrics", port.address()?);
+        tokio::spawn(port.run(owner.counters(), status.clone(), clock::unix_now()));
+    }
 
     let serving =
-        tokio::spawn(control.run(control::Owner { status, asks: asks_in, looks: looks_in, reports }));
+        tokio::spawn(control.run(control::Owner { status, asks: asks_in, looks: looks_in, reports, doctor }));
     tokio::spawn(async move {
         loop {
             let signal = signals.next().await;

@@ -5,8 +5,8 @@ use std::{fs, num::NonZeroU32, path::Path, time::Duration};
 
 use drain_agent::config::{
     Acknowledge, AgentCheck, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, Config, Control, Drain,
-    Expected, Hard, LongLived, MinRemaining, Of, Probe, Proof, Ready, Report, Restart, Server, Soft, Span,
-    Traffic, Weight,
+    Expected, Hard, LongLived, Metrics, MinRemaining, Of, Probe, Proof, Ready, Report, Restart, Server, Soft,
+    Span, Traffic, Weight,
 };
 use proptest::prelude::*;
 
@@ -86,6 +86,7 @@ fn a_minimal_file_has_every_default() {
         control: Control { socket: "/run/drain-agent/apache2.sock".into(), group: None },
         agent_check: None,
         report: Report { history: "/var/lib/drain-agent/apache2.history.jsonl".into() },
+        metrics: Metrics { listen: None },
     };
     assert_eq!(parse(text).unwrap(), expected);
 }
@@ -136,9 +137,7 @@ fn every_key_is_read() {
         group = "www-ops"
         [agent_check]
         listen = ["127.0.0.1:8405", "[::1]:8405"]
-        weight = { of = "server", cpu = [60, 95], memory = [80, 90], floor = 10 }
-        [report]
-        history = "/tmp/history""#;
+        weight = { of = "server", cpu = [60, 95], memory = [80, 90], floor = 10 }"#;
     let config = parse(text).unwrap();
     let weight = Weight {
         of: Of::Server,
@@ -190,6 +189,18 @@ fn every_key_is_read() {
     assert_eq!((gauge.zero_at, gauge.timeout, gauge.interval), (1, seconds(2), seconds(3)));
     assert_eq!(config.control.socket.to_str(), Some("/tmp/a.sock"));
     assert_eq!(config.control.group.as_deref(), Some("www-ops"));
+}
+
+#[test]
+fn where_reports_and_numbers_go_is_read() {
+    let text = r#"
+        listen = "127.0.0.1:8404"
+        server.ports = [80]
+        restart.command = ["true"]
+        report.history = "/tmp/history"
+        metrics.listen = "127.0.0.1:9404""#;
+    let config = parse(text).unwrap();
+    assert_eq!(config.metrics.listen, Some("127.0.0.1:9404".parse().unwrap()));
     assert_eq!(config.report.history.to_str(), Some("/tmp/history"));
 }
 
@@ -292,7 +303,7 @@ proptest! {
             "control.socket", "control", "traffic", "traffic.access_log", "traffic.journal", "traffic.gauge",
             "traffic.gauge.url", "traffic.gauge.field", "agent_check", "agent_check.listen", "agent_check.weight",
             "agent_check.weight.cpu", "agent_check.weight.floor",
-            "report", "report.history",
+            "report", "report.history", "metrics.listen",
         ]),
         value in prop_oneof![
             Just("[]".to_owned()), Just("{}".to_owned()), Just("[[]]".to_owned()), Just("1979-05-27".to_owned()),

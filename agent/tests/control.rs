@@ -34,7 +34,7 @@ impl Rig {
         let (look, looks) = mpsc::channel(8);
         let server = Server::open(&directory.join("a.sock"), None).unwrap();
         let reports = Reports::new(History::at(&directory.join("a.history.jsonl")));
-        tokio::spawn(server.run(Owner { status: statuses, asks: ask, looks: look, reports }));
+        tokio::spawn(server.run(Owner { status: statuses, asks: ask, looks: look, reports, doctor: None }));
         Self { directory, status, asks, looks }
     }
 

@@ -70,7 +70,7 @@ impl Fake {
                 ready.send(()).unwrap();
                 let mut requests = Vec::new();
                 tokio::select! {
-                    () = server.run(Owner { status: statuses, asks, looks, reports }) => {}
+                    () = server.run(Owner { status: statuses, asks, looks, reports, doctor: None }) => {}
                     () = play(script, status, &mut asked, &mut requests) => {}
                     _ = stopped => {}
                 }

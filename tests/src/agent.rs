@@ -220,6 +220,13 @@ impl Agent {
         self
     }
 
+    /// It tells its numbers there.
+    #[must_use]
+    pub fn with_metrics(mut self, address: SocketAddr) -> Self {
+        self.settings.more += &format!("\n[metrics]\nlisten = \"{address}\"\n");
+        self
+    }
+
     /// Starts it and waits until it answers checks and its control socket.
     #[must_use]
     pub fn start(mut self) -> Self {

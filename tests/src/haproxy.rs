@@ -242,8 +242,13 @@ impl Haproxy {
         self.runtime.column(column).remove(server)
     }
 
+    /// Its configuration.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join("haproxy.cfg")
+    }
+
     fn launch(&mut self) {
-        let config = self.dir.join("haproxy.cfg");
+        let config = self.config_file();
         fs::write(&config, self.config()).expect("write haproxy.cfg");
         self.judge(&config);
         let mut command = self.place.command("haproxy");

@@ -7,6 +7,7 @@
 mod agent_check;
 mod balancers;
 mod drain;
+mod metrics;
 mod report;
 mod restart;
 mod server;
@@ -15,6 +16,7 @@ mod traffic;
 pub use agent_check::{AgentCheck, Of, Span, Weight};
 pub use balancers::{Balancers, Expected};
 pub use drain::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Drain, Hard, LongLived, MinRemaining, Soft};
+pub use metrics::Metrics;
 pub use report::Report;
 pub use restart::{Proof, Restart};
 pub use server::{Probe, Ready, Server, StatusSet};
@@ -54,6 +56,8 @@ pub struct Config {
     pub agent_check: Option<AgentCheck>,
     /// Where the reports of drains go.
     pub report: Report,
+    /// Where the numbers can be asked for.
+    pub metrics: Metrics,
 }
 
 /// The numbers that the health endpoint answers. Up is always 200.
@@ -131,7 +135,7 @@ impl Config {
         let drain = root.section("drain", Drain::read);
         let balancers = root.section("balancers", Balancers::read);
         let traffic = Traffic::read(root);
-        root.later("metrics", "leave it out: `drainctl status --json` has the numbers");
+        let metrics = root.section("metrics", |table| Metrics::read(table, &own));
         root.later("fleet", "guard the last servers by `drain.min_remaining`");
         let name = server.as_ref().map_or("", |server| &server.name);
         let state = format!("/var/lib/drain-agent/{name}.json").into();
@@ -150,6 +154,7 @@ impl Config {
             control,
             agent_check,
             report,
+            metrics,
         })
     }
 }

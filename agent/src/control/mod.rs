@@ -18,6 +18,7 @@ pub use server::Server;
 pub use socket::{Error, group_id};
 
 use crate::{
+    doctor::Doctor,
     lifecycle::{Origin, Request},
     report::Reports,
 };
@@ -46,4 +47,6 @@ pub struct Owner {
     pub looks: mpsc::Sender<oneshot::Sender<()>>,
     /// The reports of its drains.
     pub reports: Reports,
+    /// Who looks whether a drain would go well.
+    pub doctor: Option<Doctor>,
 }

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     Ask, Owner,
-    api::{Balancer, Failure, Options, Record, Reply, Status, Then},
+    api::{Balancer, Diagnosis, Failure, Options, Record, Reply, Status, Then},
     peer::{Access, Peer},
     server::{CONNECTIONS, HangUp},
 };
@@ -63,6 +63,7 @@ pub(super) fn router(owner: Owner, access: Access) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/watch", get(watch))
         .route("/v1/balancers", get(balancers))
+        .route("/v1/doctor", get(doctor))
         .route("/v1/history", get(history))
         .route("/v1/history/{drain}", get(history_of))
         .route("/v1/soft", post(soft))
@@ -94,11 +95,16 @@ impl Control {
         self.status()
     }
 
+    fn may_drain(&self, peer: &Peer) -> Result<(), Error> {
+        if self.access.may_drain(peer) {
+            return Ok(());
+        }
+        Err(Error::NotPermitted { uid: peer.uid(), group: self.access.group })
+    }
+
     /// Brings a request to the owner, and the answer back.
     async fn ask(&self, peer: &Peer, request: Request) -> Result<Answered, Error> {
-        if !self.access.may_drain(peer) {
-            return Err(Error::NotPermitted { uid: peer.uid(), group: self.access.group });
-        }
+        self.may_drain(peer)?;
         let (reply, answer) = oneshot::channel();
         let ask = Ask { request, origin: peer.origin(), reply };
         let answered = async {
@@ -115,6 +121,18 @@ async fn status(State(control): State<Control>) -> Json<Status> {
 
 async fn balancers(State(control): State<Control>) -> Json<Vec<Balancer>> {
     Json(control.status().balancers)
+}
+
+async fn doctor(
+    State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
+) -> Result<Json<Diagnosis>, Error> {
+    // It probes the server and asks systemd: not for everybody.
+    control.may_drain(&peer)?;
+    let doctor = control.owner.doctor.as_ref().ok_or(Error::NoAnswer)?;
+    let status = control.fresh_status().await;
+    let diagnosis = time::timeout(ANSWER, doctor.examine(&status)).await;
+    diagnosis.map(Json).map_err(|_late| Error::NoAnswer)
 }
 
 async fn history(State(control): State<Control>, uri: Uri) -> Result<Json<Vec<Record>>, Error> {

@@ -2,13 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::task::spawn_blocking;
+use tokio::{sync::watch, task::spawn_blocking};
 use tracing::warn;
 
 use super::{Outside, Owner};
 use crate::{
     clock::Moment,
+    config::Config,
     lifecycle::{Course, Effects, Outcome, Stage, Traffic},
+    metrics::{Counters, Failed},
     report::{Record, Reports, Sample},
     traffic::Reading,
 };
@@ -22,6 +24,16 @@ impl<O: Outside> Owner<O> {
         self.history.clone()
     }
 
+    /// What is counted, for who shows it.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
+    /// The configuration that holds, for who only reads it.
+    pub fn configuration(&self) -> watch::Receiver<Arc<Config>> {
+        self.shown_config.subscribe()
+    }
+
     /// Notes what a step has brought.
     pub(super) fn account_for(&mut self, effects: &Effects, now: Moment) {
         if effects.transitions.is_empty() && effects.ended.is_empty() && effects.said.is_none() {
@@ -33,6 +45,9 @@ impl<O: Outside> Owner<O> {
             self.follow(&mut recorder, now);
             for transition in &effects.transitions {
                 recorder.step(now, transition);
+            }
+            for ended in &effects.ended {
+                self.counters.ended(ended.outcome);
             }
             whole.extend(effects.ended.iter().filter_map(|ended| recorder.ended(now, ended)));
         }
@@ -64,12 +79,17 @@ impl<O: Outside> Owner<O> {
         };
         let mut recorder = self.history.recorder();
         for (key, standing) in self.core.table.standings(now) {
-            recorder.stands(drain.id, now, level, key, standing);
+            if recorder.stands(drain.id, now, level, key, standing) {
+                self.counters.acknowledged(level, standing);
+            }
         }
     }
 
     /// Notes what a look has found that began `at`.
     pub(super) fn account_for_look(&self, at: Moment, reading: &Result<Reading, String>, now: Moment) {
+        if reading.is_err() {
+            self.counters.failed(Failed::Look);
+        }
         let mut recorder = self.history.recorder();
         if let Some(drain) = self.core.machine.course().drain() {
             let found = reading.as_ref().ok();
@@ -114,11 +134,13 @@ impl<O: Outside> Owner<O> {
     /// Adds a report to the history, off this thread.
     fn file(&mut self, record: Record) {
         let history = Arc::clone(self.history.file());
+        let counters = self.counters.clone();
         self.records.stale = true;
         self.filing.spawn(async move {
             let path = history.path().to_owned();
             let written = spawn_blocking(move || history.append(&record)).await;
             if let Ok(Err(error)) = written {
+                counters.failed(Failed::Report);
                 warn!(%error, "the report of the drain is lost: can't write {}", path.display());
             }
         });

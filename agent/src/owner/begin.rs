@@ -22,6 +22,7 @@ use crate::{
     control::api,
     health::Answer,
     lifecycle::{Effects, Level, Machine, Phase, Replaced, Verdict},
+    metrics::Counters,
     report::{History, Reports},
     state::{self, Found},
     traffic::sources::Sources,
@@ -95,6 +96,7 @@ impl<O: Outside> Owner<O> {
         let (report, reports) = mpsc::channel(REPORTS);
         let (answer, answers) = watch::channel(None);
         let (status, statuses) = watch::channel(Arc::new(first_status(&config)));
+        let (shown_config, _) = watch::channel(Arc::new(config.clone()));
         let mut owner = Self {
             sources: Sources::of(&config),
             config,
@@ -104,6 +106,8 @@ impl<O: Outside> Owner<O> {
             core,
             records,
             history,
+            counters: Counters::default(),
+            shown_config,
             filing: JoinSet::new(),
             errands: Errands::new(now),
             readings: Readings::default(),

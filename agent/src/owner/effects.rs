@@ -10,6 +10,7 @@ use crate::{
     control::api,
     health::Answer,
     lifecycle::{Effects, Event, Refusal, Said, Stage},
+    metrics::Failed,
     restart::Mark,
     state::{self, State},
 };
@@ -151,6 +152,7 @@ impl<O: Outside> Owner<O> {
 
     fn publish_answer(&mut self) {
         let Some((phase, reason)) = self.shown() else { return };
+        self.counters.shows(phase, self.outside.now());
         let since_unix = self.core.since.map_or(0, |(_, since)| since);
         let status = phase.status(self.config.answers);
         let same = self.outlets.answer.borrow().as_ref().is_some_and(|answer| {
@@ -182,7 +184,11 @@ impl<O: Outside> Owner<O> {
             reports: self.history.recorder().saved(),
             ..State::new(self.records.boot.clone())
         };
-        self.records.write(state, now).await
+        let written = self.records.write(state, now).await;
+        if written.is_err() {
+            self.counters.failed(Failed::State);
+        }
+        written
     }
 }
 

@@ -87,6 +87,11 @@ impl Real {
         Self::with(config, file, Own::default(), transcript)
     }
 
+    /// The agent's own connections.
+    pub fn own(&self) -> Own {
+        self.own.clone()
+    }
+
     fn with(
         config: &Config,
         file: Option<PathBuf>,

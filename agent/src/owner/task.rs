@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time,
 };
@@ -25,6 +25,7 @@ use crate::{
     lifecycle::{
         Course, Event, Level, Machine, Options, Origin, Phase, Refusal, Request, Said, Stage, Verdict, View,
     },
+    metrics::{Counters, Failed},
     report::Reports,
     restart::Identity,
     signals::{Signal, Wish},
@@ -42,6 +43,9 @@ pub struct Owner<O> {
     pub(super) sources: Sources,
     pub(super) records: Records,
     pub(super) history: Reports,
+    pub(super) counters: Counters,
+    /// The configuration, for who only reads it.
+    pub(super) shown_config: watch::Sender<Arc<Config>>,
     /// Reports that are being written.
     pub(super) filing: JoinSet<()>,
     pub(super) errands: Errands,
@@ -199,6 +203,7 @@ impl<O: Outside> Owner<O> {
         let unix = self.outside.unix();
         let table = Arc::make_mut(&mut self.core.table);
         for check in checks.drain(..) {
+            self.counters.answered(check.source.ip().to_canonical(), check.status);
             if table.observe(&check, unix) {
                 info!(source = %check.source.ip(), state = check.state.as_deref(), "a new balancer asks");
                 self.records.stale = true;
@@ -214,6 +219,9 @@ impl<O: Outside> Owner<O> {
             Report::Probed { began, result } => {
                 self.errands.probing = false;
                 let passed = result.is_ok();
+                if !passed {
+                    self.counters.failed(Failed::Probe);
+                }
                 self.probed = result.err().unwrap_or_else(|| "ready".to_owned());
                 self.status_stale = true;
                 let before = (self.core.machine.server(), self.core.machine.course().stage());
@@ -237,6 +245,7 @@ impl<O: Outside> Owner<O> {
             }
             Report::Cut { drain, cut } => {
                 let now = self.outside.now();
+                self.counters.cut(cut.in_flight);
                 self.history.recorder().cut(drain, now, cut);
             }
             Report::Begun { drain, process } => {
@@ -257,6 +266,7 @@ impl<O: Outside> Owner<O> {
                 // One that was given up for lost may still end, when another is under way.
                 if let Some(restart) = self.core.restart.as_ref().filter(|restart| restart.drain == drain) {
                     let (now, began) = (self.outside.now(), restart.began);
+                    self.counters.restarted(result.is_ok());
                     self.history.recorder().tried(drain, began, now, &result, output.as_deref());
                     self.output = output;
                     let _ = self.step(Event::RestartEnded(result)).await;
@@ -318,6 +328,7 @@ impl<O: Outside> Owner<O> {
             self.sources = Sources::of(&config);
         }
         let rules = (&config).into();
+        self.shown_config.send_replace(Arc::new(config.clone()));
         self.config = config;
         info!(by = signal.to_string(), "the configuration is reloaded");
         let _ = self.step(Event::Reloaded(rules)).await;

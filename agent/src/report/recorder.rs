@@ -134,12 +134,12 @@ impl Recorder {
         }
     }
 
-    /// A balancer stands so to what is announced.
-    pub fn stands(&mut self, drain: u64, now: Moment, level: Level, key: &Key, how: Standing) {
+    /// A balancer stands so to what is announced. Says whether it had not acknowledged before.
+    pub fn stands(&mut self, drain: u64, now: Moment, level: Level, key: &Key, how: Standing) -> bool {
         if how == Standing::Pending {
-            return;
+            return false;
         }
-        let Some(open) = self.find(drain) else { return };
+        let Some(open) = self.find(drain) else { return false };
         let at = open.at(now);
         let known = &mut open.record.acknowledgements;
         let is_it = |known: &&mut Acknowledgement| {
@@ -153,10 +153,14 @@ impl Recorder {
             if how == Standing::Proven {
                 known.how = how;
             }
-        } else if known.len() < ACKNOWLEDGEMENTS {
-            let Key { source, node, name } = key.clone();
-            known.push(Acknowledgement { at, level, source, node, name, how });
+            return false;
         }
+        if known.len() == ACKNOWLEDGEMENTS {
+            return false;
+        }
+        let Key { source, node, name } = key.clone();
+        known.push(Acknowledgement { at, level, source, node, name, how });
+        true
     }
 
     /// A look has found this; `drain` is under way.

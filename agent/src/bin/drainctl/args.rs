@@ -13,6 +13,7 @@ Examples:
   drainctl restart --hard                         the same, faster, where it keeps no sessions
   drainctl run -- apt-get -y upgrade apache2      drain it, upgrade it, bring it back
   drainctl history show                           how the last drain went, step by step
+  drainctl doctor --haproxy-cfg haproxy.cfg       what would go wrong, and what to do about it
   drainctl hard && drainctl up                    take it out, work on it, bring it back
   drainctl -n shop --json status | jq .phase      one of several agents, for a script
 
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Balancers,
     /// Show the last drains; `history show N` shows one of them whole, with its traffic over time
     History(History),
+    /// Look whether a drain would go well, before anything happens; exit code 1 where something would fail
+    Doctor(Doctor),
     /// Take no new users, and stay so; those who hold the persistence cookie still arrive
     Soft(Drain),
     /// Take nobody, and stay so; the balancers move everybody to other servers
@@ -66,6 +69,13 @@ pub(crate) enum Command {
     Restart(Restart),
     /// Drain likewise; run a command here, with your rights; bring the server back
     Run(Run),
+}
+
+#[derive(Arguments, Debug)]
+pub(crate) struct Doctor {
+    /// Look also for what in this configuration of HAProxy's would spoil a drain; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) haproxy_cfg: Vec<PathBuf>,
 }
 
 #[derive(Arguments, Debug)]

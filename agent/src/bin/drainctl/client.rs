@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use axum::body::Bytes;
 use drain_agent::{
     clock::Moment,
-    control::api::{Balancer, Failure, Options, Record, Reply, Status},
+    control::api::{Balancer, Diagnosis, Failure, Options, Record, Reply, Status},
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1};
@@ -50,6 +50,11 @@ impl Client {
     /// One drain.
     pub(crate) async fn history_of(&self, drain: u64) -> Result<Record, Fault> {
         self.whole(Method::GET, &format!("/v1/history/{drain}"), Bytes::new()).await
+    }
+
+    /// What the agent's doctor finds.
+    pub(crate) async fn doctor(&self) -> Result<Diagnosis, Fault> {
+        self.whole(Method::GET, "/v1/doctor", Bytes::new()).await
     }
 
     /// Asks for something; a refusal is a fault.

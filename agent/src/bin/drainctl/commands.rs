@@ -13,9 +13,10 @@ use drain_agent::{
 use tokio::time::{self, Instant};
 
 use crate::{
-    args::{Args, Command, History, OneOfHistory, Restart, Up},
+    args::{Args, Command, Doctor, History, OneOfHistory, Restart, Up},
     client::Client,
     curve::Paper,
+    doctor,
     follow::Follow,
     history,
     interrupt::Interrupts,
@@ -51,6 +52,7 @@ pub(crate) async fn execute(args: Args) -> Result<Done, Fault> {
         Command::Status => session.status().await,
         Command::Balancers => session.balancers().await,
         Command::Watch => session.watch().await,
+        Command::Doctor(arguments) => session.doctor(arguments).await,
         Command::History(arguments) => session.history(arguments).await,
         Command::Soft(drain) => {
             let options = drain.why.options(drain.then.map(Into::into));
@@ -106,6 +108,19 @@ impl Session {
             return Done::shown();
         }
         Done::said(text)
+    }
+
+    async fn doctor(&self, arguments: Doctor) -> Result<Done, Fault> {
+        let mut diagnosis = self.client.doctor().await?;
+        for file in &arguments.haproxy_cfg {
+            doctor::read(&mut diagnosis, file)?;
+        }
+        let text = if self.json { to_json(&diagnosis) } else { doctor::text(&diagnosis) };
+        let _closed = writeln!(io::stdout(), "{text}");
+        match doctor::failures(&diagnosis) {
+            0 => Ok(Done::shown()),
+            _ => Err(Fault::Shown),
+        }
     }
 
     async fn history(&self, arguments: History) -> Result<Done, Fault> {

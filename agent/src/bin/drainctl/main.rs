@@ -8,6 +8,7 @@ mod args;
 mod client;
 mod commands;
 mod curve;
+mod doctor;
 mod follow;
 mod history;
 mod interrupt;

@@ -68,6 +68,9 @@ pub(crate) enum Fault {
     Drain(Drain),
     #[error("{0}")]
     Interrupted(String),
+    /// The command has shown everything itself.
+    #[error("see above")]
+    Shown,
 }
 
 impl Fault {
@@ -78,7 +81,7 @@ impl Fault {
             Self::NoAgent { .. } | Self::NoAgents(_) | Self::AgentGone => (EXIT_NO_AGENT, "no_agent"),
             Self::Refused { .. } => (EXIT_REFUSED, "refused"),
             Self::NotPermitted(_) => (EXIT_NOT_PERMITTED, "not_permitted"),
-            Self::Failed(_) | Self::Drain(_) => (EXIT_FAILED, "failed"),
+            Self::Failed(_) | Self::Drain(_) | Self::Shown => (EXIT_FAILED, "failed"),
             Self::Interrupted(_) => (EXIT_INTERRUPTED, "interrupted"),
         }
     }
@@ -107,6 +110,7 @@ pub(crate) fn conclude(verdict: &Result<Done, Fault>, json: bool) -> ExitCode {
     let (code, text) = match (verdict, json) {
         (Ok(done), true) => (EXIT_OK, done.text.is_some().then(|| done_json(done))),
         (Ok(done), false) => (EXIT_OK, done.text.clone()),
+        (Err(Fault::Shown), _) => (EXIT_FAILED, None),
         (Err(fault), true) => (fault.kind().0, Some(fault_json(fault))),
         (Err(fault), false) => {
             let _closed = writeln!(io::stderr(), "drainctl: {}", fault_text(fault));

@@ -7,6 +7,7 @@
 //! | `GET /v1/balancers` | | a list of [`Balancer`] |
 //! | `GET /v1/history?last=N` | | the last N drains, the youngest last: [`Record`]s without samples and output |
 //! | `GET /v1/history/ID` | | the [`Record`] of one drain |
+//! | `GET /v1/doctor` | | a [`Diagnosis`] |
 //! | `POST /v1/soft`, `/v1/hard` | [`Options`] or nothing | [`Reply`] |
 //! | `POST /v1/restart` | [`Options`] or nothing | [`Reply`]; a soft drain with `then` = restart |
 //! | `POST /v1/up`, `/v1/return` | nothing | [`Reply`] |
@@ -23,6 +24,8 @@ pub use status::{
     Verdict,
 };
 
+/// What the doctor finds.
+pub use crate::doctor::Diagnosis;
 /// Parts of the messages that mean the same inside.
 pub use crate::lifecycle::{Options, Origin, Outcome, Phase, Then, Wait};
 /// What is written down of a drain.

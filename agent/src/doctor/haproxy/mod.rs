@@ -1,0 +1,10 @@
+//! What in a configuration of HAProxy's would spoil a drain.
+//!
+//! A tolerant scanner of lines, not a parser: it knows sections, what `defaults` pass on, and the dozen words that
+//! matter here. What it does not know it passes over.
+
+mod file;
+mod rules;
+mod server_line;
+
+pub use rules::{Wanted, examine};

@@ -1,0 +1,367 @@
+//! What is looked for in the backends that matter.
+
+use std::time::Duration;
+
+use super::{
+    super::Finding,
+    file::{Kind, Line, Section, lineage, sections},
+    server_line::{Server, time},
+};
+
+const ABOUT: &str = "haproxy";
+
+/// The least `timeout check`: an agent that has just begun lets checks wait for its first verdict, 300 ms at most.
+const TIMEOUT_CHECK: Duration = Duration::from_millis(500);
+
+/// What is known of the agent for which the file is read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wanted<'a> {
+    /// The ports on which health checks are answered.
+    pub health_ports: &'a [u16],
+    /// The server's own.
+    pub server_ports: &'a [u16],
+    /// What balancers call this server, where they have asked: `BACKEND/SERVER`.
+    pub names: &'a [String],
+    /// How long balancers have to acknowledge.
+    pub acknowledge: Duration,
+}
+
+/// What in `text` would spoil a drain; `file` is what places are called by.
+pub fn examine(file: &str, text: &str, wanted: &Wanted<'_>) -> Vec<Finding> {
+    let sections = sections(text);
+    let mut findings = Vec::new();
+    let mut concerned = 0;
+    for (index, section) in sections.iter().enumerate().filter(|(_, section)| section.kind == Kind::Backend) {
+        let backend = Backend { file, section, lineage: lineage(&sections, index).collect() };
+        let servers: Vec<Server> =
+            backend.servers().filter(|server| wanted.concerns(&section.name, server)).collect();
+        if servers.is_empty() {
+            continue;
+        }
+        concerned += 1;
+        let before = findings.len();
+        findings.extend(backend.options());
+        findings.extend(servers.iter().flat_map(|server| backend.server(server, wanted)));
+        if findings.len() == before {
+            let text = format!("backend {} does what a drain needs", section.name);
+            findings.push(Finding::ok(ABOUT, text).at(format!("{file}:{}", section.number)));
+        }
+    }
+    if concerned == 0 {
+        let ports = list(wanted.health_ports);
+        findings.push(
+            Finding::failure(
+                ABOUT,
+                format!(
+                    "no server of this file is on port {}, or checked on port {ports}",
+                    list(wanted.server_ports)
+                ),
+                format!("add `check port {ports}` to the server's line"),
+            )
+            .at(file.to_owned()),
+        );
+    }
+    findings
+}
+
+impl Wanted<'_> {
+    /// Whether a server may be the agent's: by the name that its balancer has told, by the port of its checks, or by
+    /// its own.
+    fn concerns(&self, backend: &str, server: &Server) -> bool {
+        let name = format!("{backend}/{}", server.name);
+        let asks_here = server.asks().is_some_and(|port| self.health_ports.contains(&port));
+        let is_here =
+            self.names.is_empty() && server.port.is_some_and(|port| self.server_ports.contains(&port));
+        self.names.contains(&name) || asks_here || is_here
+    }
+}
+
+/// A backend with all that it inherits.
+struct Backend<'a> {
+    file: &'a str,
+    section: &'a Section,
+    /// Itself first.
+    lineage: Vec<&'a Section>,
+}
+
+impl Backend<'_> {
+    fn servers(&self) -> impl Iterator<Item = Server> {
+        let of = |section: &'_ Section, number: usize| {
+            section
+                .lines
+                .iter()
+                .filter(move |line| line.words[0] == "default-server" && line.number < number)
+                .cloned()
+                .collect::<Vec<Line>>()
+        };
+        self.section.lines.iter().filter(|line| line.words[0] == "server").filter_map(move |line| {
+            let inherited = self.lineage[1..].iter().rev().flat_map(|section| of(section, usize::MAX));
+            let defaults: Vec<Line> = inherited.chain(of(self.section, line.number)).collect();
+            Server::read(defaults.iter(), line)
+        })
+    }
+
+    /// The line that begins with `words` and holds for this backend; nothing where `no` takes it back.
+    fn says(&self, words: &[&str]) -> Option<&Line> {
+        let begins = |line: &&Line, with: &[&str]| {
+            line.words.len() >= with.len() && line.words.iter().zip(with).all(|(own, with)| own == with)
+        };
+        let no: Vec<&str> = std::iter::once("no").chain(words.iter().copied()).collect();
+        let said = self.lineage.iter().find_map(|section| {
+            section.lines.iter().rev().find(|line| begins(line, words) || begins(line, &no))
+        })?;
+        (said.words[0] != "no").then_some(said)
+    }
+
+    fn place(&self, line: usize) -> String {
+        format!("{}:{line}", self.file)
+    }
+
+    /// What is said of the whole backend.
+    fn options(&self) -> Vec<Finding> {
+        let name = &self.section.name;
+        let here = || self.place(self.section.number);
+        let mut findings = Vec::new();
+        if self.says(&["option", "httpchk"]).is_none() {
+            findings.push(
+                Finding::failure(
+                    ABOUT,
+                    format!("backend {name} only connects: it sees neither 404 nor 500"),
+                    "add `option httpchk`",
+                )
+                .at(here()),
+            );
+        } else {
+            findings.extend(self.checks());
+        }
+        if let Some(line) = self.says(&["option", "persist"]) {
+            findings.push(
+                Finding::failure(
+                    ABOUT,
+                    format!("backend {name} sends users with a cookie to a server that is DOWN, so that a restart meets them"),
+                    "take `option persist` out",
+                )
+                .at(self.place(line.number)),
+            );
+        }
+        if let Some(line) = self.says(&["force-persist"]) {
+            findings.push(
+                Finding::warning(
+                    ABOUT,
+                    format!("backend {name} sends some users to a server that is DOWN"),
+                    "see that the condition of `force-persist` is for tests only",
+                )
+                .at(self.place(line.number)),
+            );
+        }
+        if self.says(&["option", "redispatch"]).is_none() {
+            findings.push(
+                Finding::warning(
+                    ABOUT,
+                    format!(
+                        "backend {name} leaves requests that wait for this server in its queue when it goes"
+                    ),
+                    "add `option redispatch`",
+                )
+                .at(here()),
+            );
+        }
+        findings
+    }
+
+    /// What is said of its HTTP checks.
+    fn checks(&self) -> Vec<Finding> {
+        let name = &self.section.name;
+        let here = || self.place(self.section.number);
+        let mut findings = Vec::new();
+        if self.says(&["http-check", "disable-on-404"]).is_none() {
+            findings.push(
+                Finding::failure(
+                    ABOUT,
+                    format!("backend {name} takes 404 for a failure: a soft drain moves the users at once"),
+                    "add `http-check disable-on-404`",
+                )
+                .at(here()),
+            );
+        }
+        if self.says(&["http-check", "send-state"]).is_none() {
+            findings.push(
+                Finding::warning(
+                    ABOUT,
+                    format!("backend {name} does not send its state: the agent counts answers, and nothing is proved"),
+                    "add `http-check send-state`",
+                )
+                .at(here()),
+            );
+        }
+        let limit = self.says(&["timeout", "check"]);
+        match limit.map(|line| (line, line.words.get(2).and_then(|word| time(word)))) {
+            Some((line, Some(limit))) if limit < TIMEOUT_CHECK => findings.push(
+                Finding::warning(
+                    ABOUT,
+                    format!("backend {name} gives a check only {limit:?}: under load it fails, and drains by itself"),
+                    "set `timeout check 2s`",
+                )
+                .at(self.place(line.number)),
+            ),
+            Some(_) => {}
+            None => findings.push(
+                Finding::warning(
+                    ABOUT,
+                    format!("backend {name} has no `timeout check`: connection and answer together must fit into `inter`"),
+                    "set `timeout check 2s`",
+                )
+                .at(here()),
+            ),
+        }
+        findings
+    }
+
+    /// What is said of one server.
+    fn server(&self, server: &Server, wanted: &Wanted<'_>) -> Vec<Finding> {
+        let name = format!("server {}/{}", self.section.name, server.name);
+        let here = || self.place(server.number);
+        let ports = list(wanted.health_ports);
+        let mut findings = Vec::new();
+        if let Some(line) = server.shuts_down {
+            findings.push(
+                Finding::failure(
+                    ABOUT,
+                    format!("{name} has its requests killed when it is marked down, which 500 does"),
+                    "take `on-marked-down shutdown-sessions` out",
+                )
+                .at(self.place(line)),
+            );
+        }
+        if !server.check {
+            findings.push(
+                Finding::failure(
+                    ABOUT,
+                    format!("{name} is not checked"),
+                    format!("add `check port {ports}`"),
+                )
+                .at(here()),
+            );
+            return findings;
+        }
+        match server.asks() {
+            Some(port) if !wanted.health_ports.contains(&port) => findings.push(
+                Finding::failure(
+                    ABOUT,
+                    format!("{name} is checked on port {port}, and the agent answers on {ports}"),
+                    format!("write `check port {ports}`"),
+                )
+                .at(here()),
+            ),
+            _ => {}
+        }
+        let within = server.acknowledges_within();
+        if within >= wanted.acknowledge {
+            findings.push(
+                Finding::failure(
+                    ABOUT,
+                    format!(
+                        "{name} takes {within:?} to be taken out, and a drain is withdrawn after {:?}",
+                        wanted.acknowledge
+                    ),
+                    "check more often (`inter 500 fastinter 100`), or give drain.acknowledge.limit more",
+                )
+                .at(here()),
+            );
+        }
+        findings
+    }
+}
+
+fn list(ports: &[u16]) -> String {
+    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::Level, *};
+
+    const GOOD: &str = "\
+defaults
+    mode http
+    option redispatch
+    timeout check 2s
+backend shop
+    option httpchk
+    http-check disable-on-404
+    http-check send-state
+    default-server inter 500 fastinter 100 fall 2 rise 2
+    server web1 10.0.0.11:80 cookie w1 check port 8404
+    server web2 10.0.0.12:80 cookie w2 check port 8404
+";
+
+    fn wanted() -> Wanted<'static> {
+        Wanted { health_ports: &[8404], server_ports: &[80], names: &[], acknowledge: Duration::from_mins(1) }
+    }
+
+    /// Level and place of everything but what is well.
+    fn bad(text: &str) -> Vec<(Level, String)> {
+        let findings = examine("h.cfg", text, &wanted()).into_iter();
+        let bad = findings.filter(|finding| finding.level != Level::Ok);
+        bad.map(|finding| {
+            assert!(finding.cure.is_some(), "{finding:?}");
+            (finding.level, finding.place.unwrap())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_readmes_backend_is_well() {
+        let findings = examine("h.cfg", GOOD, &wanted());
+        assert_eq!((findings.len(), findings[0].level), (1, Level::Ok), "{findings:?}");
+        assert_eq!(findings[0].place.as_deref(), Some("h.cfg:5"));
+    }
+
+    #[test]
+    fn each_thing_that_spoils_a_drain_is_found_in_its_line() {
+        let with = |line: &str| format!("{GOOD}    {line}\n");
+        let without = |words: &str| GOOD.replace(words, "");
+        let failure = |line: usize| vec![(Level::Failure, format!("h.cfg:{line}"))];
+        let warning = |line: usize| vec![(Level::Warning, format!("h.cfg:{line}"))];
+        assert_eq!(bad(&with("option persist")), failure(12));
+        assert_eq!(bad(&without("http-check disable-on-404")), failure(5));
+        assert_eq!(bad(&without("option httpchk")), failure(5));
+        assert_eq!(bad(&without("http-check send-state")), warning(5));
+        assert_eq!(bad(&without("option redispatch")), warning(5));
+        assert_eq!(bad(&without("timeout check 2s")), warning(5));
+        assert_eq!(bad(&GOOD.replace("check 2s", "check 100ms")), warning(4));
+        assert_eq!(bad(&with("force-persist if { src 10.0.0.0/8 }")), warning(12));
+        assert_eq!(bad(&GOOD.replace("cookie w1 check port 8404", "cookie w1 check")), failure(10));
+        assert_eq!(bad(&GOOD.replace("cookie w1 check port 8404", "cookie w1")), failure(10));
+        assert_eq!(bad(&GOOD.replace("inter 500 fastinter 100", "inter 30s")).len(), 2, "both servers");
+        let shuts = GOOD.replace("rise 2", "on-marked-down shutdown-sessions");
+        assert_eq!(bad(&shuts), [failure(9), failure(9)].concat());
+    }
+
+    #[test]
+    fn what_is_taken_back_does_not_hold() {
+        assert_eq!(bad(&format!("{GOOD}    option persist\n    no option persist\n")), []);
+        assert_eq!(bad(&format!("{GOOD}    no option redispatch\n")).len(), 1);
+        let inherited = GOOD.replace("    mode http\n", "    mode http\n    option persist\n");
+        assert_eq!(bad(&inherited), [(Level::Failure, "h.cfg:3".to_owned())]);
+    }
+
+    #[test]
+    fn other_backends_are_none_of_our_business() {
+        let other = "backend other\n    option persist\n    server db 10.0.0.1:3306 check\n";
+        assert_eq!(bad(&format!("{GOOD}{other}")), []);
+        assert_eq!(
+            bad(other),
+            [(Level::Failure, "h.cfg".to_owned())],
+            "and where there is none of ours, that is"
+        );
+    }
+
+    #[test]
+    fn a_name_that_the_balancer_has_told_says_which_server_it_is() {
+        let text = GOOD.replace("web2 10.0.0.12:80 cookie w2 check port 8404", "web2 10.0.0.12:80 check");
+        let names = ["shop/web1".to_owned()];
+        let found = examine("h.cfg", &text, &Wanted { names: &names, ..wanted() });
+        assert_eq!(found.len(), 1, "web2 is another host's: {found:?}");
+    }
+}

@@ -1,0 +1,138 @@
+//! A `server` line, with what `default-server` lines give it.
+
+use std::time::Duration;
+
+use super::file::Line;
+
+/// One server, as far as its checks matter.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Server {
+    pub(super) name: String,
+    /// Its line.
+    pub(super) number: usize,
+    /// Its own port; nothing where that is a variable, or the client's.
+    pub(super) port: Option<u16>,
+    pub(super) check: bool,
+    /// `port`: where the checks go.
+    pub(super) check_port: Option<u16>,
+    pub(super) inter: Option<Duration>,
+    pub(super) fastinter: Option<Duration>,
+    pub(super) fall: Option<u32>,
+    /// Where `on-marked-down shutdown-sessions` stands.
+    pub(super) shuts_down: Option<usize>,
+}
+
+/// HAProxy's own `inter`.
+const INTER: Duration = Duration::from_secs(2);
+
+/// HAProxy's own `fall`.
+const FALL: u32 = 3;
+
+impl Server {
+    /// What `defaults` lines give, in their order, and then the `server` line itself.
+    pub(super) fn read<'a>(defaults: impl Iterator<Item = &'a Line>, line: &Line) -> Option<Self> {
+        let [_, name, address, rest @ ..] = line.words.as_slice() else { return None };
+        let mut server = Self::default();
+        for line in defaults {
+            server.take(line.number, &line.words[1..]);
+        }
+        server.take(line.number, rest);
+        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        Some(Self { name: name.clone(), number: line.number, port, ..server })
+    }
+
+    fn take(&mut self, number: usize, words: &[String]) {
+        let mut words = words.iter().map(String::as_str);
+        while let Some(word) = words.next() {
+            match word {
+                "check" => self.check = true,
+                "no-check" => self.check = false,
+                "port" => self.check_port = words.next().and_then(|port| port.parse().ok()),
+                "addr" => {
+                    let port = words.next().and_then(|at| at.rsplit_once(':')?.1.parse().ok());
+                    self.check_port = port.or(self.check_port);
+                }
+                "inter" => self.inter = words.next().and_then(time),
+                "fastinter" => self.fastinter = words.next().and_then(time),
+                "fall" => self.fall = words.next().and_then(|fall| fall.parse().ok()),
+                "on-marked-down" => {
+                    self.shuts_down =
+                        words.next().filter(|what| *what == "shutdown-sessions").map(|_| number);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Where its checks go.
+    pub(super) fn asks(&self) -> Option<u16> {
+        self.check_port.or(self.port)
+    }
+
+    /// How often it is checked.
+    pub(super) fn inter(&self) -> Duration {
+        self.inter.unwrap_or(INTER)
+    }
+
+    /// How long it takes at most from the first answer of 500 until it is taken out.
+    pub(super) fn acknowledges_within(&self) -> Duration {
+        let fall = self.fall.unwrap_or(FALL);
+        let further = self.fastinter.unwrap_or(self.inter()).saturating_mul(fall.saturating_sub(1));
+        self.inter().saturating_add(further)
+    }
+}
+
+/// A time as HAProxy writes it: milliseconds, unless a unit follows.
+pub(super) fn time(text: &str) -> Option<Duration> {
+    let digits = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "us" => Some(Duration::from_micros(number)),
+        "" | "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
+        "d" => Some(Duration::from_secs(number.checked_mul(86_400)?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(number: usize, text: &str) -> Line {
+        Line { number, words: text.split(' ').map(str::to_owned).collect() }
+    }
+
+    #[test]
+    fn a_server_takes_from_default_server_what_it_does_not_say() {
+        let defaults =
+            [line(1, "default-server inter 500 fastinter 100 fall 2 on-marked-down shutdown-sessions check")];
+        let server =
+            Server::read(defaults.iter(), &line(2, "server web1 10.0.0.1:80 port 8404 fall 4")).unwrap();
+        assert_eq!((server.port, server.asks(), server.check), (Some(80), Some(8404), true));
+        assert_eq!((server.fall, server.shuts_down), (Some(4), Some(1)));
+        assert_eq!(server.acknowledges_within(), Duration::from_millis(800));
+    }
+
+    #[test]
+    fn without_a_port_of_its_own_the_check_goes_to_the_server() {
+        let server = Server::read([].iter(), &line(1, "server a [::1]:81 check")).unwrap();
+        assert_eq!(server.asks(), Some(81));
+        let server =
+            Server::read([].iter(), &line(1, "server a 10.0.0.1:80 check addr 10.0.0.1:8404")).unwrap();
+        assert_eq!(server.asks(), Some(8404));
+        assert_eq!(Server::read([].iter(), &line(1, "server a ${HOST}")).unwrap().asks(), None);
+        assert!(Server::read([].iter(), &line(1, "server a")).is_none());
+    }
+
+    #[test]
+    fn times_are_milliseconds_unless_they_say_otherwise() {
+        assert_eq!(time("500"), Some(Duration::from_millis(500)));
+        assert_eq!(time("2s"), Some(Duration::from_secs(2)));
+        assert_eq!(time("1m"), Some(Duration::from_mins(1)));
+        assert_eq!((time("x"), time("5y"), time("")), (None, None, None));
+    }
+}
