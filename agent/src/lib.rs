@@ -10,6 +10,7 @@ pub mod control;
 pub mod doctor;
 pub mod fetch;
 pub mod health;
+mod host_lock;
 pub mod lifecycle;
 pub mod log;
 pub mod metrics;

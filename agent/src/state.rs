@@ -7,16 +7,19 @@ use std::{
     fs, io,
     io::Write,
     path::{Path, PathBuf},
+    sync::Once,
 };
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tracing::warn;
 
 use crate::{
     balancers,
     clock::Moment,
     control::api,
-    lifecycle::{self, Phase},
+    lifecycle::{self, Phase, Then},
     report,
     restart::{Identity, Mark, Process},
 };
@@ -51,6 +54,9 @@ pub struct State {
 pub struct Restart {
     /// For which drain.
     pub drain: u64,
+    /// What it is: a restart, a stop, a command of the configuration.
+    #[serde(default = "restart")]
+    pub then: Then,
     /// When it was begun.
     pub began: Moment,
     /// What it is to replace.
@@ -62,6 +68,11 @@ pub struct Restart {
     /// It has ended, and well: only the proof is missing, and it must not run again whatever becomes of that.
     #[serde(default)]
     pub has_ended: bool,
+}
+
+/// What an agent that did not know of anything else has begun.
+const fn restart() -> Then {
+    Then::Restart
 }
 
 impl State {
@@ -140,7 +151,7 @@ impl File {
         file.sync_all()?;
         drop(file);
         fs::rename(&temporary, &self.path)?;
-        fs::File::open(directory)?.sync_all()
+        synced(fs::File::open(directory)?.sync_all())
     }
 
     /// No file. One that an earlier agent has set aside, and in whose place it could write none, still counts.
@@ -171,6 +182,24 @@ impl File {
         name.push(".");
         name.push(ending);
         name.into()
+    }
+}
+
+/// What the sync of a directory says. A file system that can't sync one, as some that lie on another host, keeps names
+/// as well as it can: that refuses no drain, and is said once.
+fn synced(result: io::Result<()>) -> io::Result<()> {
+    static TOLD: Once = Once::new();
+    match result {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+                || error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) =>
+        {
+            TOLD.call_once(|| {
+                warn!(%error, "the state file's directory can't be synced: a crash of the host may forget a drain");
+            });
+            Ok(())
+        }
+        result => result,
     }
 }
 
@@ -236,6 +265,14 @@ mod tests {
         assert!(matches!(file.read(), Found::Unreadable(_)));
         file.write(&State::new(String::new())).unwrap();
         assert!(directory.join("s.json.unreadable").is_dir());
+    }
+
+    #[test]
+    fn a_file_system_that_can_not_sync_a_directory_refuses_no_drain() {
+        for harmless in [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP] {
+            synced(Err(harmless.into())).unwrap();
+        }
+        synced(Err(Errno::IO.into())).unwrap_err();
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::{fs, num::NonZeroU32, path::Path, time::Duration};
 
 use drain_agent::config::{
     Acknowledge, AgentCheck, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, Config, Control, Drain,
-    Expected, Hard, LongLived, Metrics, MinRemaining, Of, Probe, Proof, Ready, Report, Restart, Server, Soft,
-    Span, Traffic, Weight,
+    Expected, Hard, LongLived, Metrics, MinRemaining, Of, OnFailure, Probe, Proof, Ready, Report, Restart,
+    Run, Server, Soft, Span, Traffic, WarmUp, Weight,
 };
+use drain_agent::lifecycle::Then;
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<Config, drain_config::Invalid> {
@@ -33,7 +34,7 @@ fn every_mistake_is_shown_at_its_place() {
         let expected = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, expected, "of {}", path.display());
     }
-    assert_eq!(seen, 14, "files in tests/config");
+    assert_eq!(seen, 15, "files in tests/config");
 }
 
 #[test]
@@ -67,7 +68,13 @@ fn a_minimal_file_has_every_default() {
             command: vec!["apachectl".to_owned(), "restart".to_owned()],
             timeout: Duration::from_secs(90),
             proof: Proof::Process,
+            stop: None,
+            retries: 0,
+            retry_after: Duration::from_secs(5),
+            on_failure: OnFailure::Stay,
+            warm_up: WarmUp { paths: Vec::new(), timeout: Duration::from_secs(30) },
         },
+        runs: Vec::new(),
         drain: Drain {
             acknowledge: Acknowledge { limit: Duration::from_mins(1), at_limit: AtAcknowledgeLimit::Abort },
             soft: Soft { quiet: Duration::from_mins(5), limit: Duration::from_mins(30) },
@@ -80,6 +87,8 @@ fn a_minimal_file_has_every_default() {
             fall: count(3),
             min_remaining: MinRemaining::Weight(1),
             long_lived: LongLived::Quiet,
+            then: Then::Restart,
+            exclusive: None,
         },
         balancers: Balancers::default(),
         traffic: Vec::new(),
@@ -89,6 +98,39 @@ fn a_minimal_file_has_every_default() {
         metrics: Metrics { listen: None },
     };
     assert_eq!(parse(text).unwrap(), expected);
+}
+
+#[test]
+fn every_key_of_a_drains_ending_is_read() {
+    let text = r#"
+        listen = "127.0.0.1:8404"
+        [server]
+        ports = [80]
+        [restart]
+        command = ["true"]
+        on_failure = "up"
+        stop = ["/bin/false"]
+        retries = 3
+        retry_after = "1m"
+        warm_up = ["/", "/search?q=x"]
+        warm_up_timeout = "7s"
+        [run.upgrade]
+        command = ["/bin/true", "now"]
+        timeout = "20m"
+        [drain]
+        then = "run:upgrade"
+        exclusive = "host""#;
+    let seconds = Duration::from_secs;
+    let config = parse(text).unwrap();
+    let restart = config.restart;
+    assert_eq!((restart.stop, restart.retries), (Some(vec!["/bin/false".to_owned()]), 3));
+    assert_eq!((restart.retry_after, restart.on_failure), (seconds(60), OnFailure::Up));
+    let paths = vec!["/".to_owned(), "/search?q=x".to_owned()];
+    assert_eq!(restart.warm_up, WarmUp { paths, timeout: seconds(7) });
+    let command = vec!["/bin/true".to_owned(), "now".to_owned()];
+    assert_eq!(config.runs, [Run { name: "upgrade".into(), command, timeout: seconds(1200) }]);
+    assert_eq!(config.drain.then, Then::Run("upgrade".into()));
+    assert_eq!(config.drain.exclusive.as_deref(), Some(Path::new("/run/drain-agent/host.lock")));
 }
 
 #[test]

@@ -95,7 +95,8 @@ async fn a_request_carries_the_peers_credentials() {
     let ((), text) = tokio::join!(
         async {
             let ask = rig.asks.recv().await.unwrap();
-            let expected = Options { then: Some(Then::Restart), reason: Some("x".to_owned()), force: false };
+            let expected =
+                Options { then: Some(Then::Restart), reason: Some("x".to_owned()), ..Options::default() };
             assert_eq!(ask.request, Request::Soft(expected));
             let uid = rustix::process::geteuid().as_raw();
             let gid = rustix::process::getegid().as_raw();

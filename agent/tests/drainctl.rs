@@ -176,7 +176,7 @@ async fn play(
             (_, Request::Hard(options)) => (Target::Hard, options),
         };
         id += 1;
-        change(&|status| announce(status, id, target, options.then));
+        change(&|status| announce(status, id, target, options.then.clone()));
         // Who asked may have gone.
         let _gone = reply.send(accepted(id));
         match (script, options.then) {
@@ -199,6 +199,7 @@ fn announce(status: &mut Status, id: u64, what: Target, then: Option<Then>) {
     status.generation += 1;
     status.limit = Some(Limit { waits_for: Wait::Quiet, seconds_left: 30.0, then: "hard".to_owned() });
     status.asked = Some(Asked {
+        until_unix: None,
         drain: id,
         what,
         then,
@@ -248,7 +249,8 @@ fn status_and_balancers_are_shown() {
 fn soft_comes_back_when_it_is_reached() {
     let fake = Fake::start("soft", Script::Obliging);
     expect(&fake.drainctl(&["soft", "--reason", "new kernel"]), 0, "shop is in soft: 0 in flight", "");
-    let options = Options { then: None, reason: Some("new kernel".to_owned()), force: false };
+    let options =
+        Options { then: None, reason: Some("new kernel".to_owned()), force: false, for_seconds: None };
     assert_eq!(fake.requests(), [Request::Soft(options)]);
 }
 
@@ -256,7 +258,7 @@ fn soft_comes_back_when_it_is_reached() {
 fn without_waiting_it_comes_back_at_once() {
     let fake = Fake::start("no-wait", Script::Stuck);
     expect(&fake.drainctl(&["hard", "--no-wait", "--force", "--then", "hold"]), 0, "announced", "");
-    let options = Options { then: Some(Then::Hold), reason: None, force: true };
+    let options = Options { then: Some(Then::Hold), force: true, ..Options::default() };
     assert_eq!(fake.requests(), [Request::Hard(options)]);
 }
 

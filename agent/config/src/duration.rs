@@ -25,6 +25,12 @@ pub(crate) enum Unusable {
     TooLarge,
 }
 
+/// What "500ms", "2m 30s" or "1d" says, where it says something that is no less than [`SHORTEST`] and no more than
+/// [`LONGEST`].
+pub fn duration(text: &str) -> Option<Duration> {
+    parse(text).ok().filter(|duration| (SHORTEST..=LONGEST).contains(duration))
+}
+
 /// Reads "500ms", "2m 30s", "1d", "PT5S"; a day has 24 hours.
 pub(crate) fn parse(text: &str) -> Result<Duration, Unusable> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {

@@ -24,7 +24,7 @@ mod table;
 mod value;
 
 pub use document::{Document, Literal};
-pub use duration::{LONGEST, SHORTEST};
+pub use duration::{LONGEST, SHORTEST, duration};
 pub use field::Field;
 pub use mistake::{Invalid, Mistake};
 pub use table::Table;

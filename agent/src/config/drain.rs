@@ -1,8 +1,11 @@
 //! `[drain]`: how long each phase of a drain lasts, and when it may act.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use drain_config::{Table, Value};
+
+use super::Restart;
+use crate::lifecycle::Then;
 
 /// How long each phase of a drain lasts, and when it may act.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +22,10 @@ pub struct Drain {
     pub min_remaining: MinRemaining,
     /// What an open connection without a request in flight means.
     pub long_lived: LongLived,
+    /// What follows a drain that a signal asks for.
+    pub then: Then,
+    /// The lock of all servers of which only one may be out at a time; `None`: no such thing.
+    pub exclusive: Option<PathBuf>,
 }
 
 /// The limit of the acknowledgement.
@@ -92,7 +99,9 @@ pub enum LongLived {
 }
 
 impl Drain {
-    pub(super) fn read(table: &Table<'_>) -> Self {
+    /// `restart` and `runs` are what a signal's drain can end with.
+    pub(super) fn read(table: &Table<'_>, restart: Option<&Restart>, runs: &[&str]) -> Self {
+        let can_stop = restart.is_none_or(|restart| restart.stop.is_some());
         Self {
             acknowledge: table.section("acknowledge", Acknowledge::read),
             soft: table.section("soft", Soft::read),
@@ -100,6 +109,8 @@ impl Drain {
             fall: table.field("fall", FALL, counter).into_inner(),
             min_remaining: table.field("min_remaining", MinRemaining::Weight(1), min_remaining).into_inner(),
             long_lived: table.field("long_lived", LongLived::Quiet, long_lived).into_inner(),
+            then: table.field("then", Then::Restart, |value| then(value, can_stop, runs)).into_inner(),
+            exclusive: table.field("exclusive", None, exclusive).into_inner(),
         }
     }
 }
@@ -146,6 +157,49 @@ const MOST_COUNTED: u32 = 1000;
 /// A number of answers or probes.
 pub(super) fn counter(value: &Value<'_>) -> Option<NonZeroU32> {
     value.number(1, MOST_COUNTED).and_then(NonZeroU32::new)
+}
+
+/// The lock of all servers of this host: beside the agents' control sockets.
+const HOST_LOCK: &str = "/run/drain-agent/host.lock";
+
+/// What follows a signal's drain.
+fn then(value: &Value<'_>, can_stop: bool, runs: &[&str]) -> Option<Then> {
+    let then = value.text()?.parse().ok();
+    match &then {
+        None => {
+            value.wrong("is nothing that can follow", r#"expected "restart", "stop", "hold" or "run:NAME""#);
+        }
+        Some(Then::Stop) if !can_stop => {
+            value.wrong(
+                "needs a command",
+                r#"expected `restart.stop`, for example ["systemctl", "stop", "apache2.service"]"#,
+            );
+            return None;
+        }
+        Some(Then::Run(name)) if !runs.contains(&name.as_str()) => {
+            value.wrong("names a command", format!("but the file has none: write `[run.{name}]`"));
+            return None;
+        }
+        Some(_) => {}
+    }
+    then
+}
+
+/// The host's lock, or one of its own for some of its servers.
+#[expect(clippy::option_option, reason = "the outer one says whether the value is sound, as in all readers")]
+fn exclusive(value: &Value<'_>) -> Option<Option<PathBuf>> {
+    match value.text()? {
+        "no" => Some(None),
+        "host" => Some(Some(HOST_LOCK.into())),
+        path if path.starts_with('/') => Some(Some(path.into())),
+        _ => {
+            value.wrong(
+                "names no lock",
+                r#"expected "host", "no", or the absolute path of a file that some servers share"#,
+            );
+            None
+        }
+    }
 }
 
 /// A weight, or a share of it.

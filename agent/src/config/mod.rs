@@ -18,7 +18,7 @@ pub use balancers::{Balancers, Expected};
 pub use drain::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Drain, Hard, LongLived, MinRemaining, Soft};
 pub use metrics::Metrics;
 pub use report::Report;
-pub use restart::{Proof, Restart};
+pub use restart::{OnFailure, Proof, Restart, Run, WarmUp};
 pub use server::{Probe, Ready, Server, StatusSet};
 pub use traffic::{AccessLog, Gauge, Lines, Pattern, Traffic};
 
@@ -44,6 +44,8 @@ pub struct Config {
     pub server: Server,
     /// How it is restarted.
     pub restart: Restart,
+    /// Other commands that a drain can end with.
+    pub runs: Vec<Run>,
     /// How long each phase of a drain lasts, and when it may act.
     pub drain: Drain,
     /// Who asks for the server's health.
@@ -132,7 +134,9 @@ impl Config {
         own.extend(agent_check.iter().flat_map(|agent_check| &agent_check.listen));
         let server = root.section("server", |table| Server::read(table, name, &own));
         let restart = root.section("restart", Restart::read);
-        let drain = root.section("drain", Drain::read);
+        let runs = root.named_sections("run", Run::read).into_iter().flatten().collect();
+        let drain =
+            root.section("drain", |table| Drain::read(table, restart.as_ref(), &root.names_in("run")));
         let balancers = root.section("balancers", Balancers::read);
         let traffic = Traffic::read(root);
         let metrics = root.section("metrics", |table| Metrics::read(table, &own));
@@ -148,6 +152,7 @@ impl Config {
             answers,
             server: server?,
             restart: restart?,
+            runs,
             drain,
             balancers,
             traffic: traffic?,

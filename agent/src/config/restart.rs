@@ -14,6 +14,62 @@ pub struct Restart {
     pub timeout: Duration,
     /// What shows that the server is a new one.
     pub proof: Proof,
+    /// What stops the server where a drain asks for that; run as `command` is.
+    pub stop: Option<Vec<String>>,
+    /// How often a restart that has failed is tried again.
+    pub retries: u32,
+    /// The pause before that.
+    pub retry_after: Duration,
+    /// What follows the last failure.
+    pub on_failure: OnFailure,
+    /// The requests that a restarted server gets before its users.
+    pub warm_up: WarmUp,
+}
+
+/// What follows a restart that has failed for the last time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnFailure {
+    /// The server stays out until somebody asks for it.
+    Stay,
+    /// It goes up, as far as it answers its readiness probe.
+    Up,
+}
+
+/// The requests that a restarted server gets before its users.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WarmUp {
+    /// Paths with their queries, one after the other.
+    pub paths: Vec<String>,
+    /// How long each may take.
+    pub timeout: Duration,
+}
+
+impl WarmUp {
+    /// How long all of them may take; nothing where there are none.
+    pub fn longest(&self) -> Option<Duration> {
+        let count = u32::try_from(self.paths.len()).unwrap_or(u32::MAX);
+        (count > 0).then(|| self.timeout.saturating_mul(count))
+    }
+}
+
+/// A command that a drain can end with: `[run.NAME]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// What people call it.
+    pub name: String,
+    /// The program and its arguments, run as a restart's.
+    pub command: Vec<String>,
+    /// How long it may run.
+    pub timeout: Duration,
+}
+
+impl Run {
+    pub(super) fn read(name: &str, table: &Table<'_>) -> Option<Self> {
+        let command = table.require("command", r#"["/usr/local/sbin/upgrade", "--now"]"#);
+        let timeout = table.duration("timeout", RUN_TIMEOUT).copied();
+        let command = command.and_then(|value| command_line(&value))?;
+        Some(Self { name: name.to_owned(), command, timeout })
+    }
 }
 
 /// What shows that a server is a new one after its restart.
@@ -30,6 +86,21 @@ pub enum Proof {
 /// How long the restart command may run unless the configuration says otherwise: systemd's own limit for a start.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
+/// How long another command may run unless the configuration says otherwise: an upgrade takes its time.
+const RUN_TIMEOUT: Duration = Duration::from_mins(15);
+
+/// The pause before a restart is tried again: what it has met, as a port that is still taken, is often over by then.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// More tries are a loop that nobody asked for.
+const MOST_RETRIES: u32 = 100;
+
+/// How long a request may take that warms the server up: the first one may have to fill a cache.
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// More requests than that are a load test.
+const MOST_WARM_UPS: usize = 100;
+
 /// What a command looks like, for messages.
 const EXAMPLE: &str = r#"["/usr/sbin/apachectl", "restart"]"#;
 
@@ -45,10 +116,26 @@ impl Restart {
             Proof::Process,
             &[("process", Proof::Process), ("workers", Proof::Workers), ("none", Proof::None)],
         );
-        table.field("on_failure", (), on_failure);
-        table.later("retries", "leave it out: a restart that fails is not tried again");
-        table.later("warm_up", "let the restart command make these requests before it ends");
-        Some(Self { command: command?, timeout, proof: proof.copied() })
+        let stop = table.take("stop").map(|value| command_line(&value));
+        let retries = table.number("retries", 0, 0, MOST_RETRIES).copied();
+        let retry_after = table.duration("retry_after", RETRY_AFTER).copied();
+        let on_failure = [("stay", OnFailure::Stay), ("up", OnFailure::Up)];
+        let on_failure = table.choice("on_failure", OnFailure::Stay, &on_failure).copied();
+        let warm_up = WarmUp {
+            paths: table.field("warm_up", Vec::new(), paths).into_inner(),
+            timeout: table.duration("warm_up_timeout", WARM_UP_TIMEOUT).copied(),
+        };
+        Some(Self {
+            command: command?,
+            timeout,
+            proof: proof.copied(),
+            // Where it is there and wrong, that has been said.
+            stop: stop.flatten(),
+            retries,
+            retry_after,
+            on_failure,
+            warm_up,
+        })
     }
 }
 
@@ -89,14 +176,22 @@ fn command_line(value: &Value<'_>) -> Option<Vec<String>> {
     Some(command)
 }
 
-/// Only "stay" for now.
-fn on_failure(value: &Value<'_>) -> Option<()> {
-    if value.is_text() && value.string() == Some("up") {
+/// Paths with their queries.
+fn paths(value: &Value<'_>) -> Option<Vec<String>> {
+    let paths = value.each(|value| {
+        let path = value.text()?;
+        let is_one = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_one {
+            value.wrong("is no path", r#"expected one such as "/search?q=x"; other signs are written %20"#);
+        }
+        is_one.then(|| path.to_owned())
+    })?;
+    if paths.len() > MOST_WARM_UPS {
         value.wrong(
-            "is not supported in this version",
-            r#"expected "stay": the server stays out until `drainctl up`"#,
+            "has too many",
+            format!("expected {MOST_WARM_UPS} at most: they go out one after the other"),
         );
         return None;
     }
-    value.choice(&[("stay", ())])
+    Some(paths)
 }

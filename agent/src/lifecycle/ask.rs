@@ -4,65 +4,66 @@
 //! |---|---|---|---|---|---|---|
 //! | soft | accepted, or refused `too_few_remain` | already | already | already (never back to soft) | accepted: one further drain; then already | accepted, as hard |
 //! | hard | accepted, or refused `too_few_remain` | accepted: goes to hard at its next try | accepted: becomes hard | already | accepted: one further drain; then already | accepted |
-//! | up | already | accepted | accepted | accepted | accepted where a further drain can be taken back; else refused `restarting`, or already in warming | accepted |
+//! | up | already | accepted | accepted | accepted | accepted where a further drain can be taken back, or a restart is about to be tried again; else refused `restarting`, or already in warming | accepted |
 //! | return | already | refused `not_a_hold` | accepted from a hold, else refused `not_a_hold` | the same | refused `restarting`; already in warming | accepted |
 //!
 //! A request that joins a drain changes what it says expressly: a restart instead of a hold, a hold instead of a
 //! restart, force. It is then accepted instead of already so. A signal says restart.
 
 use super::{
-    Course, Drain, Effects, Follow, Level, Machine, Options, Origin, Outcome, Refusal, Remaining, Request,
-    Said, course::Back,
+    Course, Drain, Effects, Follow, Level, Machine, Options, Origin, Outcome, Refusal, Request, Said,
+    course::Back,
 };
 use crate::clock::Moment;
+
+/// A moment at which somebody asks for something.
+pub(super) struct Asking<'a> {
+    pub(super) now: Moment,
+    pub(super) origin: &'a Origin,
+    /// The same moment for people, in seconds since 1970.
+    pub(super) unix: u64,
+}
 
 impl Machine {
     pub(super) fn ask(
         &mut self,
-        now: Moment,
+        asking: &Asking<'_>,
         request: &Request,
-        origin: &Origin,
-        unix: u64,
         effects: &mut Effects,
     ) -> Result<Said, Refusal> {
         match request {
-            Request::Soft(options) => self.ask_drain(now, Level::Soft, options, origin, unix, effects),
-            Request::Hard(options) => self.ask_drain(now, Level::Hard, options, origin, unix, effects),
-            Request::Up => self.ask_up(now, effects),
-            Request::Return => self.ask_return(now, origin, unix, effects),
+            Request::Soft(options) => self.ask_drain(asking, Level::Soft, options, effects),
+            Request::Hard(options) => self.ask_drain(asking, Level::Hard, options, effects),
+            Request::Up => self.ask_up(asking.now, effects),
+            Request::Return => self.ask_return(asking, effects),
         }
     }
 
     fn ask_drain(
         &mut self,
-        now: Moment,
+        asking: &Asking<'_>,
         level: Level,
         options: &Options,
-        origin: &Origin,
-        unix: u64,
         effects: &mut Effects,
     ) -> Result<Said, Refusal> {
+        self.can_follow(asking, level, options)?;
         match &self.course {
             Course::Up => {
-                if let Remaining::TooFew(too_few) = &self.view.remaining
-                    && !options.force
-                    && !self.is_dead()
-                {
-                    return Err(Refusal::TooFewRemain(too_few.clone()));
-                }
-                let drain = self.new_drain(now, level, options, origin, unix);
-                Ok(self.start(now, drain, level, effects))
+                let overridden = self.guard(options.force)?;
+                let drain = self.new_drain(asking, level, options);
+                effects.warnings.extend(overridden.iter().map(|guard| overrides(&drain, guard)));
+                Ok(self.start(asking.now, drain, level, effects))
             }
             Course::Failed { .. } => {
-                let mut drain = self.new_drain(now, level, options, origin, unix);
+                let mut drain = self.new_drain(asking, level, options);
                 drain.unguarded = true;
-                Ok(self.start(now, drain.hardened(), Level::Hard, effects))
+                Ok(self.start(asking.now, drain.hardened(), Level::Hard, effects))
             }
             Course::Waiting { .. } | Course::Soft(_) | Course::Hard(_) => {
-                Ok(self.join(now, level, options, origin, effects))
+                self.join(asking, level, options, effects)
             }
             Course::Restarting(Back { next: None, .. }) | Course::Warming(Back { next: None, .. }) => {
-                let drain = self.new_drain(now, level, options, origin, unix);
+                let drain = self.new_drain(asking, level, options);
                 let id = drain.id;
                 if let Course::Restarting(back) | Course::Warming(back) = &mut self.course {
                     back.next = Some(drain);
@@ -80,6 +81,24 @@ impl Machine {
         }
     }
 
+    /// Whether what is asked to follow can follow, as the configuration is.
+    fn can_follow(&self, asking: &Asking<'_>, level: Level, options: &Options) -> Result<(), Refusal> {
+        let follow = Follow::said(options, asking.origin, &self.rules).unwrap_or(Follow::by_default(level));
+        match &follow {
+            Follow::Stop if !self.rules.can_stop => return Err(Refusal::NoStopCommand),
+            Follow::Run(name) if !self.rules.runs.iter().any(|(run, _)| run == name) => {
+                let known: Vec<&str> = self.rules.runs.iter().map(|(run, _)| run.as_str()).collect();
+                let known = if known.is_empty() { "none is there".to_owned() } else { known.join(", ") };
+                return Err(Refusal::NoSuchRun { name: name.clone(), known });
+            }
+            _ => {}
+        }
+        match follow.then().filter(|_| follow.acts() && options.for_seconds.is_some()) {
+            Some(then) => Err(Refusal::EndsOtherwise(then.to_string())),
+            None => Ok(()),
+        }
+    }
+
     fn start(&mut self, now: Moment, drain: Drain, level: Level, effects: &mut Effects) -> Said {
         let id = drain.id;
         let why =
@@ -92,66 +111,70 @@ impl Machine {
         Said::Accepted { drain: Some(id), text: text.into() }
     }
 
-    fn new_drain(
-        &mut self,
-        now: Moment,
-        level: Level,
-        options: &Options,
-        origin: &Origin,
-        unix: u64,
-    ) -> Drain {
+    fn new_drain(&mut self, asking: &Asking<'_>, level: Level, options: &Options) -> Drain {
         let id = self.next_id;
         self.next_id += 1;
         Drain {
             id,
             level,
-            follow: Follow::said(options, origin).unwrap_or_else(|| Follow::by_default(level)),
-            origin: origin.clone(),
+            follow: Follow::said(options, asking.origin, &self.rules)
+                .unwrap_or_else(|| Follow::by_default(level)),
+            origin: asking.origin.clone(),
             reason: options.reason.clone(),
             unguarded: options.force,
-            asked: now,
-            asked_unix: unix,
-            give_up: now + self.rules.acknowledge.limit,
+            asked: asking.now,
+            asked_unix: asking.unix,
+            give_up: asking.now + self.rules.acknowledge.limit,
             restart_began: None,
+            until_unix: until(asking, options),
+            stopped: false,
         }
     }
 
     /// A request joins the drain that is under way.
     fn join(
         &mut self,
-        now: Moment,
+        asking: &Asking<'_>,
         level: Level,
         options: &Options,
-        origin: &Origin,
         effects: &mut Effects,
-    ) -> Said {
+    ) -> Result<Said, Refusal> {
+        let said = Follow::said(options, asking.origin, &self.rules);
         let in_soft = matches!(self.course, Course::Soft(_));
         let drain = match &mut self.course {
             Course::Waiting { drain, .. } => drain,
             Course::Soft(out) | Course::Hard(out) => &mut out.drain,
-            _ => return Said::Already { drain: None, text: String::new() },
+            _ => return Ok(Said::Already { drain: None, text: String::new() }),
         };
         let before = drain.clone();
+        let hardens = level == Level::Hard && before.follow == Follow::HoldSoft;
+        let follow = match said {
+            // It is stopped, and held for that.
+            Some(Follow::Stop) if before.stopped => Follow::Hold,
+            Some(follow) => follow,
+            None if hardens => Follow::Hold,
+            None => before.follow.clone(),
+        };
+        if let Some(then) = follow.then().filter(|_| follow.acts() && options.for_seconds.is_some()) {
+            return Err(Refusal::EndsOtherwise(then.to_string()));
+        }
         drain.level = drain.level.max(level);
         drain.unguarded |= options.force;
-        if let Some(follow) = Follow::said(options, origin) {
-            drain.follow = follow;
-        } else if level == Level::Hard && drain.follow == Follow::HoldSoft {
-            drain.follow = Follow::Hold;
-        }
+        drain.until_unix = until(asking, options).or(drain.until_unix).filter(|_| !follow.acts());
+        drain.follow = follow;
         let id = Some(drain.id);
         if *drain == before {
-            return Said::Already { drain: id, text: format!("drain {} is under way", before.id) };
+            return Ok(Said::Already { drain: id, text: format!("drain {} is under way", before.id) });
         }
         if drain.follow != before.follow {
-            drain.asked = now;
+            drain.asked = asking.now;
         }
         if in_soft && drain.level > before.level {
             let drain = drain.clone();
-            self.announce(now, drain, Level::Hard, "asked hard".into(), effects);
-            return Said::Accepted { drain: id, text: format!("drain {} becomes hard", before.id) };
+            self.announce(asking.now, drain, Level::Hard, "asked hard".into(), effects);
+            return Ok(Said::Accepted { drain: id, text: format!("drain {} becomes hard", before.id) });
         }
-        Said::Accepted { drain: id, text: format!("drain {} is changed", before.id) }
+        Ok(Said::Accepted { drain: id, text: format!("drain {} is changed", before.id) })
     }
 
     fn ask_up(&mut self, now: Moment, effects: &mut Effects) -> Result<Said, Refusal> {
@@ -172,6 +195,12 @@ impl Machine {
                 let text = "the further drain is cancelled; the restart that is under way goes on".into();
                 Ok(Said::Accepted { drain: id, text })
             }
+            Course::Restarting(Back { drain, retry: Some(_), .. }) => {
+                let text =
+                    format!("drain {} is cancelled; the server goes up as far as it is ready", drain.id);
+                let id = self.give_up_retry(now, "asked up", effects);
+                Ok(Said::Accepted { drain: id, text })
+            }
             Course::Restarting(_) => Err(Refusal::Restarting),
             Course::Warming(back) => Ok(Said::Already {
                 drain: Some(back.drain.id),
@@ -184,19 +213,13 @@ impl Machine {
         }
     }
 
-    fn ask_return(
-        &mut self,
-        now: Moment,
-        origin: &Origin,
-        unix: u64,
-        effects: &mut Effects,
-    ) -> Result<Said, Refusal> {
+    fn ask_return(&mut self, asking: &Asking<'_>, effects: &mut Effects) -> Result<Said, Refusal> {
         let drain = match &self.course {
             Course::Up => {
                 return Ok(Said::Already { drain: None, text: "nobody holds the server out".into() });
             }
             Course::Waiting { drain, .. } => return Err(Refusal::NotAHold(drain.id)),
-            Course::Soft(out) | Course::Hard(out) if out.drain.follow == Follow::Restart => {
+            Course::Soft(out) | Course::Hard(out) if out.drain.follow.acts() => {
                 return Err(Refusal::NotAHold(out.drain.id));
             }
             Course::Soft(out) | Course::Hard(out) => out.drain.clone(),
@@ -207,11 +230,22 @@ impl Machine {
                     text: "the server goes up as soon as it is ready".into(),
                 });
             }
-            Course::Failed { .. } => self.new_drain(now, Level::Hard, &Options::default(), origin, unix),
+            Course::Failed { .. } => self.new_drain(asking, Level::Hard, &Options::default()),
         };
         let id = drain.id;
-        let back = Back { drain, since: now, next: None, why: String::new() };
-        self.warm(now, back, "asked to return".into(), effects);
+        let back = Back::new(drain, asking.now, String::new());
+        self.warm(asking.now, back, "asked to return".into(), effects);
         Ok(Said::Accepted { drain: Some(id), text: "the server goes up as soon as it is ready".into() })
     }
+}
+
+/// When a drain that holds is over, in seconds since 1970.
+fn until(asking: &Asking<'_>, options: &Options) -> Option<u64> {
+    options.for_seconds.map(|seconds| asking.unix.saturating_add(seconds))
+}
+
+/// Who has overridden which guard, and why, for people.
+fn overrides(drain: &Drain, guard: &String) -> String {
+    let reason = drain.reason.as_ref().map_or_else(|| "no reason".to_owned(), |reason| format!("{reason:?}"));
+    format!("drain {} is by force, asked by {} ({reason}), although {guard}", drain.id, drain.origin)
 }

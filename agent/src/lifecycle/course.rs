@@ -62,6 +62,28 @@ pub struct Back {
     pub next: Option<Drain>,
     /// Why this phase was entered.
     pub why: String,
+    /// How many restarts have failed.
+    #[serde(default)]
+    pub failed: u32,
+    /// The last one has failed, and the next is tried at this moment.
+    #[serde(default)]
+    pub retry: Option<Moment>,
+    /// How far the server is warmed up.
+    #[serde(default)]
+    pub warm_up: WarmUp,
+}
+
+/// How far a server that is ready again is warmed up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarmUp {
+    /// Not yet.
+    #[default]
+    Due,
+    /// The requests are under way since then.
+    Since(Moment),
+    /// They were made, or given up, then.
+    Over(Moment),
 }
 
 /// A [`Course`] without its particulars.
@@ -140,6 +162,11 @@ impl Course {
         }
     }
 
+    /// Whether the agent's command is at work at this moment, or its proof is awaited.
+    pub fn is_replacing(&self) -> bool {
+        matches!(self, Self::Restarting(Back { retry: None, .. }))
+    }
+
     /// A drain of `level`, announced `now`.
     pub(super) fn announced(drain: Drain, level: Level, now: Moment, why: String) -> Self {
         let out = Out { drain, announced: now, acknowledged: None, why };
@@ -147,5 +174,12 @@ impl Course {
             Level::Soft => Self::Soft(out),
             Level::Hard => Self::Hard(out),
         }
+    }
+}
+
+impl Back {
+    /// What has passed zero now.
+    pub(super) fn new(drain: Drain, now: Moment, why: String) -> Self {
+        Self { drain, since: now, next: None, why, failed: 0, retry: None, warm_up: WarmUp::Due }
     }
 }

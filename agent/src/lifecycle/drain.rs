@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Options, Origin, Then};
+use super::{Options, Origin, Rules, Then};
 use crate::clock::Moment;
 
 /// A drain, as it was asked.
@@ -28,12 +28,18 @@ pub struct Drain {
     pub give_up: Moment,
     /// When the restart began.
     pub restart_began: Option<Moment>,
+    /// When a drain that holds is over by itself, in seconds since 1970.
+    #[serde(default)]
+    pub until_unix: Option<u64>,
+    /// It has stopped the server, and holds it out.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 impl Drain {
     /// The same in hard, where it stays if it was to stay in soft.
     pub(super) fn hardened(self) -> Self {
-        let follow = if self.follow == Follow::HoldSoft { Follow::Hold } else { self.follow };
+        let follow = if self.follow == Follow::HoldSoft { Follow::Hold } else { self.follow.clone() };
         Self { level: Level::Hard, follow, ..self }
     }
 }
@@ -49,11 +55,15 @@ pub enum Level {
 }
 
 /// What follows when the traffic is zero.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Follow {
     /// The agent restarts the server and brings it back.
     Restart,
+    /// It stops the server, which then stays in hard until told otherwise.
+    Stop,
+    /// It runs the command of this name in the configuration and brings the server back.
+    Run(String),
     /// The server stays in hard until told otherwise.
     Hold,
     /// It stays in soft until told otherwise.
@@ -61,13 +71,35 @@ pub enum Follow {
 }
 
 impl Follow {
-    /// What `options` say; `None` where they leave it open, which means: as it is.
-    pub(super) fn said(options: &Options, origin: &Origin) -> Option<Self> {
-        match (options.then, origin) {
-            (Some(Then::Hold), _) => Some(Self::Hold),
-            (Some(Then::Restart), _) | (None, Origin::Signal { .. }) => Some(Self::Restart),
-            (None, _) => None,
+    /// Whether the agent does something at the end, instead of waiting for people.
+    pub fn acts(&self) -> bool {
+        matches!(self, Self::Restart | Self::Stop | Self::Run(_))
+    }
+
+    /// The same in the words of a request; nothing where it stays in soft.
+    pub fn then(&self) -> Option<Then> {
+        match self {
+            Self::Restart => Some(Then::Restart),
+            Self::Stop => Some(Then::Stop),
+            Self::Run(name) => Some(Then::Run(name.clone())),
+            Self::Hold => Some(Then::Hold),
+            Self::HoldSoft => None,
         }
+    }
+
+    /// What `options` say, or a signal means; `None` where it is left open, which means: as it is.
+    pub(super) fn said(options: &Options, origin: &Origin, rules: &Rules) -> Option<Self> {
+        let then = match (&options.then, origin) {
+            (Some(then), _) => then,
+            (None, Origin::Signal { .. }) => &rules.then,
+            (None, _) => return None,
+        };
+        Some(match then {
+            Then::Restart => Self::Restart,
+            Then::Stop => Self::Stop,
+            Then::Run(name) => Self::Run(name.clone()),
+            Then::Hold => Self::Hold,
+        })
     }
 
     /// What follows a drain of `level` for which nothing else is said.

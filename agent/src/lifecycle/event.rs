@@ -33,6 +33,13 @@ pub enum Event {
     },
     /// The restart has ended.
     RestartEnded(Result<(), String>),
+    /// The requests that warm the server up were made.
+    WarmedUp {
+        /// For which drain.
+        drain: u64,
+        /// Those that went wrong, and why, for people.
+        failed: Vec<String>,
+    },
     /// The configuration was reloaded.
     Reloaded(Rules),
     /// The drain can't be carried on: the agent gives it up. During a restart and until the server is back that is the
@@ -55,6 +62,10 @@ pub struct View {
     /// A random delay for the case that the drain must be withdrawn now: servers that have announced in the same
     /// instant must not try again in the same instant.
     pub jitter: Duration,
+    /// Another server of this host that is out, for people: the guard `exclusive`.
+    pub others_out: Option<String>,
+    /// The present moment by the wall clock, in seconds since 1970.
+    pub unix: u64,
 }
 
 /// Whether the balancers act on the present announcement.
@@ -114,6 +125,8 @@ pub struct Effects {
     pub acknowledged: bool,
     /// A restart is to begin now, for this drain.
     pub restart: Option<u64>,
+    /// The server is to be warmed up now, for this drain.
+    pub warm_up: Option<u64>,
     /// Drains that have ended.
     pub ended: Vec<Ended>,
     /// What people should know.

@@ -2,13 +2,30 @@
 
 use std::time::Duration;
 
-use super::{Course, Drain, Effects, Follow, Machine, Outcome, Remaining};
+use super::{Course, Drain, Effects, Machine, Outcome, Refusal, Remaining};
 use crate::clock::Moment;
 
 /// The least time between a withdrawal and the next try, so that a view without jitter can't make a busy loop.
 const LEAST_RETRY: Duration = Duration::from_millis(100);
 
 impl Machine {
+    /// The guards, before a drain begins. A dead server protects nobody; force overrides them, and gives what it overrides.
+    pub(super) fn guard(&self, force: bool) -> Result<Vec<String>, Refusal> {
+        if self.is_dead() {
+            return Ok(Vec::new());
+        }
+        let too_few = match &self.view.remaining {
+            Remaining::TooFew(too_few) => Some(too_few),
+            Remaining::Enough | Remaining::Unconfirmed(_) => None,
+        };
+        let others_out = self.view.others_out.as_ref();
+        match (too_few, others_out) {
+            (Some(why), _) if !force => Err(Refusal::TooFewRemain(why.clone())),
+            (_, Some(why)) if !force => Err(Refusal::OthersOut(why.clone())),
+            _ => Ok(too_few.into_iter().chain(others_out).cloned().collect()),
+        }
+    }
+
     /// Who has to show yet that nobody else goes at the same time: the guard, directly before the restart.
     pub(super) fn unconfirmed(&self) -> Option<&str> {
         match (&self.course, &self.view.remaining) {
@@ -29,7 +46,7 @@ impl Machine {
     pub(super) fn withdraw_if_too_few(&mut self, now: Moment, effects: &mut Effects) -> bool {
         let (Course::Soft(out) | Course::Hard(out)) = &self.course else { return false };
         let Remaining::TooFew(too_few) = &self.view.remaining else { return false };
-        let held = out.drain.follow != Follow::Restart && out.acknowledged.is_some();
+        let held = !out.drain.follow.acts() && out.acknowledged.is_some();
         if out.drain.unguarded || held || self.is_dead() {
             return false;
         }

@@ -4,7 +4,7 @@ use std::{mem, time::Duration};
 
 use super::{
     Acknowledgement, Course, Drain, Effects, Ended, Event, Follow, Level, Outcome, Refusal, Remaining, Rules,
-    Server, Traffic, Transition, Verdict, View, course::Back, course::Out,
+    Server, Traffic, Transition, Verdict, View, ask::Asking, course::Out,
 };
 use crate::{clock::Moment, config::AtHardLimit};
 
@@ -15,6 +15,8 @@ pub struct Machine {
     pub(super) course: Course,
     pub(super) server: Server,
     pub(super) view: View,
+    /// When that was seen.
+    pub(super) seen: Moment,
     pub(super) next_id: u64,
 }
 
@@ -32,7 +34,14 @@ pub struct Announcement {
 impl Machine {
     /// A machine that knows nothing yet.
     pub fn new(rules: Rules) -> Self {
-        Self { rules, course: Course::Up, server: Server::default(), view: nothing_seen(), next_id: 1 }
+        Self {
+            rules,
+            course: Course::Up,
+            server: Server::default(),
+            view: nothing_seen(),
+            seen: Moment::default(),
+            next_id: 1,
+        }
     }
 
     /// Takes one event. A refusal leaves everything as it was.
@@ -40,15 +49,16 @@ impl Machine {
         let mut effects = Effects::default();
         match event {
             Event::Asked { request, origin, unix } => {
-                let said = self.ask(now, &request, &origin, unix, &mut effects)?;
+                let said = self.ask(&Asking { now, origin: &origin, unix }, &request, &mut effects)?;
                 effects.said = Some(said);
             }
-            Event::Seen(view) => self.view = view,
+            Event::Seen(view) => (self.view, self.seen) = (view, now),
             Event::Probed { began, passed } => {
                 self.server.probed(began, passed, self.rules.rise, self.rules.fall);
             }
             Event::NoVerdict { last } => self.server.assume(last),
             Event::RestartEnded(result) => self.restart_ended(now, result, &mut effects),
+            Event::WarmedUp { drain, failed } => self.warmed_up(now, drain, &failed, &mut effects),
             Event::Reloaded(rules) => self.rules = rules,
             Event::GivenUp { why } => {
                 self.give_up_next(Outcome::Withdrawn, &why, &mut effects);
@@ -79,8 +89,29 @@ impl Machine {
         Some(Announcement { drain: out.drain.id, level, at: out.announced })
     }
 
+    /// When a drain that holds is over by itself, as far as the wall clock goes on as it does.
+    pub(super) fn over_at(&self, drain: &Drain) -> Option<Moment> {
+        let left = drain.until_unix?.saturating_sub(self.view.unix);
+        (!drain.follow.acts()).then(|| self.seen + Duration::from_secs(left))
+    }
+
+    /// Whether a drain that holds has lasted as long as it was asked to. Nothing is before the first look at the clock.
+    fn is_over(&self) -> bool {
+        let (Course::Waiting { drain, .. }
+        | Course::Soft(Out { drain, .. })
+        | Course::Hard(Out { drain, .. })) = &self.course
+        else {
+            return false;
+        };
+        !drain.follow.acts() && drain.until_unix.is_some_and(|until| self.view.unix >= until)
+    }
+
     /// Takes the next edge that is due, if one is.
     fn advance(&mut self, now: Moment, effects: &mut Effects) -> bool {
+        if self.is_over() {
+            self.give_up(now, Outcome::Done, "the time that was asked for is over".into(), effects);
+            return true;
+        }
         match &self.course {
             Course::Up | Course::Failed { .. } => false,
             Course::Waiting { .. } => self.advance_waiting(now, effects),
@@ -127,8 +158,8 @@ impl Machine {
     fn advance_hard(&mut self, now: Moment, effects: &mut Effects) -> bool {
         let Course::Hard(out) = &self.course else { return false };
         let drain = out.drain.clone();
-        let restarts = drain.follow == Follow::Restart;
-        if restarts && self.is_dead() && self.is_deserted(out.announced) {
+        let acts = drain.follow.acts();
+        if acts && self.is_dead() && self.is_deserted(out.announced) {
             self.restart(now, drain, "the server is dead and holds nothing".into(), effects);
             return true;
         }
@@ -136,7 +167,7 @@ impl Machine {
             return true;
         }
         let Course::Hard(Out { acknowledged: Some(at), .. }) = self.course else { return false };
-        if !restarts {
+        if !acts {
             return false;
         }
         let hard = self.rules.hard;
@@ -161,68 +192,6 @@ impl Machine {
             return true;
         }
         false
-    }
-
-    fn advance_restarting(&mut self, now: Moment, effects: &mut Effects) -> bool {
-        let Course::Restarting(back) = &self.course else { return false };
-        let limit = self.rules.restart_limit;
-        if now < back.since + limit {
-            return false;
-        }
-        self.fail(now, format!("the restart has not ended within {limit:?}"), effects);
-        true
-    }
-
-    fn advance_warming(&mut self, now: Moment, effects: &mut Effects) -> bool {
-        let Course::Warming(back) = &self.course else { return false };
-        if self.server.verdict() == Verdict::Ready {
-            let back = back.clone();
-            effects.ended.push(Ended {
-                id: back.drain.id,
-                outcome: Outcome::Done,
-                text: "the server is back".into(),
-                restart_took: back.drain.restart_began.map(|began| now.since(began)),
-            });
-            match back.next {
-                Some(next) => self.follow_up(now, next, effects),
-                None => self.enter(Course::Up, Some(back.drain.id), "ready".into(), effects),
-            }
-            return true;
-        }
-        let deadline = self.rules.ready_deadline;
-        if now < back.since + deadline {
-            return false;
-        }
-        self.fail(now, format!("the server has not become ready within {deadline:?}"), effects);
-        true
-    }
-
-    /// The server was replaced, or was not.
-    fn restart_ended(&mut self, now: Moment, result: Result<(), String>, effects: &mut Effects) {
-        let Course::Restarting(back) = &self.course else { return };
-        let back = back.clone();
-        match result {
-            Err(why) => self.fail(now, why, effects),
-            Ok(()) if back.next.as_ref().is_some_and(|next| next.follow == Follow::Restart) => {
-                effects.ended.push(Ended {
-                    id: back.drain.id,
-                    outcome: Outcome::Done,
-                    text: "restarted; a further restart was asked meanwhile and follows at once".into(),
-                    restart_took: back.drain.restart_began.map(|began| now.since(began)),
-                });
-                if let Some(next) = back.next {
-                    self.follow_up(now, next, effects);
-                }
-            }
-            Ok(()) => self.warm(now, back, "restarted".into(), effects),
-        }
-    }
-
-    /// Enters warming: what answered before was another process.
-    pub(super) fn warm(&mut self, now: Moment, back: Back, why: String, effects: &mut Effects) {
-        self.server.replaced(now);
-        let id = back.drain.id;
-        self.enter(Course::Warming(Back { since: now, why: why.clone(), ..back }), Some(id), why, effects);
     }
 
     /// Announces `level`, which is then to be acknowledged anew.
@@ -255,58 +224,6 @@ impl Machine {
         self.enter(Course::Up, Some(id), text, effects);
     }
 
-    /// Ends the drain that was asked to follow a restart, if there is one, and gives its id.
-    pub(super) fn give_up_next(
-        &mut self,
-        outcome: Outcome,
-        text: &str,
-        effects: &mut Effects,
-    ) -> Option<u64> {
-        let (Course::Restarting(back) | Course::Warming(back)) = &mut self.course else { return None };
-        let id = back.next.take()?.id;
-        effects.ended.push(Ended { id, outcome, text: text.to_owned(), restart_took: None });
-        Some(id)
-    }
-
-    fn restart(&mut self, now: Moment, drain: Drain, why: String, effects: &mut Effects) {
-        let id = drain.id;
-        let drain = Drain { restart_began: Some(now), ..drain };
-        effects.restart = Some(id);
-        self.enter(
-            Course::Restarting(Back { drain, since: now, next: None, why: why.clone() }),
-            Some(id),
-            why,
-            effects,
-        );
-    }
-
-    /// A drain that was asked during a restart goes on from there: nobody uses the server, and it was announced.
-    fn follow_up(&mut self, now: Moment, next: Drain, effects: &mut Effects) {
-        let why = "asked during the restart before".to_owned();
-        match next.follow {
-            Follow::Restart => self.restart(now, next, why, effects),
-            Follow::Hold | Follow::HoldSoft => {
-                let level = next.level;
-                self.announce(now, next, level, why, effects);
-            }
-        }
-    }
-
-    fn fail(&mut self, now: Moment, why: String, effects: &mut Effects) {
-        let (Course::Restarting(back) | Course::Warming(back)) = &self.course else { return };
-        let back = back.clone();
-        effects.ended.push(Ended {
-            id: back.drain.id,
-            outcome: Outcome::Failed,
-            text: why.clone(),
-            restart_took: back.drain.restart_began.map(|began| now.since(began)),
-        });
-        match back.next {
-            Some(next) => self.follow_up(now, next.hardened(), effects),
-            None => self.enter(Course::Failed { why: why.clone() }, Some(back.drain.id), why, effects),
-        }
-    }
-
     /// Its probes have failed. Users may be served nevertheless: a probe fails under load too, and after a deploy.
     pub(super) fn is_dead(&self) -> bool {
         self.server.is_dead()
@@ -325,5 +242,7 @@ pub(super) fn nothing_seen() -> View {
         remaining: Remaining::Enough,
         traffic: Traffic::Unknown("not looked yet".into()),
         jitter: Duration::ZERO,
+        others_out: None,
+        unix: 0,
     }
 }

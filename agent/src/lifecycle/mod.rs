@@ -27,10 +27,14 @@
 //! | waiting | up | asked up; not in time |
 //! | hard | restarting | acknowledged, still so, and quiet; its limit; the server is dead and was quiet since the announcement, or listens no more and nobody is connected |
 //! | soft, hard | warming | asked to return from a hold |
-//! | restarting | warming | the restart is done |
-//! | restarting | failed | the restart failed, or did not end |
+//! | restarting | warming | the restart is done, or the command that was to run |
+//! | restarting | hard | the server is stopped, as was asked: it holds there |
+//! | restarting | restarting | the restart failed, and is to be tried again after a pause; the pause is over |
+//! | restarting | failed | the restart failed for the last time, or did not end |
+//! | restarting, warming | up | the same, where the configuration says so (`on_failure = "up"`); asked up in the pause between two tries |
 //! | restarting, warming | restarting, soft, hard | ended, and a further drain was asked meanwhile |
-//! | warming | up | ready `rise` times in a row |
+//! | waiting, soft, hard | up | the time for which a hold was asked is over |
+//! | warming | up | ready `rise` times in a row, and warmed up |
 //! | warming | failed | not ready in time |
 //! | failed | up, warming, hard | asked up; asked to return; asked for a drain |
 //!
@@ -39,7 +43,7 @@
 //! - no restart before every balancer has acknowledged and the traffic is quiet, or a limit has passed, or the server
 //!   is dead and, since the announcement, nobody has used it for as long as hard asks for or it has listened no more
 //!   and nobody was connected;
-//! - one request, one restart at most;
+//! - one request, one restart at most, and its retries where it fails;
 //! - no answer of up between an announcement and readiness, but where the drain is given up;
 //! - a drain never goes back from hard to soft;
 //! - every drain that is to restart ends.
@@ -47,6 +51,7 @@
 mod acknowledgement;
 mod answer;
 mod ask;
+mod back;
 mod course;
 mod drain;
 mod event;
@@ -69,7 +74,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use answer::phase;
-pub use course::{Course, Stage};
+pub use course::{Course, Stage, WarmUp};
 pub use drain::{Drain, Follow, Level};
 pub use event::{Acknowledgement, Effects, Ended, Event, Remaining, Said, Traffic, Transition, View};
 pub use machine::{Announcement, Machine};
@@ -77,7 +82,7 @@ pub use origin::Origin;
 pub use outcome::Outcome;
 pub use recovery::{Replaced, Saved};
 pub use refusal::Refusal;
-pub use request::{Options, Request, Then};
+pub use request::{NoSuchThen, Options, Request, Then};
 pub use rules::Rules;
 pub use server::{Server, Verdict};
 pub use waits::{Wait, Waiting};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Course, Drain, Effects, Follow, Level, Machine, Origin, Rules, Server, Transition, Verdict,
-    course::{Back, Out},
+    course::{Back, Out, WarmUp},
     machine::nothing_seen,
 };
 use crate::clock::Moment;
@@ -55,11 +55,13 @@ impl Machine {
         same_boot: bool,
         replaced: Replaced,
     ) -> (Self, Effects) {
+        let known = if same_boot { saved.server } else { Verdict::Unknown };
         let mut machine = Self {
             rules,
             course: saved.course,
-            server: Server::default(),
+            server: Server::known(known),
             view: nothing_seen(),
+            seen: now,
             next_id: saved.next_id.max(1),
         };
         let mut effects = Effects::default();
@@ -87,6 +89,8 @@ impl Machine {
             asked_unix: unix,
             give_up: now,
             restart_began: None,
+            until_unix: None,
+            stopped: false,
         };
         // Nobody has to acknowledge what nobody asked for: it holds until somebody decides.
         machine.course =
@@ -103,9 +107,14 @@ impl Machine {
 
     fn go_on(&mut self, now: Moment, replaced: Replaced, effects: &mut Effects) {
         match &self.course {
+            // Nothing was at work; the next try comes as it was to.
+            Course::Restarting(Back { retry: Some(_), .. }) => {}
             Course::Restarting(back) => {
                 let back = back.clone();
                 match replaced {
+                    Replaced::Perhaps if back.drain.follow == Follow::Stop => {
+                        self.stopped(now, back, effects);
+                    }
                     Replaced::Not => {
                         effects.restart = Some(back.drain.id);
                         let why = "the agent was interrupted before the restart had happened".to_owned();
@@ -115,6 +124,11 @@ impl Machine {
                     // could report while the agent was away.
                     Replaced::UnderWay => self.course = Course::Restarting(Back { since: now, ..back }),
                     Replaced::Perhaps => {
+                        if let Follow::Run(name) = &back.drain.follow {
+                            effects.warnings.push(format!(
+                                "the agent was interrupted, so that nobody knows how the command {name} has ended; it is not run again"
+                            ));
+                        }
                         self.warm(now, back, "the agent was interrupted in the restart".into(), effects);
                     }
                 }
@@ -131,17 +145,15 @@ impl Machine {
     }
 
     fn go_on_after_boot(&mut self, now: Moment, effects: &mut Effects) {
-        let why = "the host was restarted, and the server with it";
         match self.course.clone() {
             Course::Up | Course::Failed { .. } => {}
             Course::Waiting { drain, .. }
             | Course::Soft(Out { drain, .. })
             | Course::Hard(Out { drain, .. })
-                if drain.follow == Follow::Restart =>
+                if drain.follow.acts() =>
             {
                 let drain = rebased(drain, now);
-                let back = Back { drain, since: now, next: None, why: String::new() };
-                self.warm(now, back, why.into(), effects);
+                self.back_after_boot(now, Back::new(drain, now, String::new()), effects);
             }
             Course::Waiting { drain, why, .. } => {
                 let drain = Drain { give_up: now + self.rules.acknowledge.limit, ..rebased(drain, now) };
@@ -151,8 +163,8 @@ impl Machine {
             Course::Hard(out) => self.course = Course::Hard(announced_anew(out, now)),
             Course::Restarting(back) => {
                 let next = back.next.map(|next| rebased(next, now));
-                let back = Back { drain: rebased(back.drain, now), next, ..back };
-                self.warm(now, back, why.into(), effects);
+                let back = Back { drain: rebased(back.drain, now), next, retry: None, ..back };
+                self.back_after_boot(now, back, effects);
             }
             Course::Warming(back) => {
                 let next = back.next.map(|next| rebased(next, now));
@@ -161,10 +173,26 @@ impl Machine {
         }
     }
 
+    /// The server was restarted with the host; one that was to be stopped stays out.
+    fn back_after_boot(&mut self, now: Moment, back: Back, effects: &mut Effects) {
+        let why = "the host was restarted, and the server with it";
+        if back.drain.follow != Follow::Stop {
+            return self.warm(now, back, why.into(), effects);
+        }
+        effects
+            .warnings
+            .push("the host was restarted when the server was to be stopped: it is held out".into());
+        let drain = Drain { level: Level::Hard, follow: Follow::Hold, ..back.drain };
+        let out = Out { drain, announced: now, acknowledged: Some(now), why: why.into() };
+        let from = self.course.stage();
+        self.course = Course::Hard(out);
+        effects.transitions.push(Transition { from, to: self.course.stage(), why: why.into(), drain: None });
+    }
+
     /// The server gets its whole time again: while the agent was away nobody could see whether it was ready.
     fn begin_warming_anew(&mut self, now: Moment, back: Back) {
         self.server.replaced(now);
-        self.course = Course::Warming(Back { since: now, ..back });
+        self.course = Course::Warming(Back { since: now, warm_up: WarmUp::Due, ..back });
     }
 }
 

@@ -8,6 +8,27 @@ pub enum Refusal {
     /// The guard `min_remaining`.
     #[error("too few other servers would remain: {0}; wait until others are back, or ask with --force")]
     TooFewRemain(String),
+    /// The guard `exclusive`.
+    #[error("{0}; wait until it is back, or ask with --force")]
+    OthersOut(String),
+    /// Nobody has said how.
+    #[error(
+        "the configuration does not say how to stop the server; add restart.stop, or ask for --then hold"
+    )]
+    NoStopCommand,
+    /// No such command.
+    #[error("the configuration has no [run.{name}]; expected one of: {known}")]
+    NoSuchRun {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A time for a drain that ends otherwise.
+    #[error(
+        "only a drain that holds can last for a stated time, and this one ends with: {0}; leave one of the two out"
+    )]
+    EndsOtherwise(String),
     /// A restart can't be taken back.
     #[error(
         "the server is being restarted, which can't be taken back; it comes back by itself when it is ready"
@@ -36,6 +57,10 @@ impl Refusal {
     pub fn name(&self) -> &'static str {
         match self {
             Self::TooFewRemain(_) => "too_few_remain",
+            Self::OthersOut(_) => "others_out",
+            Self::NoStopCommand => "no_stop_command",
+            Self::NoSuchRun { .. } => "no_such_run",
+            Self::EndsOtherwise(_) => "ends_otherwise",
             Self::Restarting => "restarting",
             Self::NotAHold(_) => "not_a_hold",
             Self::StateUnwritable(_) => "state_unwritable",

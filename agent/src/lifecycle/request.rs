@@ -1,11 +1,11 @@
 //! What can be asked of the machine.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 /// What follows when the traffic is zero.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Then {
     /// Restart the server and bring it back.
@@ -13,6 +13,40 @@ pub enum Then {
     /// Stay in hard until told otherwise. (A soft drain for which nothing is said holds in soft; with `hold` it goes
     /// on to hard as if it were to restart, and holds there: that is what `drainctl run` asks.)
     Hold,
+    /// Stop the server as the configuration says, and stay in hard until told otherwise.
+    Stop,
+    /// Run the command of this name in the configuration, and bring the server back.
+    Run(String),
+}
+
+impl fmt::Display for Then {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Restart => f.write_str("restart"),
+            Self::Hold => f.write_str("hold"),
+            Self::Stop => f.write_str("stop"),
+            Self::Run(name) => write!(f, "run:{name}"),
+        }
+    }
+}
+
+/// What stands where something that can follow should stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected restart, stop, hold or run:NAME")]
+pub struct NoSuchThen;
+
+impl FromStr for Then {
+    type Err = NoSuchThen;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchThen> {
+        match (text, text.strip_prefix("run:")) {
+            ("restart", _) => Ok(Self::Restart),
+            ("hold", _) => Ok(Self::Hold),
+            ("stop", _) => Ok(Self::Stop),
+            (_, Some(name)) if !name.is_empty() => Ok(Self::Run(name.to_owned())),
+            _ => Err(NoSuchThen),
+        }
+    }
 }
 
 /// What can be asked.
@@ -50,14 +84,17 @@ pub struct Options {
     pub reason: Option<String>,
     /// Override the guards.
     pub force: bool,
+    /// For how many seconds a drain that holds is to last; nothing: until told otherwise.
+    pub for_seconds: Option<u64>,
 }
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.then {
-            Some(Then::Restart) => f.write_str(", then restart")?,
-            Some(Then::Hold) => f.write_str(", then hold")?,
-            None => {}
+        if let Some(then) = &self.then {
+            write!(f, ", then {then}")?;
+        }
+        if let Some(seconds) = self.for_seconds {
+            write!(f, ", for {seconds}s")?;
         }
         f.write_str(if self.force { ", by force" } else { "" })?;
         // As text with its quotes: what people write must not look like a line of the log.
@@ -71,12 +108,29 @@ mod tests {
 
     #[test]
     fn a_request_reads_as_people_say_it() {
-        let options = Options { then: Some(Then::Restart), reason: Some("new\nrelease".into()), force: true };
+        let options = Options {
+            then: Some(Then::Restart),
+            reason: Some("new\nrelease".into()),
+            force: true,
+            for_seconds: None,
+        };
         assert_eq!(
             Request::Soft(options).to_string(),
             r#"soft, then restart, by force, reason "new\nrelease""#
         );
         assert_eq!(Request::Hard(Options::default()).to_string(), "hard");
         assert_eq!(Request::Up.to_string(), "up");
+        let options = Options { for_seconds: Some(1800), ..Options::default() };
+        assert_eq!(Request::Soft(options).to_string(), "soft, for 1800s");
+    }
+
+    #[test]
+    fn what_can_follow_is_read_as_it_is_written() {
+        for text in ["restart", "hold", "stop", "run:upgrade"] {
+            assert_eq!(text.parse::<Then>().unwrap().to_string(), text);
+        }
+        for text in ["", "run", "run:", "reboot"] {
+            assert!(text.parse::<Then>().is_err(), "{text}");
+        }
     }
 }

@@ -20,12 +20,15 @@ pub enum Verdict {
 /// What the probes of a server have shown.
 ///
 /// The first verdict after the agent's start counts at once, for nothing better is known; after that it takes `rise`
-/// or `fall` probes in a row to change it.
+/// or `fall` probes in a row to change it. Where the agent knows from before its own restart that the server was ready,
+/// one probe that fails is no more than that.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Server {
     verdict: Verdict,
     /// Only assumed, so that the first probe decides.
     assumed: bool,
+    /// What the probes of an earlier agent had shown.
+    known: Verdict,
     /// How many probes in a row have contradicted the verdict.
     against: u32,
     /// Probes that began earlier asked another process.
@@ -33,6 +36,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// Of which an earlier agent knew so much.
+    pub(super) fn known(known: Verdict) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     /// Whether the server is ready.
     pub fn verdict(&self) -> Verdict {
         self.verdict
@@ -49,10 +57,15 @@ impl Server {
             return;
         }
         let found = if passed { Verdict::Ready } else { Verdict::NotReady };
-        if self.verdict == Verdict::Unknown || self.assumed {
+        let was_ready = self.known == Verdict::Ready;
+        if (self.verdict == Verdict::Unknown || self.assumed) && was_ready && !passed {
+            self.verdict = Verdict::Ready;
+        } else if self.verdict == Verdict::Unknown || self.assumed {
             *self = Self { verdict: found, not_before: self.not_before, ..Self::default() };
             return;
         }
+        self.assumed = false;
+        self.known = Verdict::Unknown;
         if found == self.verdict {
             self.against = 0;
             return;
@@ -72,6 +85,7 @@ impl Server {
     /// No probe has come back in time: what was known last holds until one does, and without that, not ready.
     pub(super) fn assume(&mut self, last: Verdict) {
         if self.verdict == Verdict::Unknown {
+            self.known = last;
             self.verdict = if last == Verdict::Ready { last } else { Verdict::NotReady };
             self.assumed = true;
         }
@@ -123,12 +137,23 @@ mod tests {
     }
 
     #[test]
-    fn an_assumption_yields_to_the_first_probe() {
-        let mut server = Server::default();
-        server.assume(Verdict::Ready);
+    fn a_server_that_was_ready_before_the_agents_restart_fails_only_as_often_as_any() {
+        let mut assumed = Server::default();
+        assumed.assume(Verdict::Ready);
+        for mut server in [assumed, Server::known(Verdict::Ready)] {
+            for failures in 1..=3 {
+                server.probed(Moment::default(), false, 2, 3);
+                let expected = if failures < 3 { Verdict::Ready } else { Verdict::NotReady };
+                assert_eq!(server.verdict(), expected, "after {failures}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_was_not_ready_before_is_so_at_the_first_probe_that_passes() {
+        let mut server = Server::known(Verdict::NotReady);
+        server.probed(Moment::default(), true, 2, 3);
         assert_eq!(server.verdict(), Verdict::Ready);
-        server.probed(Moment::default(), false, 2, 3);
-        assert_eq!(server.verdict(), Verdict::NotReady);
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Acknowledgement, Course, Follow, Machine, course::Out};
+use super::{
+    Acknowledgement, Course, Drain, Follow, Machine,
+    course::{Back, Out, WarmUp},
+};
 use crate::{
     clock::Moment,
     config::{AtAcknowledgeLimit, AtHardLimit},
@@ -22,6 +25,10 @@ pub enum Wait {
     Restart,
     /// The server's readiness.
     Ready,
+    /// The requests that warm the server up.
+    WarmUp,
+    /// The end of the time that was asked for.
+    Time,
 }
 
 /// What is waited for and how long at most.
@@ -53,42 +60,59 @@ impl Machine {
                     AtAcknowledgeLimit::Proceed => "goes on as if all had acknowledged",
                 },
             }),
+            Course::Soft(Out { drain, .. }) if drain.follow == Follow::HoldSoft => self.holds(drain),
             Course::Soft(Out { drain, acknowledged: Some(at), .. }) => {
                 let until = drain.asked.max(*at) + rules.soft.limit;
-                (drain.follow != Follow::HoldSoft).then_some(Waiting {
-                    what: Wait::Quiet,
-                    until,
-                    then: "becomes hard",
-                })
+                Some(Waiting { what: Wait::Quiet, until, then: "becomes hard" })
             }
+            Course::Hard(Out { drain, .. }) if !drain.follow.acts() => self.holds(drain),
             Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
                 let until = self.hard_until(drain, *at);
-                let then = match rules.hard.at_limit {
-                    AtHardLimit::Restart => "restarts and cuts what is left",
-                    AtHardLimit::Abort => "withdraws to up",
+                let then = match (rules.hard.at_limit, &drain.follow) {
+                    (AtHardLimit::Abort, _) => "withdraws to up",
+                    (AtHardLimit::Restart, Follow::Stop) => "stops the server and cuts what is left",
+                    (AtHardLimit::Restart, Follow::Run(_)) => "runs the command and cuts what is left",
+                    (AtHardLimit::Restart, _) => "restarts and cuts what is left",
                 };
                 let what = match self.view.acknowledged {
                     Acknowledgement::Complete if self.unconfirmed().is_none() => Wait::Quiet,
                     _ => Wait::Acknowledgement,
                 };
-                (drain.follow == Follow::Restart).then_some(Waiting { what, until, then })
+                Some(Waiting { what, until, then })
+            }
+            Course::Restarting(Back { retry: Some(until), .. }) => {
+                Some(Waiting { what: Wait::Restart, until: *until, then: "tries again" })
             }
             Course::Restarting(back) => {
-                Some(Waiting { what: Wait::Restart, until: back.since + rules.restart_limit, then: "fails" })
+                let until = back.since + rules.limit_of(&back.drain.follow);
+                Some(Waiting { what: Wait::Restart, until, then: "fails" })
+            }
+            Course::Warming(Back { warm_up: WarmUp::Since(began), .. }) => {
+                let until = *began + rules.warm_up.unwrap_or_default();
+                Some(Waiting { what: Wait::WarmUp, until, then: "goes up all the same" })
             }
             Course::Warming(back) => {
-                Some(Waiting { what: Wait::Ready, until: back.since + rules.ready_deadline, then: "fails" })
+                let from = if let WarmUp::Over(at) = back.warm_up { at } else { back.since };
+                Some(Waiting { what: Wait::Ready, until: from + rules.ready_deadline, then: "fails" })
             }
         }
+    }
+
+    /// A hold lasts as long as it was asked to, or for ever.
+    fn holds(&self, drain: &Drain) -> Option<Waiting> {
+        let until = self.over_at(drain)?;
+        Some(Waiting { what: Wait::Time, until, then: "goes up" })
     }
 
     /// When the machine wants to be asked again at the latest, with what is seen then.
     pub fn deadline(&self) -> Option<Moment> {
         let limit = self.waits().map(|waiting| waiting.until);
-        match &self.course {
+        let over = self.course.drain().and_then(|drain| self.over_at(drain));
+        let next = match &self.course {
             Course::Waiting { retry, drain, .. } => Some((*retry).min(drain.give_up)),
             _ => limit,
-        }
+        };
+        next.into_iter().chain(over).min()
     }
 
     /// How long the traffic must be quiet for the present phase to end; `None` where nothing waits for it.
@@ -106,7 +130,8 @@ impl Machine {
             Course::Soft(out) => out.drain.follow == Follow::HoldSoft && out.acknowledged.is_some(),
             Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
                 drain.follow == Follow::Hold
-                    && (self.quiet(self.rules.hard.quiet, *at, true)
+                    && (drain.stopped
+                        || self.quiet(self.rules.hard.quiet, *at, true)
                         || now >= drain.asked.max(*at) + self.rules.hard.limit)
             }
             _ => false,

@@ -10,6 +10,7 @@ use tracing::{error, info};
 
 use super::{
     Inlets, Outlets, Outside, Owner,
+    alone::Alone,
     errands::{Errands, REPORTS, Report},
     records::Records,
     sources::Readings,
@@ -115,6 +116,7 @@ impl<O: Outside> Owner<O> {
             heard: now,
             generation: 0,
             renew: false,
+            alone: Alone::default(),
             curious: Vec::new(),
             probed: "not probed yet".into(),
             last_known,

@@ -9,7 +9,7 @@ use crate::{
     clock::Moment,
     control::api,
     health::Answer,
-    lifecycle::{Effects, Event, Refusal, Said, Stage},
+    lifecycle::{Effects, Event, Refusal, Said, Stage, Then},
     metrics::Failed,
     restart::Mark,
     state::{self, State},
@@ -36,7 +36,7 @@ impl<O: Outside> Owner<O> {
             }
             return self.withdraw(before, drain, why, cause).await;
         }
-        if self.core.machine.course().stage() != Stage::Restarting {
+        if !self.core.machine.course().is_replacing() {
             self.core.restart = None;
         }
         self.remember(&effects);
@@ -63,6 +63,9 @@ impl<O: Outside> Owner<O> {
         self.account_for(&effects, now);
         if effects.restart.is_some() {
             self.start_restart();
+        }
+        if let Some(drain) = effects.warm_up {
+            self.start_warm_up(drain);
         }
         Ok(effects.said.take())
     }
@@ -118,9 +121,11 @@ impl<O: Outside> Owner<O> {
         if let Some(ignored) = self.sources.ignored() {
             warn!(drain, "the restart cuts what may be long-lived: {ignored}");
         }
+        let follow = self.core.machine.course().drain().and_then(|drain| drain.follow.then());
+        let then = follow.unwrap_or(Then::Restart);
         let mark = Mark::new(&self.config.server.name, drain, &self.records.boot, now);
         self.core.restart =
-            Some(state::Restart { drain, began: now, before, mark, command: None, has_ended: false });
+            Some(state::Restart { drain, then, began: now, before, mark, command: None, has_ended: false });
         Ok(())
     }
 

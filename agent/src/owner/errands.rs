@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    lifecycle::{Course, Follow, Verdict},
+    lifecycle::{Course, Verdict},
     report::Cut,
     restart::{Identity, Process},
     traffic::Reading,
@@ -71,6 +71,7 @@ pub(super) enum Report {
     Begun { drain: u64, process: Process },
     CommandEnded { drain: u64, written: oneshot::Sender<()> },
     Restarted { drain: u64, restarted: Restarted },
+    WarmedUp { drain: u64, failed: Vec<String> },
 }
 
 impl<O: Outside> Owner<O> {
@@ -112,7 +113,7 @@ impl<O: Outside> Owner<O> {
         let Course::Hard(out) = self.core.machine.course() else { return false };
         let fresh = self.identity.as_ref().is_some_and(|(at, _)| now.since(*at) < IDENTITY_AGE / 2);
         let may = !self.errands.identifying && now >= self.errands.next_identity;
-        out.drain.follow == Follow::Restart && may && !fresh
+        out.drain.follow.acts() && may && !fresh
     }
 
     /// Whether a look may begin: not while another one is under way, nor a question on a unix socket that it looks at.
@@ -151,6 +152,14 @@ impl<O: Outside> Owner<O> {
             moments.into_iter().flatten().chain(readings).min().map_or(IDENTITY_AGE, |next| next.since(now));
         // Rounded up, so that what is due is due then.
         next.min(STALL / 2) + Duration::from_millis(1)
+    }
+
+    pub(super) fn start_warm_up(&self, drain: u64) {
+        let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
+        tokio::spawn(async move {
+            let failed = outside.warm_up().await;
+            let _ = report.send(Report::WarmedUp { drain, failed }).await;
+        });
     }
 
     pub(super) fn start_restart(&mut self) {

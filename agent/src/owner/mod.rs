@@ -13,6 +13,7 @@
 //! written to the state file first, so that no drain is forgotten by a crash.
 
 mod account;
+mod alone;
 mod begin;
 mod effects;
 mod errands;

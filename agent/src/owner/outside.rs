@@ -7,8 +7,8 @@ use crate::{
     clock::{self, Moment},
     config::Config,
     fetch::ClientError,
-    lifecycle::Replaced,
-    ready::Prober,
+    lifecycle::{Replaced, Then},
+    ready::{Prober, Warmer},
     report::Cut,
     restart::{Identity, RestartError, Restarter, Transcript},
     state,
@@ -48,7 +48,9 @@ pub trait Outside: Send + Sync + 'static {
     fn probe(&self) -> impl Future<Output = Result<(), String>> + Send;
     /// Which processes are the server.
     fn identity(&self) -> impl Future<Output = Result<Identity, String>> + Send;
-    /// Restarts the server, and tells how far it has come.
+    /// Makes the requests that warm the server up; gives those that went wrong, and why, for people.
+    fn warm_up(&self) -> impl Future<Output = Vec<String>> + Send;
+    /// Restarts the server, or whatever is to be done to it, and tells how far it has come.
     fn restart(&self, restart: state::Restart, progress: Progress) -> impl Future<Output = Restarted> + Send;
     /// What has become of a restart that an earlier agent has left. Fills in its command where that is found.
     fn left_behind(&self, restart: &mut state::Restart) -> impl Future<Output = Replaced> + Send;
@@ -68,6 +70,7 @@ pub struct Real {
     sockets: Sockets,
     readers: Arc<[Reader]>,
     prober: Arc<Prober>,
+    warmer: Arc<Warmer>,
     restarter: Restarter,
     transcript: Arc<Transcript>,
 }
@@ -108,8 +111,9 @@ impl Real {
                 .iter()
                 .map(|traffic| Reader::new(traffic, &namespace, &own))
                 .collect::<Result<_, _>>()?,
-            prober: Arc::new(Prober::new(&config.server.ready, namespace, own.clone())?),
-            restarter: Restarter::new(&config.restart, doors, Arc::clone(&transcript)),
+            prober: Arc::new(Prober::new(&config.server.ready, namespace.clone(), own.clone())?),
+            warmer: Arc::new(Warmer::new(&config.restart.warm_up, &config.server, namespace, own.clone())),
+            restarter: Restarter::new(&config.restart, &config.runs, doors, &transcript),
             own,
             transcript,
         })
@@ -120,11 +124,11 @@ impl Real {
         restart: &state::Restart,
         progress: Progress,
     ) -> Result<String, RestartError> {
-        let running = self.restarter.begin(&restart.mark).await?;
+        let running = self.restarter.begin(&restart.then, &restart.mark).await?;
         progress.begun(running.process().clone()).await;
         let done = self.restarter.ended(running).await?;
         progress.ended().await;
-        let done = self.restarter.proved(done, &restart.before).await?;
+        let done = self.restarter.proved(&restart.then, done, &restart.before).await?;
         Ok(done.output.to_string())
     }
 }
@@ -165,6 +169,10 @@ impl Outside for Real {
         self.restarter.identity().await.map_err(|error| error.to_string())
     }
 
+    async fn warm_up(&self) -> Vec<String> {
+        self.warmer.warm_up().await
+    }
+
     async fn restart(&self, restart: state::Restart, progress: Progress) -> Restarted {
         match self.run_restart(&restart, progress).await {
             Ok(output) => Restarted { result: Ok(()), output: Some(output) },
@@ -183,6 +191,9 @@ impl Outside for Real {
     /// | does not run | run | is still there | under way |
     /// | does not run | don't run, or can't be looked at | is still there | not |
     /// | does not run | | is gone, or can't be looked at | perhaps |
+    ///
+    /// A command that is no restart replaces nothing: where it does not run any more, and has not been seen to end, it
+    /// has perhaps been run.
     async fn left_behind(&self, restart: &mut state::Restart) -> Replaced {
         if restart.has_ended {
             return Replaced::UnderWay;
@@ -196,6 +207,9 @@ impl Outside for Real {
         {
             return Replaced::UnderWay;
         }
+        if matches!(restart.then, Then::Run(_)) {
+            return Replaced::Perhaps;
+        }
         match self.restarter.has_not_happened(&restart.before).await {
             Ok(true) if marked.is_some_and(|marked| !marked.is_empty()) => Replaced::UnderWay,
             Ok(true) => Replaced::Not,
@@ -205,7 +219,7 @@ impl Outside for Real {
 
     async fn await_left_behind(&self, restart: state::Restart) -> Restarted {
         let command = restart.command.as_ref().filter(|_| !restart.has_ended);
-        let ended = self.restarter.end_orphan(command, restart.began, &restart.before).await;
+        let ended = self.restarter.end_orphan(&restart.then, command, restart.began, &restart.before).await;
         let output = match &ended {
             Ok(output) => Some(output),
             Err(error) => error.output(),
@@ -253,7 +267,7 @@ mod tests {
     async fn written_before(outside: &Real, drain: u64) -> state::Restart {
         let (began, before) = (outside.now(), outside.identity().await.unwrap());
         let mark = Mark::new("shop", drain, &state::boot_id(), began);
-        state::Restart { drain, began, before, mark, command: None, has_ended: false }
+        state::Restart { drain, then: Then::Restart, began, before, mark, command: None, has_ended: false }
     }
 
     /// Starts the command and dies before it has written its pid down.

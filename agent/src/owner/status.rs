@@ -6,7 +6,7 @@ use super::{Outside, Owner};
 use crate::{
     clock::Moment,
     control::api,
-    lifecycle::{Course, Drain, Follow, Level, Phase, Traffic, Verdict, phase},
+    lifecycle::{Course, Drain, Level, Phase, Traffic, Verdict, phase},
     traffic::Reading,
 };
 
@@ -84,11 +84,8 @@ impl<O: Outside> Owner<O> {
                 Level::Soft => api::Target::Soft,
                 Level::Hard => api::Target::Hard,
             },
-            then: match drain.follow {
-                Follow::Restart => Some(api::Then::Restart),
-                Follow::Hold => Some(api::Then::Hold),
-                Follow::HoldSoft => None,
-            },
+            then: drain.follow.then(),
+            until_unix: drain.until_unix,
             origin: drain.origin.clone(),
             reason: drain.reason.clone(),
             since_unix: drain.asked_unix,

@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Inlets, Outlets, Outside, Restarted,
+    alone::Alone,
     errands::{Errands, IDENTITY_RETRY, Report},
     journal,
     records::Records,
@@ -58,6 +59,8 @@ pub struct Owner<O> {
     pub(super) generation: u64,
     /// What is announced has changed, so that the next answer is another even if it reads the same.
     pub(super) renew: bool,
+    /// Whether this server is alone in being out.
+    pub(super) alone: Alone,
     /// Who wants the status to show a fresh look.
     pub(super) curious: Vec<oneshot::Sender<()>>,
     /// What the last probe has found, for people.
@@ -166,8 +169,12 @@ impl<O: Outside> Owner<O> {
         let unix = self.outside.unix();
         journal::asked(&request, &origin);
         let before = self.core.machine.course().stage();
+        if before == Stage::Up && matches!(request, Request::Soft(_) | Request::Hard(_)) {
+            self.take_lock();
+        }
         let said = self.step(Event::Asked { request, origin, unix }).await;
         let said = said.map(|said| said.unwrap_or(Said::Already { drain: None, text: String::new() }));
+        self.keep_lock(self.outside.now());
         journal::said(&said, self.core.machine.course().stage() != before);
         said
     }
@@ -254,6 +261,9 @@ impl<O: Outside> Owner<O> {
                     self.write().await;
                 }
             }
+            Report::WarmedUp { drain, failed } => {
+                let _ = self.step(Event::WarmedUp { drain, failed }).await;
+            }
             Report::CommandEnded { drain, written } => {
                 if let Some(restart) = self.core.restart.as_mut().filter(|restart| restart.drain == drain) {
                     restart.has_ended = true;
@@ -278,6 +288,7 @@ impl<O: Outside> Owner<O> {
     /// What the time brings, whatever else keeps the owner busy.
     async fn keep_up(&mut self) {
         let now = self.outside.now();
+        self.keep_lock(now);
         if self.core.machine.server() == Verdict::Unknown && now >= self.started + VERDICT {
             let _ = self.step(Event::NoVerdict { last: self.last_known }).await;
         }
@@ -374,6 +385,8 @@ impl<O: Outside> Owner<O> {
             remaining: self.core.table.remaining(self.config.drain.min_remaining, now),
             traffic: self.sources.traffic(self.all_zero(now)),
             jitter: self.outside.jitter(),
+            others_out: self.alone.others_out.clone(),
+            unix: self.outside.unix(),
         }
     }
 

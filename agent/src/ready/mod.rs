@@ -9,10 +9,13 @@
 mod http;
 mod tcp;
 mod unix;
+mod warm_up;
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use thiserror::Error;
+
+pub use self::warm_up::Warmer;
 
 use self::http::Http;
 use crate::{

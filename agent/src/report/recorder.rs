@@ -86,7 +86,7 @@ impl Recorder {
     pub fn follow(&mut self, asked: &Asked, server: &str, now: Moment) {
         if let Some(open) = self.find(asked.drain) {
             open.record.what = asked.what;
-            open.record.then = asked.then;
+            open.record.then.clone_from(&asked.then);
             open.record.reason.clone_from(&asked.reason);
             return;
         }
@@ -99,7 +99,7 @@ impl Recorder {
             server: server.to_owned(),
             asked_unix: asked.since_unix,
             what: asked.what,
-            then: asked.then,
+            then: asked.then.clone(),
             origin: asked.origin.clone(),
             reason: asked.reason.clone(),
             outcome: None,
@@ -274,6 +274,7 @@ pub(super) mod tests {
             origin: Origin::Control { pid: Some(7), uid: 0, gid: 0 },
             reason: Some("new release".into()),
             since_unix: 5000,
+            until_unix: None,
             reached: false,
             again: false,
         }

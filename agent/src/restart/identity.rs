@@ -87,6 +87,24 @@ impl Identity {
         }
     }
 
+    /// Waits until none of the main processes is left; then the server is stopped. One that did not run is so already.
+    pub async fn gone(&self, limit: Duration) -> Result<(), ProofError> {
+        let mut remaining = Vec::new();
+        let gone = async {
+            loop {
+                remaining = self.remaining(Proof::Process).await?;
+                if remaining.is_empty() {
+                    return Ok(());
+                }
+                time::sleep(LOOK_INTERVAL).await;
+            }
+        };
+        match time::timeout(limit, gone).await {
+            Ok(result) => result,
+            Err(_) => Err(ProofError::Remain { processes: list(&remaining), limit }),
+        }
+    }
+
     fn look(doors: &Doors) -> Result<Self, IdentityError> {
         let listeners = Listener::all(doors)?;
         if listeners.is_empty() {

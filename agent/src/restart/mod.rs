@@ -6,8 +6,8 @@
 //!                          └────────────► failed ◄─────────┘
 //! ```
 //!
-//! [`Restarter`] has one variant for each way to restart a server. Today that is a command; the restart of a
-//! systemd unit over D-Bus gets its variant here, with the unit's invocation id in the place of the processes.
+//! The same is done with the command that stops the server, whose proof is that its processes are gone, and with the
+//! other commands that a drain can end with, which have no proof but their success.
 
 mod command;
 mod identity;
@@ -31,6 +31,7 @@ use self::command::Command;
 use crate::{
     clock::Moment,
     config::{self, Proof},
+    lifecycle::Then,
     traffic::sockets::Doors,
 };
 
@@ -41,26 +42,66 @@ const PROOF_AT_LEAST: Duration = Duration::from_millis(if cfg!(test) { 300 } els
 /// A way to restart the server that listens at certain doors.
 #[derive(Clone, Debug)]
 pub struct Restarter {
-    way: Way,
+    restart: Way,
+    stop: Option<Way>,
+    runs: Arc<[(String, Way)]>,
     doors: Doors,
     proof: Proof,
-    timeout: Duration,
 }
 
+/// A command, and what shows that it has done what it is for.
 #[derive(Clone, Debug)]
-enum Way {
-    Command(Command),
+struct Way {
+    command: Command,
+    timeout: Duration,
+    proof: Shows,
+}
+
+/// What shows that a command has done what it is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shows {
+    /// The server is a new one.
+    Replaced(Proof),
+    /// The server is gone.
+    Gone,
+    /// The command's success.
+    Nothing,
 }
 
 impl Restarter {
-    /// The restart that `restart` describes, of the server with these `doors`; its command writes to `transcript`.
-    pub fn new(restart: &config::Restart, doors: Doors, transcript: Arc<Transcript>) -> Self {
+    /// The restart that `restart` describes, of the server with these `doors`, and the other commands `runs`; they write to
+    /// `transcript`.
+    pub fn new(
+        restart: &config::Restart,
+        runs: &[config::Run],
+        doors: Doors,
+        transcript: &Arc<Transcript>,
+    ) -> Self {
+        let way = |argv: &[String], timeout, proof| Way {
+            command: Command::new(argv, Arc::clone(transcript)),
+            timeout,
+            proof,
+        };
+        let gone = if restart.proof == Proof::None { Shows::Nothing } else { Shows::Gone };
+        let runs = runs.iter().map(|run| (run.name.clone(), way(&run.command, run.timeout, Shows::Nothing)));
         Self {
-            way: Way::Command(Command::new(&restart.command, transcript)),
+            restart: way(&restart.command, restart.timeout, Shows::Replaced(restart.proof)),
+            stop: restart.stop.as_ref().map(|argv| way(argv, restart.timeout, gone)),
+            runs: runs.collect(),
             doors,
             proof: restart.proof,
-            timeout: restart.timeout,
         }
+    }
+
+    /// How `then` is done.
+    fn way(&self, then: &Then) -> Result<&Way, RestartError> {
+        let way = match then {
+            Then::Restart => Some(&self.restart),
+            Then::Stop => self.stop.as_ref(),
+            Then::Run(name) => self.runs.iter().find(|(run, _)| run == name).map(|(_, way)| way),
+            Then::Hold => None,
+        };
+        way.ok_or_else(|| RestartError::NoCommand(then.clone()))
     }
 
     /// Which processes are the server at this moment: what a restart is to replace.
@@ -89,18 +130,17 @@ impl Restarter {
         Ok(!before.remaining(self.proof).await?.is_empty())
     }
 
-    /// Begins the restart, whose processes will carry `mark`. Write [`Running::process`] down before anything else, so that an agent that comes
-    /// after a crash of this one knows that a restart is under way.
-    pub async fn begin(&self, mark: &Mark) -> Result<Running, RestartError> {
-        match &self.way {
-            Way::Command(command) => Ok(command.start(self.timeout, mark).await?),
-        }
+    /// Begins `then`, whose processes will carry `mark`. Write [`Running::process`] down before anything else, so that
+    /// an agent that comes after a crash of this one knows that a restart is under way.
+    pub async fn begin(&self, then: &Then, mark: &Mark) -> Result<Running, RestartError> {
+        let way = self.way(then)?;
+        Ok(way.command.start(way.timeout, mark).await?)
     }
 
     /// Waits until the restart has ended and the server that `before` names has been replaced.
     pub async fn end(&self, running: Running, before: &Identity) -> Result<Done, RestartError> {
         let done = self.ended(running).await?;
-        self.proved(done, before).await
+        self.proved(&Then::Restart, done, before).await
     }
 
     /// The first half of [`Self::end`]: waits until the restart has ended.
@@ -108,18 +148,27 @@ impl Restarter {
         Ok(running.end().await?)
     }
 
-    /// The other half: waits until the server that `before` names has been replaced.
-    pub async fn proved(&self, done: Done, before: &Identity) -> Result<Done, RestartError> {
-        let limit = self.timeout.saturating_sub(done.took).max(PROOF_AT_LEAST);
-        match before.replaced(self.doors.clone(), self.proof, limit).await {
+    /// The other half: waits until what `then` is for has happened to the server that `before` names.
+    pub async fn proved(&self, then: &Then, done: Done, before: &Identity) -> Result<Done, RestartError> {
+        let way = self.way(then)?;
+        let limit = way.timeout.saturating_sub(done.took).max(PROOF_AT_LEAST);
+        match self.shown(way.proof, before, limit).await {
             Ok(()) => Ok(done),
             Err(error) => Err(RestartError::Proof { error, output: done.output }),
         }
     }
 
+    async fn shown(&self, proof: Shows, before: &Identity, limit: Duration) -> Result<(), ProofError> {
+        match proof {
+            Shows::Replaced(proof) => before.replaced(self.doors.clone(), proof, limit).await,
+            Shows::Gone => before.gone(limit).await,
+            Shows::Nothing => Ok(()),
+        }
+    }
+
     /// [`Self::begin`] and [`Self::end`].
     pub async fn restart(&self, mark: &Mark, before: &Identity) -> Result<Done, RestartError> {
-        self.end(self.begin(mark).await?, before).await
+        self.end(self.begin(&Then::Restart, mark).await?, before).await
     }
 
     /// Waits for the end of a restart that another agent had begun and that is still under way; how it ended
@@ -127,11 +176,13 @@ impl Restarter {
     /// started is still at it. Gives the end of what it has written.
     pub async fn end_orphan(
         &self,
+        then: &Then,
         command: Option<&Process>,
         began: Moment,
         before: &Identity,
     ) -> Result<Output, RestartError> {
-        let limit = self.timeout.saturating_sub(Moment::now().since(began)).max(PROOF_AT_LEAST);
+        let way = self.way(then)?;
+        let limit = way.timeout.saturating_sub(Moment::now().since(began)).max(PROOF_AT_LEAST);
         let left = match command {
             Some(command) => {
                 let ended = command.ended(limit).await;
@@ -144,10 +195,9 @@ impl Restarter {
             }
             None => limit,
         };
-        let replaced = before.replaced(self.doors.clone(), self.proof, left).await;
-        let Way::Command(command) = &self.way;
-        let output = command.output();
-        match replaced {
+        let shown = self.shown(way.proof, before, left).await;
+        let output = way.command.output();
+        match shown {
             Ok(()) => Ok(output),
             Err(error) => Err(RestartError::Proof { error, output }),
         }
@@ -178,6 +228,9 @@ pub enum RestartError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// The configuration has changed since it was asked for.
+    #[error("expected a command for {0} in the configuration, found none any more; add it and ask again")]
+    NoCommand(Then),
     /// The processes could not be looked at.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -189,7 +242,10 @@ impl RestartError {
         match self {
             Self::Command(CommandError::Failed { output, .. } | CommandError::TimedOut { output, .. })
             | Self::Proof { output, .. } => Some(output),
-            Self::Command(CommandError::Start { .. }) | Self::Orphan { .. } | Self::Identity(_) => None,
+            Self::Command(CommandError::Start { .. })
+            | Self::Orphan { .. }
+            | Self::NoCommand(_)
+            | Self::Identity(_) => None,
         }
     }
 }

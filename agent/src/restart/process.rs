@@ -1,10 +1,10 @@
 //! One process, told from every other that ever bore its number.
 
-use std::{collections::HashMap, fmt, fs, time::Duration};
+use std::{collections::HashMap, fmt, fs, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
-use tokio::{task::spawn_blocking, time};
+use tokio::{sync::oneshot, time};
 
 use super::{IdentityError, RestartError};
 
@@ -103,11 +103,52 @@ pub(super) fn all() -> Result<impl Iterator<Item = u32>, IdentityError> {
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
 }
 
-/// Runs `look`, which reads files of the kernel, in a thread that may wait.
+/// How long a look may take: reading of a process that hangs in the kernel may never end. One takes a millisecond for
+/// each hundred processes.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs `look`, which reads files of the kernel, in a thread of its own, for as long as a look may take. A thread that
+/// hangs is left alone: the runtime, which would wait for its own at the agent's end, knows nothing of it.
 pub(super) async fn blocking<T: Send + 'static>(
     look: impl FnOnce() -> Result<T, IdentityError> + Send + 'static,
 ) -> Result<T, IdentityError> {
-    spawn_blocking(look)
-        .await
-        .unwrap_or_else(|_| Err(IdentityError::System("the thread that looked has ended early".into())))
+    within(LOOK_LIMIT, look).await
+}
+
+async fn within<T: Send + 'static>(
+    limit: Duration,
+    look: impl FnOnce() -> Result<T, IdentityError> + Send + 'static,
+) -> Result<T, IdentityError> {
+    let (found, seen) = oneshot::channel();
+    let begin = thread::Builder::new().name("look".into()).spawn(move || {
+        // Who asked may have given up.
+        let _ = found.send(look());
+    });
+    begin.map_err(|error| IdentityError::System(format!("no thread to look with: {error}")))?;
+    match time::timeout(limit, seen).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(_)) => Err(IdentityError::System("the thread that looked has ended early".into())),
+        Err(_) => Err(IdentityError::System(format!(
+            "a process hangs in the kernel: expected a look within {limit:?}"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_hangs_is_given_up_and_holds_nobody() {
+        let (release, hangs) = mpsc::channel::<()>();
+        let look = within(LOOK_LIMIT, move || {
+            let _ = hangs.recv();
+            Ok(())
+        });
+        let error = look.await.unwrap_err();
+        assert!(error.to_string().contains("hangs"), "{error}");
+        drop(release);
+    }
 }

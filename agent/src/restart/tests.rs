@@ -79,18 +79,28 @@ impl Place {
     }
 
     fn restarter(&self, script: &str, proof: Proof) -> Restarter {
-        let restart = config::Restart { command: sh(script), timeout: PATIENCE, proof };
-        Restarter::new(
-            &restart,
-            Doors::at_ports(&[self.port]),
-            Arc::new(Transcript::beside(&self.directory.join("state"))),
-        )
+        self.restarter_within(PATIENCE, script, proof)
+    }
+
+    fn restarter_within(&self, timeout: Duration, script: &str, proof: Proof) -> Restarter {
+        let restart = config::Restart {
+            command: sh(script),
+            timeout,
+            proof,
+            stop: Some(sh(&self.signal("TERM"))),
+            retries: 0,
+            retry_after: PATIENCE,
+            on_failure: config::OnFailure::Stay,
+            warm_up: config::WarmUp { paths: Vec::new(), timeout: PATIENCE },
+        };
+        let run = config::Run { name: "upgrade".into(), command: sh("echo upgraded"), timeout: PATIENCE };
+        let transcript = Arc::new(Transcript::beside(&self.directory.join("state")));
+        Restarter::new(&restart, &[run], Doors::at_ports(&[self.port]), &transcript)
     }
 
     /// Gives little time, for what can't succeed.
     fn impatient(&self, script: &str, proof: Proof) -> Restarter {
-        let timeout = Duration::from_millis(1);
-        Restarter { timeout, ..self.restarter(script, proof) }
+        self.restarter_within(Duration::from_millis(1), script, proof)
     }
 
     async fn started(&self, workers: u32) -> Identity {
@@ -274,7 +284,8 @@ async fn a_command_that_leaves_the_old_process_is_no_restart() {
     let place = Place::new("same");
     let before = place.started(0).await;
     let restarter = place.impatient("true", Proof::Process);
-    let running = place.restarter("echo nothing changed", Proof::Process).begin(&mark()).await.unwrap();
+    let running =
+        place.restarter("echo nothing changed", Proof::Process).begin(&Then::Restart, &mark()).await.unwrap();
     let error = restarter.end(running, &before).await.unwrap_err();
     assert_eq!(error.output().map(ToString::to_string).as_deref(), Some("nothing changed"));
     assert!(error.to_string().ends_with("; the command said: nothing changed"), "{error}");
@@ -290,7 +301,7 @@ async fn new_workers_under_the_old_parent_are_proof_where_workers_are_asked_for(
     place.restarter(&hup, Proof::Workers).restart(&mark(), &before).await.unwrap();
     let after = place.restarter(&hup, Proof::Workers).identity().await.unwrap();
     assert!(after.main[0].is(&before.main[0]));
-    let running = place.restarter("true", Proof::Process).begin(&mark()).await.unwrap();
+    let running = place.restarter("true", Proof::Process).begin(&Then::Restart, &mark()).await.unwrap();
     let error = place.impatient("true", Proof::Process).end(running, &before).await.unwrap_err();
     assert!(matches!(error, RestartError::Proof { error: ProofError::Remain { .. }, .. }), "{error}");
 }
@@ -300,7 +311,7 @@ async fn where_nobody_listened_it_is_proof_that_somebody_does() {
     let place = Place::new("dead");
     let nobody = place.restarter("true", Proof::Process).identity().await.unwrap();
     assert!(nobody.is_empty());
-    let running = place.restarter("true", Proof::Process).begin(&mark()).await.unwrap();
+    let running = place.restarter("true", Proof::Process).begin(&Then::Restart, &mark()).await.unwrap();
     let error = place.impatient("true", Proof::Process).end(running, &nobody).await.unwrap_err();
     assert!(matches!(error, RestartError::Proof { error: ProofError::NobodyListens { .. }, .. }), "{error}");
     let restarter = place.restarter(&place.start(0), Proof::Process);
@@ -318,9 +329,44 @@ async fn the_command_of_an_earlier_agent_is_waited_for() {
     let place = Place::new("orphan");
     let restarter = place.impatient("true", Proof::None);
     let nobody = Identity::default();
-    let error = restarter.end_orphan(Some(&process), Moment::now(), &nobody).await.unwrap_err();
+    let error =
+        restarter.end_orphan(&Then::Restart, Some(&process), Moment::now(), &nobody).await.unwrap_err();
     assert!(matches!(error, RestartError::Orphan { .. }), "{error}");
     assert!(!process.is_running().await.unwrap());
     assert!(running.end().await.is_err());
-    restarter.end_orphan(Some(&process), Moment::now(), &nobody).await.unwrap();
+    restarter.end_orphan(&Then::Restart, Some(&process), Moment::now(), &nobody).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_is_stopped_when_its_processes_are_gone() {
+    let place = Place::new("stopped");
+    let before = place.started(0).await;
+    let restarter = place.restarter("true", Proof::Process);
+    let done = restarter.ended(restarter.begin(&Then::Stop, &mark()).await.unwrap()).await.unwrap();
+    restarter.proved(&Then::Stop, done, &before).await.unwrap();
+    assert!(restarter.identity().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_stop_that_leaves_the_server_has_failed() {
+    let place = Place::new("unstopped");
+    let before = place.started(0).await;
+    let restarter = place.impatient("true", Proof::Process);
+    let running = restarter.begin(&Then::Run("upgrade".into()), &mark()).await.unwrap();
+    let done = restarter.ended(running).await.unwrap();
+    let error = restarter.proved(&Then::Stop, done, &before).await.unwrap_err();
+    assert!(matches!(error, RestartError::Proof { error: ProofError::Remain { .. }, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_command_of_the_configuration_needs_no_proof_and_must_be_there() {
+    let place = Place::new("run");
+    let before = place.started(0).await;
+    let restarter = place.restarter("true", Proof::Process);
+    let upgrade = Then::Run("upgrade".into());
+    let done = restarter.ended(restarter.begin(&upgrade, &mark()).await.unwrap()).await.unwrap();
+    let done = restarter.proved(&upgrade, done, &before).await.unwrap();
+    assert_eq!(done.output.to_string(), "upgraded");
+    let error = restarter.begin(&Then::Run("reboot".into()), &mark()).await.unwrap_err();
+    assert!(error.to_string().contains("run:reboot"), "{error}");
 }

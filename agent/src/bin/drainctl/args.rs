@@ -1,8 +1,8 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+use clap::{Args as Arguments, Parser, Subcommand};
 use drain_agent::control::api::{Options, Then};
 
 /// What `--help` ends with.
@@ -15,6 +15,8 @@ Examples:
   drainctl history show                           how the last drain went, step by step
   drainctl doctor --haproxy-cfg haproxy.cfg       what would go wrong, and what to do about it
   drainctl hard && drainctl up                    take it out, work on it, bring it back
+  drainctl soft --for 30m                         no new users for half an hour
+  drainctl hard --then stop                       stop it when nobody uses it, and leave it out
   drainctl -n shop --json status | jq .phase      one of several agents, for a script
 
 Exit codes:
@@ -102,8 +104,14 @@ pub(crate) struct Drain {
     #[command(flatten)]
     pub(crate) why: Why,
     /// What follows when nobody uses the server any more [default: soft stays in soft, hard in hard]
-    #[arg(long)]
-    pub(crate) then: Option<Following>,
+    ///
+    /// restart: restart it and bring it back; hold: stay in hard; stop: stop it by the agent's restart.stop and stay in
+    /// hard; run:NAME: run the agent's [run.NAME] and bring it back
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) then: Option<Then>,
+    /// Come back by itself after so long: 30m, '1h 30m'; only where nothing else follows
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    pub(crate) lasts: Option<Duration>,
     /// Return at once, without waiting until the balancers have acknowledged (hard: and the traffic is zero)
     #[arg(long)]
     pub(crate) no_wait: bool,
@@ -150,27 +158,23 @@ pub(crate) struct Why {
     pub(crate) force: bool,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug)]
-pub(crate) enum Following {
-    /// Restart the server and bring it back
-    Restart,
-    /// Stay in hard until told otherwise
-    Hold,
-}
-
 impl Why {
     pub(crate) fn options(self, then: Option<Then>) -> Options {
-        Options { then, reason: self.reason, force: self.force }
+        Options { then, reason: self.reason, force: self.force, for_seconds: None }
     }
 }
 
-impl From<Following> for Then {
-    fn from(following: Following) -> Self {
-        match following {
-            Following::Restart => Self::Restart,
-            Following::Hold => Self::Hold,
-        }
+impl Drain {
+    /// What is asked, and whether it is to be waited for.
+    pub(crate) fn options(self) -> (Options, bool) {
+        // Rounded up: the wall clock counts whole seconds here.
+        let for_seconds = self.lasts.map(|lasts| lasts.as_secs_f64().ceil() as u64);
+        (Options { for_seconds, ..self.why.options(self.then) }, self.no_wait)
     }
+}
+
+fn time(text: &str) -> Result<Duration, &'static str> {
+    drain_config::duration(text).ok_or("expected a time such as 30s, 30m or '1h 30m'")
 }
 
 #[cfg(test)]
@@ -202,12 +206,27 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_and_how_long_it_lasts_is_read() {
+        let options = |line: &str| match Args::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Soft(drain) | Command::Hard(drain) => drain.options().0,
+            _ => panic!("expected a drain"),
+        };
+        assert_eq!(options("drainctl soft --for 30m").for_seconds, Some(1800));
+        assert_eq!(options("drainctl hard --for 1500ms").for_seconds, Some(2));
+        assert_eq!(options("drainctl hard --then run:upgrade").then, Some(Then::Run("upgrade".into())));
+        assert_eq!(options("drainctl soft --then stop").then, Some(Then::Stop));
+    }
+
+    #[test]
     fn what_is_no_command_line_is_refused() {
         for line in [
             "drainctl",
             "drainctl run",
             "drainctl run x",
-            "drainctl soft --then stop",
+            "drainctl soft --then reboot",
+            "drainctl soft --then run:",
+            "drainctl soft --for 30",
+            "drainctl restart --for 30m",
             "drainctl -n a --socket b up",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");

@@ -55,12 +55,12 @@ pub(crate) async fn execute(args: Args) -> Result<Done, Fault> {
         Command::Doctor(arguments) => session.doctor(arguments).await,
         Command::History(arguments) => session.history(arguments).await,
         Command::Soft(drain) => {
-            let options = drain.why.options(drain.then.map(Into::into));
-            session.drain("/v1/soft", &options, drain.no_wait).await
+            let (options, no_wait) = drain.options();
+            session.drain("/v1/soft", &options, no_wait).await
         }
         Command::Hard(drain) => {
-            let options = drain.why.options(drain.then.map(Into::into));
-            session.drain("/v1/hard", &options, drain.no_wait).await
+            let (options, no_wait) = drain.options();
+            session.drain("/v1/hard", &options, no_wait).await
         }
         Command::Restart(Restart { why, hard, no_wait }) => {
             let path = if hard { "/v1/hard" } else { "/v1/restart" };
@@ -162,7 +162,8 @@ impl Session {
         if !self.json && matches!(reply, Reply::Already { .. }) {
             let _closed = writeln!(io::stderr(), "{text}");
         }
-        let goal = if options.then == Some(Then::Restart) { Goal::Ended(id) } else { Goal::Reached(id) };
+        let comes_back = matches!(options.then, Some(Then::Restart | Then::Run(_)));
+        let goal = if comes_back { Goal::Ended(id) } else { Goal::Reached(id) };
         match self.wait(goal, &mut interrupts).await? {
             End::Come(status) => {
                 let drain = status.ended(id).cloned();

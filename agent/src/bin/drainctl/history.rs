@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use drain_agent::{
     balancers::Standing,
-    control::api::{Record, Target, Then},
+    control::api::{Record, Target},
     lifecycle::{Level, Stage},
     report::{Acknowledgement, Cut, Step, Try},
 };
@@ -86,16 +86,9 @@ fn what(record: &Record) -> String {
         Target::Soft => "soft",
         Target::Hard => "hard",
     };
-    match record.then {
+    match &record.then {
         None => what.to_owned(),
-        Some(then) => format!("{what}, {}", follows(then)),
-    }
-}
-
-fn follows(then: Then) -> &'static str {
-    match then {
-        Then::Restart => "restart",
-        Then::Hold => "hold",
+        Some(then) => format!("{what}, {then}"),
     }
 }
 
@@ -209,7 +202,7 @@ pub(crate) mod tests {
             server: "web1".to_owned(),
             asked_unix: 1_763_853_005,
             what: Target::Soft,
-            then: Some(Then::Restart),
+            then: Some(drain_agent::control::api::Then::Restart),
             origin: Origin::Control { pid: Some(6601), uid: 0, gid: 0 },
             reason: Some("new release".to_owned()),
             outcome: Some(Outcome::Done),

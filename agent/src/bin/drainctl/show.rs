@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use drain_agent::control::api::{
-    Asked, Balancer, Drain, Limit, Origin, Source, Status, Target, Then, Traffic, Verdict, Wait,
+    Asked, Balancer, Drain, Limit, Origin, Source, Status, Target, Traffic, Verdict, Wait,
 };
 use jiff::SignedDuration;
 
@@ -174,6 +174,8 @@ pub(crate) fn limit(limit: &Limit) -> String {
         Wait::Quiet => "the end of traffic",
         Wait::Restart => "the end of the restart",
         Wait::Ready => "readiness",
+        Wait::WarmUp => "the warm-up",
+        Wait::Time => "the time that was asked for",
     };
     format!("{what}, at most {}, then: {}", span(limit.seconds_left), limit.then)
 }
@@ -196,15 +198,18 @@ fn asked(asked: &Asked, now_unix: u64) -> String {
         Target::Soft => "soft",
         Target::Hard => "hard",
     };
-    let then = match asked.then {
-        Some(Then::Restart) => "then restart",
-        Some(Then::Hold) => "then hold",
-        None => "stay there",
-    };
+    let then = asked.then.as_ref().map_or_else(|| "stay there".to_owned(), |then| format!("then {then}"));
+    let until =
+        asked.until_unix.map(|until| format!(", for {} more", span(until.saturating_sub(now_unix) as f64)));
+    let until = until.unwrap_or_default();
     let reason = asked.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let again = if asked.again { "; one more restart follows" } else { "" };
     let ago = ago(asked.since_unix, now_unix);
-    format!("{what}, {then}, {ago} ago by {}{reason} (drain {}){again}", origin(&asked.origin), asked.drain)
+    format!(
+        "{what}, {then}{until}, {ago} ago by {}{reason} (drain {}){again}",
+        origin(&asked.origin),
+        asked.drain
+    )
 }
 
 pub(crate) fn origin(origin: &Origin) -> String {
@@ -274,7 +279,8 @@ pub(crate) mod tests {
             asked: Some(Asked {
                 drain: 7,
                 what: Target::Soft,
-                then: Some(Then::Restart),
+                then: Some(drain_agent::control::api::Then::Restart),
+                until_unix: None,
                 origin: Origin::Control { pid: Some(4711), uid: 1000, gid: 1000 },
                 reason: Some("new kernel".to_owned()),
                 since_unix: 1000,

@@ -108,6 +108,9 @@ pub struct Asked {
     pub reason: Option<String>,
     /// When, in seconds since 1970.
     pub since_unix: u64,
+    /// When a drain that holds is over by itself, in seconds since 1970; nothing where it lasts until told otherwise.
+    #[serde(default)]
+    pub until_unix: Option<u64>,
     /// A drain that holds has come as far as it goes: in soft all balancers have acknowledged; in hard the traffic is
     /// zero as well, or the limit has passed.
     pub reached: bool,

@@ -1,6 +1,7 @@
 //! Tests of the machine: each edge, what requests mean, recovery, and a property test.
 
 mod edges;
+mod endings;
 mod property;
 mod recovery;
 mod requests;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     clock::Moment,
-    config::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Hard, Soft},
+    config::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Hard, OnFailure, Soft},
 };
 
 const fn seconds(n: u64) -> Duration {
@@ -36,6 +37,13 @@ fn rules() -> Rules {
         fall: 3,
         ready_deadline: seconds(60),
         restart_limit: seconds(120),
+        then: Then::Restart,
+        can_stop: true,
+        runs: vec![("upgrade".into(), seconds(240))],
+        retries: 0,
+        retry_after: seconds(5),
+        on_failure: OnFailure::Stay,
+        warm_up: None,
     }
 }
 
@@ -75,6 +83,8 @@ struct World {
     acknowledged: bool,
     acknowledged_for: Option<Announcement>,
     enough: bool,
+    /// Another server of the host is out.
+    others_out: bool,
     /// Nobody can tell yet whether others go at the same time.
     unconfirmed: bool,
     /// Since when it is quiet; `None`: busy.
@@ -84,6 +94,7 @@ struct World {
     abandoned: Option<u64>,
     transitions: Vec<(Stage, Stage)>,
     restarts: Vec<u64>,
+    warm_ups: Vec<u64>,
     ended: Vec<(u64, Outcome)>,
     warnings: Vec<String>,
 }
@@ -107,12 +118,14 @@ impl World {
             acknowledged: false,
             acknowledged_for: None,
             enough: true,
+            others_out: false,
             unconfirmed: false,
             quiet: None,
             empty: false,
             abandoned: None,
             transitions: Vec::new(),
             restarts: Vec::new(),
+            warm_ups: Vec::new(),
             ended: Vec::new(),
             warnings: Vec::new(),
         }
@@ -143,7 +156,14 @@ impl World {
                 },
             },
             jitter: seconds(5),
+            others_out: self.others_out.then(|| "blog is out".to_owned()),
+            unix: self.unix(),
         }
+    }
+
+    /// The wall clock.
+    fn unix(&self) -> u64 {
+        1_700_000_000 + self.now
     }
 
     fn step(&mut self, event: Event) -> Result<Option<Said>, Refusal> {
@@ -151,6 +171,7 @@ impl World {
         self.transitions
             .extend(effects.transitions.iter().map(|transition| (transition.from, transition.to)));
         self.restarts.extend(effects.restart);
+        self.warm_ups.extend(effects.warm_up);
         self.ended.extend(effects.ended.iter().map(|ended| (ended.id, ended.outcome)));
         self.warnings.extend(effects.warnings);
         Ok(effects.said)
@@ -177,7 +198,8 @@ impl World {
         // An acknowledgement belongs to what is announced already.
         self.see();
         self.acknowledged = false;
-        self.step(Event::Asked { request, origin, unix: 1 }).map(|said| said.expect("an answer"))
+        let unix = self.unix();
+        self.step(Event::Asked { request, origin, unix }).map(|said| said.expect("an answer"))
     }
 
     fn probe(&mut self, passed: bool) {

@@ -17,13 +17,31 @@ enum Happens {
     Probe(bool),
     Ask(Request, bool),
     RestartEnds(bool),
+    WarmedUp,
+    OthersOut(bool),
     AgentDies,
 }
 
+/// With everything that may follow.
+fn rules(on_failure: OnFailure) -> Rules {
+    Rules { retries: 1, warm_up: Some(seconds(65)), on_failure, ..super::rules() }
+}
+
 fn happens() -> impl Strategy<Value = Happens> {
-    let then = prop_oneof![Just(None), Just(Some(Then::Restart)), Just(Some(Then::Hold))];
-    let options =
-        (then, any::<bool>()).prop_map(|(then, force)| Options { then, force, ..Options::default() });
+    let then = prop_oneof![
+        3 => Just(None),
+        3 => Just(Some(Then::Restart)),
+        2 => Just(Some(Then::Hold)),
+        1 => Just(Some(Then::Stop)),
+        1 => Just(Some(Then::Run("upgrade".into()))),
+    ];
+    let lasts = prop::option::weighted(0.2, 1_u64..2000);
+    let options = (then, any::<bool>(), lasts).prop_map(|(then, force, for_seconds)| Options {
+        then,
+        force,
+        for_seconds,
+        reason: None,
+    });
     let request = prop_oneof![
         options.clone().prop_map(Request::Soft),
         options.prop_map(Request::Hard),
@@ -40,6 +58,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         5 => prop::bool::weighted(0.7).prop_map(Happens::Probe),
         3 => (request, any::<bool>()).prop_map(|(request, by_signal)| Happens::Ask(request, by_signal)),
         3 => prop::bool::weighted(0.8).prop_map(Happens::RestartEnds),
+        2 => Just(Happens::WarmedUp),
+        1 => prop::bool::weighted(0.2).prop_map(Happens::OthersOut),
         1 => Just(Happens::AgentDies),
     ]
 }
@@ -65,6 +85,9 @@ impl Laws {
             effects.acknowledged && world.machine.announcement().is_some_and(|a| a.level == Level::Hard);
         for transition in &effects.transitions {
             match transition.to {
+                Stage::Restarting if transition.from == Stage::Restarting && effects.restart.is_none() => {
+                    assert!(transition.why.contains("the next is in"), "{transition:?}");
+                }
                 Stage::Soft | Stage::Hard => self.announced(world, transition),
                 Stage::Restarting => self.restarted(world, transition, effects),
                 Stage::Up => {
@@ -73,6 +96,11 @@ impl Laws {
                     assert!(
                         ready || ended || asked_back,
                         "up without a cause after {before:?}: {transition:?}"
+                    );
+                    let failed = matches!(transition.from, Stage::Restarting);
+                    assert!(
+                        !failed || world.phase() == Some(Phase::Down),
+                        "up after a failure, without a probe"
                     );
                     self.out = false;
                 }
@@ -96,6 +124,11 @@ impl Laws {
         let deepest = self.deepest.entry(id).or_insert(level);
         assert!(level >= *deepest, "back from hard to soft");
         *deepest = level;
+        if transition.from == Stage::Restarting && world.drain().stopped {
+            // Acknowledged before it was stopped. What is asked of it from now on is another restart.
+            self.acknowledged = true;
+            self.restarts.remove(&id);
+        }
     }
 
     fn restarted(&mut self, world: &World, transition: &Transition, effects: &Effects) {
@@ -103,7 +136,8 @@ impl Laws {
         assert_eq!(effects.restart, Some(id));
         let count = self.restarts.entry(id).or_default();
         *count += 1;
-        assert_eq!(*count, 1, "a second restart for one request");
+        let tries = if world.drain().follow == Follow::Restart { 2 } else { 1 };
+        assert!(*count <= tries, "a restart too many for one request");
         if matches!(transition.from, Stage::Restarting | Stage::Warming) {
             return;
         }
@@ -159,7 +193,7 @@ fn see(world: &mut World, both: &mut Both) {
 
 /// Whether a drain is under way that is to end by itself.
 fn must_end(world: &World) -> bool {
-    let holds = |drain: &Drain| drain.follow != Follow::Restart;
+    let holds = |drain: &Drain| !drain.follow.acts() && drain.until_unix.is_none();
     match world.machine.course() {
         Course::Up | Course::Failed { .. } => false,
         Course::Waiting { .. } | Course::Restarting(_) | Course::Warming(_) => true,
@@ -174,9 +208,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_invariants_hold_whatever_happens(story in prop::collection::vec(happens(), 1..60)) {
-        let mut world = World::up();
-        let mut both = Both { laws: Laws::default(), shadow: Shadow::up() };
+    fn the_invariants_hold_whatever_happens(
+        up_on_failure in any::<bool>(),
+        story in prop::collection::vec(happens(), 1..60),
+    ) {
+        let rules = rules(if up_on_failure { OnFailure::Up } else { OnFailure::Stay });
+        let mut world = World::with(rules.clone());
+        let mut both = Both { laws: Laws::default(), shadow: Shadow::up(up_on_failure) };
         for event in story {
             see(&mut world, &mut both);
             match event {
@@ -192,18 +230,29 @@ proptest! {
                 }
                 Happens::Ask(request, by_signal) => {
                     let origin = if by_signal { signal() } else { person() };
-                    play(&mut world, &mut both, Event::Asked { request, origin, unix: 1 });
+                    let unix = world.unix();
+                    play(&mut world, &mut both, Event::Asked { request, origin, unix });
                 }
                 Happens::RestartEnds(done) => {
                     let result = if done { Ok(()) } else { Err("exit status 1".to_owned()) };
                     play(&mut world, &mut both, Event::RestartEnded(result));
                 }
+                Happens::WarmedUp => {
+                    let drain = world.machine.course().drain().map_or(0, |drain| drain.id);
+                    play(&mut world, &mut both, Event::WarmedUp { drain, failed: Vec::new() });
+                }
+                Happens::OthersOut(are) => world.others_out = are,
                 Happens::AgentDies => {
                     let saved = world.machine.saved();
                     let verdict = world.machine.server() == Verdict::Ready;
-                    let (machine, effects) = Machine::restored(rules(), saved, at(world.now), true, Replaced::Perhaps);
-                    prop_assert!(effects.restart.is_none());
+                    let next = saved.course.next().map(|next| next.id);
+                    let (machine, effects) =
+                        Machine::restored(rules.clone(), saved, at(world.now), true, Replaced::Perhaps);
+                    // Only what was asked to follow a stop may begin now.
+                    prop_assert!(effects.restart.is_none() || effects.restart == next);
+                    let before = world.stage();
                     world.machine = machine;
+                    both.laws.check(&world, before, &effects, false);
                     both.shadow.dies(world.now);
                     let probed = Event::Probed { began: at(world.now), passed: verdict };
                     play(&mut world, &mut both, probed);

@@ -39,7 +39,7 @@ fn hard_asked_in_soft_goes_on() {
 fn hard_asked_of_a_soft_hold_holds_in_hard() {
     let mut world = World::asked(soft());
     world.ask(hard()).unwrap();
-    assert_eq!((world.stage(), world.drain().follow), (Stage::Hard, Follow::Hold));
+    assert_eq!((world.stage(), world.drain().follow.clone()), (Stage::Hard, Follow::Hold));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn one_asked_to_hold_in_soft_holds_in_hard_when_the_restart_before_has_failed() 
     let mut world = World::restarting();
     world.ask(soft()).unwrap();
     world.restart_ends(Err("exit status 1"));
-    assert_eq!((world.stage(), world.drain().follow), (Stage::Hard, Follow::Hold));
+    assert_eq!((world.stage(), world.drain().follow.clone()), (Stage::Hard, Follow::Hold));
     world.falls_quiet();
     world.acknowledge();
     world.pass(3);

@@ -3,6 +3,30 @@
 
 use super::*;
 
+/// What follows, as [`super::Follow`] has it, by heart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Follow {
+    Restart,
+    Stop,
+    Run,
+    Hold,
+    HoldSoft,
+}
+
+impl Follow {
+    fn acts(self) -> bool {
+        matches!(self, Self::Restart | Self::Stop | Self::Run)
+    }
+}
+
+/// How far a server is warmed up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Warm {
+    Due,
+    Since(u64),
+    Over(u64),
+}
+
 /// What a shadow keeps of a drain.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
@@ -11,6 +35,9 @@ struct Asked {
     forced: bool,
     at: u64,
     give_up: u64,
+    /// Until when a hold lasts.
+    until: Option<u64>,
+    stopped: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -22,15 +49,25 @@ pub(super) struct Shadow {
     since: u64,
     acknowledged: Option<u64>,
     retry: u64,
+    /// How often the restart has failed, and when it is tried again.
+    failed: u32,
+    pausing: Option<u64>,
+    warm: Warm,
+    /// What follows a failure.
+    up_on_failure: bool,
     pub(super) server: Verdict,
     against: u32,
     seen: Seen,
 }
 
 /// What was seen last.
+#[expect(clippy::struct_excessive_bools, reason = "facts that are so or not, each seen by itself")]
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     at: u64,
+    /// The clock was seen.
+    clock: bool,
+    others_out: bool,
     acknowledged: bool,
     enough: bool,
     unconfirmed: bool,
@@ -40,12 +77,31 @@ struct Seen {
     abandoned: Option<u64>,
 }
 
-const NOTHING_SEEN: Seen =
-    Seen { at: 0, acknowledged: false, enough: true, unconfirmed: false, quiet: None, abandoned: None };
+const NOTHING_SEEN: Seen = Seen {
+    at: 0,
+    clock: false,
+    others_out: false,
+    acknowledged: false,
+    enough: true,
+    unconfirmed: false,
+    quiet: None,
+    abandoned: None,
+};
+
+/// How often a restart that fails is tried again here.
+const RETRIES: u32 = 1;
 
 impl Shadow {
-    pub(super) fn up() -> Self {
-        let asked = Asked { level: Level::Soft, follow: Follow::HoldSoft, forced: false, at: 0, give_up: 0 };
+    pub(super) fn up(up_on_failure: bool) -> Self {
+        let asked = Asked {
+            level: Level::Soft,
+            follow: Follow::HoldSoft,
+            forced: false,
+            at: 0,
+            give_up: 0,
+            until: None,
+            stopped: false,
+        };
         Self {
             stage: Stage::Up,
             asked,
@@ -53,6 +109,10 @@ impl Shadow {
             since: 0,
             acknowledged: None,
             retry: 0,
+            failed: 0,
+            pausing: None,
+            warm: Warm::Due,
+            up_on_failure,
             server: Verdict::Ready,
             against: 0,
             seen: NOTHING_SEEN,
@@ -63,8 +123,10 @@ impl Shadow {
     pub(super) fn take(&mut self, now: u64, event: &Event, world: &World) -> bool {
         let refused = match event {
             Event::Seen(_) => {
-                let World { acknowledged, enough, unconfirmed, quiet, abandoned, .. } = *world;
-                self.seen = Seen { at: now, acknowledged, enough, unconfirmed, quiet, abandoned };
+                let World { acknowledged, enough, others_out, unconfirmed, quiet, abandoned, .. } = *world;
+                let clock = true;
+                self.seen =
+                    Seen { at: now, clock, others_out, acknowledged, enough, unconfirmed, quiet, abandoned };
                 false
             }
             Event::Probed { passed, .. } => {
@@ -73,6 +135,12 @@ impl Shadow {
             }
             Event::RestartEnded(result) => {
                 self.ended(now, result.is_ok());
+                false
+            }
+            Event::WarmedUp { .. } => {
+                if self.stage == Stage::Warming && matches!(self.warm, Warm::Since(_)) {
+                    self.warm = Warm::Over(now);
+                }
                 false
             }
             Event::Asked { request: Request::Soft(options), origin, .. } => {
@@ -95,8 +163,11 @@ impl Shadow {
     pub(super) fn dies(&mut self, now: u64) {
         self.seen = NOTHING_SEEN;
         (self.server, self.against) = (Verdict::Unknown, 0);
-        if matches!(self.stage, Stage::Restarting | Stage::Warming) {
-            self.warm(now);
+        match self.stage {
+            Stage::Restarting if self.pausing.is_some() => {}
+            Stage::Restarting if self.asked.follow == Follow::Stop => self.stopped(now),
+            Stage::Restarting | Stage::Warming => self.warm(now),
+            _ => {}
         }
         if self.acknowledged.is_none() {
             self.since = match self.stage {
@@ -116,27 +187,50 @@ impl Shadow {
     }
 
     fn ended(&mut self, now: u64, done: bool) {
-        match (self.stage, self.next) {
-            (Stage::Restarting, Some(Asked { follow: Follow::Restart, .. })) => self.follow_up(now, false),
-            (Stage::Restarting, _) if done => self.warm(now),
-            (Stage::Restarting, _) => self.fail(now),
-            _ => {}
+        if self.stage != Stage::Restarting {
+            return;
+        }
+        match self.next {
+            None if !done && self.asked.follow == Follow::Restart && self.failed < RETRIES => {
+                self.failed += 1;
+                self.pausing = Some(now + 5);
+            }
+            _ if !done => self.fail(now),
+            Some(next) if next.follow.acts() => self.follow_up(now, false),
+            _ if self.asked.follow == Follow::Stop => self.stopped(now),
+            _ => self.warm(now),
         }
     }
 
+    fn stopped(&mut self, now: u64) {
+        (self.server, self.against) = (Verdict::NotReady, 0);
+        if self.next.is_some() {
+            return self.follow_up(now, false);
+        }
+        self.asked = Asked { level: Level::Hard, follow: Follow::Hold, stopped: true, ..self.asked };
+        self.enter(now, Stage::Hard);
+        self.acknowledged = Some(now);
+    }
+
     fn drain(&mut self, now: u64, level: Level, options: &Options, origin: &Origin) -> bool {
-        let said = match (options.then, origin) {
+        let said = match (&options.then, origin) {
             (Some(Then::Hold), _) => Some(Follow::Hold),
+            (Some(Then::Stop), _) => Some(Follow::Stop),
+            (Some(Then::Run(_)), _) => Some(Follow::Run),
             (None, Origin::Control { .. } | Origin::Agent) => None,
             _ => Some(Follow::Restart),
         };
         let default = if level == Level::Soft { Follow::HoldSoft } else { Follow::Hold };
         let follow = said.unwrap_or(default);
-        let new = Asked { level, follow, forced: options.force, at: now, give_up: now + 60 };
+        let until = options.for_seconds.map(|seconds| now + seconds);
+        if follow.acts() && until.is_some() {
+            return true;
+        }
+        let give_up = now + 60;
+        let new = Asked { level, follow, forced: options.force, at: now, give_up, until, stopped: false };
+        let guarded = !options.force && self.server != Verdict::NotReady;
         match self.stage {
-            Stage::Up if !self.seen.enough && !options.force && self.server != Verdict::NotReady => {
-                return true;
-            }
+            Stage::Up if guarded && (!self.seen.enough || self.seen.others_out) => return true,
             Stage::Up => self.out(now, new, level),
             Stage::Failed => {
                 let follow = if follow == Follow::HoldSoft { Follow::Hold } else { follow };
@@ -145,14 +239,19 @@ impl Shadow {
             Stage::Restarting | Stage::Warming => self.next = self.next.or(Some(new)),
             Stage::Waiting | Stage::Soft | Stage::Hard => {
                 let hardens = level > self.asked.level;
-                self.asked.forced |= options.force;
-                self.asked.level = self.asked.level.max(level);
                 let kept = if self.asked.follow == Follow::HoldSoft && level == Level::Hard {
                     Follow::Hold
                 } else {
                     self.asked.follow
                 };
-                let follow = said.unwrap_or(kept);
+                let stops_again = self.asked.stopped && said == Some(Follow::Stop);
+                let follow = if stops_again { Follow::Hold } else { said.unwrap_or(kept) };
+                if follow.acts() && until.is_some() {
+                    return true;
+                }
+                self.asked.forced |= options.force;
+                self.asked.level = self.asked.level.max(level);
+                self.asked.until = until.or(self.asked.until).filter(|_| !follow.acts());
                 if follow != self.asked.follow {
                     (self.asked.follow, self.asked.at) = (follow, now);
                 }
@@ -166,7 +265,11 @@ impl Shadow {
 
     fn ask_up(&mut self, now: u64) -> bool {
         match self.stage {
-            Stage::Restarting if self.next.is_none() => return true,
+            Stage::Restarting if self.next.is_none() && self.pausing.is_none() => return true,
+            Stage::Restarting if self.next.is_none() => {
+                (self.server, self.against) = (Verdict::NotReady, 0);
+                self.enter(now, Stage::Up);
+            }
             Stage::Restarting | Stage::Warming => self.next = None,
             Stage::Up => {}
             _ => self.enter(now, Stage::Up),
@@ -178,7 +281,7 @@ impl Shadow {
         match self.stage {
             Stage::Up | Stage::Warming => {}
             Stage::Waiting | Stage::Restarting => return true,
-            Stage::Soft | Stage::Hard if self.asked.follow == Follow::Restart => return true,
+            Stage::Soft | Stage::Hard if self.asked.follow.acts() => return true,
             Stage::Soft | Stage::Hard | Stage::Failed => self.warm(now),
         }
         false
@@ -190,14 +293,17 @@ impl Shadow {
         reason = "the first arm that fits counts, and each stage reads for itself"
     )]
     fn moves(&mut self, now: u64) -> bool {
-        let Seen { at: looked, acknowledged, enough, unconfirmed, quiet, abandoned } = self.seen;
+        let Seen { at: looked, clock, acknowledged, enough, unconfirmed, quiet, abandoned, .. } = self.seen;
+        let is_over =
+            clock && !self.asked.follow.acts() && self.asked.until.is_some_and(|until| looked >= until);
         let seen_for = |begun: u64| looked.saturating_sub(begun.max(self.since));
         let deserted = quiet
             .is_some_and(|begun| seen_for(begun) >= 3 || abandoned.is_some_and(|begun| seen_for(begun) >= 1));
         let dead = self.server == Verdict::NotReady;
-        let restarts = self.asked.follow == Follow::Restart;
+        let restarts = self.asked.follow.acts();
         match self.stage {
             Stage::Up | Stage::Failed => return false,
+            Stage::Waiting | Stage::Soft | Stage::Hard if is_over => self.enter(now, Stage::Up),
             Stage::Waiting if now >= self.asked.give_up => self.enter(now, Stage::Up),
             Stage::Waiting if now < self.retry => return false,
             Stage::Waiting if enough || dead || self.asked.forced => {
@@ -207,14 +313,29 @@ impl Shadow {
                 self.retry = now + 5;
                 return false;
             }
+            Stage::Restarting if self.pausing.is_some_and(|until| now < until) => return false,
+            Stage::Restarting if self.pausing.is_some() => (self.pausing, self.since) = (None, now),
+            Stage::Restarting if self.asked.follow == Follow::Run && now < self.since + 240 => return false,
             Stage::Restarting if now >= self.since + 120 => self.fail(now),
             Stage::Restarting => return false,
             Stage::Warming if self.server == Verdict::Ready && self.next.is_some() => {
                 self.follow_up(now, false);
             }
-            Stage::Warming if self.server == Verdict::Ready => self.enter(now, Stage::Up),
-            Stage::Warming if now >= self.since + 60 => self.fail(now),
-            Stage::Warming => return false,
+            Stage::Warming if self.server == Verdict::Ready => match self.warm {
+                Warm::Due => self.warm = Warm::Since(now),
+                Warm::Since(began) if now < began + 65 => return false,
+                Warm::Since(_) | Warm::Over(_) => self.enter(now, Stage::Up),
+            },
+            Stage::Warming => {
+                let from = match self.warm {
+                    Warm::Due => self.since,
+                    Warm::Since(at) | Warm::Over(at) => at,
+                };
+                if now < from + 60 {
+                    return false;
+                }
+                self.fail(now);
+            }
             Stage::Soft if dead && self.asked.follow != Follow::HoldSoft => {
                 self.out(now, self.asked, Level::Hard);
             }
@@ -251,9 +372,10 @@ impl Shadow {
                     return false;
                 }
                 match self.asked.follow {
-                    Follow::Restart | Follow::Hold if soft => self.out(now, self.asked, Level::Hard),
-                    Follow::Restart => self.enter(now, Stage::Restarting),
-                    Follow::Hold | Follow::HoldSoft => return false,
+                    Follow::HoldSoft => return false,
+                    _ if soft => self.out(now, self.asked, Level::Hard),
+                    follow if follow.acts() => self.enter(now, Stage::Restarting),
+                    _ => return false,
                 }
             }
         }
@@ -275,7 +397,14 @@ impl Shadow {
     }
 
     fn fail(&mut self, now: u64) {
-        if self.next.is_some() { self.follow_up(now, true) } else { self.enter(now, Stage::Failed) }
+        if self.next.is_some() {
+            self.follow_up(now, true);
+        } else if self.up_on_failure {
+            (self.server, self.against) = (Verdict::NotReady, 0);
+            self.enter(now, Stage::Up);
+        } else {
+            self.enter(now, Stage::Failed);
+        }
     }
 
     fn follow_up(&mut self, now: u64, hard: bool) {
@@ -283,13 +412,15 @@ impl Shadow {
         let level = if hard { Level::Hard } else { next.level };
         let follow = if hard && next.follow == Follow::HoldSoft { Follow::Hold } else { next.follow };
         self.asked = Asked { level, follow, ..next };
-        match next.follow {
-            Follow::Restart => self.enter(now, Stage::Restarting),
-            Follow::Hold | Follow::HoldSoft => self.out(now, self.asked, level),
+        if next.follow.acts() {
+            self.enter(now, Stage::Restarting);
+        } else {
+            self.out(now, self.asked, level);
         }
     }
 
     fn enter(&mut self, now: u64, stage: Stage) {
         (self.stage, self.since, self.acknowledged, self.next) = (stage, now, None, None);
+        (self.failed, self.pausing, self.warm) = (0, None, Warm::Due);
     }
 }

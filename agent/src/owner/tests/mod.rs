@@ -2,6 +2,7 @@
 
 mod acknowledgement;
 mod drain;
+mod endings;
 mod quiet;
 mod recovery;
 mod report;
@@ -54,6 +55,11 @@ struct World {
     ended: Option<(Moment, Since)>,
     looks: u32,
     replaced: Replaced,
+    /// What each restart was to do.
+    thens: Vec<Then>,
+    /// How long the warm-up takes, and what goes wrong in it.
+    warm_up: (Duration, Vec<String>),
+    warm_ups: u32,
     /// How long it takes from the end of the restart's command to the proof.
     proof: Duration,
     identity: Result<Identity, String>,
@@ -143,11 +149,21 @@ impl Outside for Fake {
         identity
     }
 
+    async fn warm_up(&self) -> Vec<String> {
+        let (takes, failed) = self.world(|world| {
+            world.warm_ups += 1;
+            world.warm_up.clone()
+        });
+        time::sleep(takes).await;
+        failed
+    }
+
     async fn restart(&self, restart: state::Restart, progress: Progress) -> Restarted {
         let now = self.now();
         self.world(|world| {
             world.restarts.push(now);
             world.before.push(restart.before);
+            world.thens.push(restart.then);
         });
         progress.begun(Process { pid: 1, started_seconds: 1, name: "restart".into() }).await;
         time::sleep(RESTART).await;
@@ -185,11 +201,16 @@ struct Agent {
     balancer: JoinHandle<()>,
 }
 
+/// `lines` are of `[drain]`, or begin with `restart.` or `run.`.
 fn config(directory: &Scratch, lines: &str) -> Config {
+    let (others, drain): (Vec<&str>, Vec<&str>) =
+        lines.lines().partition(|line| line.starts_with("restart.") || line.starts_with("run."));
     let text = format!(
-        "listen = '127.0.0.1:1'\nstate = '{}'\nserver.ports = [80]\nrestart.command = ['true']\n\
-         [drain]\nsoft = {{ quiet = '20s', limit = '60s' }}\n{lines}",
-        directory.join(STATE).display()
+        "listen = '127.0.0.1:1'\nstate = '{}'\nserver.ports = [80]\nrestart.command = ['true']\n{}\n\
+         [drain]\nsoft = {{ quiet = '20s', limit = '60s' }}\n{}",
+        directory.join(STATE).display(),
+        others.join("\n"),
+        drain.join("\n"),
     );
     Config::parse("test", &text, Some("shop")).unwrap()
 }
@@ -207,6 +228,9 @@ fn fake() -> Fake {
         ended: None,
         looks: 0,
         replaced: Replaced::Perhaps,
+        thens: Vec::new(),
+        warm_up: (Duration::ZERO, Vec::new()),
+        warm_ups: 0,
         proof: Duration::ZERO,
         identity: Ok(Identity::default()),
         identified: 0,
