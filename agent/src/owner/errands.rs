@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    Outside, Owner, Progress, Restarted, schedule,
+    Outside, Owner, Progress, Restarted,
+    schedule::{self, Look},
     task::{STALL, TABLE, VERDICT},
 };
 use crate::{
@@ -23,6 +24,10 @@ pub(super) struct Errands {
     pub(super) looking: bool,
     /// When the last look began.
     pub(super) looked: Option<Moment>,
+    /// How long it took.
+    pub(super) look_took: Duration,
+    /// When a connection was heard to have ended since then.
+    pub(super) heard_end: Option<Moment>,
     /// A probe is under way.
     pub(super) probing: bool,
     /// When the next probe is due.
@@ -39,6 +44,8 @@ impl Errands {
         Self {
             looking: false,
             looked: None,
+            look_took: Duration::ZERO,
+            heard_end: None,
             probing: false,
             next_probe: now,
             identifying: false,
@@ -83,6 +90,7 @@ impl<O: Outside> Owner<O> {
         if self.may_look() && self.next_look(now) <= now {
             self.errands.looking = true;
             self.errands.looked = Some(now);
+            self.errands.heard_end = None;
             let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
             tokio::spawn(async move {
                 let reading = outside.look().await;
@@ -132,7 +140,9 @@ impl<O: Outside> Owner<O> {
             // All that the status shows is read for who asks, the sockets last.
             return if self.readings.any() { now + CURIOUS } else { now };
         }
-        let regular = schedule::next_look(&self.core.machine, self.errands.looked, self.due(now), now);
+        let last = self.errands.looked.map(|began| Look { began, took: self.errands.look_took });
+        let due = self.errands.heard_end.or_else(|| self.due(now));
+        let regular = schedule::next_look(&self.core.machine, last, due, now);
         self.look_for_users().map_or(regular, |users| users.min(regular))
     }
 

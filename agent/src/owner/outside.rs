@@ -1,6 +1,6 @@
 //! All that the owner needs from outside, in one place, so that a test can be the outside.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{future, path::PathBuf, sync::Arc, time::Duration};
 
 use super::Progress;
 use crate::{
@@ -44,6 +44,11 @@ pub trait Outside: Send + Sync + 'static {
     }
     /// Reads the configured source `index` once.
     fn read(&self, index: usize) -> impl Future<Output = Result<Reading, String>> + Send;
+    /// Returns when a connection to the server has ended of which no look has told yet; waits for ever where nobody
+    /// can tell.
+    fn ended(&self) -> impl Future<Output = ()> + Send {
+        future::pending()
+    }
     /// Probes the server's readiness once.
     fn probe(&self) -> impl Future<Output = Result<(), String>> + Send;
     /// Which processes are the server.
@@ -159,6 +164,10 @@ impl Outside for Real {
             Some(reader) => reader.read().await,
             None => Err("it is not configured any more".to_owned()),
         }
+    }
+
+    async fn ended(&self) {
+        self.sockets.ended().await;
     }
 
     async fn probe(&self) -> Result<(), String> {

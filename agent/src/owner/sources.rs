@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Outside, Owner, errands::Report, journal, schedule};
+use super::{
+    Outside, Owner,
+    errands::Report,
+    journal,
+    schedule::{self, Look},
+};
 use crate::{
     clock::Moment,
     config::{AccessLog, Lines, Traffic},
@@ -106,7 +111,9 @@ impl<O: Outside> Owner<O> {
             return Some(now);
         }
         let due = self.due(now);
-        let next = schedule::next_look(&self.core.machine, Some(last), due, now);
+        // A reading costs the server nothing that could be too much.
+        let begun = Look { began: last, took: Duration::ZERO };
+        let next = schedule::next_look(&self.core.machine, Some(begun), due, now);
         let interval = match traffic {
             Traffic::AccessLog(AccessLog { lines: Lines::File(_), .. }) => return Some(next),
             Traffic::AccessLog(_) if matches!(stage, Stage::Up | Stage::Failed) => JOURNAL_IN_USE,
@@ -160,6 +167,7 @@ impl<O: Outside> Owner<O> {
     /// Takes what a look that began `at` has found.
     pub(super) async fn looked_at(&mut self, at: Moment, reading: Result<Reading, String>) {
         self.errands.looking = false;
+        self.errands.look_took = self.outside.now().since(at);
         self.hear();
         // Not yet known is not dead.
         let alive = self.core.machine.server() != Verdict::NotReady;

@@ -31,7 +31,7 @@ use crate::{
     restart::Identity,
     signals::{Signal, Wish},
     state,
-    traffic::{sockets::Doors, sources::Sources},
+    traffic::{Reading, sockets::Doors, sources::Sources},
 };
 
 /// The one writer of everything that concerns the life cycle.
@@ -116,6 +116,7 @@ impl<O: Outside> Owner<O> {
         loop {
             self.start_tasks();
             let (wake, awaits_checks) = (self.wake(), self.awaits_checks());
+            let awaits_ends = self.awaits_ends();
             tokio::select! {
                 biased;
                 Some(signal) = self.inlets.signals.recv() => {
@@ -134,6 +135,9 @@ impl<O: Outside> Owner<O> {
                 1.. = self.inlets.checks.recv_many(&mut checks, CHECKS_AT_ONCE), if awaits_checks => {
                     self.checked(&mut checks);
                     self.see().await;
+                }
+                () = self.outside.ended(), if awaits_ends => {
+                    self.errands.heard_end = Some(self.outside.now());
                 }
                 () = time::sleep(wake) => self.see().await,
             }
@@ -183,6 +187,18 @@ impl<O: Outside> Owner<O> {
     /// next, after half a [`STALL`] at the latest.
     fn awaits_checks(&self) -> bool {
         !matches!(self.core.machine.course().stage(), Stage::Up | Stage::Failed)
+    }
+
+    /// Whether the end of a connection is to bring the next look forward: nothing but a request in flight keeps the
+    /// restart from being due.
+    fn awaits_ends(&self) -> bool {
+        let machine = &self.core.machine;
+        let waits = machine.course().stage() == Stage::Hard && !machine.reached(self.outside.now());
+        let is_busy = |(_, reading): &(Moment, Result<Reading, String>)| {
+            reading.as_ref().is_ok_and(|reading| reading.in_flight() > 0)
+        };
+        let busy = self.sources.sockets().is_some_and(is_busy);
+        waits && busy && !self.errands.looking && self.errands.heard_end.is_none()
     }
 
     /// Hears all checks that were answered until now, so that nobody is silent who has only not been heard.

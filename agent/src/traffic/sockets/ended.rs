@@ -5,10 +5,17 @@
 //! a second that costs the host a tenth of its throughput, so there is a subscription only while looks come close
 //! upon each other, as they do in a drain.
 
-use std::{io, num::NonZeroU16, time::Duration};
+use std::{
+    io,
+    num::NonZeroU16,
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use netlink_sys::{Socket as Netlink, SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
 use socket2::{SockFilter, SockRef};
+use tokio::sync::watch;
 
 use super::{
     Doors,
@@ -32,15 +39,30 @@ const MOST: usize = 1024;
 /// Where `idiag_sport` stands in an event.
 const LOCAL_PORT_AT: u32 = 20;
 
+/// Where events arrive, for those who wait for one; nothing where there is no subscription.
+pub(super) type Arrivals = watch::Sender<Option<Arc<OwnedFd>>>;
+
 /// The subscription, and what is known from it.
-#[derive(Default)]
 pub(super) struct Ended {
     netlink: Option<Netlink>,
+    arrivals: Arrivals,
     datagram: Vec<u8>,
     looked: Option<Moment>,
 }
 
 impl Ended {
+    /// Nothing is known; `arrivals` learns of each subscription.
+    pub(super) fn new(arrivals: Arrivals) -> Self {
+        Self { netlink: None, arrivals, datagram: Vec::new(), looked: None }
+    }
+
+    /// Ends the subscription.
+    pub(super) fn forget(&mut self) {
+        self.netlink = None;
+        self.looked = None;
+        self.arrivals.send_if_modified(|arrivals| arrivals.take().is_some());
+    }
+
     /// How long ago the last word was said on connections to these `doors`' ports that have ended since the last call; `None`
     /// where there was none. Zero where it is not known: there was no subscription, or events were lost. What is
     /// `own` is left out.
@@ -56,13 +78,17 @@ impl Ended {
         let is_close = self.looked.is_some_and(|looked| now.since(looked) <= CLOSE);
         self.looked = Some(now);
         if !is_close {
-            self.netlink = None;
+            self.forget();
+            self.looked = Some(now);
             return Ok(Some(Duration::ZERO));
         }
         let Some(netlink) = &self.netlink else {
             self.datagram.resize(DATAGRAM_LEN, 0);
             let netlink = doors.namespace.within(|| subscribe(&doors.ports))?;
-            self.netlink = Some(netlink.map_err(LookError::Subscribe)?);
+            let netlink = netlink.map_err(LookError::Subscribe)?;
+            // Who can't be woken looks regularly.
+            self.arrivals.send_replace(netlink.as_fd().try_clone_to_owned().ok().map(Arc::new));
+            self.netlink = Some(netlink);
             return Ok(Some(Duration::ZERO));
         };
         let mut last = None;
@@ -77,7 +103,7 @@ impl Ended {
                         continue;
                     }
                     _ => {
-                        self.netlink = None;
+                        self.forget();
                         return Err(LookError::Receive(error));
                     }
                 },
@@ -165,7 +191,7 @@ mod tests {
 
     #[test]
     fn looks_that_are_far_apart_know_nothing_of_the_time_between_them() {
-        let (mut ended, port) = (Ended::default(), NonZeroU16::MAX);
+        let (mut ended, port) = (Ended::new(Arrivals::new(None)), NonZeroU16::MAX);
         let mut look = |s| {
             let now = Moment::from_boot(Duration::from_secs(s));
             ended.since_last(&Doors::at_ports(&[port]), now, |_| false).unwrap()

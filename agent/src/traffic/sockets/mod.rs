@@ -25,7 +25,17 @@ pub use table::LookError;
 pub use unix::UnixEntry;
 pub use verdict::Verdict;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    future, io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::watch,
+};
 
 use self::{ended::Ended, own::Seen, table::Table, unix::Connections};
 use super::{Reading, quiet::UNSURE_HOLDS};
@@ -40,22 +50,25 @@ const STATES: [State; 6] =
 #[derive(Clone)]
 pub struct Sockets {
     looker: Arc<Mutex<Looker>>,
+    /// Where the kernel's events arrive, while there is a subscription.
+    arrivals: watch::Receiver<Option<Arc<OwnedFd>>>,
 }
 
 impl Sockets {
     /// The sockets at these `doors`, but for the agent's `own` connections.
     pub fn new(doors: Doors, own: Own) -> Self {
+        let (told, arrivals) = watch::channel(None);
         let looker = Looker {
             table: Table::new(doors.namespace.clone()),
             doors,
             inside: None,
-            ended: Ended::default(),
+            ended: Ended::new(told),
             unix: Connections::default(),
             own,
             seen: Seen::default(),
             has_listened: false,
         };
-        Self { looker: Arc::new(Mutex::new(looker)) }
+        Self { looker: Arc::new(Mutex::new(looker)), arrivals }
     }
 
     /// Looks at the socket table, in a thread of its own: with 100,000 sockets it takes 0.2 s.
@@ -68,6 +81,46 @@ impl Sockets {
             looker.lock().unwrap_or_else(PoisonError::into_inner).look()
         };
         tokio::task::spawn_blocking(look).await.map_err(|_| LookError::Stopped)?
+    }
+
+    /// Returns when the kernel has told that a TCP connection to the server has ended, and no look has taken note of it
+    /// yet; at once where that is so already. Waits for ever where the kernel is not asked to tell, as between looks
+    /// that are far apart, and where the server has no port. Needs a runtime with I/O.
+    pub async fn ended(&self) {
+        let mut arrivals = self.arrivals.clone();
+        loop {
+            let subscribed = arrivals.borrow_and_update().clone();
+            let waiting = subscribed.and_then(waiting_for);
+            tokio::select! {
+                // ENOBUFS is told as an error of the socket, which is readable as well.
+                Ok(_ready) = readable(waiting.as_ref()) => return,
+                Ok(()) = arrivals.changed() => {}
+                else => return future::pending().await,
+            }
+        }
+    }
+
+    /// Who has a TCP connection to the server, and what is said of it; `most` of them at most. For people.
+    pub async fn verdicts(&self, most: usize) -> Result<Vec<(SocketAddr, Verdict)>, LookError> {
+        let looker = Arc::clone(&self.looker);
+        let peers = move || looker.lock().unwrap_or_else(PoisonError::into_inner).verdicts(most);
+        tokio::task::spawn_blocking(peers).await.map_err(|_| LookError::Stopped)?
+    }
+}
+
+/// Nothing where the runtime can't wait for it.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; this type keeps one descriptor open as long as it lives"
+)]
+fn waiting_for(events: Arc<OwnedFd>) -> Option<AsyncFd<Arc<OwnedFd>>> {
+    AsyncFd::with_interest(events, Interest::READABLE).ok()
+}
+
+async fn readable(waiting: Option<&AsyncFd<Arc<OwnedFd>>>) -> io::Result<()> {
+    match waiting {
+        Some(waiting) => waiting.readable().await.map(drop),
+        None => future::pending().await,
     }
 }
 
@@ -112,12 +165,24 @@ impl Looker {
         Ok(Reading { ended, deserted: deserted.first().copied(), abandoned, ..reading })
     }
 
+    fn verdicts(&mut self, most: usize) -> Result<Vec<(SocketAddr, Verdict)>, LookError> {
+        self.enter()?;
+        let Self { doors, table, own, .. } = self;
+        table.fold(&doors.ports, &STATES, Vec::new, |peers, socket| {
+            let verdict = Verdict::of(socket);
+            let counts = socket.state != State::Listen && verdict != Verdict::Closed && !own.holds(socket);
+            if counts && peers.len() < most {
+                peers.push((socket.remote, verdict));
+            }
+        })
+    }
+
     /// What was seen of a namespace says nothing of another one that has its name now.
     fn enter(&mut self) -> Result<(), NamespaceError> {
         let inside = self.doors.namespace.identity();
         if !matches!(&inside, Ok(inside) if *inside == self.inside) {
             self.table.forget();
-            self.ended = Ended::default();
+            self.ended.forget();
             self.unix = Connections::default();
         }
         self.inside = inside?;

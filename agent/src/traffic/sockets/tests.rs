@@ -251,6 +251,39 @@ fn a_request_that_comes_and_goes_between_two_looks_is_seen() {
     }
 }
 
+#[tokio::test]
+async fn the_end_of_a_connection_wakes_who_waits_for_it() {
+    let server = Server::new(V4, V4);
+    while server.sockets.look().await.unwrap().ended.is_some() {}
+    let mut connection = server.accept();
+    let deadline = tokio::time::timeout(Duration::from_millis(50), server.sockets.ended());
+    assert!(deadline.await.is_err(), "nothing has ended");
+    connection.ask();
+    connection.read_request();
+    connection.answer();
+    drop(connection);
+    tokio::time::timeout(PATIENCE, server.sockets.ended()).await.expect("woken");
+    tokio::time::timeout(PATIENCE, server.sockets.ended()).await.expect("as long as nobody has looked");
+    while server.sockets.look().await.unwrap().ended.is_none() {}
+    let other = Server::new(V4, V4);
+    drop(other.accept());
+    let deadline = tokio::time::timeout(Duration::from_millis(50), server.sockets.ended());
+    assert!(deadline.await.is_err(), "another server's connections wake nobody");
+}
+
+#[tokio::test]
+async fn peers_are_told_with_what_is_said_of_them() {
+    let server = Server::new(V6, V6);
+    let mut asks = server.accept();
+    asks.ask();
+    let fresh = server.accept();
+    let mut found = server.sockets.verdicts(10).await.unwrap();
+    found.sort_by_key(|(_, verdict)| *verdict == Verdict::Fresh);
+    let at = |connection: &Connection| connection.user.local_addr().unwrap();
+    assert_eq!(found, [(at(&asks), Verdict::Busy), (at(&fresh), Verdict::Fresh)]);
+    assert_eq!(server.sockets.verdicts(1).await.unwrap().len(), 1);
+}
+
 #[test]
 fn own_probes_that_have_ended_are_no_requests() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,7 +1,11 @@
-//! Measures the agent against its bounds: size, memory, CPU time, the time of a health answer, and the time
-//! from quiet to restart. `tests/bounds` builds the release and calls this; it wants a quiet machine.
+//! Measures the agent against its bounds: size, memory, CPU time, the time of a health answer, the time from quiet to
+//! restart, and the cost of looks at 10,000 and 100,000 sockets. `tests/bounds` builds the release and
+//! calls this; it wants a quiet machine. With a name, only the measurements of that name are made.
 
-use std::{fs, net::SocketAddr, process::ExitCode, time::Duration};
+mod crowd;
+mod looks;
+
+use std::{env, fs, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use drain_agent::lifecycle::Phase;
@@ -15,7 +19,7 @@ const SIZE_BYTES: f64 = 6e6;
 const MEMORY_KIB: f64 = 8.0 * 1024.0;
 const CPU_PER_CENT: f64 = 0.2;
 const ANSWER_MICROS: f64 = 1000.0;
-const RESTART_MILLIS: f64 = 100.0;
+const RESTART_MILLIS: f64 = 50.0;
 
 /// Open connections to the guarded server while CPU time is measured.
 const CONNECTIONS: usize = 1_000;
@@ -33,9 +37,24 @@ const QUIET: (&str, Duration) = ("1s", Duration::from_secs(1));
 const WITHIN: Duration = Duration::from_secs(30);
 
 fn main() -> Result<ExitCode> {
+    let words: Vec<String> = env::args().collect();
+    if let [_, word, count, holder] = &words[..]
+        && word == crowd::HOLD
+    {
+        crowd::hold(count.parse()?, holder.parse()?)?;
+    }
     println!("{:<52} {:>12} {:>12}", "", "measured", "at most");
     let mut hold = true;
-    for measure in [size, at_rest, under_flood, quiet_to_restart] {
+    let all: [(&str, Measure); 6] = [
+        ("size", size),
+        ("rest", at_rest),
+        ("flood", under_flood),
+        ("restart", quiet_to_restart),
+        ("looks", looks::many),
+        ("looks", looks::very_many),
+    ];
+    let wanted = |name: &str| words.get(1).is_none_or(|word| word == name);
+    for (_, measure) in all.into_iter().filter(|(name, _)| wanted(name)) {
         for row in measure()? {
             let mark = if row.holds() { "" } else { "  EXCEEDED" };
             println!("{:<52} {:>12.2} {:>12.2}{mark}", row.what, row.measured, row.bound);
@@ -44,6 +63,9 @@ fn main() -> Result<ExitCode> {
     }
     Ok(if hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
+
+/// What makes rows.
+type Measure = fn() -> Result<Vec<Row>>;
 
 /// One figure and its bound.
 struct Row {
@@ -177,12 +199,17 @@ fn quiet_to_restart() -> Result<Vec<Row>> {
 
 /// Asks for the server's health ten times a second and gives how long each answer took.
 fn checks(agent: &Agent, count: usize) -> Result<Vec<Duration>> {
+    answers(agent, count, 200)
+}
+
+/// The same of an agent that answers with this status.
+fn answers(agent: &Agent, count: usize, status: u16) -> Result<Vec<Duration>> {
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
         let start = clock::now();
         let answer = agent.check().map_err(|e| anyhow::anyhow!("a check: {e}"))?;
         times.push(start.elapsed());
-        anyhow::ensure!(answer.status == 200, "a check was answered {}", answer.status);
+        anyhow::ensure!(answer.status == status, "a check was answered {}", answer.status);
         clock::pause(CHECK_EVERY.saturating_sub(start.elapsed()));
     }
     Ok(times)
