@@ -127,7 +127,7 @@ async fn what_is_not_understood_is_told_and_does_not_reach_the_owner() {
         ("GET /v1/soft", "", "404", "no_such_path"),
         ("POST /v1/soft", "{", "400", "bad_request"),
         ("POST /v1/soft", "{\"than\":\"hold\"}", "400", "unknown field `than`"),
-        ("POST /v1/hard", "{\"then\":\"stop\"}", "400", "unknown variant `stop`"),
+        ("POST /v1/hard", "{\"then\":\"reboot\"}", "400", "unknown variant `reboot`"),
         ("POST /v1/soft", &long, "400", "at most 16384 bytes"),
     ] {
         let text = rig.ask(head, body).await;
