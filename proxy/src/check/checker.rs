@@ -1,6 +1,7 @@
 //! Checks one server for as long as it is in the configuration.
 
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::answer::{Report, Status};
 use super::machine::Machine;
 use super::running::Running;
 use super::spread::spread;
+use super::turns::Turns;
 use super::{notice, probe, request, servers};
 use crate::backend::{Administration, Backend, Operation, Server, observed::Observed};
 use crate::{clock, config};
@@ -19,11 +21,16 @@ use crate::{clock, config};
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Checks the servers of these backends from now on, and no others.
-pub(super) fn follow(running: &mut Running<Task>, backends: &[Arc<Backend>], node: &Arc<str>) {
+pub(super) fn follow(
+    running: &mut Running<Task>,
+    backends: &[Arc<Backend>],
+    node: &Arc<str>,
+    turns: &Rc<Turns>,
+) {
     let intervals: Vec<Duration> = tasks(backends).map(|task| task.check.inter).collect();
     running.follow(tasks(backends).zip(spread(&intervals)).map(|(task, offset)| {
-        let node = node.clone();
-        (task.server.identity(), task, move |task, tasks| Checker::new(task, node, offset).run(tasks))
+        let (node, turns) = (node.clone(), turns.clone());
+        (task.server.identity(), task, move |task, tasks| Checker::new(task, node, offset, turns).run(tasks))
     }));
 }
 
@@ -51,13 +58,14 @@ struct Checker {
     node: Arc<str>,
     /// When its second check is due after its first, at the latest: this spreads the checks of the process.
     offset: Duration,
+    turns: Rc<Turns>,
 }
 
 impl Checker {
-    fn new(task: Task, node: Arc<str>, offset: Duration) -> Self {
+    fn new(task: Task, node: Arc<str>, offset: Duration, turns: Rc<Turns>) -> Self {
         let Task { server, check, .. } = &task;
         let machine = Machine::resumed(check.rise, check.fall, server.checks(), server.health());
-        Self { task, machine, node, offset }
+        Self { task, machine, node, offset, turns }
     }
 
     /// Until `tasks` ends: the server is not checked any more.
@@ -113,13 +121,20 @@ impl Checker {
     }
 
     async fn first(&mut self) {
+        let turns = self.turns.clone();
+        let mut turn = pin!(turns.next());
+        // Nobody waits longer than `inter` for the turn, either.
+        if timeout_at(clock::now() + self.task.check.inter, &mut turn).await.is_err() {
+            self.stop_waiting();
+            turn.await;
+        }
         let (check, connect_limit) = (self.task.check.clone(), self.connect_limit());
         let request = self.request(clock::now());
         self.first_by(async |start| probe::ask(&check, start, connect_limit, &request).await).await;
     }
 
-    /// Nobody is sent to the server before its first check has come back, but nobody waits longer than `inter`; twice
-    /// that where there was no socket to ask with, which is tried for `inter`.
+    /// Nobody is sent to the server before its first check has come back, but once it has begun nobody waits longer than
+    /// `inter`; twice that where there was no socket to ask with, which is tried for `inter`.
     async fn first_by(&mut self, ask: impl AsyncFn(Instant) -> Report) {
         let inter = self.task.check.inter;
         let mut start = clock::now();
@@ -130,6 +145,7 @@ impl Checker {
             match timeout_at(start + inter, &mut asking).await {
                 Ok(report) if report.status == Status::SocketError && clock::now() < last => {
                     sleep(AGAIN_AFTER).await;
+                    self.turns.next().await;
                     start = clock::now();
                 }
                 Ok(report) => {
@@ -153,6 +169,7 @@ impl Checker {
     }
 
     async fn ask(&self) -> Report {
+        self.turns.next().await;
         let now = clock::now();
         probe::ask(&self.task.check, now, self.connect_limit(), &self.request(now)).await
     }

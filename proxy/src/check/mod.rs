@@ -6,8 +6,8 @@
 //!
 //! What servers' agents ask for them is the business of [`agent`]; servers in maintenance are not checked.
 //!
-//! The first check of each server is made at once, because requests wait for it. The later ones are spread over the
-//! interval as HAProxy spreads its first ones.
+//! The first check of each server is due at once, because requests wait for it. The later ones are spread over the
+//! interval as HAProxy spreads its first ones. How many begin at once is the business of [`turns`].
 
 mod agent;
 mod answer;
@@ -18,8 +18,10 @@ mod probe;
 mod request;
 mod running;
 mod spread;
+mod turns;
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
@@ -29,6 +31,7 @@ use tokio::task::LocalSet;
 pub use machine::Machine;
 
 use self::running::Running;
+use self::turns::Turns;
 use crate::backend::{Backend, Server};
 
 /// The checks of the process.
@@ -46,10 +49,11 @@ impl Checks {
         thread::Builder::new().name("checks".to_owned()).spawn(move || {
             let follow = async {
                 let node = Arc::from(node);
+                let turns = Rc::<Turns>::default();
                 let (mut checkers, mut askers) = (Running::default(), Running::default());
                 loop {
-                    checker::follow(&mut checkers, &backends, &node);
-                    agent::follow(&mut askers, &backends);
+                    checker::follow(&mut checkers, &backends, &node, &turns);
+                    agent::follow(&mut askers, &backends, &turns);
                     match newer.recv().await {
                         Some(next) => backends = next,
                         None => return,

@@ -6,6 +6,7 @@
 mod reply;
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use self::reply::{MAX_LINE_BYTES, Reply, Unusable};
 use super::answer::{Report, Status};
 use super::running::Running;
+use super::turns::Turns;
 use super::{notice, servers};
 use crate::backend::{Asked, Backend, Server};
 use crate::{clock, config};
 
 /// Asks the agents of these backends' servers from now on, and no others; new ones at once. What was asked by one that is
 /// gone holds no more.
-pub(super) fn follow(running: &mut Running<Task>, backends: &[Arc<Backend>]) {
+pub(super) fn follow(running: &mut Running<Task>, backends: &[Arc<Backend>], turns: &Rc<Turns>) {
     for (backend, server) in servers(backends) {
         if server.settings().agent.is_none() && running.has(server.identity()) {
             backend.forget_agent(server.index());
@@ -32,7 +34,8 @@ pub(super) fn follow(running: &mut Running<Task>, backends: &[Arc<Backend>]) {
     running.follow(servers(backends).filter_map(|(backend, server)| {
         let agent = server.settings().agent.clone()?;
         let task = Task { backend: backend.clone(), server: server.clone(), agent };
-        Some((server.identity(), task, |task, tasks| Asker { task, noted: None }.run(tasks)))
+        let turns = turns.clone();
+        Some((server.identity(), task, move |task, tasks| Asker { task, noted: None }.run(tasks, turns)))
     }));
 }
 
@@ -54,8 +57,9 @@ struct Asker {
 
 impl Asker {
     /// Until `tasks` ends: the agent is not asked any more.
-    async fn run(mut self, mut tasks: watch::Receiver<Task>) {
+    async fn run(mut self, mut tasks: watch::Receiver<Task>, turns: Rc<Turns>) {
         loop {
+            turns.next().await;
             let began = clock::now();
             let answer = tokio::select! {
                 // Whoever is not to be asked any more is not obeyed, either.

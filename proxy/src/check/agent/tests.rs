@@ -106,19 +106,19 @@ async fn what_was_asked_outlasts_a_new_configuration_as_long_as_there_is_an_agen
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = settings(listener.local_addr().unwrap());
     let backend = fixture::backend_of(settings.clone());
-    let mut running = Running::default();
-    follow(&mut running, std::slice::from_ref(&backend));
+    let (mut running, turns) = (Running::default(), Rc::default());
+    follow(&mut running, std::slice::from_ref(&backend), &turns);
     says(&listener, b"drain 30%\n").await;
     while backend.servers()[0].operation() != Operation::Soft || backend.servers()[0].weight() != 3 {
         yield_now().await;
     }
     let renewed = backend.renewed(settings);
-    follow(&mut running, std::slice::from_ref(&renewed));
+    follow(&mut running, std::slice::from_ref(&renewed), &turns);
     let server = &renewed.servers()[0];
     assert_eq!((server.operation(), server.weight()), (Operation::Soft, 3));
     let plain = config::Server { weight: 10, ..fixture::server("a") };
     let without = renewed.renewed(fixture::settings(vec![plain]));
-    follow(&mut running, std::slice::from_ref(&without));
+    follow(&mut running, std::slice::from_ref(&without), &turns);
     let server = &without.servers()[0];
     assert_eq!((running.0.len(), server.operation(), server.weight()), (0, Operation::Unchecked, 10));
 }
@@ -177,7 +177,7 @@ async fn a_server_in_maintenance_is_not_checked() {
     let server = config::Server { check: Some(check), ..fixture::server("a") };
     let backend = fixture::backend_of(fixture::settings(vec![server]));
     let mut checks = Running::default();
-    checker::follow(&mut checks, std::slice::from_ref(&backend), &Arc::from("lb1"));
+    checker::follow(&mut checks, std::slice::from_ref(&backend), &Arc::from("lb1"), &Rc::default());
     // Connections that are closed without an answer: it is down, and checked each millisecond.
     drop(listener.accept().await.unwrap());
     drop(listener.accept().await.unwrap());

@@ -11,7 +11,7 @@ use crate::backend::{Admission, Wish, fixture};
 /// The checker of the backend's only server.
 fn checker(backend: &Arc<Backend>) -> Checker {
     let task = tasks(std::slice::from_ref(backend)).next().expect("a server that is checked");
-    Checker::new(task, Arc::from("lb1"), Duration::ZERO)
+    Checker::new(task, Arc::from("lb1"), Duration::ZERO, Rc::default())
 }
 
 /// A checked server whose checks are answered with these heads one after the other, and with the last one for
@@ -166,19 +166,19 @@ async fn newer_settings_reach_a_check_that_goes_on_from_what_it_has_found() {
         }
     };
     let backend = fixture::backend_of(settings(&check, Vec::new()));
-    let (mut running, node) = (Running::default(), Arc::from("lb1"));
-    follow(&mut running, std::slice::from_ref(&backend), &node);
+    let (mut running, node, turns) = (Running::default(), Arc::from("lb1"), Rc::default());
+    follow(&mut running, std::slice::from_ref(&backend), &node, &turns);
     answer("HTTP/1.0 200 OK\r\n\r\n").await;
     until(&backend.servers()[0], 3).await;
     // The second check would be an hour away, and its failure the first of two.
     let soon = config::Check { inter: Duration::from_millis(1), ..check.clone() };
     let renewed = backend.renewed(settings(&soon, vec![fixture::server("b")]));
-    follow(&mut running, std::slice::from_ref(&renewed), &node);
+    follow(&mut running, std::slice::from_ref(&renewed), &node, &turns);
     answer("HTTP/1.0 500 No\r\n\r\n").await;
     until(&renewed.servers()[1], 2).await;
     assert_eq!(renewed.servers()[1].operation(), Operation::Up);
     // Whoever is not checked any more is not asked: its checker has gone.
     let unchecked = renewed.renewed(fixture::settings(vec![fixture::server("a")]));
-    follow(&mut running, std::slice::from_ref(&unchecked), &node);
+    follow(&mut running, std::slice::from_ref(&unchecked), &node, &turns);
     assert_eq!((running.0.len(), unchecked.servers()[0].operation()), (0, Operation::Unchecked));
 }
