@@ -99,13 +99,8 @@ impl Machine {
         if self.server.verdict() == Verdict::Ready {
             return self.warm_up(now, effects);
         }
-        // A server that goes while it is warmed up gets its time again.
-        let from = match back.warm_up {
-            WarmUp::Due => back.since,
-            WarmUp::Since(at) | WarmUp::Over(at) => at,
-        };
         let deadline = self.rules.ready_deadline;
-        if now < from + deadline {
+        if now < back.ready_from() + deadline {
             return false;
         }
         self.fail(now, format!("the server has not become ready within {deadline:?}"), effects);

@@ -182,4 +182,12 @@ impl Back {
     pub(super) fn new(drain: Drain, now: Moment, why: String) -> Self {
         Self { drain, since: now, next: None, why, failed: 0, retry: None, warm_up: WarmUp::Due }
     }
+
+    /// Since when it must become ready: a server that goes while it is warmed up gets its time again.
+    pub(super) fn ready_from(&self) -> Moment {
+        match self.warm_up {
+            WarmUp::Due => self.since,
+            WarmUp::Since(at) | WarmUp::Over(at) => at,
+        }
+    }
 }

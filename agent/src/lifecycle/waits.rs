@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Acknowledgement, Course, Drain, Follow, Machine,
+    Acknowledgement, Course, Drain, Follow, Machine, Verdict,
     course::{Back, Out, WarmUp},
 };
 use crate::{
@@ -87,13 +87,15 @@ impl Machine {
                 let until = back.since + rules.limit_of(&back.drain.follow);
                 Some(Waiting { what: Wait::Restart, until, then: "fails" })
             }
-            Course::Warming(Back { warm_up: WarmUp::Since(began), .. }) => {
+            Course::Warming(Back { warm_up: WarmUp::Since(began), .. })
+                if self.server.verdict() == Verdict::Ready =>
+            {
                 let until = *began + rules.warm_up.unwrap_or_default();
                 Some(Waiting { what: Wait::WarmUp, until, then: "goes up all the same" })
             }
             Course::Warming(back) => {
-                let from = if let WarmUp::Over(at) = back.warm_up { at } else { back.since };
-                Some(Waiting { what: Wait::Ready, until: from + rules.ready_deadline, then: "fails" })
+                let until = back.ready_from() + rules.ready_deadline;
+                Some(Waiting { what: Wait::Ready, until, then: "fails" })
             }
         }
     }

@@ -282,3 +282,17 @@ fn a_stop_in_which_the_agent_is_killed_is_one_that_is_done() {
     assert_eq!(machine.course().stage(), Stage::Hard);
     assert!(machine.reached(at(world.now)));
 }
+
+#[test]
+fn a_server_that_goes_while_it_is_warmed_up_is_waited_for_and_not_the_warm_up() {
+    let mut world = with(|rules| rules.warm_up = Some(seconds(10)));
+    begun(&mut world, Then::Restart);
+    world.restart_ends(Ok(()));
+    world.probe(true);
+    world.probe(true);
+    let began = world.now;
+    world.dies();
+    world.pass(20);
+    assert_eq!(world.stage(), Stage::Warming);
+    assert_eq!(world.machine.deadline(), Some(at(began + 60)), "nothing is due before");
+}
