@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Course, Drain, Effects, Follow, Level, Machine, Origin, Rules, Server, Transition, Verdict,
+    Course, Drain, Effects, Ended, Follow, Level, Machine, Origin, Outcome, Rules, Server, Transition,
+    Verdict,
     course::{Back, Out, WarmUp},
     machine::nothing_seen,
 };
@@ -44,6 +45,7 @@ impl Machine {
     /// | up, failed | as it was | as it was |
     /// | waiting, soft, hard, that hold | as it was | the same, announced now |
     /// | waiting, soft, hard, that restart | as it was; its limits go on running, but that of an acknowledgement begins anew | warming: the server was restarted with the host |
+    /// | waiting, soft, hard, restarting, that stop | as with a restart; perhaps stopped: held in hard | held in hard: nobody has asked for the server to run |
     /// | restarting, not replaced | restarts now | – |
     /// | restarting, under way or without its proof | waits for its end, however long the agent was away | – |
     /// | restarting, perhaps replaced | warming | warming |
@@ -178,6 +180,11 @@ impl Machine {
         let why = "the host was restarted, and the server with it";
         if back.drain.follow != Follow::Stop {
             return self.warm(now, back, why.into(), effects);
+        }
+        if let Some(next) = &back.next {
+            let text = "the host was restarted during the stop that it was to follow; ask again".to_owned();
+            effects.warnings.push(format!("drain {} is given up: {text}", next.id));
+            effects.ended.push(Ended { id: next.id, outcome: Outcome::Withdrawn, text, restart_took: None });
         }
         effects
             .warnings

@@ -296,3 +296,15 @@ fn a_server_that_goes_while_it_is_warmed_up_is_waited_for_and_not_the_warm_up() 
     assert_eq!(world.stage(), Stage::Warming);
     assert_eq!(world.machine.deadline(), Some(at(began + 60)), "nothing is due before");
 }
+
+#[test]
+fn what_was_to_follow_a_stop_ends_with_the_hosts_restart_and_is_said() {
+    let mut world = World::up();
+    begun(&mut world, Then::Stop);
+    world.ask(hard_restart()).unwrap();
+    let saved = world.machine.saved();
+    let (machine, effects) = Machine::restored(rules(), saved, at(0), false, Replaced::Perhaps);
+    assert_eq!(machine.course().stage(), Stage::Hard);
+    let ended: Vec<_> = effects.ended.iter().map(|ended| (ended.id, ended.outcome)).collect();
+    assert_eq!(ended, [(2, Outcome::Withdrawn)]);
+}
