@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::{Outside, Owner};
-use crate::{clock::Moment, host_lock::HostLock};
+use crate::{clock::Moment, host_lock::HostLock, lifecycle::Stage};
 
 /// How often a drain that is out without the lock tries to get it: one by force, or one that goes on after the agent's
 /// end, where another was faster.
@@ -38,19 +38,20 @@ impl<O: Outside> Owner<O> {
         }
     }
 
-    /// The lock is held as long as a drain is under way, and no longer.
+    /// The lock is held as long as a drain is under way, or has left the server out by its failure, and no longer.
     pub(super) fn keep_lock(&mut self, now: Moment) {
-        let Some(drain) = self.core.machine.course().drain() else {
+        let course = self.core.machine.course();
+        if course.stage() == Stage::Up {
             self.alone = Alone::default();
             return;
-        };
+        }
         if self.config.drain.exclusive.is_none()
             || self.alone.lock.is_some()
             || self.alone.tried.is_some_and(|tried| now < tried + TRY)
         {
             return;
         }
-        let (first, id) = (self.alone.tried.is_none(), drain.id);
+        let (first, id) = (self.alone.tried.is_none(), course.drain().map(|drain| drain.id));
         self.alone.tried = Some(now);
         self.take_lock();
         // It guards the beginning of a drain; what has begun goes on.

@@ -57,10 +57,11 @@ pub const DRAINS: usize = 8;
 const HEARD_WITHIN: u64 = 180;
 
 impl Status {
-    /// Whether a drain is under way, or has ended so lately that not everybody may have heard of it.
+    /// Whether a drain is under way, or has left the server out by its failure, or has ended so lately that not everybody
+    /// may have heard of it.
     pub fn in_or_after_drain(&self, unix: u64) -> bool {
         let lately = |drain: &Drain| unix.saturating_sub(drain.ended_unix) < HEARD_WITHIN;
-        self.asked.is_some() || self.drains.last().is_some_and(lately)
+        self.asked.is_some() || self.phase == Phase::Failed || self.drains.last().is_some_and(lately)
     }
 
     /// The same with all running times as they are at `now`.

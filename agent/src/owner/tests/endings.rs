@@ -118,3 +118,21 @@ async fn of_the_servers_of_a_host_one_is_out_at_a_time() {
     );
     drop(second);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_a_failed_restart_leaves_out_is_out_for_the_others_of_its_host() {
+    let scratch = Scratch::new("alone_failed");
+    let lines = format!("exclusive = '{}'", scratch.join("host.lock").display());
+    let mut first = up_with("alone_fails", &lines).await;
+    let second = up_with("alone_waits", &lines).await;
+    first.fake.world(|world| world.restart = Err("exit status 1".into()));
+    first.signal(Wish::Hard).await;
+    first.reach(Phase::Failed).await;
+    time::sleep(Duration::from_mins(10)).await;
+    assert!(first.status.borrow().in_or_after_drain(u64::MAX), "who was told of the drain is owed its end");
+    assert!(matches!(second.ask(restart()).await, Reply::Refused { .. }));
+    first.fake.world(|world| world.restart = Ok(()));
+    first.ask(Request::Up).await;
+    first.reach(Phase::Up).await;
+    assert!(matches!(second.ask(restart()).await, Reply::Accepted { .. }));
+}
