@@ -129,6 +129,13 @@ impl<O: Outside> Owner<O> {
         !self.errands.looking && !self.asks_where_it_looks()
     }
 
+    /// Whether a probe goes before a reading that would count it and was made last at `read`: they take turns, so that
+    /// a gauge that answers late or never does not keep a dead server from being seen, nor the other way round.
+    pub(super) fn is_probes_turn(&self, read: Option<Moment>, now: Moment) -> bool {
+        let probed = self.errands.next_probe.before(self.config.server.ready.interval);
+        self.errands.next_probe <= now && read.is_some_and(|read| read >= probed)
+    }
+
     /// Whether a probe may begin: not while another one is under way, nor a reading that would count it.
     fn may_probe(&self) -> bool {
         !self.errands.probing && !self.counting()

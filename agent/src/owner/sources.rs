@@ -95,7 +95,8 @@ impl<O: Outside> Owner<O> {
         }
         let traffic = self.config.traffic.get(index)?;
         // A gauge would count the agent's own requests, a probe or another gauge's.
-        if matches!(traffic, Traffic::Gauge(_)) && (self.errands.probing || self.counting()) {
+        let is_gauge = matches!(traffic, Traffic::Gauge(_));
+        if is_gauge && (self.errands.probing || self.counting() || self.is_probes_turn(begun.at, now)) {
             return None;
         }
         if self.errands.looking && self.is_looked_at(traffic) {

@@ -45,6 +45,8 @@ struct World {
     /// What the configured sources find.
     read: Vec<Result<Reading, String>>,
     reads: u32,
+    /// How late they are.
+    late: Duration,
     /// How many probes and readings are under way, and how often there was one when another began.
     asking: u32,
     together: u32,
@@ -91,13 +93,13 @@ impl Fake {
 }
 
 impl Fake {
-    /// As long as a request takes.
-    async fn ask(&self) {
+    /// As long as a request takes, which is answered so late.
+    async fn ask(&self, late: Duration) {
         self.world(|world| {
             world.together += world.asking;
             world.asking += 1;
         });
-        time::sleep(Duration::from_millis(5)).await;
+        time::sleep(Duration::from_millis(5) + late).await;
         self.world(|world| world.asking -= 1);
     }
 }
@@ -128,7 +130,7 @@ impl Outside for Fake {
     }
 
     async fn read(&self, index: usize) -> Result<Reading, String> {
-        self.ask().await;
+        self.ask(self.world(|world| world.late)).await;
         self.world(|world| {
             world.reads += 1;
             world.read.get(index).cloned().unwrap_or_else(|| Err("unknown".into()))
@@ -136,7 +138,7 @@ impl Outside for Fake {
     }
 
     async fn probe(&self) -> Result<(), String> {
-        self.ask().await;
+        self.ask(Duration::ZERO).await;
         self.world(|world| if world.ready { Ok(()) } else { Err("refused".into()) })
     }
 
@@ -220,6 +222,7 @@ fn fake() -> Fake {
         reading: Ok(Reading::default()),
         read: Vec::new(),
         reads: 0,
+        late: Duration::ZERO,
         asking: 0,
         together: 0,
         ready: true,

@@ -74,3 +74,18 @@ async fn the_agents_own_requests_do_not_count_each_other() {
     let (reads, together) = agent.fake.world(|world| (world.reads, world.together));
     assert!(reads > 10 && together == 0, "{together} of {reads} readings during a probe");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_gauge_that_answers_late_does_not_keep_a_dead_server_from_being_seen() {
+    let mut agent = with_gauge("source_late", Ok(BUSY)).await;
+    agent.fake.world(|world| world.late = Duration::from_secs(1));
+    agent.signal(Wish::Soft).await;
+    agent.reach(Phase::Soft).await;
+    time::sleep(Duration::from_secs(5)).await;
+    agent.fake.world(|world| world.ready = false);
+    let died = agent.fake.now();
+    agent.reach(Phase::Hard).await;
+    let seen = agent.fake.now().since(died);
+    assert!(seen < Duration::from_secs(10), "after {seen:?}");
+    assert_eq!(agent.fake.world(|world| world.together), 0, "and they still do not count each other");
+}
