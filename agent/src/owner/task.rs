@@ -354,6 +354,8 @@ impl<O: Outside> Owner<O> {
         {
             self.sources = Sources::of(&config);
         }
+        // What the new readers find begins with them: nobody has seen what came between.
+        self.sources.read_anew();
         let rules = (&config).into();
         self.shown_config.send_replace(Arc::new(config.clone()));
         self.config = config;

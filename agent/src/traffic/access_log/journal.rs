@@ -41,6 +41,8 @@ pub struct Journal {
 struct State {
     /// Where the last reading has ended.
     cursor: Option<String>,
+    /// It was not read to its end, so that what came until the present reading was never seen.
+    overrun: bool,
     seen: Seen,
 }
 
@@ -106,8 +108,10 @@ impl Journal {
             None if !is_whole => state.cursor = None,
             None => {}
         }
-        if !began {
-            state.seen.add(requests.max(u64::from(!is_whole)), Moment::now());
+        let overrun = std::mem::replace(&mut state.overrun, !is_whole);
+        if !began || overrun {
+            let requests = if began { 0 } else { requests };
+            state.seen.add(requests.max(u64::from(!is_whole || overrun)), Moment::now());
         }
         Ok(state.seen.reading(Moment::now()))
     }
@@ -262,8 +266,10 @@ echo "-- cursor: s=$count"
         let (scratch, journal) = journal("journal_much", "1\n");
         journal.read().await.unwrap();
         log(&scratch, &"0123456789abcdef\n".repeat(100_000));
-        assert!(journal.read().await.unwrap().ended.is_some());
+        let overrun = journal.read().await.unwrap();
+        assert!(overrun.ended.is_some());
         let all = journal.read().await.unwrap().requests;
+        assert_eq!(all, overrun.requests.map(|some| some + 1), "what came since then was not seen");
         log(&scratch, "2\n");
         assert_eq!(journal.read().await.unwrap().requests, all.map(|all| all + 1));
     }

@@ -102,6 +102,13 @@ impl Sources {
         }
     }
 
+    /// The configured sources are read by others from now on, which know nothing of what was before.
+    pub fn read_anew(&mut self) {
+        for source in &mut self.configured {
+            source.quiet = Quiet::new(source.long_lived);
+        }
+    }
+
     /// Takes a look at the sockets, and what the balancers report at the same time. Users hold `soft` alone.
     pub fn look(
         &mut self,

@@ -178,3 +178,15 @@ fn a_drain_begins_anew_but_remembers_the_last_user() {
     assert!(matches!(sources.traffic(false), Traffic::Unknown(_)));
     assert_eq!(sources.shown(at(1000), true)[0].last_seconds, Some(1.0));
 }
+
+#[test]
+fn other_readers_of_the_same_sources_have_not_seen_what_came_between() {
+    let mut sources = sources();
+    clear(&mut sources, 0);
+    clear(&mut sources, 100);
+    sources.read_anew();
+    assert!(matches!(sources.traffic(true), Traffic::Unknown(_)));
+    clear(&mut sources, 200);
+    clear(&mut sources, 300);
+    assert_eq!(since(&sources), at(200));
+}
