@@ -9,7 +9,7 @@ use super::{Outside, Owner};
 use crate::{
     clock::Moment,
     config::Config,
-    lifecycle::{Course, Effects, Outcome, Stage, Traffic},
+    lifecycle::{Course, Effects, Ended, Outcome, Stage, Traffic},
     metrics::{Counters, Failed},
     report::{Record, Reports, Sample},
     traffic::Reading,
@@ -68,6 +68,19 @@ impl<O: Outside> Owner<O> {
         for drain in course.drain().into_iter().chain(course.next()) {
             let begun = drain.asked.min(now);
             recorder.follow(&self.asked(drain, now), &self.config.server.name, begun);
+        }
+    }
+
+    /// Ends the reports of drains that an earlier agent has ended, and died before it could say so here.
+    pub(super) fn account_for_ended(&mut self, now: Moment) {
+        let drains = Arc::clone(&self.core.drains);
+        for drain in drains.iter() {
+            let (outcome, text) = (drain.outcome, drain.text.clone());
+            let ended = Ended { id: drain.id, outcome, text, restart_took: None };
+            let whole = self.history.recorder().ended_before(now, &ended);
+            if let Some(record) = whole {
+                self.file(record);
+            }
         }
     }
 
@@ -138,7 +151,9 @@ impl<O: Outside> Owner<O> {
         self.records.stale = true;
         self.filing.spawn(async move {
             let path = history.path().to_owned();
-            let written = spawn_blocking(move || history.append(&record)).await;
+            // An agent that died in a moment like this has written it, and not that it did.
+            let append = move || if history.has(&record) { Ok(()) } else { history.append(&record) };
+            let written = spawn_blocking(append).await;
             if let Ok(Err(error)) = written {
                 counters.failed(Failed::Report);
                 warn!(%error, "the report of the drain is lost: can't write {}", path.display());

@@ -144,6 +144,7 @@ impl<O: Outside> Owner<O> {
             });
         }
         let now = self.outside.now();
+        self.account_for_ended(now);
         // One that an agent died over before it had written its report down.
         self.follow(&mut self.history.recorder(), now);
         let before = self.core.clone();

@@ -99,6 +99,11 @@ impl History {
         Ok(found)
     }
 
+    /// Whether `record` is in it.
+    pub fn has(&self, record: &Record) -> bool {
+        self.of(record.drain).is_ok_and(|found| found.is_some_and(|found| found.is_same(record)))
+    }
+
     /// Shows `each` all records, the oldest first.
     fn each(&self, mut each: impl FnMut(Record)) -> Result<(), Unreadable> {
         for path in [self.older(), self.path.clone()] {

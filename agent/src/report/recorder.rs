@@ -213,6 +213,13 @@ impl Recorder {
         Some(self.open.remove(index).record)
     }
 
+    /// The same of one of which an earlier agent has written down that it has ended, and then died before its record said
+    /// so.
+    pub fn ended_before(&mut self, now: Moment, ended: &Ended) -> Option<Record> {
+        self.find(ended.id).filter(|open| open.record.outcome.is_none())?;
+        self.ended(now, ended)
+    }
+
     /// Since when somebody waits for the users to come back.
     pub fn awaits_users(&self) -> Option<Moment> {
         self.open.iter().filter_map(|open| open.over).min()

@@ -97,3 +97,21 @@ async fn a_refused_drain_leaves_no_record() {
     assert!(filed(&agent.directory).is_empty());
     assert!(!agent.written().contains("\"reports\":[{"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_after_whose_end_the_agent_dies_leaves_one_record() {
+    for seconds in [0, 70] {
+        let mut agent = Agent::up("report-end").await;
+        agent.ask(restart()).await;
+        agent.reach(Phase::Hard).await;
+        agent.reach(Phase::Up).await;
+        // It is killed before the state tells of that, or when the record has just been written.
+        time::sleep(Duration::from_secs(seconds)).await;
+        let (directory, fake) = agent.kill().await;
+        let agent = Agent::start_in(directory, fake).await;
+        time::sleep(Duration::from_secs(70)).await;
+        let outcomes: Vec<_> = filed(&agent.directory).iter().map(|record| record.outcome).collect();
+        assert_eq!(outcomes, [Some(Outcome::Done)], "killed after {seconds} s");
+        assert!(!agent.written().contains("\"outcome\":null"), "{}", agent.written());
+    }
+}
