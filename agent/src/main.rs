@@ -46,7 +46,10 @@ fn start(run: Run) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("can't start the runtime")?;
-    runtime.block_on(serve(run))
+    let outcome = runtime.block_on(serve(run));
+    // Threads that read a log or write a report may hang in their file system, and nobody needs them any more.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {

@@ -109,6 +109,9 @@ const STATUS: Duration = Duration::from_millis(500);
 const STATUS_OUT: Duration = Duration::from_millis(200);
 /// How often the state file is written for the sake of the table alone.
 pub(super) const TABLE: Duration = Duration::from_secs(5);
+/// How long reports may take to be written at the agent's end: a line of some kilobytes each.
+const FILED: Duration = Duration::from_secs(1);
+
 impl<O: Outside> Owner<O> {
     /// Runs until it is told to stop. What was asked stays written down, for the next agent.
     pub async fn run(mut self) {
@@ -364,8 +367,12 @@ impl<O: Outside> Owner<O> {
     }
 
     async fn stop(&mut self) {
-        while self.filing.join_next().await.is_some() {}
         self.write().await;
+        // A disk that hangs must not keep the next agent waiting.
+        let filed = async { while self.filing.join_next().await.is_some() {} };
+        if time::timeout(FILED, filed).await.is_err() {
+            warn!("a report is not written: its disk hangs");
+        }
         while let Ok(ask) = self.inlets.asks.try_recv() {
             let refusal = Refusal::Stopping;
             let _ = ask
