@@ -31,9 +31,10 @@ impl Farm {
     }
 
     /// An HAProxy before them, changed by `set`, once it has found all up and every agent knows it.
+    /// Its checks have time on a busy machine: with `fall 1` a late answer would take a server out.
     pub(crate) fn behind_haproxy(&self, name: &str, set: impl Fn(Haproxy) -> Haproxy) -> Haproxy {
         let known = self.balancers_known();
-        let mut balancer = set(Haproxy::new(&self.place, name));
+        let mut balancer = set(Haproxy::new(&self.place, name).line("timeout check 5s"));
         for (apache, agent) in self.apaches.iter().zip(&self.agents) {
             balancer =
                 balancer.server(Server::new(apache.name(), apache.address()).checked_at(agent.address()));
@@ -46,7 +47,7 @@ impl Farm {
     /// A drain-proxy before them, changed by `set`, once every agent knows it and is known to be up.
     pub(crate) fn behind_proxy(&self, name: &str, set: impl Fn(Proxy) -> Proxy) -> Proxy {
         let known = self.balancers_known();
-        let mut balancer = set(Proxy::new(&self.place, name));
+        let mut balancer = set(Proxy::new(&self.place, name).backend_line(r#"timeout = { check = "5s" }"#));
         for (apache, agent) in self.apaches.iter().zip(&self.agents) {
             balancer = balancer.server(apache.name(), apache.address(), Some(agent.address()));
         }

@@ -60,7 +60,9 @@ fn sigusr1_behind_an_haproxy_without_send_state_hurts_nobody() {
 
 fn haproxy_without_header(farm: &Farm) -> drain_tests::Haproxy {
     // Known after three questions at even intervals.
-    let mut balancer = drain_tests::Haproxy::new(farm.apaches[0].place(), "lb").without_send_state();
+    let mut balancer = drain_tests::Haproxy::new(farm.apaches[0].place(), "lb")
+        .line("timeout check 5s")
+        .without_send_state();
     for (apache, agent) in farm.apaches.iter().zip(&farm.agents) {
         balancer = balancer
             .server(drain_tests::Server::new(apache.name(), apache.address()).checked_at(agent.address()));

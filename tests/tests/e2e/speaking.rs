@@ -103,6 +103,10 @@ fn what_an_operator_has_set_in_haproxy_is_never_undone() {
     stage.sees("no check");
     runtime.command("set server shop/s1 state maint");
     stage.sees("MAINT");
+    // A question that was on its way would still end the maintenance: HAProxy does so at every `drain`.
+    stage.agent.wait_until("no question on its way", WITHIN, |s| {
+        s.balancers.iter().all(|balancer| balancer.last_seconds > 2.0)
+    });
     stage.asked(&["soft", "--no-wait", "--force"]);
     stage.agent.wait_for_phase(Phase::Soft, WITHIN);
     stage.asked(&["up", "--no-wait"]);
