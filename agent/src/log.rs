@@ -1,13 +1,17 @@
 //! The log: lines on stderr, where systemd's journal and people's terminals read them.
 //!
-//! The journal notes the time and the sender itself. What it can't know is the priority: it reads it from the begin of
-//! each line, `<6>` and the like (sd-daemon(3)).
+//! Where stderr is the journal's, lines go to journald itself, with their fields. Where that can't be reached they go to
+//! stderr all the same: the journal notes the time and the sender itself, and reads the priority from the begin of each
+//! line, `<6>` and the like (sd-daemon(3)).
+
+mod journal;
 
 use std::{
     env, fmt,
     fs::File,
     io::{self, IsTerminal},
     os::{fd::AsFd, unix::fs::MetadataExt},
+    path::Path,
 };
 
 use tracing::{Event, Level, Subscriber};
@@ -23,6 +27,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use self::journal::{Journal, SOCKET};
+
 /// The variable that says what is logged, in the manner of `RUST_LOG`: `debug`, or `info,drain_agent::owner=trace`.
 pub const VARIABLE: &str = "DRAIN_AGENT_LOG";
 /// Where systemd says which device and inode the journal's end of stderr has.
@@ -36,11 +42,13 @@ pub fn start() {
     let filter = targets.and_then(Result::ok).unwrap_or_else(|| Targets::new().with_default(Level::INFO));
     let journal = is_journal();
     let for_people = layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);
+    let journald = journal.then(|| Journal::at(Path::new(SOCKET)).ok()).flatten();
     let prefixed = Prefixed(Format::default().without_time().with_level(false).with_target(false));
     let for_the_journal = layer().with_writer(io::stderr).with_ansi(false).event_format(prefixed);
     tracing_subscriber::registry()
         .with((!journal).then_some(for_people))
-        .with(journal.then_some(for_the_journal))
+        .with((journal && journald.is_none()).then_some(for_the_journal))
+        .with(journald)
         .with(filter)
         .init();
     if misread {

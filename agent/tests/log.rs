@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     net::TcpListener,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Command},
 };
 
@@ -36,9 +36,14 @@ fn stream_of(file: &File) -> String {
     format!("{}:{}", file.dev(), file.ino())
 }
 
+/// On a host with a journal that is where the lines go, and a test may not read there; those that go to it are tested
+/// beside `Journal`.
 #[test]
 fn the_journal_gets_priorities_and_no_times() {
     let text = logged("journal", |file| Some(stream_of(file)));
+    if Path::new("/run/systemd/journal/socket").exists() {
+        return assert_eq!(text, "");
+    }
     assert!(text.starts_with("<3>can't listen"), "{text}");
 }
 

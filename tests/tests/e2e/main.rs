@@ -22,6 +22,7 @@ mod proxy_protocol;
 mod recipes;
 mod reload;
 mod replay;
+mod report;
 mod resume;
 mod reuse;
 mod rolling;
