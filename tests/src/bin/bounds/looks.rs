@@ -92,7 +92,7 @@ fn cheapest(crowd: &Crowd) -> Result<(f64, f64)> {
         let reading = runtime.block_on(sockets.look())?;
         look = look.min(cpu_seconds() - start);
         anyhow::ensure!(
-            reading.idle() as usize == crowd.count,
+            reading.open() as usize == crowd.count,
             "expected {}, found {reading:?}",
             crowd.count
         );
