@@ -15,8 +15,9 @@
 //! In up, `75%` follows where a weight is configured (`load`).
 //!
 //! `ready` takes back what an operator has set in HAProxy by hand as well: a drain and a maintenance. So it is said only
-//! to those that were told `drain` by this agent, and only in their first answers afterwards (`debts`). A server
-//! in maintenance is not asked, so that it is told neither.
+//! to those that were told `drain` by this agent, and only in their first answers afterwards (`debts`). HAProxy asks
+//! for a server in maintenance as well, and there `drain` ends the maintenance: a soft drain says so nevertheless, since
+//! from here nobody can see it; a hard one undoes nothing.
 
 mod debts;
 mod load;

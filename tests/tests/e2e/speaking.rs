@@ -87,7 +87,7 @@ fn beside_checks_by_http_it_says_the_same_and_the_header_counts() {
 }
 
 #[test]
-fn what_an_operator_has_set_in_haproxy_is_never_undone() {
+fn a_hard_drain_undoes_nothing_that_an_operator_has_set_in_haproxy() {
     let stage = stage("speaking_operator", false, "");
     let runtime = stage.balancer.runtime();
     runtime.command("set server shop/s1 state drain");
@@ -98,17 +98,13 @@ fn what_an_operator_has_set_in_haproxy_is_never_undone() {
     stage.sees("DOWN (agent)");
     stage.asked(&["up", "--no-wait"]);
     stage.sees("DRAIN (agent)");
-    // In maintenance an agent is not asked: it is told nothing, and owed nothing.
+    // Nor anything of maintenance, in which HAProxy goes on asking.
     runtime.command("set server shop/s1 state ready");
     stage.sees("no check");
     runtime.command("set server shop/s1 state maint");
     stage.sees("MAINT");
-    // A question that was on its way would still end the maintenance: HAProxy does so at every `drain`.
-    stage.agent.wait_until("no question on its way", WITHIN, |s| {
-        s.balancers.iter().all(|balancer| balancer.last_seconds > 2.0)
-    });
-    stage.asked(&["soft", "--no-wait", "--force"]);
-    stage.agent.wait_for_phase(Phase::Soft, WITHIN);
+    stage.asked(&["hard", "--no-wait", "--force"]);
+    stage.agent.wait_until("acknowledged", WITHIN, |s| s.phase == Phase::Hard && s.acknowledged.complete);
     stage.asked(&["up", "--no-wait"]);
     stage.agent.wait_for_phase(Phase::Up, WITHIN);
     stage.sees("MAINT");
