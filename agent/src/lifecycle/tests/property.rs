@@ -124,7 +124,9 @@ impl Laws {
         let deepest = self.deepest.entry(id).or_insert(level);
         assert!(level >= *deepest, "back from hard to soft");
         *deepest = level;
-        if transition.from == Stage::Restarting && world.drain().stopped {
+        // None is left where it has been withdrawn and given up in the same step.
+        let stopped = world.machine.course().drain().is_some_and(|drain| drain.stopped);
+        if transition.from == Stage::Restarting && stopped {
             // Acknowledged before it was stopped. What is asked of it from now on is another restart.
             self.acknowledged = true;
             self.restarts.remove(&id);
