@@ -28,6 +28,7 @@ pub mod port;
 pub mod proxy;
 pub mod sample;
 pub mod scripted;
+pub mod systemd_box;
 pub mod tally;
 pub mod usage;
 
@@ -38,3 +39,4 @@ pub use load::Load;
 pub use nginx::Nginx;
 pub use place::Place;
 pub use proxy::Proxy;
+pub use systemd_box::SystemdBox;

@@ -1,0 +1,3 @@
+//! Tests in a real systemd, booted in namespaces of its own. `tests/run box` runs them.
+
+mod machine;
