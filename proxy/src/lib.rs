@@ -12,5 +12,6 @@ pub mod http1;
 pub mod listen;
 pub mod process;
 pub mod proxy_protocol;
+pub mod served;
 pub mod upgrade;
 pub mod worker;

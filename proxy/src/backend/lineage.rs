@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::broadcast;
 
 use super::{Backend, IdleOrder, tally::Tally};
+use crate::served::{Peak, Served};
 
 /// What all generations of a backend know of each other.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Lineage {
     elsewhere: AtomicU32,
     idle_orders: broadcast::Sender<IdleOrder>,
     pub(super) tally: Tally,
+    pub(super) served: Served,
+    pub(super) most_queued: Peak,
 }
 
 /// Orders that a core may be behind by; beyond it the pool looks at all of its servers.
@@ -42,6 +45,8 @@ impl Default for Lineage {
             elsewhere: AtomicU32::new(0),
             idle_orders: broadcast::Sender::new(ORDERS),
             tally: Tally::default(),
+            served: Served::default(),
+            most_queued: Peak::default(),
         }
     }
 }

@@ -52,7 +52,7 @@ pub use operation::Operation;
 pub(crate) use persistence::captured_cookie;
 pub use queue::Ticket;
 pub use select::Usable;
-pub use server::{Elsewhere, IdleOrder, OpenConnection, Resumed, Server};
+pub use server::{Checked, Elsewhere, Forced, History, IdleOrder, OpenConnection, Resumed, Server};
 pub use slot::Slot;
 pub use waiting::Moved;
 
@@ -64,6 +64,7 @@ use server::Surroundings;
 use tally::Tally;
 use users::Users;
 
+use crate::served::{Peak, Served};
 use crate::{admin::log::Notices, clock, config};
 
 /// Beyond so many servers their requests are counted as they come, because adding the servers' own counters up for each
@@ -168,6 +169,9 @@ impl Backend {
             if !before.contains_key(&server.key()) && server.asked() != Asked::default() {
                 renewed.set_asked(server.index(), Asked::default());
             }
+            if !before.contains_key(&server.key()) && server.ordered() != Administration::Ready {
+                renewed.set_ordered(server.index(), Administration::Ready);
+            }
             if !before.contains_key(&server.key()) && server.maxconn_asked().is_some() {
                 renewed.set_maxconn(server.index(), None);
             }
@@ -229,6 +233,16 @@ impl Backend {
         &self.lineage.tally
     }
 
+    /// What it has served, by all its configurations.
+    pub fn served(&self) -> &Served {
+        &self.lineage.served
+    }
+
+    /// The most requests that have waited at once.
+    pub fn most_queued(&self) -> &Peak {
+        &self.lineage.most_queued
+    }
+
     /// Its servers, in configuration order.
     pub fn servers(&self) -> &[Arc<Server>] {
         &self.servers
@@ -269,7 +283,13 @@ impl Backend {
         self.change_standing(index, |server| server.set_operation(operation, draining))
     }
 
-    /// Says what is asked for a server beside that, in the same way.
+    /// Says what an operator orders for a server, in the same way. All but maintenance takes back what its agent has
+    /// asked, until that asks again.
+    pub fn set_ordered(self: &Arc<Self>, index: usize, ordered: Administration) -> Moved {
+        self.change_standing(index, |server| server.set_ordered(ordered))
+    }
+
+    /// Says what a server's agent asks for it beside that, in the same way.
     pub fn set_asked(self: &Arc<Self>, index: usize, asked: Asked) -> Moved {
         self.change_standing(index, |server| server.set_asked(asked))
     }

@@ -4,7 +4,9 @@
 //! [`Server::idle_orders`].
 
 mod connections;
+mod forced;
 mod handover;
+mod history;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::asked::{Asked, Standing};
+use super::asked::{Administration, Asked, Standing};
 use super::limit::Limits;
 use super::lineage::Lineage;
 use super::observed::{Errors, Observed};
@@ -23,9 +25,13 @@ use super::operation::Operation;
 use super::slowstart::Warmth;
 use super::users::Users;
 use crate::config;
+use crate::served::{Peak, Served};
 
 pub use connections::{IdleOrder, OpenConnection};
+pub use forced::Forced;
 pub use handover::{Elsewhere, Resumed};
+pub(super) use history::Chronicle;
+pub use history::{Checked, History};
 
 /// Numbers that every request of every core changes, on a cache line of their own.
 #[derive(Debug, Default)]
@@ -81,6 +87,13 @@ struct State {
     counters: Counters,
     elsewhere: [AtomicU32; 3],
     users: Users,
+    /// What it has served.
+    served: Served,
+    /// The most requests that it has had in flight, and that have waited for it, at once.
+    peaks: [Peak; 2],
+    chronicle: Chronicle,
+    /// What an operator says of its health.
+    forced: Forced,
     /// Idle connections that requests are waiting to have closed.
     claims: AtomicU32,
     errors: Errors,
@@ -94,7 +107,7 @@ impl Server {
     pub(super) fn new(index: usize, settings: config::Server, users: Users, around: &Surroundings) -> Self {
         let operation = if settings.check.is_some() { Operation::Starting } else { Operation::Unchecked };
         let state = Arc::new(State {
-            standing: AtomicU8::new(Standing { checks: operation, asked: Asked::default() }.packed()),
+            standing: AtomicU8::new(Standing::of(operation).packed()),
             maxconn: AtomicU32::new(AS_CONFIGURED),
             warmth: Warmth::default(),
             draining: AtomicBool::new(false),
@@ -102,6 +115,10 @@ impl Server {
             counters: Counters::default(),
             elsewhere: Default::default(),
             users,
+            served: Served::default(),
+            peaks: Default::default(),
+            chronicle: Chronicle::default(),
+            forced: Forced::default(),
             claims: AtomicU32::new(0),
             errors: Errors::default(),
             shutdowns: watch::Sender::new((0, 0)),
@@ -222,9 +239,19 @@ impl Server {
         self.standing().checks
     }
 
-    /// What is asked for it.
+    /// What its agent asks for it.
     pub fn asked(&self) -> Asked {
         self.standing().asked
+    }
+
+    /// What an operator orders for it.
+    pub fn ordered(&self) -> Administration {
+        self.standing().ordered
+    }
+
+    /// What becomes of its users by either of them.
+    pub fn administration(&self) -> Administration {
+        self.standing().administration()
     }
 
     fn standing(&self) -> Standing {
@@ -271,6 +298,46 @@ impl Server {
         self.state.counters.requests.load(Ordering::Relaxed)
     }
 
+    /// What it has served, to be told of each request.
+    pub fn served(&self) -> &Served {
+        &self.state.served
+    }
+
+    /// The most requests that it has had in flight at once, by all configurations.
+    pub fn most_in_flight(&self) -> &Peak {
+        &self.state.peaks[0]
+    }
+
+    /// The most requests that have waited for it at once.
+    pub fn most_queued(&self) -> &Peak {
+        &self.state.peaks[1]
+    }
+
+    /// What has become of it so far.
+    pub fn history(&self) -> History {
+        self.state.chronicle.so_far()
+    }
+
+    /// Notes how a check ended; `observed`: it stands for too many errors of users.
+    pub fn note_check(&self, checked: Checked, observed: bool) {
+        self.state.chronicle.checked(checked, observed);
+    }
+
+    /// Notes what its agent has answered.
+    pub fn note_agent(&self, checked: Checked) {
+        self.state.chronicle.agent_answered(checked);
+    }
+
+    /// Begins to count its checks anew.
+    pub fn clear_history(&self) {
+        self.state.chronicle.clear();
+    }
+
+    /// What an operator says of its health, for its checker.
+    pub fn forced(&self) -> &Forced {
+        &self.state.forced
+    }
+
     /// The distinct holders of its cookie, to be told of each request.
     pub fn users(&self) -> &Users {
         &self.state.users
@@ -290,7 +357,7 @@ impl Server {
 
     /// Ends the sessions that follow [`Server::shutdowns`]; the letter says why: `D` as it went down, `U` as another
     /// came up.
-    pub(super) fn shut_down_sessions(&self, letter: u8) {
+    pub fn shut_down_sessions(&self, letter: u8) {
         self.state.shutdowns.send_modify(|shutdown| *shutdown = (shutdown.0 + 1, letter));
     }
 
@@ -301,7 +368,12 @@ impl Server {
 
     /// Takes a slot if one is free. `newcomers` are requests that nothing counts yet.
     pub(super) fn try_take(&self, newcomers: u32) -> bool {
-        add_within(&self.state.counters.in_flight, self.limit(newcomers))
+        let is_taken = add_within(&self.state.counters.in_flight, self.limit(newcomers));
+        if is_taken {
+            // On the cache line that was just written.
+            self.most_in_flight().note(self.in_flight());
+        }
+        is_taken
     }
 
     /// Whether a newcomer would get a slot now, as far as anybody can tell without taking it.
@@ -349,9 +421,21 @@ impl Server {
         self.change_standing(|standing| Standing { checks: operation, ..standing })
     }
 
-    /// Stores what is asked for it; gives back what it was before.
+    /// Stores what its agent asks for it; gives back what it was before.
     pub(super) fn set_asked(&self, asked: Asked) -> Operation {
         self.change_standing(|standing| Standing { asked, ..standing })
+    }
+
+    /// Stores what an operator orders for it; gives back what it was before.
+    pub(super) fn set_ordered(&self, ordered: Administration) -> Operation {
+        self.change_standing(|standing| {
+            let administration = if ordered == Administration::Maintenance {
+                standing.asked.administration
+            } else {
+                Administration::Ready
+            };
+            Standing { ordered, asked: Asked { administration, ..standing.asked }, ..standing }
+        })
     }
 
     fn change_standing(&self, change: impl Fn(Standing) -> Standing) -> Operation {
@@ -360,6 +444,9 @@ impl Server {
         let (Ok(before) | Err(before)) =
             standing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |bits| Some(changed(bits).packed()));
         let (now, before) = (changed(before).operation(), Standing::unpacked(before).operation());
+        if before != now {
+            self.state.chronicle.turned(now == Operation::Down);
+        }
         if !now.takes_new_users() && before != now {
             self.lineage.order(IdleOrder { server: self.identity(), all: true });
         }

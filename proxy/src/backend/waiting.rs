@@ -246,8 +246,10 @@ impl Backend {
         while let Some(index) = queue.changed.pop() {
             let waiting = queue.waiting_at(Some(index)) as u32;
             self.servers[index].waiting().store(waiting, Ordering::SeqCst);
+            self.servers[index].most_queued().note(waiting);
         }
         let all = queue.waiting() as u32;
+        self.lineage.most_queued.note(all);
         let before = self.all_waiting.swap(all, Ordering::SeqCst);
         self.lineage.count_waiting(before, all);
     }

@@ -4,10 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use super::machine::Finding;
+use crate::backend::Checked;
 use crate::http1::MAX_FIELDS;
 
 /// How much of a reason phrase is kept: HAProxy's limit.
 const MAX_INFO: usize = 127;
+
+/// How much of what an agent says of its drain is kept, for whoever looks at the statistics.
+const MAX_MARKER: usize = 200;
 
 /// The header by which an agent says what its server is doing.
 const MARKER: &str = "x-drain-state";
@@ -40,9 +44,26 @@ pub(super) enum Status {
     Conditional,
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
+impl Status {
+    /// As HAProxy's statistics have it, and its number in `show servers state`.
+    const fn code(self) -> (&'static str, u8) {
+        match self {
+            Self::SocketError => ("SOCKERR", 5),
+            Self::ConnectTimeout => ("L4TOUT", 7),
+            Self::ConnectFailed => ("L4CON", 8),
+            Self::AnswerTimeout => ("L7TOUT", 12),
+            Self::BadAnswer => ("L7RSP", 13),
+            Self::Unexpected => ("L7STS", 17),
+            Self::Connected => ("L4OK", 6),
+            Self::Observed => ("HANA", 4),
+            Self::Passed => ("L7OK", 15),
+            Self::Conditional => ("L7OKC", 16),
+        }
+    }
+
+    /// In a sentence, for logs.
+    const fn sentence(self) -> &'static str {
+        match self {
             Self::SocketError => "Socket error",
             Self::ConnectTimeout => "Layer4 timeout",
             Self::ConnectFailed => "Layer4 connection problem",
@@ -53,7 +74,13 @@ impl fmt::Display for Status {
             Self::Observed => "Health analyze",
             Self::Passed => "Layer7 check passed",
             Self::Conditional => "Layer7 check conditionally passed",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.sentence())
     }
 }
 
@@ -68,6 +95,8 @@ pub(super) struct Report {
     pub(super) info: String,
     /// The phase of the drain that the answer says the server is in.
     pub(super) drain: Option<String>,
+    /// All that it says of that: `soft; reason="…"; since=…`.
+    pub(super) marker: Option<String>,
     /// How long it took.
     pub(super) duration: Duration,
 }
@@ -75,7 +104,22 @@ pub(super) struct Report {
 impl Report {
     /// A check that ended without an answer.
     pub(super) fn without_answer(status: Status, info: String) -> Self {
-        Self { status, code: None, info, drain: None, duration: Duration::ZERO }
+        Self { status, code: None, info, drain: None, marker: None, duration: Duration::ZERO }
+    }
+
+    /// For the statistics.
+    pub(super) fn checked(&self) -> Checked {
+        let (status, number) = self.status.code();
+        Checked {
+            status,
+            description: self.status.sentence(),
+            number,
+            code: self.code,
+            info: self.info.clone(),
+            duration: self.duration,
+            passed: self.finding() != Finding::Failed,
+            drain: self.marker.clone(),
+        }
     }
 
     /// What it means to the machine. A conditional pass that finds the server down is judged there.
@@ -131,9 +175,12 @@ pub(super) fn judge(bytes: &[u8], soft_drain_on: Option<u16>) -> Option<Report> 
         _ => Status::Unexpected,
     };
     let info = if status == Status::Unexpected { response.reason.unwrap_or_default() } else { "" };
-    let drain = all(MARKER).find_map(|header| drain_phase(header.value));
+    let marked = all(MARKER).find_map(|header| Some((drain_phase(header.value)?, header.value)));
+    let marker =
+        marked.as_ref().map(|(_, marker)| String::from_utf8_lossy(marker).chars().take(MAX_MARKER).collect());
+    let drain = marked.map(|(phase, _)| phase);
     let info = info.chars().take(MAX_INFO).collect();
-    Some(Report { status, code: Some(code), info, drain, duration: Duration::ZERO })
+    Some(Report { status, code: Some(code), info, drain, marker, duration: Duration::ZERO })
 }
 
 /// More than three digits where the status stands: a status for HAProxy, though no good one.

@@ -89,6 +89,10 @@ impl Checker {
                     at_most = at_most.min(clock::now().duration_since(last) + self.task.check.fastinter);
                     continue;
                 }
+                operation = server.forced().health() => {
+                    self.obey(operation);
+                    continue;
+                }
                 changed = tasks.changed() => match changed {
                     Ok(()) => {
                         self.turn_to(tasks.borrow_and_update().clone());
@@ -98,7 +102,8 @@ impl Checker {
                 },
             }
             at_most = Duration::MAX;
-            if self.task.server.asked().administration == Administration::Maintenance {
+            let server = &self.task.server;
+            if server.administration() == Administration::Maintenance || server.forced().is_unchecked() {
                 last = clock::now();
                 continue;
             }
@@ -196,6 +201,7 @@ impl Checker {
             );
             return;
         }
+        self.task.server.note_check(report.checked(), false);
         self.machine.step(report.finding());
         self.publish(report, report.drain.is_some());
     }
@@ -206,7 +212,20 @@ impl Checker {
         self.machine.observe(settings.on_error);
         let info = format!("Detected {} consecutive errors, last one was: {last}", settings.error_limit);
         let drains = self.task.server.is_draining();
-        self.publish(&Report::without_answer(Status::Observed, info), drains);
+        let report = Report::without_answer(Status::Observed, info);
+        self.task.server.note_check(report.checked(), true);
+        self.publish(&report, drains);
+    }
+
+    /// An operator says what the server's health is; the next check may say otherwise.
+    fn obey(&mut self, operation: Operation) {
+        let Task { backend, server, check } = &self.task;
+        self.machine = Machine::resumed(check.rise, check.fall, operation, None);
+        server.note_health(self.machine.health());
+        if operation != server.checks() {
+            // A check that was under way has said something else meanwhile.
+            backend.set_operation(server.index(), operation, false);
+        }
     }
 
     /// Lets everybody know what the machine has come to, by this report.

@@ -32,7 +32,8 @@ pub use machine::Machine;
 
 use self::running::Running;
 use self::turns::Turns;
-use crate::backend::{Backend, Server};
+use crate::backend::{Administration, Asked, Backend, Operation, Server};
+use crate::config;
 
 /// The checks of the process.
 #[derive(Debug)]
@@ -71,6 +72,34 @@ impl Checks {
         // The thread reads as long as there is a sender.
         let _ = self.backends.send(backends.to_vec());
     }
+}
+
+/// Says what an operator orders for a server, and tells of it.
+pub fn order(backend: &Arc<Backend>, server: &Server, ordered: Administration) {
+    let before = (server.administration(), server.operation());
+    notice::watching(backend, || {
+        let moved = backend.set_ordered(server.index(), ordered);
+        Some((config::Level::Notice, notice::administration(backend, server, before, moved)?))
+    });
+}
+
+/// Says what a server's agent is taken to ask for it until it says something else, and tells of it.
+pub fn ask(backend: &Arc<Backend>, server: &Server, asked: Asked) {
+    let before = server.operation();
+    notice::watching(backend, || {
+        let moved = backend.set_asked(server.index(), asked);
+        notice::forced(backend, server, before, moved)
+    });
+}
+
+/// Makes a server what an operator says that its checks find, until the next one, and tells of it.
+pub fn force(backend: &Arc<Backend>, server: &Server, operation: Operation) {
+    let before = server.operation();
+    notice::watching(backend, || {
+        let moved = backend.set_operation(server.index(), operation, false);
+        notice::forced(backend, server, before, moved)
+    });
+    server.forced().set_health(operation);
 }
 
 fn servers(backends: &[Arc<Backend>]) -> impl Iterator<Item = (&Arc<Backend>, &Arc<Server>)> {

@@ -1,7 +1,7 @@
 //! The log lines of state changes, HAProxy's.
 
 use super::answer::Report;
-use crate::backend::{Administration, Asked, Backend, Moved, Operation, Server};
+use crate::backend::{Administration, Backend, Moved, Operation, Server};
 use crate::config::Level;
 
 /// The line for a change of this server; `None` where HAProxy has none: a server that starts is up for it.
@@ -57,13 +57,13 @@ fn counts(backend: &Backend, server: &Server, moved: Moved) -> String {
 pub(super) fn administration(
     backend: &Backend,
     server: &Server,
-    (before, operation): (Asked, Operation),
+    (before, operation): (Administration, Operation),
     moved: Moved,
 ) -> Option<String> {
     use Administration::{Drain, Maintenance, Ready};
-    let now = server.asked().administration;
+    let now = server.administration();
     let state = if server.operation() == Operation::Down { "DOWN" } else { "UP" };
-    let is = match (before.administration, now) {
+    let is = match (before, now) {
         (before, now) if before == now => return None,
         (_, Maintenance) if operation == Operation::Down => "was DOWN and now enters maintenance.".to_owned(),
         (_, Maintenance) => format!("is going DOWN for maintenance.{}", counts(backend, server, moved)),
@@ -74,6 +74,30 @@ pub(super) fn administration(
     };
     let backup = if server.settings().backup { "Backup " } else { "" };
     Some(format!("{backup}Server {}/{} {is}", backend.name(), server.name()))
+}
+
+/// The line for a change of health that an operator has ordered.
+pub(super) fn forced(
+    backend: &Backend,
+    server: &Server,
+    before: Operation,
+    moved: Moved,
+) -> Option<(Level, String)> {
+    let now = server.operation();
+    if now == before {
+        return None;
+    }
+    let state = match now {
+        Operation::Down => "DOWN",
+        Operation::Soft => "stopping",
+        _ => "UP",
+    };
+    let backup = if server.settings().backup { "Backup " } else { "" };
+    let counts = counts(backend, server, moved);
+    let line =
+        format!("{backup}Server {}/{} is {state}, changed from CLI.{counts}", backend.name(), server.name());
+    let is_alert = now == Operation::Down && before != Operation::Soft;
+    Some((if is_alert { Level::Alert } else { Level::Notice }, line))
 }
 
 /// Makes a change and tells of it, and of a backend that has lost its last usable server by it.

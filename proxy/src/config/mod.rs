@@ -3,6 +3,7 @@
 //! Behind [`Config`] nothing asks again whether a value makes sense: each type holds only what is valid. An
 //! `Option` here is a thing that may be absent, never a default that is still to be found.
 
+mod admin;
 mod agent;
 mod announce;
 mod backend;
@@ -23,6 +24,7 @@ mod timeout;
 mod words;
 mod xxh64;
 
+pub use admin::{Admin, AdminSocket, Level as AdminLevel};
 pub use agent::Agent;
 pub use announce::AcceptProxy;
 pub use backend::{Backend, WhenAllDrain};
@@ -58,6 +60,8 @@ pub struct Config {
     pub backends: Vec<Backend>,
     /// Limits of the whole process.
     pub limits: Limits,
+    /// Who may look at it and command it while it runs.
+    pub admin: Admin,
 }
 
 /// A backend, as its place in [`Config::backends`].
@@ -112,7 +116,7 @@ impl Config {
     }
 
     fn read(root: &Table<'_>, lookup: &Lookup<'_>) -> Option<Self> {
-        root.later("admin", "leave it out: there is no runtime command yet");
+        let admin = root.section("admin", Admin::read);
         let limits = root.section("limits", Limits::read);
         let names = root.names_in("backend");
         let mut binds = Vec::new();
@@ -136,6 +140,7 @@ impl Config {
             frontends: frontends.into_iter().collect::<Option<_>>()?,
             backends: backends.into_iter().collect::<Option<_>>()?,
             limits,
+            admin,
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     },
     clock,
     config::{self, Failure, RetryOn, Reuse},
+    served::Counter,
 };
 
 /// The attempts to have one request answered.
@@ -105,6 +106,10 @@ impl<'a> Attempts<'a> {
                     return Box::pin(self.unavailable(cause)).await;
                 }
             };
+            if matches!(wish, Wish::Balanced { .. }) {
+                self.core.backend.served().count(Counter::Balanced);
+                slot.server().served().count(Counter::Balanced);
+            }
             // A queue that was full sends its users elsewhere.
             self.story.redispatched |= matches!(wish, Wish::Pinned(index) if slot.server().index() != index);
             let is_first = before.is_none();
@@ -113,6 +118,8 @@ impl<'a> Attempts<'a> {
                     if self.story.retries > 0 {
                         self.story.redispatched = true;
                         self.core.backend.tally().redispatches.add();
+                        self.core.backend.served().count(Counter::Redispatches);
+                        self.core.backend.servers()[index].served().count(Counter::Redispatches);
                     }
                 } else if !pause.is_zero() {
                     // There is no other. Others may use the slot meanwhile.
@@ -220,6 +227,8 @@ impl<'a> Attempts<'a> {
                 }
             }
             tally.retries.add();
+            self.core.backend.served().count(Counter::Retries);
+            server.served().count(Counter::Retries);
             self.prepare(tried);
             self.story.retries += 1;
             match next {
@@ -235,11 +244,15 @@ impl<'a> Attempts<'a> {
         let server = slot.server();
         let claim = self.claim(server);
         let mut connection = match connect::connection(self.core, slot, pinned, claim, self.client).await {
-            Ok(connection) => connection,
+            Ok(connection) => {
+                self.count_connection(server, connection.reused);
+                connection
+            }
             Err(NoConnection::Left) => return Tried::Left,
             Err(NoConnection::ClientGone) => return Tried::ClientGone,
             Err(error) => {
                 tracing::debug!(server = server.name(), %error, "no connection");
+                self.count_connection(server, false);
                 return Tried::NoConnection(match error {
                     NoConnection::Exhausted(_) => *b"RC",
                     NoConnection::Timeout => *b"sC",
@@ -263,6 +276,12 @@ impl<'a> Attempts<'a> {
             relay.remains(end)
         };
         Tried::Ended(remains, connection)
+    }
+
+    fn count_connection(&self, server: &Server, reused: bool) {
+        let counter = if reused { Counter::Reuses } else { Counter::Connects };
+        self.core.backend.served().count(counter);
+        server.served().count(counter);
     }
 
     /// Has another server go on with a response.

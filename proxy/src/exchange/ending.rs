@@ -16,7 +16,7 @@ use super::{
     relay::{Answered, End, Remains},
     request::{Asked, NoRequest},
 };
-use crate::{backend::Server, clock, http1::Method};
+use crate::{backend::Server, clock, http1::Method, served::Outcome};
 
 /// Writes what is left of the response, or the error that stands for it.
 pub(super) async fn finish(
@@ -37,6 +37,7 @@ pub(super) async fn finish(
         }
     }
     story.bytes += remains.down.written();
+    story.bytes_in = story.bytes_in.max(up.written());
     let (cause, status) = match remains.end {
         End::Complete => (*b"--", None),
         // Those who were asked to continue it could not.
@@ -90,6 +91,7 @@ pub(super) async fn fail(
 ) -> After {
     let keep_alive = asked.keep_alive && up.is_read() && !core.is_stopping() && status != Status::BadRequest;
     let clean = up.is_read() && asked.reusable;
+    story.bytes_in = story.bytes_in.max(up.written());
     client.input = up.take_rest();
     let mut output = core.pool.output();
     answer::write(status, keep_alive, asked.method == Method::Head, output.append());
@@ -129,6 +131,7 @@ pub(super) async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, 
         NoRequest::CutOff => (Status::BadRequest, *b"CR"),
     };
     story.end(cause);
+    story.refused = true;
     story.line = None;
     story.captured = None;
     // HAProxy reads the chunks that came with a head as a part of it.
@@ -175,10 +178,23 @@ async fn write_rest(core: &Core, client: &mut Client, pipe: &mut Pipe) -> End {
     .await
 }
 
+/// Counts a request that is over.
+fn count(core: &Core, outcome: &Outcome, server: Option<&Server>) {
+    core.open.served.note(outcome, false);
+    if outcome.refused {
+        return;
+    }
+    core.backend.served().note(outcome, false);
+    if let Some(server) = server {
+        server.served().note(outcome, true);
+    }
+}
+
 /// Writes down what has become of a request that is over. The time for the next one begins.
 fn log(core: &Core, client: &mut Client, story: &Story) {
     let now = clock::now();
     client.timer.set(now + core.frontend.timeout.http_keep_alive);
+    count(core, &story.outcome(now), story.server.as_deref());
     let Some(sink) = &core.sink else { return };
     let [cause, stage] = story.cause;
     let [named, set] = story.cookie;

@@ -51,6 +51,7 @@ use self::buffer::Pool;
 use crate::{
     backend::{Backend, Server, idle::IdlePool},
     config,
+    served::{Counter, Peak, Served},
 };
 
 pub use self::{
@@ -79,13 +80,17 @@ pub struct Core {
     successor: OnceCell<Rc<Core>>,
 }
 
-/// Client connections that are open, over all cores.
+/// Client connections that are open, over all cores, and what the frontend has done for them.
 #[derive(Clone, Debug, Default)]
 pub struct OpenCounts {
     /// Of the process.
     pub process: Arc<AtomicU32>,
     /// Of the frontend.
     pub frontend: Arc<AtomicU32>,
+    /// The most that the frontend has had at once.
+    pub most: Arc<Peak>,
+    /// What the frontend has served.
+    pub served: Arc<Served>,
 }
 
 impl Core {
@@ -169,19 +174,21 @@ pub fn serve<H>(
 }
 
 /// Counts a connection as long as it is open.
-struct Opened(OpenCounts);
+struct Opened([Arc<AtomicU32>; 2]);
 
 impl Opened {
     fn new(counts: &OpenCounts) -> Self {
         counts.process.fetch_add(1, Ordering::Relaxed);
-        counts.frontend.fetch_add(1, Ordering::Relaxed);
-        Self(counts.clone())
+        counts.most.note(counts.frontend.fetch_add(1, Ordering::Relaxed) + 1);
+        counts.served.count(Counter::Connections);
+        Self([counts.process.clone(), counts.frontend.clone()])
     }
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        self.0.process.fetch_sub(1, Ordering::Relaxed);
-        self.0.frontend.fetch_sub(1, Ordering::Relaxed);
+        for count in &self.0 {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

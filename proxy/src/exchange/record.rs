@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{buffer::Output, capture::Captured};
-use crate::backend::Server;
+use crate::{backend::Server, served::Outcome};
 
 /// Takes the record of each request of a core, when the request is over.
 pub trait Sink {
@@ -81,6 +81,10 @@ pub(super) struct Story {
     pub(super) server: Option<Arc<Server>>,
     pub(super) status: Option<u16>,
     pub(super) bytes: u64,
+    /// Bytes that went to servers, or of the head where none did.
+    pub(super) bytes_in: u64,
+    /// It was no request.
+    pub(super) refused: bool,
     pub(super) cause: [u8; 2],
     pub(super) cookie: [u8; 2],
     pub(super) retries: u32,
@@ -103,6 +107,8 @@ impl Story {
             server: None,
             status: None,
             bytes: 0,
+            bytes_in: 0,
+            refused: false,
             cause: *b"--",
             cookie: *b"--",
             retries: 0,
@@ -124,6 +130,17 @@ impl Story {
         if self.cause == *b"--" {
             self.cause = cause;
         }
+    }
+
+    /// For the counters; it is over at `now`.
+    pub(super) fn outcome(&self, now: Instant) -> Outcome {
+        let [_, waited, connected, answered] = self.phases();
+        let times = answered.map(|answered| {
+            let total = now.saturating_duration_since(self.began);
+            [waited.unwrap_or_default(), connected.unwrap_or_default(), answered, total]
+        });
+        let Self { status, bytes_in, bytes, cause, refused, .. } = *self;
+        Outcome { status, bytes_in, bytes_out: bytes, cause, times, refused }
     }
 
     /// The durations of its phases; what was not reached has none.

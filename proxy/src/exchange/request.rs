@@ -143,6 +143,7 @@ fn prepare(
     }
     let mut storage = Storage::new();
     let head = RequestHead::parse(bytes, &mut storage)?;
+    story.bytes_in = length as u64;
     if core.sink.is_some() {
         let mut line = core.pool.output();
         line.append().extend_from_slice(head.line);

@@ -36,7 +36,8 @@ pub fn of(backends: &[Arc<Backend>], now: Instant) -> Vec<Known> {
 fn orders(server: &Server) -> Orders {
     let Asked { administration, down } = server.asked();
     let (checks, administration) = (server.checks().into(), administration.into());
-    Orders { checks, administration, down, maxconn: server.maxconn_asked() }
+    let (ordered, paused) = (server.ordered().into(), server.forced().paused());
+    Orders { checks, administration, down, ordered, paused, maxconn: server.maxconn_asked() }
 }
 
 /// Tells servers what another process knew of them: they go on from there, and nobody waits for a first check. A weight
@@ -65,12 +66,16 @@ pub fn resuming(known: &[Known], now: Instant) -> impl Fn(&config::Backend, &Ser
             machine.adapt(check.rise, check.fall);
             server.note_health(machine.health());
         }
-        let orders = known.orders.filter(|_| server.settings().agent.is_some()).unwrap_or_default();
+        let orders = known.orders.unwrap_or_default();
+        let has_agent = server.settings().agent.is_some();
+        let agents = Asked { administration: orders.administration.into(), down: orders.down };
+        server.forced().pause(orders.paused);
         server.resume(Resumed {
             checks,
             draining: known.draining && checks != Operation::Unchecked,
             weight,
-            asked: Asked { administration: orders.administration.into(), down: orders.down },
+            asked: if has_agent { agents } else { Asked::default() },
+            ordered: orders.ordered.into(),
             maxconn: orders.maxconn,
             up_for: known.slow_ms.map(Duration::from_millis),
         });

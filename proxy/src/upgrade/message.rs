@@ -119,6 +119,12 @@ pub struct Orders {
     /// It is down, whatever its checks find.
     #[serde(default)]
     pub down: bool,
+    /// What an operator has ordered; the other two are its agent's.
+    #[serde(default)]
+    pub ordered: Administered,
+    /// It is not checked, and its agent is not asked, by an operator's order.
+    #[serde(default)]
+    pub paused: [bool; 2],
     /// Requests that it may have at once, 0 being any number; `None`: as the configuration says.
     #[serde(default)]
     pub maxconn: Option<u32>,
@@ -235,6 +241,8 @@ mod tests {
                 checks: Standing::Up,
                 administration: Administered::Drain,
                 down: true,
+                ordered: Administered::Maintenance,
+                paused: [true, false],
                 maxconn: Some(0),
             }),
             draining: true,

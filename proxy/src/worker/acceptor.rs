@@ -13,10 +13,10 @@ use std::time::Duration;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep};
 
-use super::{Kind, Live, Stop};
+use super::{Kind, Live, Room, Stop};
 use crate::{clock, exchange};
 
 /// How long a listener accepts nothing after it has failed: long enough for some connections to end where file
@@ -32,7 +32,7 @@ pub(super) struct Acceptor {
     /// The newest that is known.
     core: RefCell<Rc<exchange::Core>>,
     /// Of the frontend, then of the process: taken in this order, so that a full frontend holds nothing of the others.
-    rooms: [Arc<Semaphore>; 2],
+    rooms: [Arc<Room>; 2],
     live: Rc<Live>,
     complained: Cell<Option<Instant>>,
 }
@@ -42,7 +42,7 @@ impl Acceptor {
     pub(super) fn new(
         listener: Arc<TcpListener>,
         core: Rc<exchange::Core>,
-        rooms: [Arc<Semaphore>; 2],
+        rooms: [Arc<Room>; 2],
         live: Rc<Live>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
@@ -66,7 +66,7 @@ impl Acceptor {
             return;
         }
         loop {
-            let [Ok(frontend), Ok(process)] = self.rooms.clone().map(Semaphore::try_acquire_owned) else {
+            let [Some(frontend), Some(process)] = self.rooms.each_ref().map(|room| room.try_take()) else {
                 return;
             };
             match accept(self.listener.get_ref()) {
@@ -96,9 +96,8 @@ impl Acceptor {
     }
 
     async fn room(&self) -> [OwnedSemaphorePermit; 2] {
-        let [frontend, process] = self.rooms.clone().map(Semaphore::acquire_owned);
-        let never_closed = "the semaphores are never closed";
-        [frontend.await.expect(never_closed), process.await.expect(never_closed)]
+        let [frontend, process] = &self.rooms;
+        [frontend.take().await, process.take().await]
     }
 
     fn serve(&self, stream: TcpStream, client: SocketAddr, room: [OwnedSemaphorePermit; 2]) {
@@ -161,7 +160,7 @@ mod tests {
     /// What a test waits for at most; nothing here takes that long.
     const DEADLINE: Duration = Duration::from_secs(20);
 
-    fn acceptor(listener: TcpListener, rooms: [&Arc<Semaphore>; 2]) -> Acceptor {
+    fn acceptor(listener: TcpListener, rooms: [&Arc<Room>; 2]) -> Acceptor {
         let frontend = config::Frontend {
             name: "web".into(),
             bind: Vec::new(),
@@ -200,8 +199,8 @@ mod tests {
         String::from_utf8(answer).unwrap()
     }
 
-    fn room(permits: usize) -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(permits))
+    fn room(permits: usize) -> Arc<Room> {
+        Room::new(permits)
     }
 
     fn listener() -> (TcpListener, SocketAddr) {
@@ -219,7 +218,7 @@ mod tests {
         let acceptor = acceptor(one, [&room, &room]);
         let stream = TcpStream::connect(address).await.unwrap();
         let client = stream.local_addr().unwrap();
-        let permits = [(), ()].map(|()| room.clone().try_acquire_owned().unwrap());
+        let permits = [(), ()].map(|()| room.try_take().unwrap());
         assert!(size_of_val(&acceptor.task(stream, client, permits)) <= TASK_BYTES);
     }
 
@@ -229,7 +228,7 @@ mod tests {
         let (of_full, full_address) = listener();
         let (of_free, free_address) = listener();
         let stop = watch::Sender::new(Stop::No);
-        let held = full.clone().try_acquire_owned().unwrap();
+        let held = full.try_take().unwrap();
         spawn_local(acceptor(of_full, [&full, &process]).run(stop.subscribe()));
         spawn_local(acceptor(of_free, [&free, &process]).run(stop.subscribe()));
         let waiting = spawn_local(refused(full_address));
@@ -237,9 +236,9 @@ mod tests {
         for _ in 0..1000 {
             yield_now().await;
         }
-        assert_eq!(process.available_permits(), 1);
+        assert_eq!(process.left(), 1);
         assert_eq!(refused(free_address).await, "HTTP/1.1 400");
-        while process.available_permits() == 0 {
+        while process.left() == 0 {
             yield_now().await;
         }
         drop(held);

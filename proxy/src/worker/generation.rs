@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
+use super::Room;
 use crate::admin::log::{Feeds, Logs};
 use crate::backend::{Backend, Server};
 use crate::config::{self, Config};
@@ -12,13 +11,33 @@ use crate::exchange::{Budget, OpenCounts};
 
 /// A frontend as all workers share it.
 #[derive(Clone, Debug)]
-pub(super) struct Frontend {
-    pub(super) settings: config::Frontend,
-    pub(super) backend: Arc<Backend>,
-    pub(super) open: OpenCounts,
+pub struct Frontend {
+    /// What the configuration says of it.
+    pub settings: config::Frontend,
+    /// Where its requests go.
+    pub backend: Arc<Backend>,
+    /// What is open, and what was served.
+    pub open: OpenCounts,
     /// Connections that may still be accepted.
-    pub(super) room: Arc<Semaphore>,
+    pub(super) room: Arc<Room>,
     pub(super) log: Feeds,
+}
+
+impl Frontend {
+    /// Connections that it takes at once.
+    pub fn limit(&self) -> usize {
+        self.room.limit()
+    }
+
+    /// The room of its connections.
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Whether an operator has it take no new ones.
+    pub fn is_paused(&self) -> bool {
+        self.room.is_paused()
+    }
 }
 
 /// What all workers share, by one configuration.
@@ -28,7 +47,7 @@ pub struct Generation {
     pub(super) backends: Vec<Arc<Backend>>,
     pub(super) frontends: Vec<Frontend>,
     /// Connections that may still be accepted by the whole process.
-    pub(super) room: Arc<Semaphore>,
+    pub(super) room: Arc<Room>,
     /// What may be kept of requests.
     pub(super) budget: Arc<Budget>,
 }
@@ -43,11 +62,11 @@ impl Generation {
     pub fn resumed(config: &Config, logs: &Logs, resume: impl Fn(&config::Backend, &Server)) -> Arc<Self> {
         let backend = |settings: &config::Backend| Backend::resumed(settings.clone(), &resume);
         let backends = config.backends.iter().map(backend).collect();
-        let room = semaphore(config.limits.connections.get());
+        let room = Room::new(config.limits.connections.get());
         let process = OpenCounts::default().process;
         let keep = |settings: &config::Frontend| {
-            let open = OpenCounts { process: process.clone(), frontend: Arc::default() };
-            (open, semaphore(settings.maxconn.get()))
+            let open = OpenCounts { process: process.clone(), ..OpenCounts::default() };
+            (open, Room::new(settings.maxconn.get()))
         };
         Arc::new(Self::of(config, backends, (room, Budget::new(config.limits.replay)), logs, keep))
     }
@@ -65,17 +84,22 @@ impl Generation {
         for gone in self.backends.iter().filter(|backend| !stays.contains(backend.name())) {
             gone.retire();
         }
-        resize(&self.room, self.limits.connections.get(), config.limits.connections.get());
+        // What was set at run time stays, unless the configuration says something else than before.
+        if config.limits.connections != self.limits.connections {
+            self.room.resize(config.limits.connections.get());
+        }
         let known: HashMap<&str, _> =
             self.frontends.iter().map(|frontend| (&*frontend.settings.name, frontend)).collect();
         let process = self.frontends.first().map_or_else(Arc::default, |first| first.open.process.clone());
         let keep = |settings: &config::Frontend| {
             if let Some(frontend) = known.get(&*settings.name) {
-                resize(&frontend.room, frontend.settings.maxconn.get(), settings.maxconn.get());
+                if frontend.settings.maxconn != settings.maxconn {
+                    frontend.room.resize(settings.maxconn.get());
+                }
                 return (frontend.open.clone(), frontend.room.clone());
             }
-            let open = OpenCounts { process: process.clone(), frontend: Arc::default() };
-            (open, semaphore(settings.maxconn.get()))
+            let open = OpenCounts { process: process.clone(), ..OpenCounts::default() };
+            (open, Room::new(settings.maxconn.get()))
         };
         self.budget.resize(self.limits.replay, config.limits.replay);
         Arc::new(Self::of(config, backends, (self.room.clone(), self.budget.clone()), logs, keep))
@@ -86,6 +110,26 @@ impl Generation {
         &self.backends
     }
 
+    /// Its frontends, in configuration order.
+    pub fn frontends(&self) -> &[Frontend] {
+        &self.frontends
+    }
+
+    /// Connections that the process takes at once.
+    pub fn limit(&self) -> usize {
+        self.room.limit()
+    }
+
+    /// The same, as the configuration has it.
+    pub fn configured_limit(&self) -> usize {
+        self.limits.connections.get()
+    }
+
+    /// The room of all connections.
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
     /// The frontend of this name.
     pub(super) fn frontend(&self, name: &str) -> Option<&Frontend> {
         self.frontends.iter().find(|frontend| *frontend.settings.name == *name)
@@ -94,9 +138,9 @@ impl Generation {
     fn of(
         config: &Config,
         backends: Vec<Arc<Backend>>,
-        (room, budget): (Arc<Semaphore>, Arc<Budget>),
+        (room, budget): (Arc<Room>, Arc<Budget>),
         logs: &Logs,
-        keep: impl Fn(&config::Frontend) -> (OpenCounts, Arc<Semaphore>),
+        keep: impl Fn(&config::Frontend) -> (OpenCounts, Arc<Room>),
     ) -> Self {
         for (backend, notices) in backends.iter().zip(logs.notices()) {
             backend.tell(notices);
@@ -108,52 +152,5 @@ impl Generation {
         };
         let frontends = config.frontends.iter().zip(logs.feeds()).map(frontend).collect();
         Self { limits: config.limits, backends, frontends, room, budget }
-    }
-}
-
-fn semaphore(permits: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
-}
-
-/// Gives a semaphore more or fewer permits. Those that are to go and are held are taken when they come back; nobody
-/// else gets one until then.
-fn resize(room: &Arc<Semaphore>, from: usize, to: usize) {
-    let [from, to] = [from, to].map(|permits| permits.min(Semaphore::MAX_PERMITS));
-    room.add_permits(to.saturating_sub(from));
-    let mut fewer = from.saturating_sub(to);
-    if fewer == 0 {
-        return;
-    }
-    let room = room.clone();
-    tokio::spawn(async move {
-        while fewer > 0 {
-            let step = u32::try_from(fewer).unwrap_or(u32::MAX);
-            let Ok(permits) = room.acquire_many(step).await else { return };
-            permits.forget();
-            fewer -= step as usize;
-        }
-    });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_smaller_room_takes_nobody_until_enough_have_left() {
-        let room = semaphore(3);
-        let mut held: Vec<_> = (0..3).map(|_| room.clone().try_acquire_owned().unwrap()).collect();
-        resize(&room, 3, 1);
-        tokio::task::yield_now().await;
-        held.pop();
-        assert!(room.clone().try_acquire_owned().is_err());
-        held.pop();
-        tokio::task::yield_now().await;
-        assert!(room.clone().try_acquire_owned().is_err());
-        held.pop();
-        let _only = room.clone().try_acquire_owned().unwrap();
-        assert!(room.clone().try_acquire_owned().is_err());
-        resize(&room, 1, 2);
-        assert!(room.clone().try_acquire_owned().is_ok());
     }
 }

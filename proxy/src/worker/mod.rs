@@ -17,6 +17,7 @@
 
 mod acceptor;
 mod generation;
+mod room;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -32,9 +33,10 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::acceptor::Acceptor;
-pub use self::generation::Generation;
+pub use self::generation::{Frontend, Generation};
+pub use self::room::Room;
 use crate::backend::{Backend, idle::IdlePool};
-use crate::exchange;
+use crate::{exchange, served};
 
 /// Threads of each core that write to disk what is kept of long requests: one alone would let a single slow write hold
 /// up the others.
@@ -74,6 +76,7 @@ pub fn spawn(
     let (report, started) = sync_channel(1);
     thread::Builder::new().name(format!("core {core}")).spawn(move || {
         let _running = running;
+        served::count_as(core);
         let ready = report.clone();
         let work = || -> io::Result<()> {
             let mut runtime = Builder::new_current_thread();

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Asked, Operation, Server, Standing};
+use super::{Administration, Asked, Operation, Server, Standing};
 
 /// What another process has of a server, from which this one took over.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -25,8 +25,10 @@ pub struct Resumed {
     pub draining: bool,
     /// Its weight.
     pub weight: u16,
-    /// What was asked for it.
+    /// What its agent had asked for it.
     pub asked: Asked,
+    /// What an operator had ordered for it.
+    pub ordered: Administration,
     /// The `maxconn` that was asked for it.
     pub maxconn: Option<u32>,
     /// How long ago its slow start began, while that lasted.
@@ -36,7 +38,7 @@ pub struct Resumed {
 impl Server {
     /// Goes on from what another process knew. Before anybody else sees it.
     pub fn resume(&self, before: Resumed) {
-        let standing = Standing { checks: before.checks, asked: before.asked };
+        let standing = Standing { checks: before.checks, asked: before.asked, ordered: before.ordered };
         self.state.standing.store(standing.packed(), Ordering::Relaxed);
         self.state.draining.store(before.draining, Ordering::Relaxed);
         self.set_weight(before.weight);

@@ -13,14 +13,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use self::reply::{MAX_LINE_BYTES, Reply, Unusable};
+use self::reply::{Health, MAX_LINE_BYTES, Reply, Unusable};
 use super::answer::{Report, Status};
 use super::running::Running;
 use super::turns::Turns;
 use super::{notice, servers};
-use crate::backend::{Asked, Backend, Server};
+use crate::backend::{Asked, Backend, Checked, Server};
 use crate::{clock, config};
 
 /// Asks the agents of these backends' servers from now on, and no others; new ones at once. What was asked by one that is
@@ -59,6 +59,16 @@ impl Asker {
     /// Until `tasks` ends: the agent is not asked any more.
     async fn run(mut self, mut tasks: watch::Receiver<Task>, turns: Rc<Turns>) {
         loop {
+            if self.task.server.forced().is_unasked() {
+                tokio::select! {
+                    () = sleep(self.task.agent.inter) => {}
+                    changed = tasks.changed() => match changed {
+                        Ok(()) => self.task = tasks.borrow_and_update().clone(),
+                        Err(_) => return,
+                    },
+                }
+                continue;
+            }
             turns.next().await;
             let began = clock::now();
             let answer = tokio::select! {
@@ -89,6 +99,7 @@ impl Asker {
     }
 
     fn take_in(&mut self, answer: Result<Reply, Unusable>, took: Duration) {
+        self.task.server.note_agent(checked(&answer, took));
         let note = match answer {
             Ok(reply) => self.obey(&reply, took),
             Err(unusable) => Some(format!("{unusable}; nothing changes")),
@@ -105,9 +116,9 @@ impl Asker {
         let Task { backend, server, .. } = &self.task;
         let index = server.index();
         let wanted = reply.over(server.asked());
-        let before = (server.asked(), server.operation());
-        let administered = Asked { administration: wanted.administration, ..before.0 };
-        if administered != before.0 {
+        let before = (server.administration(), server.operation());
+        let administered = Asked { administration: wanted.administration, ..server.asked() };
+        if administered != server.asked() {
             notice::watching(backend, || {
                 let moved = backend.set_asked(index, administered);
                 let line = notice::administration(backend, server, before, moved)?;
@@ -136,6 +147,34 @@ impl Asker {
         }
         refused
     }
+}
+
+/// For the statistics, in HAProxy's words.
+fn checked(answer: &Result<Reply, Unusable>, took: Duration) -> Checked {
+    let (status, code, info) = match answer {
+        Ok(Reply { health: Some(Health::Up), description, .. }) => {
+            (Status::Passed, Some(0), description.clone())
+        }
+        Ok(Reply { health: Some(Health::Down(_)), description, .. }) => {
+            (Status::Unexpected, Some(0), description.clone())
+        }
+        Ok(Reply { description, .. }) => {
+            let (status, description) = ("CHECKED", description.clone());
+            let sentence = "No status change";
+            return Checked {
+                status,
+                description: sentence,
+                number: 3,
+                info: description,
+                duration: took,
+                passed: true,
+                ..Checked::default()
+            };
+        }
+        Err(Unusable::Silent(error)) => (Status::ConnectFailed, None, error.clone()),
+        Err(error) => (Status::BadAnswer, None, error.to_string()),
+    };
+    Report { code, duration: took, ..Report::without_answer(status, info) }.checked()
 }
 
 /// What the agent says; asked at `start`, it has `inter` for all of it.

@@ -144,8 +144,8 @@ fn changes_read_as_in_haproxy() {
         ),
         ("ready", "Server shop/a is UP/READY (leaving forced maintenance)."),
     ] {
-        let before = (server.asked(), server.operation());
-        let asked = Reply::read(format!("{words}\n").as_bytes()).unwrap().over(before.0);
+        let before = (server.administration(), server.operation());
+        let asked = Reply::read(format!("{words}\n").as_bytes()).unwrap().over(server.asked());
         let moved = backend.set_asked(0, asked);
         assert_eq!(notice::administration(&backend, server, before, moved).as_deref(), Some(expected));
     }

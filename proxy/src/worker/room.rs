@@ -1,0 +1,125 @@
+//! How many connections may be open at once: of a frontend, of the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+/// Room for connections.
+#[derive(Debug)]
+pub struct Room {
+    permits: Arc<Semaphore>,
+    limit: AtomicUsize,
+    /// Nobody is let in, whatever room there is.
+    paused: watch::Sender<bool>,
+}
+
+impl Room {
+    /// For so many.
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        let (permits, paused) = (Arc::new(Semaphore::new(limit)), watch::Sender::new(false));
+        Arc::new(Self { permits, limit: AtomicUsize::new(limit), paused })
+    }
+
+    /// How many it is for.
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody is let in.
+    pub fn is_paused(&self) -> bool {
+        *self.paused.borrow()
+    }
+
+    /// Lets nobody in from now on, or everybody whom there is room for; false: so it was.
+    pub fn pause(&self, paused: bool) -> bool {
+        self.paused.send_if_modified(|was| std::mem::replace(was, paused) != paused)
+    }
+
+    /// Waits for room for one.
+    pub(super) async fn take(&self) -> OwnedSemaphorePermit {
+        loop {
+            if self.is_paused() {
+                // Its sender is here.
+                let _ = self.paused.subscribe().wait_for(|&paused| !paused).await;
+            }
+            let permit = self.permits.clone().acquire_owned().await.expect("nobody closes it");
+            if !self.is_paused() {
+                return permit;
+            }
+        }
+    }
+
+    /// The same, without waiting.
+    pub(super) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().try_acquire_owned().ok().filter(|_| !self.is_paused())
+    }
+
+    /// For another number from now on. Those that are to go and are held are taken when they come back; nobody else
+    /// gets one until then. Must be called on a runtime.
+    pub fn resize(&self, to: usize) {
+        let to = to.min(Semaphore::MAX_PERMITS);
+        let from = self.limit.swap(to, Ordering::Relaxed);
+        self.permits.add_permits(to.saturating_sub(from));
+        let mut fewer = from.saturating_sub(to);
+        if fewer == 0 {
+            return;
+        }
+        let permits = self.permits.clone();
+        tokio::spawn(async move {
+            while fewer > 0 {
+                let step = u32::try_from(fewer).unwrap_or(u32::MAX);
+                let Ok(taken) = permits.acquire_many(step).await else { return };
+                taken.forget();
+                fewer -= step as usize;
+            }
+        });
+    }
+
+    #[cfg(test)]
+    pub(super) fn left(&self) -> usize {
+        self.permits.available_permits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_smaller_room_takes_nobody_until_enough_have_left() {
+        let room = Room::new(3);
+        let mut held: Vec<_> = (0..3).map(|_| room.try_take().unwrap()).collect();
+        room.resize(1);
+        yield_now().await;
+        for _ in 0..2 {
+            held.pop();
+            assert!(room.try_take().is_none());
+            yield_now().await;
+        }
+        held.pop();
+        yield_now().await;
+        let _only = room.try_take().unwrap();
+        assert!(room.try_take().is_none());
+        room.resize(2);
+        assert!(room.try_take().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_room_lets_nobody_in_until_it_is_open_again() {
+        let room = Room::new(1);
+        assert!(room.pause(true) && !room.pause(true));
+        assert!(room.try_take().is_none());
+        let waiting = tokio::spawn({
+            let room = room.clone();
+            async move { room.take().await }
+        });
+        yield_now().await;
+        assert!(!waiting.is_finished());
+        assert!(room.pause(false));
+        let _permit = waiting.await.unwrap();
+    }
+}
