@@ -161,7 +161,7 @@ async fn play(
                 reply.send(Reply::Refused { name: "too_few_remain".to_owned(), text }).unwrap();
                 continue;
             }
-            (_, Request::Up | Request::Return) => {
+            (_, Request::Up | Request::Return(_)) => {
                 change(&|status| end(status, id, Outcome::Done, "up again"));
                 reply.send(accepted(id)).unwrap();
                 continue;
@@ -208,6 +208,8 @@ fn announce(status: &mut Status, id: u64, what: Target, then: Option<Then>) {
         since_unix: 1000,
         reached: false,
         again: false,
+        stopped: false,
+        command: None,
     });
 }
 
@@ -217,7 +219,16 @@ fn end(status: &mut Status, id: u64, outcome: Outcome, text: &str) {
     status.generation += 1;
     (status.asked, status.limit) = (None, None);
     let text = text.to_owned();
-    status.drains.push(Drain { id, outcome, text, ended_unix: 1, restart_seconds: None, output: None });
+    status.drains.push(Drain {
+        id,
+        outcome,
+        text,
+        ended_unix: 1,
+        then: None,
+        restart_seconds: None,
+        output: None,
+        users_back_seconds: None,
+    });
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -250,7 +261,7 @@ fn soft_comes_back_when_it_is_reached() {
     let fake = Fake::start("soft", Script::Obliging);
     expect(&fake.drainctl(&["soft", "--reason", "new kernel"]), 0, "shop is in soft: 0 in flight", "");
     let options =
-        Options { then: None, reason: Some("new kernel".to_owned()), force: false, for_seconds: None };
+        Options { then: None, reason: Some("new kernel".to_owned()), force: false, ..Options::default() };
     assert_eq!(fake.requests(), [Request::Soft(options)]);
 }
 
@@ -336,8 +347,10 @@ fn run_brings_the_server_back_after_the_command() {
     let touch = format!("echo hello; touch {}", mark.display());
     expect(&fake.drainctl(&["run", "--", "sh", "-c", &touch]), 0, "hello\nshop is up again", "");
     assert!(mark.exists());
-    let hold = Options { then: Some(Then::Hold), ..Options::default() };
-    assert_eq!(fake.requests(), [Request::Soft(hold), Request::Return]);
+    let requests = fake.requests();
+    let [Request::Soft(hold), Request::Return(Some(ran))] = &requests[..] else { panic!("{requests:?}") };
+    assert_eq!((&hold.then, &hold.command), (&Some(Then::Hold), &Some(format!("sh -c '{touch}'"))));
+    assert_eq!(ran.failure, None);
 }
 
 #[test]
@@ -345,7 +358,9 @@ fn run_returns_the_server_after_a_failed_command_too() {
     let fake = Fake::start("run-failed", Script::Obliging);
     let output = fake.drainctl(&["run", "--hard", "--", "sh", "-c", "exit 3"]);
     expect(&output, 1, "", "the command failed (exit status: 3); shop is up again");
-    assert!(matches!(fake.requests()[..], [Request::Hard(_), Request::Return]));
+    let requests = fake.requests();
+    let [Request::Hard(_), Request::Return(Some(ran))] = &requests[..] else { panic!("{requests:?}") };
+    assert_eq!(ran.failure.as_deref(), Some("exit status: 3"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
     thread,
     time::Duration,
 };
@@ -47,6 +47,8 @@ struct Settings {
     ready_url: Option<String>,
     ready_deadline: &'static str,
     restart: Vec<String>,
+    /// What stops the server, where something is to.
+    stop: Option<Vec<String>>,
     restart_timeout: &'static str,
     proof: &'static str,
     probe_interval: &'static str,
@@ -55,6 +57,9 @@ struct Settings {
     hard_quiet: Option<&'static str>,
     hard: (&'static str, &'static str),
     min_remaining: u32,
+    /// More lines of `[restart]` and of `[drain]`.
+    more_restart: String,
+    more_drain: String,
     long_lived: &'static str,
     fall: u32,
     expect: Vec<String>,
@@ -67,10 +72,15 @@ impl Agent {
     /// quiet, a hard one what the balancers' headers show.
     pub fn beside(apache: &Apache) -> Self {
         let restart = vec![apache.restart_command().display().to_string()];
+        let pid = apache.restart_command().with_file_name("httpd.pid");
+        let stop = format!("kill $(cat {})", pid.display());
         let ready = format!("http://{}{}", apache.address(), apache::HEALTH);
-        Self::guarding(apache.place(), &format!("agent-{}", apache.name()), apache.address().port())
-            .restarting_by(restart)
-            .ready_at(Some(ready))
+        let mut agent =
+            Self::guarding(apache.place(), &format!("agent-{}", apache.name()), apache.address().port())
+                .restarting_by(restart)
+                .ready_at(Some(ready));
+        agent.settings.stop = Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), stop]);
+        agent
     }
 
     /// An agent for whatever listens on this port, which can't restart it and knows it by its port.
@@ -91,6 +101,7 @@ impl Agent {
                 ready_url: None,
                 ready_deadline: "15s",
                 restart: vec!["true".to_owned()],
+                stop: None,
                 restart_timeout: "30s",
                 proof: "process",
                 probe_interval: "200ms",
@@ -99,6 +110,8 @@ impl Agent {
                 hard_quiet: None,
                 hard: ("15s", "restart"),
                 min_remaining: 1,
+                more_restart: String::new(),
+                more_drain: String::new(),
                 long_lived: "quiet",
                 fall: 3,
                 expect: Vec::new(),
@@ -175,6 +188,20 @@ impl Agent {
     #[must_use]
     pub fn min_remaining(mut self, weight: u32) -> Self {
         self.settings.min_remaining = weight;
+        self
+    }
+
+    /// One more line of `[restart]`.
+    #[must_use]
+    pub fn restart_line(mut self, line: &str) -> Self {
+        self.settings.more_restart += &format!("{line}\n");
+        self
+    }
+
+    /// One more line of `[drain]`.
+    #[must_use]
+    pub fn drain_line(mut self, line: &str) -> Self {
+        self.settings.more_drain += &format!("{line}\n");
         self
     }
 
@@ -341,15 +368,19 @@ impl Agent {
 
     /// Runs `drainctl` against it, to its end.
     pub fn ctl(&self, words: &[&str]) -> Output {
+        output(self.ctl_command(words))
+    }
+
+    /// `drainctl` against it, not yet running.
+    pub fn ctl_command(&self, words: &[&str]) -> Command {
         let mut command = self.place.command(place::built("drainctl"));
         command.arg("--socket").arg(&self.socket).args(words);
-        output(command)
+        command
     }
 
     /// Starts `drainctl` against it, which goes on in a thread until it ends.
     pub fn ctl_in_background(&self, words: &[&str]) -> thread::JoinHandle<Output> {
-        let mut command = self.place.command(place::built("drainctl"));
-        command.arg("--socket").arg(&self.socket).args(words);
+        let command = self.ctl_command(words);
         thread::spawn(move || output(command))
     }
 
@@ -372,6 +403,7 @@ impl Agent {
         let (soft_quiet, soft_limit) = settings.soft;
         let (hard_limit, hard_then) = settings.hard;
         let hard_quiet = settings.hard_quiet.map(|q| format!("quiet = \"{q}\", ")).unwrap_or_default();
+        let stop = settings.stop.as_ref().map(|stop| format!("stop = {stop:?}\n")).unwrap_or_default();
         let url = settings.ready_url.as_ref().map(|u| format!("url = \"{u}\", ")).unwrap_or_default();
         format!(
             r#"listen = "{listen}"
@@ -386,7 +418,7 @@ ready = {{ {url}rise = 2, fall = 3, interval = "{probe_interval}", timeout = "1s
 command = {restart:?}
 timeout = "{restart_timeout}"
 proof = "{proof}"
-
+{stop}{more_restart}
 [drain]
 acknowledge = {{ limit = "{acknowledge_limit}", at_limit = "{acknowledge_then}" }}
 soft = {{ quiet = "{soft_quiet}", limit = "{soft_limit}" }}
@@ -394,7 +426,7 @@ hard = {{ {hard_quiet}limit = "{hard_limit}", at_limit = "{hard_then}" }}
 min_remaining = {min_remaining}
 long_lived = "{long_lived}"
 fall = {fall}
-
+{more_drain}
 [balancers]
 expect = {expect:?}
 
@@ -402,6 +434,8 @@ expect = {expect:?}
 socket = "{socket}"
 {more}"#,
             more = settings.more,
+            more_restart = settings.more_restart,
+            more_drain = settings.more_drain,
             fall = settings.fall,
             state = self.state_file().display(),
             socket = socket.display(),
@@ -409,9 +443,9 @@ socket = "{socket}"
     }
 }
 
-/// Whether a line of the agent's log reports an error.
+/// Whether a line of the agent's log reports an error. That a drain has failed is what its test looks at itself.
 fn is_error(line: &str) -> bool {
-    line.contains(" ERROR ") || line.contains("panicked at")
+    (line.contains(" ERROR ") && !line.contains("the drain has ended:")) || line.contains("panicked at")
 }
 
 /// Whether the agent's log has a line with this text: what people would look for.

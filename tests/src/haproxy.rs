@@ -8,6 +8,7 @@ use std::{
     net::SocketAddr,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -115,6 +116,8 @@ impl Runtime {
 pub struct Haproxy {
     /// First, because it must have ended when the place goes.
     child: Option<Child>,
+    /// Its processes from before each reload.
+    former: Vec<Child>,
     place: Place,
     name: String,
     dir: PathBuf,
@@ -123,6 +126,8 @@ pub struct Haproxy {
     servers: Vec<Server>,
     lines: String,
     check: String,
+    /// The network namespace in which it runs, where that is not the test's.
+    netns: Option<String>,
 }
 
 impl Haproxy {
@@ -138,7 +143,16 @@ impl Haproxy {
             lines: "    http-check send-state\n    http-check disable-on-404\n".to_owned(),
             check: "inter 500 fastinter 100 fall 1 rise 2".to_owned(),
             child: None,
+            former: Vec::new(),
+            netns: None,
         }
+    }
+
+    /// It runs in the network namespace of this name.
+    #[must_use]
+    pub fn within(mut self, netns: &str) -> Self {
+        self.netns = Some(netns.to_owned());
+        self
     }
 
     /// One more server.
@@ -198,6 +212,23 @@ impl Haproxy {
         self.launch();
     }
 
+    /// Starts it anew as a reload does: the old process takes and checks nothing more, and ends with its last connection.
+    pub fn reload(&mut self) {
+        let mut old = self.child.take().expect("this HAProxy was started");
+        old.may_end();
+        let mut command = self.program();
+        command.arg("-db").arg("-f").arg(self.config_file()).arg("-sf").arg(old.pid().to_string());
+        self.former.push(old);
+        let log = format!("haproxy-{}", self.former.len());
+        let new = Child::start(&self.place, &self.dir, &log, command, is_error);
+        let pid = format!("Pid: {}\n", new.pid());
+        self.child = Some(new);
+        self.place.wait_for(&format!("{} to be reloaded", self.name), START_WITHIN, || {
+            let saw = self.runtime.command("show info");
+            holds(saw.contains(&pid), || saw)
+        });
+    }
+
     /// Where users come in.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -251,13 +282,21 @@ impl Haproxy {
         let config = self.config_file();
         fs::write(&config, self.config()).expect("write haproxy.cfg");
         self.judge(&config);
-        let mut command = self.place.command("haproxy");
+        let mut command = self.program();
         command.arg("-db").arg("-f").arg(&config);
         self.child = Some(Child::start(&self.place, &self.dir, "haproxy", command, is_error));
         self.place.wait_for(&format!("{} to answer on its socket", self.name), START_WITHIN, || {
             let saw = self.runtime.command("show info");
             holds(saw.contains("Pid:"), || saw)
         });
+    }
+
+    /// HAProxy, where it is to run.
+    fn program(&self) -> Command {
+        let Some(netns) = &self.netns else { return self.place.command("haproxy") };
+        let mut command = self.place.command("ip");
+        command.args(["netns", "exec", netns, "haproxy"]);
+        command
     }
 
     /// A configuration that HAProxy refuses or warns of is a fault of the test.

@@ -14,6 +14,7 @@ use http_body_util::{
     BodyExt,
     channel::{Channel, Sender},
 };
+use serde::de::DeserializeOwned;
 use tokio::{
     sync::{Semaphore, oneshot},
     time,
@@ -221,8 +222,10 @@ async fn up(State(control): State<Control>, Extension(peer): Extension<Peer>) ->
 async fn come_back(
     State(control): State<Control>,
     Extension(peer): Extension<Peer>,
+    body: Body,
 ) -> Result<Answered, Error> {
-    control.ask(&peer, Request::Return).await
+    let ran = read(body, "\"took_ms\" and \"failure\", or nothing").await?;
+    control.ask(&peer, Request::Return(ran)).await
 }
 
 async fn no_such_path() -> Error {
@@ -230,19 +233,23 @@ async fn no_such_path() -> Error {
 }
 
 async fn options(body: Body) -> Result<Options, Error> {
+    let expected =
+        "\"then\", \"reason\", \"force\", \"for_seconds\", \"command\", each of which may be left out";
+    Ok(read(body, expected).await?.unwrap_or_default())
+}
+
+/// Reads a body of JSON; nothing where there is none.
+async fn read<T: DeserializeOwned>(body: Body, expected: &str) -> Result<Option<T>, Error> {
     let body = time::timeout(BODY, to_bytes(body, BODY_BYTES)).await;
     let body = body.map_err(|_late| Error::BadRequest("the body did not come in time".to_owned()))?;
     let body = body.map_err(|error| {
         Error::BadRequest(format!("expected a body of at most {BODY_BYTES} bytes: {error}"))
     })?;
     if body.is_empty() {
-        return Ok(Options::default());
+        return Ok(None);
     }
-    serde_json::from_slice(&body).map_err(|error| {
-        Error::BadRequest(format!(
-            "expected {{\"then\", \"reason\", \"force\"}}, each of which may be left out: {error}"
-        ))
-    })
+    let read = serde_json::from_slice(&body).map(Some);
+    read.map_err(|error| Error::BadRequest(format!("expected {{{expected}}}: {error}")))
 }
 
 /// What the owner said, with its status.

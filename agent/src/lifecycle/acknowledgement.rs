@@ -40,7 +40,7 @@ impl Machine {
             }
             AtAcknowledgeLimit::Abort => {
                 let why = format!("withdrawn: not acknowledged within {:?} ({missing})", rules.limit);
-                self.give_up(now, Outcome::Withdrawn, why, effects);
+                self.give_up(Outcome::Withdrawn, why, effects);
             }
         }
         true

@@ -4,15 +4,17 @@
 //! |---|---|---|---|---|---|---|
 //! | soft | accepted, or refused `too_few_remain` | already | already | already (never back to soft) | accepted: one further drain; then already | accepted, as hard |
 //! | hard | accepted, or refused `too_few_remain` | accepted: goes to hard at its next try | accepted: becomes hard | already | accepted: one further drain; then already | accepted |
-//! | up | already | accepted | accepted | accepted | accepted where a further drain can be taken back, or a restart is about to be tried again; else refused `restarting`, or already in warming | accepted |
+//! | up | already | accepted | accepted | accepted; refused `stopped` where the server was stopped and is not ready | accepted where a further drain can be taken back, or a restart is about to be tried again; else refused `restarting`, or already in warming | accepted |
 //! | return | already | refused `not_a_hold` | accepted from a hold, else refused `not_a_hold` | the same | refused `restarting`; already in warming | accepted |
 //!
 //! A request that joins a drain changes what it says expressly: a restart instead of a hold, a hold instead of a
 //! restart, force. It is then accepted instead of already so. A signal says restart.
 
+use std::time::Duration;
+
 use super::{
     Course, Drain, Effects, Follow, Level, Machine, Options, Origin, Outcome, Refusal, Request, Said,
-    course::Back,
+    Verdict, course::Back,
 };
 use crate::clock::Moment;
 
@@ -35,7 +37,7 @@ impl Machine {
             Request::Soft(options) => self.ask_drain(asking, Level::Soft, options, effects),
             Request::Hard(options) => self.ask_drain(asking, Level::Hard, options, effects),
             Request::Up => self.ask_up(asking.now, effects),
-            Request::Return => self.ask_return(asking, effects),
+            Request::Return(_) => self.ask_return(asking, effects),
         }
     }
 
@@ -125,9 +127,10 @@ impl Machine {
             asked: asking.now,
             asked_unix: asking.unix,
             give_up: asking.now + self.rules.acknowledge.limit,
-            restart_began: None,
+            restart_took: None,
             until_unix: until(asking, options),
             stopped: false,
+            command: options.command.clone(),
         }
     }
 
@@ -174,7 +177,8 @@ impl Machine {
             self.announce(asking.now, drain, Level::Hard, "asked hard".into(), effects);
             return Ok(Said::Accepted { drain: id, text: format!("drain {} becomes hard", before.id) });
         }
-        Ok(Said::Accepted { drain: id, text: format!("drain {} is changed", before.id) })
+        let lasts = lasts(before.until_unix, drain.until_unix, asking.unix);
+        Ok(Said::Accepted { drain: id, text: format!("drain {} is changed{lasts}", before.id) })
     }
 
     fn ask_up(&mut self, now: Moment, effects: &mut Effects) -> Result<Said, Refusal> {
@@ -182,12 +186,16 @@ impl Machine {
             Course::Up => Ok(Said::Already { drain: None, text: "nothing is asked of the server".into() }),
             Course::Waiting { drain, .. } => {
                 let id = drain.id;
-                self.give_up(now, Outcome::Cancelled, "asked up".into(), effects);
+                self.give_up(Outcome::Cancelled, "asked up".into(), effects);
                 Ok(Said::Accepted { drain: Some(id), text: format!("drain {id} is cancelled") })
+            }
+            Course::Hard(out) if out.drain.stopped => {
+                let id = out.drain.id;
+                self.ask_stopped_up(id, effects)
             }
             Course::Soft(out) | Course::Hard(out) => {
                 let id = out.drain.id;
-                self.give_up(now, Outcome::Cancelled, "asked up".into(), effects);
+                self.give_up(Outcome::Cancelled, "asked up".into(), effects);
                 Ok(Said::Accepted { drain: Some(id), text: format!("drain {id} is cancelled") })
             }
             Course::Restarting(back) | Course::Warming(back) if back.next.is_some() => {
@@ -211,6 +219,16 @@ impl Machine {
                 Ok(Said::Accepted { drain: None, text: "up, as far as the server is ready".into() })
             }
         }
+    }
+
+    /// Up is asked of a server that was stopped: where nobody has started it, nobody would answer.
+    fn ask_stopped_up(&mut self, id: u64, effects: &mut Effects) -> Result<Said, Refusal> {
+        if self.server.verdict() != Verdict::Ready {
+            return Err(Refusal::Stopped);
+        }
+        let text = "the server was stopped, and runs again".to_owned();
+        self.give_up(Outcome::Done, text.clone(), effects);
+        Ok(Said::Accepted { drain: Some(id), text })
     }
 
     fn ask_return(&mut self, asking: &Asking<'_>, effects: &mut Effects) -> Result<Said, Refusal> {
@@ -242,6 +260,19 @@ impl Machine {
 /// When a drain that holds is over, in seconds since 1970.
 fn until(asking: &Asking<'_>, options: &Options) -> Option<u64> {
     options.for_seconds.map(|seconds| asking.unix.saturating_add(seconds))
+}
+
+/// What has become of the end of a drain that holds, for people.
+fn lasts(before: Option<u64>, after: Option<u64>, unix: u64) -> String {
+    let left = |until: u64| Duration::from_secs(until.saturating_sub(unix));
+    match (before, after) {
+        (Some(before), Some(after)) if before != after => {
+            format!(": it is over in {:?}, no longer in {:?}", left(after), left(before))
+        }
+        (None, Some(after)) => format!(": it is over in {:?}, and had no end before", left(after)),
+        (Some(before), None) => format!(": it is no longer over in {:?}", left(before)),
+        (Some(_), Some(_)) | (None, None) => String::new(),
+    }
 }
 
 /// Who has overridden which guard, and why, for people.

@@ -1,7 +1,9 @@
 //! The way back: the restart and its tries, the server's warming, and what follows where either fails.
 
+use std::time::Duration;
+
 use super::{
-    Course, Drain, Effects, Ended, Follow, Level, Machine, Outcome, Verdict,
+    Course, Drain, Effects, Follow, Level, Machine, Outcome, Verdict,
     course::{Back, Out, WarmUp},
 };
 use crate::{clock::Moment, config::OnFailure};
@@ -10,7 +12,7 @@ impl Machine {
     /// Begins what follows zero: a restart, a stop, a command of the configuration.
     pub(super) fn restart(&mut self, now: Moment, drain: Drain, why: String, effects: &mut Effects) {
         let id = drain.id;
-        let drain = Drain { restart_began: Some(now), ..drain };
+        let drain = Drain { restart_took: None, stopped: false, ..drain };
         effects.restart = Some(id);
         self.enter(Course::Restarting(Back::new(drain, now, why.clone())), Some(id), why, effects);
     }
@@ -33,26 +35,38 @@ impl Machine {
             return false;
         }
         // It may still be at work: no further try.
-        self.fail(now, format!("the restart has not ended within {limit:?}"), effects);
+        self.fail(now, format!("the {} has not ended within {limit:?}", back.drain.follow.noun()), effects);
         true
     }
 
     /// The server was replaced, or was not.
-    pub(super) fn restart_ended(&mut self, now: Moment, result: Result<(), String>, effects: &mut Effects) {
+    pub(super) fn restart_ended(
+        &mut self,
+        now: Moment,
+        result: Result<(), String>,
+        took: Option<Duration>,
+        effects: &mut Effects,
+    ) {
         let Course::Restarting(back) = &self.course else { return };
-        let back = back.clone();
+        let mut back = back.clone();
+        back.drain.restart_took = took;
+        self.course = Course::Restarting(back.clone());
         match result {
             Err(why) if back.next.is_none() && self.may_retry(&back) => self.retry(now, back, &why, effects),
             Err(why) => self.fail(now, why, effects),
             Ok(()) if back.next.as_ref().is_some_and(|next| next.follow.acts()) => {
-                let text = "restarted; a further restart was asked meanwhile and follows at once";
-                done(now, &back.drain, text, effects);
+                let past = back.drain.follow.past();
+                let text = format!("{past}; a further restart was asked meanwhile and follows at once");
+                done(&back.drain, &text, effects);
                 if let Some(next) = back.next {
                     self.follow_up(now, next, effects);
                 }
             }
             Ok(()) if back.drain.follow == Follow::Stop => self.stopped(now, back, effects),
-            Ok(()) => self.warm(now, back, "restarted".into(), effects),
+            Ok(()) => {
+                let why = back.drain.follow.past();
+                self.warm(now, back, why, effects);
+            }
         }
     }
 
@@ -75,7 +89,7 @@ impl Machine {
     pub(super) fn stopped(&mut self, now: Moment, back: Back, effects: &mut Effects) {
         self.server.replaced(now);
         if let Some(next) = back.next {
-            done(now, &back.drain, "stopped", effects);
+            done(&back.drain, "stopped", effects);
             return self.follow_up(now, next, effects);
         }
         let id = back.drain.id;
@@ -129,7 +143,7 @@ impl Machine {
             }
         }
         let back = back.clone();
-        done(now, &back.drain, "the server is back", effects);
+        done(&back.drain, "the server is back", effects);
         match back.next {
             Some(next) => self.follow_up(now, next, effects),
             None => self.enter(Course::Up, Some(id), "ready".into(), effects),
@@ -159,9 +173,9 @@ impl Machine {
         effects: &mut Effects,
     ) -> Option<u64> {
         let (Course::Restarting(back) | Course::Warming(back)) = &mut self.course else { return None };
-        let id = back.next.take()?.id;
-        effects.ended.push(Ended { id, outcome, text: text.to_owned(), restart_took: None });
-        Some(id)
+        let next = back.next.take()?;
+        effects.ended.push(next.ended(outcome, text.to_owned()));
+        Some(next.id)
     }
 
     /// Between two tries of a restart nothing is at work: the drain can be cancelled. Whether the server serves its
@@ -169,8 +183,7 @@ impl Machine {
     pub(super) fn give_up_retry(&mut self, now: Moment, text: &str, effects: &mut Effects) -> Option<u64> {
         let Course::Restarting(Back { drain, retry: Some(_), .. }) = &self.course else { return None };
         let id = drain.id;
-        let restart_took = drain.restart_began.map(|began| now.since(began));
-        effects.ended.push(Ended { id, outcome: Outcome::Cancelled, text: text.to_owned(), restart_took });
+        effects.ended.push(drain.ended(Outcome::Cancelled, text.to_owned()));
         self.server.replaced(now);
         self.enter(Course::Up, Some(id), text.to_owned(), effects);
         Some(id)
@@ -190,18 +203,14 @@ impl Machine {
         let (Course::Restarting(back) | Course::Warming(back)) = &self.course else { return };
         let back = back.clone();
         let id = Some(back.drain.id);
-        effects.ended.push(Ended {
-            id: back.drain.id,
-            outcome: Outcome::Failed,
-            text: why.clone(),
-            restart_took: back.drain.restart_began.map(|began| now.since(began)),
-        });
+        effects.ended.push(back.drain.ended(Outcome::Failed, why.clone()));
         match (back.next, self.rules.on_failure) {
             (Some(next), _) => self.follow_up(now, next.hardened(), effects),
             (None, OnFailure::Stay) => self.enter(Course::Failed { why: why.clone() }, id, why, effects),
             (None, OnFailure::Up) => {
                 effects.warnings.push(format!(
-                    "the server goes up although its restart has failed, as configured: {why}"
+                    "the server goes up although its {} has failed, as configured: {why}",
+                    back.drain.follow.noun()
                 ));
                 // What its probes have shown before says nothing about what is there now.
                 self.server.replaced(now);
@@ -211,11 +220,6 @@ impl Machine {
     }
 }
 
-fn done(now: Moment, drain: &Drain, text: &str, effects: &mut Effects) {
-    effects.ended.push(Ended {
-        id: drain.id,
-        outcome: Outcome::Done,
-        text: text.to_owned(),
-        restart_took: drain.restart_began.map(|began| now.since(began)),
-    });
+fn done(drain: &Drain, text: &str, effects: &mut Effects) {
+    effects.ended.push(drain.ended(Outcome::Done, text.to_owned()));
 }

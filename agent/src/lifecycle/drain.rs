@@ -1,8 +1,10 @@
 //! A drain: who asked for what, why, and what follows.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Options, Origin, Rules, Then};
+use super::{Ended, Options, Origin, Outcome, Rules, Then};
 use crate::clock::Moment;
 
 /// A drain, as it was asked.
@@ -26,17 +28,32 @@ pub struct Drain {
     pub asked_unix: u64,
     /// Until when it may be announced again after a withdrawal.
     pub give_up: Moment,
-    /// When the restart began.
-    pub restart_began: Option<Moment>,
+    /// How long the restart took, its proof included, or what else follows zero; of several tries the last. Nothing where
+    /// nobody has seen its end.
+    #[serde(default)]
+    pub restart_took: Option<Duration>,
     /// When a drain that holds is over by itself, in seconds since 1970.
     #[serde(default)]
     pub until_unix: Option<u64>,
     /// It has stopped the server, and holds it out.
     #[serde(default)]
     pub stopped: bool,
+    /// What the one who asked runs himself while it holds.
+    #[serde(default)]
+    pub command: Option<String>,
 }
 
 impl Drain {
+    /// What follows zero, or has followed it; nothing where it stays in soft.
+    pub fn then(&self) -> Option<Then> {
+        if self.stopped { Some(Then::Stop) } else { self.follow.then() }
+    }
+
+    /// It has ended so.
+    pub(super) fn ended(&self, outcome: Outcome, text: String) -> Ended {
+        Ended { id: self.id, outcome, text, then: self.then(), restart_took: self.restart_took }
+    }
+
     /// The same in hard, where it stays if it was to stay in soft.
     pub(super) fn hardened(self) -> Self {
         let follow = if self.follow == Follow::HoldSoft { Follow::Hold } else { self.follow.clone() };
@@ -84,6 +101,24 @@ impl Follow {
             Self::Run(name) => Some(Then::Run(name.clone())),
             Self::Hold => Some(Then::Hold),
             Self::HoldSoft => None,
+        }
+    }
+
+    /// What is done at the end, for people.
+    pub(super) fn noun(&self) -> String {
+        match self {
+            Self::Restart | Self::Hold | Self::HoldSoft => "restart".to_owned(),
+            Self::Stop => "stop".to_owned(),
+            Self::Run(name) => format!("command {name}"),
+        }
+    }
+
+    /// That it is done, for people.
+    pub(super) fn past(&self) -> String {
+        match self {
+            Self::Restart | Self::Hold | Self::HoldSoft => "restarted".to_owned(),
+            Self::Stop => "stopped".to_owned(),
+            Self::Run(name) => format!("the command {name} is done"),
         }
     }
 

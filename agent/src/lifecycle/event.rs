@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Origin, Outcome, Request, Rules, Stage, Verdict};
+use super::{Origin, Outcome, Request, Rules, Stage, Then, Verdict};
 use crate::clock::Moment;
 
 /// What the machine is told.
@@ -31,8 +31,13 @@ pub enum Event {
         /// What was known when the agent last ran.
         last: Verdict,
     },
-    /// The restart has ended.
-    RestartEnded(Result<(), String>),
+    /// The restart has ended, or what else was to follow zero.
+    RestartEnded {
+        /// How.
+        result: Result<(), String>,
+        /// How long it took; nothing where it has not begun.
+        took: Option<Duration>,
+    },
     /// The requests that warm the server up were made.
     WarmedUp {
         /// For which drain.
@@ -174,6 +179,8 @@ pub struct Ended {
     pub outcome: Outcome,
     /// The same for people.
     pub text: String,
-    /// How long it took from the start of the restart to now.
+    /// What was to follow zero; nothing where it was to hold in soft.
+    pub then: Option<Then>,
+    /// How long the restart took, its proof included, or what else was to follow; of several tries the last.
     pub restart_took: Option<Duration>,
 }

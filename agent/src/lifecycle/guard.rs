@@ -41,6 +41,13 @@ impl Machine {
         if self.unconfirmed().is_some() { until + self.rules.acknowledge.limit } else { until }
     }
 
+    /// The same as people are told: who goes at the same time is known a check later, so that the longer time is worth
+    /// a word only where it has begun.
+    pub(super) fn hard_until_shown(&self, drain: &Drain, at: Moment) -> Moment {
+        let until = drain.asked.max(at) + self.rules.hard.limit;
+        if self.seen < until { until } else { self.hard_until(drain, at) }
+    }
+
     /// The guard, after the announcement: where a balancer has too few others, the drain is withdrawn and tried again
     /// later. A drain that holds is guarded only until it is acknowledged: then somebody works on the server.
     pub(super) fn withdraw_if_too_few(&mut self, now: Moment, effects: &mut Effects) -> bool {
@@ -63,7 +70,7 @@ impl Machine {
         let Course::Waiting { drain, retry, why } = &mut self.course else { return false };
         if now >= drain.give_up {
             let why = format!("given up: {why}");
-            self.give_up(now, Outcome::Withdrawn, why, effects);
+            self.give_up(Outcome::Withdrawn, why, effects);
             return true;
         }
         if now < *retry {

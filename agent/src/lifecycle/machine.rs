@@ -3,7 +3,7 @@
 use std::{mem, time::Duration};
 
 use super::{
-    Acknowledgement, Course, Drain, Effects, Ended, Event, Follow, Level, Outcome, Refusal, Remaining, Rules,
+    Acknowledgement, Course, Drain, Effects, Event, Follow, Level, Outcome, Refusal, Remaining, Rules,
     Server, Traffic, Transition, Verdict, View, ask::Asking, course::Out,
 };
 use crate::{clock::Moment, config::AtHardLimit};
@@ -57,12 +57,12 @@ impl Machine {
                 self.server.probed(began, passed, self.rules.rise, self.rules.fall);
             }
             Event::NoVerdict { last } => self.server.assume(last),
-            Event::RestartEnded(result) => self.restart_ended(now, result, &mut effects),
+            Event::RestartEnded { result, took } => self.restart_ended(now, result, took, &mut effects),
             Event::WarmedUp { drain, failed } => self.warmed_up(now, drain, &failed, &mut effects),
             Event::Reloaded(rules) => self.rules = rules,
             Event::GivenUp { why } => {
                 self.give_up_next(Outcome::Withdrawn, &why, &mut effects);
-                self.give_up(now, Outcome::Withdrawn, why, &mut effects);
+                self.give_up(Outcome::Withdrawn, why, &mut effects);
             }
         }
         while self.advance(now, &mut effects) {}
@@ -109,7 +109,7 @@ impl Machine {
     /// Takes the next edge that is due, if one is.
     fn advance(&mut self, now: Moment, effects: &mut Effects) -> bool {
         if self.is_over() {
-            self.give_up(now, Outcome::Done, "the time that was asked for is over".into(), effects);
+            self.give_up(Outcome::Done, "the time that was asked for is over".into(), effects);
             return true;
         }
         match &self.course {
@@ -187,7 +187,7 @@ impl Machine {
                     effects.warnings.push(format!("drain {} cuts what is left: {why}", drain.id));
                     self.restart(now, drain, why, effects);
                 }
-                AtHardLimit::Abort => self.give_up(now, Outcome::Withdrawn, why, effects),
+                AtHardLimit::Abort => self.give_up(Outcome::Withdrawn, why, effects),
             }
             return true;
         }
@@ -211,7 +211,7 @@ impl Machine {
     }
 
     /// Ends the drain and goes back to up, where something is under way that can be taken back.
-    pub(super) fn give_up(&mut self, now: Moment, outcome: Outcome, text: String, effects: &mut Effects) {
+    pub(super) fn give_up(&mut self, outcome: Outcome, text: String, effects: &mut Effects) {
         let (Course::Waiting { drain, .. }
         | Course::Soft(Out { drain, .. })
         | Course::Hard(Out { drain, .. })) = &self.course
@@ -219,8 +219,7 @@ impl Machine {
             return;
         };
         let id = drain.id;
-        let restart_took = drain.restart_began.map(|began| now.since(began));
-        effects.ended.push(Ended { id, outcome, text: text.clone(), restart_took });
+        effects.ended.push(drain.ended(outcome, text.clone()));
         self.enter(Course::Up, Some(id), text, effects);
     }
 

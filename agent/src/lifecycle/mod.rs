@@ -82,7 +82,7 @@ pub use origin::Origin;
 pub use outcome::Outcome;
 pub use recovery::{Replaced, Saved};
 pub use refusal::Refusal;
-pub use request::{NoSuchThen, Options, Request, Then};
+pub use request::{NoSuchThen, Options, Ran, Request, Then};
 pub use rules::Rules;
 pub use server::{Server, Verdict};
 pub use waits::{Wait, Waiting};

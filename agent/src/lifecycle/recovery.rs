@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Course, Drain, Effects, Ended, Follow, Level, Machine, Origin, Outcome, Rules, Server, Transition,
-    Verdict,
+    Course, Drain, Effects, Follow, Level, Machine, Origin, Outcome, Rules, Server, Transition, Verdict,
     course::{Back, Out, WarmUp},
     machine::nothing_seen,
 };
@@ -90,9 +89,10 @@ impl Machine {
             asked: now,
             asked_unix: unix,
             give_up: now,
-            restart_began: None,
+            restart_took: None,
             until_unix: None,
             stopped: false,
+            command: None,
         };
         // Nobody has to acknowledge what nobody asked for: it holds until somebody decides.
         machine.course =
@@ -184,7 +184,7 @@ impl Machine {
         if let Some(next) = &back.next {
             let text = "the host was restarted during the stop that it was to follow; ask again".to_owned();
             effects.warnings.push(format!("drain {} is given up: {text}", next.id));
-            effects.ended.push(Ended { id: next.id, outcome: Outcome::Withdrawn, text, restart_took: None });
+            effects.ended.push(next.ended(Outcome::Withdrawn, text));
         }
         effects
             .warnings
@@ -205,7 +205,7 @@ impl Machine {
 
 /// Moments of another boot mean nothing.
 fn rebased(drain: Drain, now: Moment) -> Drain {
-    Drain { asked: now, give_up: now, restart_began: None, ..drain }
+    Drain { asked: now, give_up: now, restart_took: None, ..drain }
 }
 
 /// Whether a hold was acknowledged before the host's restart means nothing, and it is not given up for that now: it

@@ -34,6 +34,12 @@ pub enum Refusal {
         "the server is being restarted, which can't be taken back; it comes back by itself when it is ready"
     )]
     Restarting,
+    /// Nobody would answer.
+    #[error(
+        "the server is stopped, and does not answer its readiness probe: `drainctl restart` starts it and brings it \
+         back; where it is started otherwise, ask for up once it answers"
+    )]
+    Stopped,
     /// The agent itself restarts at the end of this drain.
     #[error("drain {0} ends with a restart by the agent; `drainctl up` cancels it")]
     NotAHold(u64),
@@ -62,6 +68,7 @@ impl Refusal {
             Self::NoSuchRun { .. } => "no_such_run",
             Self::EndsOtherwise(_) => "ends_otherwise",
             Self::Restarting => "restarting",
+            Self::Stopped => "stopped",
             Self::NotAHold(_) => "not_a_hold",
             Self::StateUnwritable(_) => "state_unwritable",
             Self::ServerUnknown(_) => "server_unknown",

@@ -1,6 +1,6 @@
 //! What can be asked of the machine.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +59,8 @@ pub enum Request {
     Hard(Options),
     /// Cancel a drain, or come back from hold or failed.
     Up,
-    /// Come back by way of warming: the server was restarted by somebody else (`drainctl run`).
-    Return,
+    /// Come back by way of warming: the server was restarted by somebody else (`drainctl run`), with what they ran.
+    Return(Option<Ran>),
 }
 
 impl fmt::Display for Request {
@@ -69,7 +69,29 @@ impl fmt::Display for Request {
             Self::Soft(options) => write!(f, "soft{options}"),
             Self::Hard(options) => write!(f, "hard{options}"),
             Self::Up => f.write_str("up"),
-            Self::Return => f.write_str("return"),
+            Self::Return(None) => f.write_str("return"),
+            Self::Return(Some(ran)) => write!(f, "return, {ran}"),
+        }
+    }
+}
+
+/// How the command has ended that whoever asked for a drain ran himself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ran {
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// What went wrong, such as `exit status: 3`; nothing where it went well.
+    pub failure: Option<String>,
+}
+
+impl fmt::Display for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let took = Duration::from_millis(self.took_ms);
+        match &self.failure {
+            None => write!(f, "the command was done in {took:?}"),
+            // As text with its quotes, as a reason.
+            Some(failure) => write!(f, "the command failed after {took:?}: {failure:?}"),
         }
     }
 }
@@ -86,6 +108,9 @@ pub struct Options {
     pub force: bool,
     /// For how many seconds a drain that holds is to last; nothing: until told otherwise.
     pub for_seconds: Option<u64>,
+    /// What the one who asks runs himself while the drain holds (`drainctl run`), for the history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
 }
 
 impl fmt::Display for Options {
@@ -97,6 +122,9 @@ impl fmt::Display for Options {
             write!(f, ", for {seconds}s")?;
         }
         f.write_str(if self.force { ", by force" } else { "" })?;
+        if let Some(command) = &self.command {
+            write!(f, ", to run {command:?}")?;
+        }
         // As text with its quotes: what people write must not look like a line of the log.
         self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ", reason {reason:?}"))
     }
@@ -112,7 +140,7 @@ mod tests {
             then: Some(Then::Restart),
             reason: Some("new\nrelease".into()),
             force: true,
-            for_seconds: None,
+            ..Options::default()
         };
         assert_eq!(
             Request::Soft(options).to_string(),

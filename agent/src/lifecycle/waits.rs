@@ -67,7 +67,7 @@ impl Machine {
             }
             Course::Hard(Out { drain, .. }) if !drain.follow.acts() => self.holds(drain),
             Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
-                let until = self.hard_until(drain, *at);
+                let until = self.hard_until_shown(drain, *at);
                 let then = match (rules.hard.at_limit, &drain.follow) {
                     (AtHardLimit::Abort, _) => "withdraws to up",
                     (AtHardLimit::Restart, Follow::Stop) => "stops the server and cuts what is left",

@@ -13,7 +13,7 @@ use prometheus_client::{
 use crate::{
     balancers::Standing,
     clock::Moment,
-    lifecycle::{Level, Outcome, Phase},
+    lifecycle::{Level, Outcome, Phase, Then},
 };
 
 /// How many balancers and visitors have answers of their own; those of others are counted together, because each
@@ -37,6 +37,8 @@ pub struct Counters {
     phase: Family<Labels<1>, Seconds>,
     cut: Counter,
     restarts: Family<Labels<1>, Counter>,
+    stops: Family<Labels<1>, Counter>,
+    runs: Family<Labels<2>, Counter>,
     failures: Family<Labels<1>, Counter>,
 }
 
@@ -94,10 +96,15 @@ impl Counters {
         self.drains.get_or_create(&[("outcome", outcome.to_string())]).inc();
     }
 
-    /// A try to restart has ended.
-    pub fn restarted(&self, well: bool) {
-        let result = if well { "done" } else { "failed" };
-        self.restarts.get_or_create(&[("result", result.to_owned())]).inc();
+    /// A try to do what follows a drain has ended.
+    pub fn tried(&self, what: &Then, well: bool) {
+        let result = ("result", if well { "done" } else { "failed" }.to_owned());
+        match what {
+            Then::Restart => self.restarts.get_or_create(&[result]).inc(),
+            Then::Stop => self.stops.get_or_create(&[result]).inc(),
+            Then::Run(name) => self.runs.get_or_create(&[("command", name.clone()), result]).inc(),
+            Then::Hold => return,
+        };
     }
 
     /// So many requests were cut at a limit.
@@ -144,6 +151,8 @@ impl Counters {
         registry.register_with_unit("phase", "Time spent in each phase", Unit::Seconds, self.phase.clone());
         registry.register("cut_requests", "Requests in flight when a limit had passed", self.cut.clone());
         registry.register("restarts", "Tries to restart the server", self.restarts.clone());
+        registry.register("stops", "Tries to stop the server", self.stops.clone());
+        registry.register("runs", "Commands of the configuration that were run", self.runs.clone());
         registry.register("failures", "What has failed", self.failures.clone());
     }
 

@@ -159,7 +159,7 @@ mod tests {
     use crate::{
         balancers::Standing,
         control::api::{Source, Traffic, Verdict},
-        lifecycle::{Level, Outcome},
+        lifecycle::{Level, Outcome, Then},
         metrics::Failed,
     };
 
@@ -175,7 +175,9 @@ mod tests {
         counters.answered([10, 0, 0, 2].into(), 404);
         counters.acknowledged(Level::Soft, Standing::Proven);
         counters.ended(Outcome::Done);
-        counters.restarted(true);
+        counters.tried(&Then::Restart, true);
+        counters.tried(&Then::Stop, true);
+        counters.tried(&Then::Run("upgrade".into()), false);
         counters.cut(3);
         counters.failed(Failed::Probe);
         counters

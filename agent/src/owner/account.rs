@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::spawn_blocking};
 use tracing::warn;
 
-use super::{Outside, Owner};
+use super::{Outside, Owner, journal};
 use crate::{
     clock::Moment,
     config::Config,
-    lifecycle::{Course, Effects, Ended, Outcome, Stage, Traffic},
+    lifecycle::{Course, Effects, Ended, Outcome, Ran, Stage, Traffic},
     metrics::{Counters, Failed},
     report::{Record, Reports, Sample},
     traffic::Reading,
@@ -49,7 +49,7 @@ impl<O: Outside> Owner<O> {
             for ended in &effects.ended {
                 self.counters.ended(ended.outcome);
             }
-            whole.extend(effects.ended.iter().filter_map(|ended| recorder.ended(now, ended)));
+            whole.extend(effects.ended.iter().flat_map(|ended| recorder.ended(now, ended)));
         }
         // What was written a moment ago does not tell of this yet.
         self.records.stale = true;
@@ -76,9 +76,9 @@ impl<O: Outside> Owner<O> {
         let drains = Arc::clone(&self.core.drains);
         for drain in drains.iter() {
             let (outcome, text) = (drain.outcome, drain.text.clone());
-            let ended = Ended { id: drain.id, outcome, text, restart_took: None };
+            let ended = Ended { id: drain.id, outcome, text, then: drain.then.clone(), restart_took: None };
             let whole = self.history.recorder().ended_before(now, &ended);
-            if let Some(record) = whole {
+            for record in whole {
                 self.file(record);
             }
         }
@@ -99,7 +99,7 @@ impl<O: Outside> Owner<O> {
     }
 
     /// Notes what a look has found that began `at`.
-    pub(super) fn account_for_look(&self, at: Moment, reading: &Result<Reading, String>, now: Moment) {
+    pub(super) fn account_for_look(&mut self, at: Moment, reading: &Result<Reading, String>, now: Moment) {
         if reading.is_err() {
             self.counters.failed(Failed::Look);
         }
@@ -117,9 +117,34 @@ impl<O: Outside> Owner<O> {
         if let (Some(since), Ok(reading)) = (recorder.awaits_users(), reading) {
             let last = if reading.in_flight() > 0 { Some(Duration::ZERO) } else { reading.silent_for() };
             if let Some(ago) = last.filter(|ago| *ago <= at.since(since)) {
-                recorder.used(since + (at.since(since).saturating_sub(ago)));
+                let back = recorder.used(since + (at.since(since).saturating_sub(ago)));
+                drop(recorder);
+                self.account_for_users(&back);
             }
         }
+    }
+
+    /// Tells of the drains after which users have come back, and how long after them.
+    fn account_for_users(&mut self, back: &[(u64, f64)]) {
+        for &(id, after) in back {
+            journal::users_back(id, Some(after));
+            let drains = Arc::make_mut(&mut self.core.drains);
+            if let Some(drain) = drains.iter_mut().find(|drain| drain.id == id) {
+                drain.users_back_seconds = Some(after);
+            }
+            self.status_stale = true;
+        }
+    }
+
+    /// Notes how the command has ended for which a drain has held.
+    pub(super) fn account_for_run(&self, drain: u64, ran: &Ran, now: Moment) {
+        let mut recorder = self.history.recorder();
+        let command = recorder.records().find(|record| record.drain == drain);
+        let command = command.and_then(|record| record.command.clone()).unwrap_or_default();
+        journal::ran(drain, &command, ran);
+        let result = ran.failure.clone().map_or(Ok(()), Err);
+        let began = now.before(Duration::from_millis(ran.took_ms));
+        recorder.tried(drain, began, now, &result, None);
     }
 
     /// Whether a restart that begins now cuts something: what, is then to be asked.
@@ -139,6 +164,9 @@ impl<O: Outside> Owner<O> {
     pub(super) fn file_whole(&mut self, now: Moment) {
         let whole = self.history.recorder().whole(now);
         for record in whole {
+            if record.users_back_at.is_none() {
+                journal::users_back(record.drain, None);
+            }
             self.file(record);
         }
         while self.filing.try_join_next().is_some() {}

@@ -120,6 +120,7 @@ impl<O: Outside> Owner<O> {
             curious: Vec::new(),
             probed: "not probed yet".into(),
             last_known,
+            caller_gone: None,
             standing_warning,
             identity: None,
             output: None,

@@ -84,7 +84,7 @@ impl<O: Outside> Owner<O> {
         let course = self.core.machine.course();
         let follows = course.next().is_some_and(|next| next.id == drain);
         let event = match course.stage() {
-            Stage::Restarting if !follows => Event::RestartEnded(Err(why)),
+            Stage::Restarting if !follows => Event::RestartEnded { result: Err(why), took: None },
             _ => Event::GivenUp { why },
         };
         let said = Box::pin(self.take(self.outside.now(), event)).await;
@@ -140,8 +140,10 @@ impl<O: Outside> Owner<O> {
                 outcome: ended.outcome,
                 text: ended.text.clone(),
                 ended_unix: self.outside.unix(),
+                then: ended.then.clone(),
                 restart_seconds: ended.restart_took.map(|took| took.as_secs_f64()),
                 output: ended.restart_took.and_then(|_| self.output.take()),
+                users_back_seconds: None,
             });
             self.standing_warning = None;
         }

@@ -3,10 +3,10 @@
 //! Texts that come from outside, such as reasons and what a command has said, stand in fields: those are quoted, so
 //! that none of them can look like a line of its own.
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
-    lifecycle::{Drain, Effects, Origin, Refusal, Request, Said, Stage, Verdict},
+    lifecycle::{Drain, Effects, Ended, Origin, Outcome, Ran, Refusal, Request, Said, Stage, Verdict},
     traffic::sources::News,
 };
 
@@ -46,15 +46,46 @@ pub(super) fn write(effects: &Effects, drain: Option<&Drain>) {
         warn!("{warning}");
     }
     for ended in &effects.ended {
-        let took = ended.restart_took.map(|took| format!("{:.1}s", took.as_secs_f64()));
-        let took = took.as_deref();
-        info!(
-            drain = ended.id,
-            why = ended.text.as_str(),
-            restart_took = took,
-            "the drain has ended: {}",
-            ended.outcome
-        );
+        self::ended(ended);
+    }
+}
+
+/// Writes down how a drain has ended: one that has left the server out is an error, one that the agent has given up is
+/// worth a look.
+fn ended(ended: &Ended) {
+    let Ended { id: drain, outcome, text, restart_took, .. } = ended;
+    let why = text.as_str();
+    let took = restart_took.map(|took| format!("{:.1}s", took.as_secs_f64()));
+    let restart_took = took.as_deref();
+    match outcome {
+        Outcome::Failed => error!(drain, why, restart_took, "the drain has ended: {outcome}"),
+        Outcome::Withdrawn => warn!(drain, why, restart_took, "the drain has ended: {outcome}"),
+        Outcome::Done | Outcome::Cancelled => {
+            info!(drain, why, restart_took, "the drain has ended: {outcome}");
+        }
+    }
+}
+
+/// Writes down that the balancers send users again after a drain, or that none has come.
+pub(super) fn users_back(drain: u64, after: Option<f64>) {
+    if let Some(after) = after {
+        info!(drain, "the balancers send users again, {after:.1}s after the drain's end");
+    } else {
+        info!(drain, "no user has come since the drain's end; this is waited for no longer");
+    }
+}
+
+/// Writes down that nobody is left who could say how the command has ended for which a drain holds.
+pub(super) fn caller_gone(drain: u64, warning: &str) {
+    warn!(drain, "{warning}");
+}
+
+/// Writes down how the command has ended for which a drain has held.
+pub(super) fn ran(drain: u64, command: &str, ran: &Ran) {
+    if ran.failure.is_none() {
+        info!(drain, command, "{ran}");
+    } else {
+        warn!(drain, command, "{ran}");
     }
 }
 
@@ -68,9 +99,13 @@ pub(super) fn verdict(verdict: Verdict, stage: Stage, probed: &str) {
     }
 }
 
-/// Writes down what has become of a source of traffic. `waits`: a drain waits for its silence.
-pub(super) fn source(news: &News, waits: bool) {
+/// Writes down what has become of a source of traffic. `waits`: a drain waits for its silence; `stopped`: the server is,
+/// and with it who would tell.
+pub(super) fn source(news: &News, waits: bool, stopped: bool) {
     match news {
+        News::Lost { source, why } if stopped => {
+            info!(why, "{source} can't be read, as is to be expected of a server that is stopped");
+        }
         News::Lost { source, why } => {
             let means =
                 if waits { "holds the drain until its limit" } else { "would hold a drain until its limit" };

@@ -15,6 +15,7 @@
 mod account;
 mod alone;
 mod begin;
+mod caller;
 mod effects;
 mod errands;
 mod journal;

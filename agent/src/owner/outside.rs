@@ -2,6 +2,11 @@
 
 use std::{future, path::PathBuf, sync::Arc, time::Duration};
 
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
+
 use super::Progress;
 use crate::{
     clock::{self, Moment},
@@ -48,6 +53,10 @@ pub trait Outside: Send + Sync + 'static {
     /// can tell.
     fn ended(&self) -> impl Future<Output = ()> + Send {
         future::pending()
+    }
+    /// Whether no process of this number runs on the host.
+    fn is_gone(&self, _pid: i32) -> bool {
+        false
     }
     /// Probes the server's readiness once.
     fn probe(&self) -> impl Future<Output = Result<(), String>> + Send;
@@ -170,6 +179,11 @@ impl Outside for Real {
         self.sockets.ended().await;
     }
 
+    fn is_gone(&self, pid: i32) -> bool {
+        let pid = Pid::from_raw(pid);
+        pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+    }
+
     async fn probe(&self) -> Result<(), String> {
         self.prober.probe().await.map_err(|error| error.to_string())
     }
@@ -251,7 +265,7 @@ impl Outside for Real {
 mod tests {
     use std::net::TcpListener;
 
-    use rustix::process::{Pid, Signal, kill_process_group};
+    use rustix::process::{Signal, kill_process_group};
     use tokio::sync::mpsc;
 
     use super::{super::errands::Report, *};

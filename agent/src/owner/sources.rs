@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Moment,
     config::{AccessLog, Lines, Traffic},
-    lifecycle::{Stage, Verdict},
+    lifecycle::Stage,
     traffic::{Reading, sources::News},
 };
 
@@ -170,9 +170,8 @@ impl<O: Outside> Owner<O> {
         self.errands.looking = false;
         self.errands.look_took = self.outside.now().since(at);
         self.hear();
-        // Not yet known is not dead.
-        let alive = self.core.machine.server() != Verdict::NotReady;
-        let reading = reading.and_then(|reading| reading.of_server(alive));
+        let server = self.core.machine.server();
+        let reading = reading.and_then(|reading| reading.of_server(server));
         let now = self.outside.now();
         let sessions = self.core.table.sessions(now);
         let soft = self.core.machine.course().stage() == Stage::Soft;
@@ -193,10 +192,16 @@ impl<O: Outside> Owner<O> {
         }
     }
 
+    /// Whether the server was stopped by a drain, and is held out for that.
+    pub(super) fn is_stopped(&self) -> bool {
+        let drain = self.core.machine.course().drain();
+        drain.is_some_and(|drain| drain.stopped)
+    }
+
     /// Says at once that a source can't be read any more, or can be again.
     fn tell(&mut self, news: Option<News>, now: Moment) {
         let Some(news) = news else { return };
-        journal::source(&news, self.core.machine.needed_quiet().is_some());
+        journal::source(&news, self.core.machine.needed_quiet().is_some(), self.is_stopped());
         self.publish_status(now);
     }
 }

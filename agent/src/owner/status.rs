@@ -84,13 +84,15 @@ impl<O: Outside> Owner<O> {
                 Level::Soft => api::Target::Soft,
                 Level::Hard => api::Target::Hard,
             },
-            then: drain.follow.then(),
+            then: drain.then(),
             until_unix: drain.until_unix,
             origin: drain.origin.clone(),
             reason: drain.reason.clone(),
             since_unix: drain.asked_unix,
             reached: self.core.machine.reached(now),
             again: self.core.machine.course().next().is_some(),
+            stopped: drain.stopped,
+            command: drain.command.clone(),
         }
     }
 
@@ -119,6 +121,7 @@ impl<O: Outside> Owner<O> {
     fn warnings(&self, now: Moment) -> Vec<String> {
         let mut warnings = self.core.table.warnings(now);
         warnings.extend(self.standing_warning.clone());
+        warnings.extend(self.caller_gone());
         warnings.extend(self.sources.ignored().filter(|_| self.core.machine.announcement().is_some()));
         warnings.extend(
             self.records

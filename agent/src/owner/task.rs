@@ -67,6 +67,8 @@ pub struct Owner<O> {
     pub(super) probed: String,
     /// What the probes had shown when the agent last ran.
     pub(super) last_known: Verdict,
+    /// Of which drain it was said that whoever asked for it has gone.
+    pub(super) caller_gone: Option<u64>,
     /// Said as long as it holds: how this agent began.
     pub(super) standing_warning: Option<String>,
     /// The server's processes, looked up before the moment that counts.
@@ -179,7 +181,11 @@ impl<O: Outside> Owner<O> {
         if before == Stage::Up && matches!(request, Request::Soft(_) | Request::Hard(_)) {
             self.take_lock();
         }
+        let ran = if let Request::Return(ran) = &request { ran.clone() } else { None };
         let said = self.step(Event::Asked { request, origin, unix }).await;
+        if let (Some(ran), Ok(Some(Said::Accepted { drain: Some(drain), .. }))) = (ran, &said) {
+            self.account_for_run(*drain, &ran, self.outside.now());
+        }
         let said = said.map(|said| said.unwrap_or(Said::Already { drain: None, text: String::new() }));
         self.keep_lock(self.outside.now());
         journal::said(&said, self.core.machine.course().stage() != before);
@@ -295,10 +301,11 @@ impl<O: Outside> Owner<O> {
                 // One that was given up for lost may still end, when another is under way.
                 if let Some(restart) = self.core.restart.as_ref().filter(|restart| restart.drain == drain) {
                     let (now, began) = (self.outside.now(), restart.began);
-                    self.counters.restarted(result.is_ok());
+                    self.counters.tried(&restart.then, result.is_ok());
                     self.history.recorder().tried(drain, began, now, &result, output.as_deref());
                     self.output = output;
-                    let _ = self.step(Event::RestartEnded(result)).await;
+                    let took = Some(now.since(began));
+                    let _ = self.step(Event::RestartEnded { result, took }).await;
                 }
             }
         }
@@ -308,6 +315,7 @@ impl<O: Outside> Owner<O> {
     async fn keep_up(&mut self) {
         let now = self.outside.now();
         self.keep_lock(now);
+        self.look_for_caller(now);
         if self.core.machine.server() == Verdict::Unknown && now >= self.started + VERDICT {
             let _ = self.step(Event::NoVerdict { last: self.last_known }).await;
         }

@@ -53,10 +53,13 @@ impl Reports {
     pub async fn last(&self, count: usize) -> Result<Vec<Record>, Unreadable> {
         let open: Vec<Record> = self.recorder().records().map(Record::brief).collect();
         let history = Arc::clone(&self.file);
-        let mut records =
-            spawn_blocking(move || history.last(count)).await.map_err(|_| Unreadable::Stopped)??;
+        let mut records = spawn_blocking(move || history.last(count + recorder::OPEN))
+            .await
+            .map_err(|_| Unreadable::Stopped)??;
         records.retain(|record| !open.iter().any(|open| open.is_same(record)));
         records.extend(open);
+        // One that is given up while another is under way is whole before it.
+        records.sort_by_key(|record| (record.asked_unix, record.drain));
         let surplus = records.len().saturating_sub(count);
         records.drain(..surplus);
         Ok(records)

@@ -27,6 +27,9 @@ pub struct Record {
     pub origin: Origin,
     /// Why, as they said.
     pub reason: Option<String>,
+    /// What the one who asked has run himself while it held.
+    #[serde(default)]
+    pub command: Option<String>,
     /// How it ended; nothing while it is under way.
     pub outcome: Option<Outcome>,
     /// The same for people; while it is under way, why it stands where it stands.
@@ -41,7 +44,7 @@ pub struct Record {
     pub traffic: Vec<Sample>,
     /// What was cut at a limit; nothing where the traffic was quiet.
     pub cut: Option<Cut>,
-    /// The restarts that were tried.
+    /// The restarts that were tried; or what else was to follow zero, and what was run while it held.
     pub restarts: Vec<Try>,
     /// When the server was ready again.
     pub ready_at: Option<f64>,
@@ -116,7 +119,7 @@ pub struct Peer {
     pub in_flight: u32,
 }
 
-/// One try to restart the server.
+/// One try to restart the server, or to do what else was to follow.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Try {
     /// When it began.
@@ -140,6 +143,12 @@ impl Record {
     /// Whether both tell of the same drain: ids begin anew where the state file was lost.
     pub fn is_same(&self, other: &Self) -> bool {
         self.drain == other.drain && self.asked_unix == other.asked_unix
+    }
+
+    /// It has stopped the server, and holds it out for that.
+    pub fn is_stopped(&self) -> bool {
+        let last = self.steps.last().map(|step| (step.from, step.to));
+        self.outcome.is_none() && last == Some((Stage::Restarting, Stage::Hard))
     }
 
     /// When it entered `stage` first.

@@ -17,7 +17,7 @@ use crate::{
 const USERS_BACK: Duration = Duration::from_mins(1);
 
 /// How many records may be open: one that waits for users, one under way, one that is to follow, and one more.
-const OPEN: usize = 4;
+pub(super) const OPEN: usize = 4;
 
 /// How many steps are kept: a drain that waits for others may go back and forth for an hour.
 const STEPS: usize = 64;
@@ -88,6 +88,7 @@ impl Recorder {
             open.record.what = asked.what;
             open.record.then.clone_from(&asked.then);
             open.record.reason.clone_from(&asked.reason);
+            open.record.command.clone_from(&asked.command);
             return;
         }
         if self.open.len() == OPEN {
@@ -102,6 +103,7 @@ impl Recorder {
             then: asked.then.clone(),
             origin: asked.origin.clone(),
             reason: asked.reason.clone(),
+            command: asked.command.clone(),
             outcome: None,
             text: String::new(),
             ended_at: None,
@@ -198,9 +200,12 @@ impl Recorder {
         }
     }
 
-    /// A drain has ended. Gives its record, where nothing more is to be waited for.
-    pub fn ended(&mut self, now: Moment, ended: &Ended) -> Option<Record> {
-        let index = self.open.iter().position(|open| open.record.drain == ended.id)?;
+    /// A drain has ended. Gives its record, where nothing more is to be waited for; behind those of earlier ones, which
+    /// wait for their users no longer: the history tells of drains in the order in which they were asked.
+    pub fn ended(&mut self, now: Moment, ended: &Ended) -> Vec<Record> {
+        let Some(index) = self.open.iter().position(|open| open.record.drain == ended.id) else {
+            return Vec::new();
+        };
         let open = &mut self.open[index];
         open.record.outcome = Some(ended.outcome);
         end_of(&ended.text).clone_into(&mut open.record.text);
@@ -208,16 +213,20 @@ impl Recorder {
         // Where the server was taken out and is back, users are to come again.
         if ended.outcome == Outcome::Done && open.record.ready_at.is_some() {
             open.over = Some(now);
-            return None;
+            return Vec::new();
         }
-        Some(self.open.remove(index).record)
+        let last = self.open.remove(index);
+        let earlier = self.open.extract_if(..index, |open| open.over.is_some());
+        earlier.chain([last]).map(|open| open.record).collect()
     }
 
     /// The same of one of which an earlier agent has written down that it has ended, and then died before its record said
     /// so.
-    pub fn ended_before(&mut self, now: Moment, ended: &Ended) -> Option<Record> {
-        self.find(ended.id).filter(|open| open.record.outcome.is_none())?;
-        self.ended(now, ended)
+    pub fn ended_before(&mut self, now: Moment, ended: &Ended) -> Vec<Record> {
+        if self.find(ended.id).is_some_and(|open| open.record.outcome.is_none()) {
+            return self.ended(now, ended);
+        }
+        Vec::new()
     }
 
     /// Since when somebody waits for the users to come back.
@@ -225,13 +234,18 @@ impl Recorder {
         self.open.iter().filter_map(|open| open.over).min()
     }
 
-    /// Somebody has used the server `at` that moment.
-    pub fn used(&mut self, at: Moment) {
+    /// Somebody has used the server `at` that moment. Gives the drains that have waited for that, and for how long, in
+    /// seconds.
+    pub fn used(&mut self, at: Moment) -> Vec<(u64, f64)> {
+        let mut back = Vec::new();
         for open in &mut self.open {
-            if open.over.is_some_and(|over| at >= over) && open.record.users_back_at.is_none() {
+            let Some(over) = open.over.filter(|over| at >= *over) else { continue };
+            if open.record.users_back_at.is_none() {
                 open.record.users_back_at = Some(open.at(at));
+                back.push((open.record.drain, at.since(over).as_secs_f64()));
             }
         }
+        back
     }
 
     /// Gives those for which nothing more is to be waited.
@@ -284,6 +298,8 @@ pub(super) mod tests {
             until_unix: None,
             reached: false,
             again: false,
+            stopped: false,
+            command: None,
         }
     }
 
@@ -300,7 +316,7 @@ pub(super) mod tests {
     }
 
     fn ended(outcome: Outcome) -> Ended {
-        Ended { id: 1, outcome, text: "the server is back".into(), restart_took: None }
+        Ended { id: 1, outcome, text: "the server is back".into(), then: None, restart_took: None }
     }
 
     fn soft() -> Recorder {
@@ -321,7 +337,7 @@ pub(super) mod tests {
         recorder.tried(1, at(7.0), at(8.5), &Ok(()), Some("said"));
         recorder.step(at(8.5), &step(Stage::Restarting, Stage::Warming));
         recorder.step(at(9.0), &step(Stage::Warming, Stage::Up));
-        assert_eq!(recorder.ended(at(9.0), &ended(Outcome::Done)), None, "users are to come");
+        assert_eq!(recorder.ended(at(9.0), &ended(Outcome::Done)), [], "users are to come");
         recorder
     }
 
@@ -375,8 +391,26 @@ pub(super) mod tests {
 
     #[test]
     fn one_that_is_cancelled_is_whole_at_once() {
-        let record = soft().ended(at(3.0), &ended(Outcome::Cancelled)).unwrap();
+        let record = soft().ended(at(3.0), &ended(Outcome::Cancelled)).remove(0);
         assert_eq!((record.outcome, record.ended_at), (Some(Outcome::Cancelled), Some(3.0)));
+    }
+
+    #[test]
+    fn one_that_waits_for_its_users_is_told_before_a_later_one_that_has_failed() {
+        let mut recorder = back();
+        recorder.follow(&asked(2), "shop", at(11.0));
+        let failed = Ended { id: 2, ..ended(Outcome::Failed) };
+        let ids: Vec<u64> = recorder.ended(at(12.0), &failed).iter().map(|record| record.drain).collect();
+        assert_eq!((ids, recorder.records().count()), (vec![1, 2], 0));
+    }
+
+    #[test]
+    fn the_users_return_is_told_once_with_its_time() {
+        let mut recorder = back();
+        assert_eq!(recorder.used(at(8.0)), [], "before its end");
+        let back: Vec<(u64, f64)> = recorder.used(at(10.5));
+        assert!(matches!(back[..], [(1, after)] if (after - 1.5).abs() < 0.001), "{back:?}");
+        assert_eq!(recorder.used(at(11.0)), []);
     }
 
     #[test]

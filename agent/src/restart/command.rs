@@ -32,6 +32,8 @@ const FOR_THE_AGENT_ALONE: [&str; 6] =
 /// A command that restarts the server.
 #[derive(Clone, Debug)]
 pub(super) struct Command {
+    /// What people call it: `restart command`.
+    called: Arc<str>,
     /// The program and its arguments.
     argv: Arc<[String]>,
     /// What it writes to.
@@ -39,8 +41,8 @@ pub(super) struct Command {
 }
 
 impl Command {
-    pub(super) fn new(argv: &[String], transcript: Arc<Transcript>) -> Self {
-        Self { argv: argv.into(), transcript }
+    pub(super) fn new(called: &str, argv: &[String], transcript: Arc<Transcript>) -> Self {
+        Self { called: called.into(), argv: argv.into(), transcript }
     }
 
     /// The end of what it has written, this time or when an earlier agent has started it.
@@ -53,7 +55,9 @@ impl Command {
     pub(super) async fn start(&self, limit: Duration, mark: &Mark) -> Result<Running, CommandError> {
         let command = self.argv.join(" ");
         let began = Moment::now();
-        let failed = |error| CommandError::Start { command: command.clone(), error };
+        let called = Arc::clone(&self.called);
+        let failed =
+            |error| CommandError::Start { called: Arc::clone(&called), command: command.clone(), error };
         let child = self.spawn(mark).map_err(failed)?;
         let pid = child.id().unwrap_or_default();
         let found = blocking(move || Ok(process::find(&[pid])?.remove(&pid))).await.ok().flatten();
@@ -62,7 +66,15 @@ impl Command {
             || Process { pid, started_seconds: began.since_boot().as_secs(), name: command.clone() },
             |found| found.process,
         );
-        Ok(Running { child, process, command, began, limit, transcript: Arc::clone(&self.transcript) })
+        Ok(Running {
+            child,
+            process,
+            called: Arc::clone(&called),
+            command,
+            began,
+            limit,
+            transcript: Arc::clone(&self.transcript),
+        })
     }
 
     fn spawn(&self, mark: &Mark) -> io::Result<Child> {
@@ -72,7 +84,7 @@ impl Command {
         let (output, errors) = match self.transcript.begin().and_then(|file| Ok((file.try_clone()?, file))) {
             Ok((output, errors)) => (output.into(), errors.into()),
             Err(error) => {
-                warn!(%error, "the restart command's output can't be kept");
+                warn!(%error, "the {}'s output can't be kept", self.called);
                 (Stdio::null(), Stdio::null())
             }
         };
@@ -96,6 +108,7 @@ impl Command {
 pub struct Running {
     child: Child,
     process: Process,
+    called: Arc<str>,
     command: String,
     began: Moment,
     limit: Duration,
@@ -120,15 +133,22 @@ impl Running {
             // Killed, if not ended; the kernel takes a moment.
             let _ = timeout(END_GRACE, self.child.wait()).await;
             let output = self.transcript.tail();
-            return Err(CommandError::TimedOut { command: self.command, limit: self.limit, output });
+            return Err(CommandError::TimedOut {
+                called: self.called,
+                command: self.command,
+                limit: self.limit,
+                output,
+            });
         };
         let took = Moment::now().since(self.began);
         let output = self.transcript.tail();
         self.transcript.look_for_holders();
         match status {
             Ok(status) if status.success() => Ok(Done { status, output, took }),
-            Ok(status) => Err(CommandError::Failed { command: self.command, status, output }),
-            Err(error) => Err(CommandError::Start { command: self.command, error }),
+            Ok(status) => {
+                Err(CommandError::Failed { called: self.called, command: self.command, status, output })
+            }
+            Err(error) => Err(CommandError::Start { called: self.called, command: self.command, error }),
         }
     }
 
@@ -176,16 +196,20 @@ pub struct Done {
 #[derive(Debug, Error)]
 pub enum CommandError {
     /// It could not be run.
-    #[error("the restart command `{command}` could not be run: {error}")]
+    #[error("the {called} `{command}` could not be run: {error}")]
     Start {
+        /// What people call it.
+        called: Arc<str>,
         /// The command.
         command: String,
         /// What the system said.
         error: io::Error,
     },
     /// It has ended with a failure.
-    #[error("expected the restart command `{command}` to succeed, found {status}: {output}")]
+    #[error("expected the {called} `{command}` to succeed, found {status}{}", behind(.output))]
     Failed {
+        /// What people call it.
+        called: Arc<str>,
         /// The command.
         command: String,
         /// How it ended.
@@ -194,13 +218,20 @@ pub enum CommandError {
         output: Output,
     },
     /// It has not ended in time, and was ended with its process group.
-    #[error("expected the restart command `{command}` to end within {limit:?}, so it was ended: {output}")]
+    #[error("expected the {called} `{command}` to end within {limit:?}, so it was ended{}", behind(.output))]
     TimedOut {
+        /// What people call it.
+        called: Arc<str>,
         /// The command.
         command: String,
-        /// `restart.timeout`.
+        /// Its `timeout` in the configuration.
         limit: Duration,
         /// The end of what it has said.
         output: Output,
     },
+}
+
+/// What a command has said, behind what is said of it.
+fn behind(output: &Output) -> String {
+    if output.is_empty() { "; it has said nothing".to_owned() } else { format!(": {output}") }
 }

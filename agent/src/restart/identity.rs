@@ -101,7 +101,7 @@ impl Identity {
         };
         match time::timeout(limit, gone).await {
             Ok(result) => result,
-            Err(_) => Err(ProofError::Remain { processes: list(&remaining), limit }),
+            Err(_) => Err(ProofError::NotGone { processes: list(&remaining), limit }),
         }
     }
 
@@ -231,6 +231,17 @@ pub enum ProofError {
          {processes}; if they are meant to survive it, set restart.proof to \"workers\" or \"none\""
     )]
     Remain {
+        /// Which.
+        processes: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// A server that was to be stopped is still there.
+    #[error(
+        "expected the server's processes to be gone after the stop, found them still running after {limit:?}: \
+         {processes}; let restart.stop end them, or set restart.proof to \"none\""
+    )]
+    NotGone {
         /// Which.
         processes: String,
         /// How long it was waited for.

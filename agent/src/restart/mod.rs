@@ -77,16 +77,24 @@ impl Restarter {
         doors: Doors,
         transcript: &Arc<Transcript>,
     ) -> Self {
-        let way = |argv: &[String], timeout, proof| Way {
-            command: Command::new(argv, Arc::clone(transcript)),
+        let way = |called: &str, argv: &[String], timeout, proof| Way {
+            command: Command::new(called, argv, Arc::clone(transcript)),
             timeout,
             proof,
         };
         let gone = if restart.proof == Proof::None { Shows::Nothing } else { Shows::Gone };
-        let runs = runs.iter().map(|run| (run.name.clone(), way(&run.command, run.timeout, Shows::Nothing)));
+        let runs = runs.iter().map(|run| {
+            let called = format!("command {}", run.name);
+            (run.name.clone(), way(&called, &run.command, run.timeout, Shows::Nothing))
+        });
         Self {
-            restart: way(&restart.command, restart.timeout, Shows::Replaced(restart.proof)),
-            stop: restart.stop.as_ref().map(|argv| way(argv, restart.timeout, gone)),
+            restart: way(
+                "restart command",
+                &restart.command,
+                restart.timeout,
+                Shows::Replaced(restart.proof),
+            ),
+            stop: restart.stop.as_ref().map(|argv| way("stop command", argv, restart.timeout, gone)),
             runs: runs.collect(),
             doors,
             proof: restart.proof,
@@ -218,9 +226,10 @@ pub enum RestartError {
         /// The end of what the command has said.
         output: Output,
     },
-    /// Another agent's restart command does not end.
+    /// Another agent's command does not end.
     #[error(
-        "expected the restart command of an earlier agent to end within {limit:?}, found {process} still running, so it was ended"
+        "expected the command that an earlier agent has begun to end within {limit:?}, found {process} still running, \
+         so it was ended"
     )]
     Orphan {
         /// The command.

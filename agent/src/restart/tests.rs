@@ -130,7 +130,7 @@ async fn run(script: &str, limit: Duration) -> Result<Done, CommandError> {
 }
 
 fn command(scratch: &Scratch, argv: &[String]) -> Command {
-    Command::new(argv, Arc::new(Transcript::beside(&scratch.join("state"))))
+    Command::new("restart command", argv, Arc::new(Transcript::beside(&scratch.join("state"))))
 }
 
 /// Waits until these hold the transcript: between its fork and its program any process of this one holds all that is
@@ -220,6 +220,14 @@ async fn at_its_limit_a_command_is_ended_with_its_process_group() {
 }
 
 #[tokio::test]
+async fn a_command_that_was_ended_without_a_word_is_told_as_a_whole_sentence() {
+    let error = run("sleep 100", Duration::from_millis(200)).await.unwrap_err();
+    assert!(error.to_string().ends_with("so it was ended; it has said nothing"), "{error}");
+    let error = run("exit 3", Duration::from_secs(20)).await.unwrap_err();
+    assert!(error.to_string().ends_with("found exit status: 3; it has said nothing"), "{error}");
+}
+
+#[tokio::test]
 async fn a_command_that_ignores_sigterm_is_killed() {
     let script = "trap '' TERM; echo $$; while :; do sleep 0.1; done";
     let error = run(script, Duration::from_millis(200)).await.unwrap_err();
@@ -231,7 +239,7 @@ async fn a_command_that_ignores_sigterm_is_killed() {
 async fn a_server_that_keeps_the_output_does_not_hold_the_end_and_is_told_of_once() {
     let scratch = Scratch::new("keeps");
     let transcript = Arc::new(Transcript::beside(&scratch.join("state")));
-    let command = Command::new(&sh("sleep 100 & echo $!"), Arc::clone(&transcript));
+    let command = Command::new("restart command", &sh("sleep 100 & echo $!"), Arc::clone(&transcript));
     let running = command.start(PATIENCE, &mark()).await.unwrap();
     let done = timeout(PATIENCE, running.end()).await.unwrap().unwrap();
     let server = named_by(&done.output).await;
@@ -246,7 +254,7 @@ async fn a_server_that_keeps_the_output_does_not_hold_the_end_and_is_told_of_onc
 async fn a_command_that_does_not_stop_writing_fills_no_disk() {
     let scratch = Scratch::new("fills");
     let transcript = Arc::new(Transcript::beside(&scratch.join("state")));
-    let command = Command::new(&sh("yes"), Arc::clone(&transcript));
+    let command = Command::new("restart command", &sh("yes"), Arc::clone(&transcript));
     let error = command.start(Duration::from_millis(300), &mark()).await.unwrap().end().await.unwrap_err();
     let CommandError::TimedOut { output, .. } = error else { panic!("{error}") };
     assert!(output.to_string().ends_with("y\ny"), "{output}");
@@ -355,7 +363,7 @@ async fn a_stop_that_leaves_the_server_has_failed() {
     let running = restarter.begin(&Then::Run("upgrade".into()), &mark()).await.unwrap();
     let done = restarter.ended(running).await.unwrap();
     let error = restarter.proved(&Then::Stop, done, &before).await.unwrap_err();
-    assert!(matches!(error, RestartError::Proof { error: ProofError::Remain { .. }, .. }), "{error}");
+    assert!(matches!(error, RestartError::Proof { error: ProofError::NotGone { .. }, .. }), "{error}");
 }
 
 #[tokio::test]

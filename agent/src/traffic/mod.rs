@@ -10,6 +10,7 @@ pub mod sources;
 use std::time::Duration;
 
 use self::sockets::Door;
+use crate::lifecycle::Verdict;
 
 /// What one source saw at one moment.
 ///
@@ -59,13 +60,17 @@ impl Reading {
         self.in_flight().saturating_add(self.idle())
     }
 
-    /// What the reading is worth of a server that answers its readiness probe (`ready`) or doesn't: where one that is
-    /// alive has a door at which nobody listens, somebody has looked in the wrong place, and zero means nothing.
-    pub fn of_server(self, ready: bool) -> Result<Self, String> {
+    /// What the reading is worth of a server whose readiness probe says so much: where one that is alive has a door at
+    /// which nobody listens, somebody has looked in the wrong place, and zero means nothing. Not yet known is not dead.
+    pub fn of_server(self, server: Verdict) -> Result<Self, String> {
+        let known = match server {
+            Verdict::NotReady => return Ok(self),
+            Verdict::Ready => ", though it answers its readiness probe",
+            Verdict::Unknown => ", and its readiness probe has not come back yet",
+        };
         match self.deserted {
-            Some(door) if ready => Err(format!(
-                "expected the server to listen on {door}, found nobody there, though it answers its readiness \
-                 probe; correct server.ports and server.unix, or say with server.netns in which network namespace \
+            Some(door) => Err(format!(
+                "expected the server to listen on {door}, found nobody there{known}; correct server.ports and server.unix, or say with server.netns in which network namespace \
                  the server is (a container has its own, and so has a unit with PrivateNetwork=)"
             )),
             _ => Ok(self),

@@ -160,7 +160,7 @@ pub(crate) struct Why {
 
 impl Why {
     pub(crate) fn options(self, then: Option<Then>) -> Options {
-        Options { then, reason: self.reason, force: self.force, for_seconds: None }
+        Options { then, reason: self.reason, force: self.force, ..Options::default() }
     }
 }
 

@@ -5,12 +5,12 @@ use std::{io, path::PathBuf, time::Duration};
 use axum::body::Bytes;
 use drain_agent::{
     clock::Moment,
-    control::api::{Balancer, Diagnosis, Failure, Options, Record, Reply, Status},
+    control::api::{Balancer, Diagnosis, Failure, Record, Reply, Status},
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time};
 
 use crate::verdict::Fault;
@@ -58,9 +58,9 @@ impl Client {
     }
 
     /// Asks for something; a refusal is a fault.
-    pub(crate) async fn ask(&self, path: &str, options: Option<&Options>) -> Result<Reply, Fault> {
+    pub(crate) async fn ask<T: Serialize>(&self, path: &str, body: Option<&T>) -> Result<Reply, Fault> {
         let body =
-            options.map(serde_json::to_vec).transpose().map_err(|error| Fault::Failed(error.to_string()))?;
+            body.map(serde_json::to_vec).transpose().map_err(|error| Fault::Failed(error.to_string()))?;
         match self.whole(Method::POST, path, body.unwrap_or_default().into()).await? {
             Reply::Refused { name, text } => Err(Fault::Refused { name, text }),
             reply => Ok(reply),

@@ -26,6 +26,9 @@ use crate::{
     verdict::{Done, Fault, to_json},
 };
 
+/// Where there is nothing to say with a request.
+pub(crate) const NOTHING: Option<&Options> = None;
+
 /// How often the running times on a terminal are rewritten.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -99,7 +102,11 @@ impl Session {
 
     async fn balancers(&self) -> Result<Done, Fault> {
         let balancers = self.client.balancers().await?;
-        Ok(self.show(if self.json { to_json(&balancers) } else { show::balancers(&balancers) }))
+        Ok(self.show(if self.json {
+            to_json(&balancers)
+        } else {
+            show::balancers(&balancers, clock::unix_now())
+        }))
     }
 
     fn show(&self, text: String) -> Done {
@@ -159,7 +166,7 @@ impl Session {
         let (Some(id), false) = (drain, no_wait) else {
             return Ok(Done { text: Some(text.to_owned()), reply: Some(reply), drain: None });
         };
-        if !self.json && matches!(reply, Reply::Already { .. }) {
+        if !self.json {
             let _closed = writeln!(io::stderr(), "{text}");
         }
         let comes_back = matches!(options.then, Some(Then::Restart | Then::Run(_)));
@@ -169,6 +176,9 @@ impl Session {
                 let drain = status.ended(id).cloned();
                 let text = match &drain {
                     Some(drain) => format!("{}: {}", status.server, drain.text),
+                    None if status.asked.as_ref().is_some_and(|asked| asked.stopped) => {
+                        format!("{} is stopped; `{} restart` starts it", status.server, self.spelled)
+                    }
                     None => format!(
                         "{} is in {}: {}",
                         status.server,
@@ -187,7 +197,7 @@ impl Session {
 
     async fn up(&self, no_wait: bool) -> Result<Done, Fault> {
         let mut interrupts = install()?;
-        let reply = self.client.ask("/v1/up", None).await?;
+        let reply = self.client.ask("/v1/up", NOTHING).await?;
         let (_, text) = understood(&reply);
         if no_wait {
             return Ok(Done { text: Some(text.to_owned()), reply: Some(reply), drain: None });
@@ -292,7 +302,7 @@ fn look(goal: Goal, status: &Status) -> Option<Result<(), Fault>> {
 }
 
 fn good_end(drain: &Drain) -> Result<(), Fault> {
-    if drain.outcome == Outcome::Done { Ok(()) } else { Err(Fault::Drain(drain.clone())) }
+    if drain.outcome == Outcome::Done { Ok(()) } else { Err(Fault::Drain(Box::new(drain.clone()))) }
 }
 
 #[cfg(test)]

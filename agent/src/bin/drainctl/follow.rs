@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use drain_agent::control::api::{Reply, Status};
+use serde::Serialize;
 use tokio::time::{self, Instant};
 
 use crate::{
@@ -17,10 +18,14 @@ const AWAY: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Asks an agent that may be away at the moment.
-pub(crate) async fn ask_patiently(client: &Client, path: &str) -> Result<Reply, Fault> {
+pub(crate) async fn ask_patiently<T: Serialize>(
+    client: &Client,
+    path: &str,
+    body: &T,
+) -> Result<Reply, Fault> {
     let since = Instant::now();
     loop {
-        match client.ask(path, None).await {
+        match client.ask(path, Some(body)).await {
             Err(Fault::NoAgent { .. }) if since.elapsed() < AWAY => time::sleep(LOOK).await,
             done => return done,
         }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use drain_agent::{
     balancers::Standing,
-    control::api::{Record, Target},
+    control::api::{Record, Target, Then},
     lifecycle::{Level, Stage},
     report::{Acknowledgement, Cut, Step, Try},
 };
@@ -26,11 +26,11 @@ pub(crate) fn table(records: &[Record], now_unix: u64) -> String {
     if records.is_empty() {
         return NONE.to_owned();
     }
-    let head = ["DRAIN", "ASKED", "AGO", "WHAT", "ENDED", "TOOK", "RESTART", "CUT", "REASON"];
+    let head = ["DRAIN", "ASKED", "AGO", "WHAT", "ENDED", "TOOK", "COMMAND", "CUT", "REASON"];
     let mut rows = vec![head.map(str::to_owned)];
     for record in records {
         let none = || "-".to_owned();
-        let restarted = record.restarts.last().map_or_else(none, |last| span(last.seconds));
+        let took = record.restarts.last().map_or_else(none, |last| span(last.seconds));
         let reason = record.reason.as_deref().map_or_else(none, |reason| clip(reason, REASON_CHARS));
         rows.push([
             record.drain.to_string(),
@@ -39,7 +39,7 @@ pub(crate) fn table(records: &[Record], now_unix: u64) -> String {
             what(record),
             outcome(record),
             record.ended_at.map_or_else(none, span),
-            restarted,
+            took,
             record.cut.as_ref().map_or_else(none, |cut| cut.in_flight.to_string()),
             reason,
         ]);
@@ -68,13 +68,15 @@ pub(crate) fn whole(record: &Record, paper: Paper) -> String {
         row("cut", &self::cut(cut));
     }
     for one in &record.restarts {
-        row("restart", &restart(one));
+        row(called(record), &restart(one));
     }
     if let Some(at) = record.users_back_at {
         row("users back", &format!("+{}, {} after the end", span(at), since_end(record, at)));
     }
     if record.agent_restarts > 0 {
-        row("agent", &format!("restarted {} times meanwhile", record.agent_restarts));
+        let times =
+            if record.agent_restarts == 1 { "once" } else { &format!("{} times", record.agent_restarts) };
+        row("agent", &format!("restarted {times} meanwhile"));
     }
     out.push_str(&curve::curves(record, paper));
     out.truncate(out.trim_end().len());
@@ -86,14 +88,29 @@ fn what(record: &Record) -> String {
         Target::Soft => "soft",
         Target::Hard => "hard",
     };
+    match (&record.then, &record.command) {
+        (None, _) => what.to_owned(),
+        (Some(Then::Hold), Some(command)) => format!("{what}, `{}`", clip(command, REASON_CHARS)),
+        (Some(then), _) => format!("{what}, {then}"),
+    }
+}
+
+/// What has been tried, in front of how that went.
+fn called(record: &Record) -> &'static str {
     match &record.then {
-        None => what.to_owned(),
-        Some(then) => format!("{what}, {then}"),
+        Some(Then::Stop) => "stop",
+        Some(Then::Run(_)) => "command",
+        Some(Then::Hold) if record.command.is_some() => "command",
+        _ => "restart",
     }
 }
 
 fn outcome(record: &Record) -> String {
-    record.outcome.map_or_else(|| "under way".to_owned(), |outcome| outcome.to_string())
+    match record.outcome {
+        Some(outcome) => outcome.to_string(),
+        None if record.is_stopped() => "stopped".to_owned(),
+        None => "under way".to_owned(),
+    }
 }
 
 /// Steps and acknowledgements in the order in which they came.
@@ -202,7 +219,7 @@ pub(crate) mod tests {
             server: "web1".to_owned(),
             asked_unix: 1_763_853_005,
             what: Target::Soft,
-            then: Some(drain_agent::control::api::Then::Restart),
+            then: Some(Then::Restart),
             origin: Origin::Control { pid: Some(6601), uid: 0, gid: 0 },
             reason: Some("new release".to_owned()),
             outcome: Some(Outcome::Done),
@@ -234,7 +251,28 @@ pub(crate) mod tests {
             ready_at: Some(20.0),
             users_back_at: Some(21.2),
             agent_restarts: 1,
+            command: None,
         }
+    }
+
+    #[test]
+    fn what_drainctl_has_run_is_told_with_how_it_ended() {
+        let failed = Try { at: 16.0, seconds: 1.9, failure: Some("exit status: 3".into()), output: None };
+        let then = Some(Then::Hold);
+        let command = Some("apt-get -y upgrade".to_owned());
+        let ran = Record { then, command, restarts: vec![failed], ..record() };
+        let shown = whole(&ran, Paper::plain());
+        assert!(shown.contains("  what        soft, `apt-get -y upgrade`\n"), "{shown}");
+        assert!(shown.contains("  command     took 1.9s, failed: exit status: 3\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_server_that_is_stopped_is_called_so() {
+        let stopped = Step { at: 18.0, from: Stage::Restarting, to: Stage::Hard, why: "stopped".into() };
+        let then = Some(Then::Stop);
+        let record = Record { then, outcome: None, ended_at: None, steps: vec![stopped], ..record() };
+        let shown = table(std::slice::from_ref(&record), 1_763_853_065);
+        assert!(shown.contains("soft, stop  stopped  "), "{shown}");
     }
 
     #[test]
@@ -254,7 +292,7 @@ drain 7 of web1: done: the server is back
   restart     took 1.9s; it said:
               done
   users back  +21s, 1.2s after the end
-  agent       restarted 1 times meanwhile
+  agent       restarted once meanwhile
 ";
         assert!(shown.starts_with(expected), "\n{shown}");
     }
@@ -264,7 +302,7 @@ drain 7 of web1: done: the server is back
         let under_way = Record { outcome: None, ended_at: None, drain: 8, reason: None, ..record() };
         let shown = table(&[record(), under_way], 1_763_853_065);
         let expected = "\
-DRAIN  ASKED                 AGO  WHAT           ENDED      TOOK  RESTART  CUT  REASON
+DRAIN  ASKED                 AGO  WHAT           ENDED      TOOK  COMMAND  CUT  REASON
 7      2025-11-22 23:10:05Z  1m   soft, restart  done       20s   1.9s     3    new release
 8      2025-11-22 23:10:05Z  1m   soft, restart  under way  -     1.9s     3    -";
         assert_eq!(shown, expected, "\n{shown}");

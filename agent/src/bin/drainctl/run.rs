@@ -5,6 +5,11 @@
 //!      │ Ctrl-C                      │ its failure is told at the end; the server comes back all the same
 //!      └──► up (cancelled: nothing was run)
 //! ```
+//!
+//! The agent is told beforehand what is to be run, and with the return how it ended: both are in its history. Ctrl-C
+//! (SIGTERM, SIGHUP) while the command runs is the command's business; we wait for its end. Where we are killed, the
+//! command goes on, and nobody will ask for the return: the agent sees that we have gone, says so, and holds the server
+//! out, because the command may still be at work.
 
 use std::{
     env,
@@ -14,12 +19,15 @@ use std::{
     process::ExitStatus,
 };
 
-use drain_agent::control::api::{Reply, Then};
+use drain_agent::{
+    clock::Moment,
+    control::api::{Options, Ran, Reply, Then},
+};
 use tokio::process::Command;
 
 use crate::{
     args::Run,
-    commands::{End, Goal, Session, install, understood},
+    commands::{End, Goal, NOTHING, Session, install, understood},
     follow::ask_patiently,
     interrupt::Interrupts,
     verdict::{Done, Fault},
@@ -31,7 +39,8 @@ pub(crate) async fn run(session: &Session, run: Run) -> Result<Done, Fault> {
     let mut interrupts = install()?;
     alone(session).await?;
     let path = if hard { "/v1/hard" } else { "/v1/soft" };
-    let reply = session.client.ask(path, Some(&why.options(Some(Then::Hold)))).await?;
+    let options = Options { command: Some(spelled(&command)), ..why.options(Some(Then::Hold)) };
+    let reply = session.client.ask(path, Some(&options)).await?;
     let (drain, text) = understood(&reply);
     let (Some(id), Reply::Accepted { .. }) = (drain, &reply) else {
         return Err(under_way(text));
@@ -40,14 +49,16 @@ pub(crate) async fn run(session: &Session, run: Run) -> Result<Done, Fault> {
         Ok(End::Come(status)) => {
             // Brought back by somebody else.
             if let Some(drain) = status.ended(id) {
-                return Err(nothing_run(Fault::Drain(drain.clone())));
+                return Err(nothing_run(Fault::Drain(Box::new(drain.clone()))));
             }
         }
         Ok(End::Interrupted) => return Err(cancel(session, id).await),
         Err(fault) => return Err(nothing_run(fault)),
     }
+    let began = Moment::now();
     let ran = execute(&command, &mut interrupts).await;
-    let back = come_back(session, id, &mut interrupts).await;
+    let told = Ran { took_ms: Moment::now().since(began).as_millis() as u64, failure: failure(&ran) };
+    let back = come_back(session, id, &told, &mut interrupts).await;
     conclude(ran, back, reply)
 }
 
@@ -77,7 +88,7 @@ fn nothing_run(fault: Fault) -> Fault {
 
 /// Nobody will run the command any more: the drain would hold for nothing.
 async fn cancel(session: &Session, id: u64) -> Fault {
-    match session.client.ask("/v1/up", None).await {
+    match session.client.ask("/v1/up", NOTHING).await {
         Ok(_) => Fault::Interrupted("interrupted; nothing was run, and the drain is cancelled".to_owned()),
         Err(fault) => Fault::Interrupted(format!(
             "interrupted; nothing was run, but drain {id} could not be cancelled ({fault}): `{} up` does it",
@@ -100,9 +111,14 @@ async fn execute(command: &[OsString], interrupts: &mut Interrupts) -> io::Resul
     }
 }
 
-async fn come_back(session: &Session, id: u64, interrupts: &mut Interrupts) -> Result<String, Fault> {
+async fn come_back(
+    session: &Session,
+    id: u64,
+    ran: &Ran,
+    interrupts: &mut Interrupts,
+) -> Result<String, Fault> {
     // The command may have been an upgrade of the agent.
-    ask_patiently(&session.client, "/v1/return").await?;
+    ask_patiently(&session.client, "/v1/return", ran).await?;
     match session.wait(Goal::Ended(id), interrupts).await? {
         End::Come(status) => Ok(format!("{} is {} again", status.server, status.phase)),
         End::Interrupted => {
@@ -138,6 +154,25 @@ fn not_back(what: &str, fault: Fault) -> Fault {
         )),
     }
 }
+
+/// What went wrong with the command, for the history.
+fn failure(ran: &io::Result<ExitStatus>) -> Option<String> {
+    match ran {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(status.to_string()),
+        Err(error) => Some(format!("it could not be run: {error}")),
+    }
+}
+
+/// The command as people type it, for the history.
+fn spelled(command: &[OsString]) -> String {
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    let text = shlex::try_join(words.iter().map(AsRef::as_ref)).unwrap_or_else(|_nul| words.join(" "));
+    text.chars().take(COMMAND_CHARS).collect()
+}
+
+/// So much of a command is told: more than anybody reads in a line, and little in the state file.
+const COMMAND_CHARS: usize = 500;
 
 /// Looks for the program before anybody is sent away for it.
 fn find(program: &OsStr) -> Result<(), Fault> {
@@ -183,6 +218,15 @@ mod tests {
         let verdict = conclude(done, Err(Fault::AgentGone), reply());
         assert!(matches!(verdict, Err(Fault::Failed(_))));
         assert!(text(verdict).starts_with("the command is done, but the server may still be out: "));
+    }
+
+    #[test]
+    fn the_history_is_told_the_command_as_it_is_typed_and_how_it_ended() {
+        let words = ["sh", "-c", "exit 3"].map(OsString::from);
+        assert_eq!(spelled(&words), "sh -c 'exit 3'");
+        assert_eq!(failure(&Ok(ExitStatus::from_raw(0))), None);
+        assert_eq!(failure(&Ok(ExitStatus::from_raw(3 << 8))).as_deref(), Some("exit status: 3"));
+        assert_eq!(failure(&Ok(ExitStatus::from_raw(9))).as_deref(), Some("signal: 9 (SIGKILL)"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use drain_agent::control::api::{
-    Asked, Balancer, Drain, Limit, Origin, Source, Status, Target, Traffic, Verdict, Wait,
+    Asked, Balancer, Drain, Limit, Origin, Outcome, Source, Status, Target, Then, Traffic, Verdict, Wait,
 };
 use jiff::SignedDuration;
 
@@ -28,7 +28,7 @@ pub(crate) fn status(status: &Status, now_unix: u64) -> String {
         row("asked", &self::asked(asked, now_unix));
     }
     if let Some(limit) = &status.limit {
-        row("waits for", &self::limit(limit));
+        row("waits for", &self::limit(limit, status.asked.as_ref().and_then(|asked| asked.then.as_ref())));
     }
     row("acknowledged", &acknowledged(status));
     row("traffic", &traffic(&status.traffic));
@@ -48,7 +48,7 @@ pub(crate) fn status(status: &Status, now_unix: u64) -> String {
     }
     if !status.balancers.is_empty() {
         out.push('\n');
-        out.push_str(&balancers(&status.balancers));
+        out.push_str(&balancers(&status.balancers, now_unix));
     }
     out.truncate(out.trim_end().len());
     out
@@ -87,8 +87,8 @@ fn verdict(source: &Source, needed: Option<f64>) -> String {
     }
 }
 
-/// The table of balancers.
-pub(crate) fn balancers(balancers: &[Balancer]) -> String {
+/// The table of balancers; `now_unix` in seconds since 1970.
+pub(crate) fn balancers(balancers: &[Balancer], now_unix: u64) -> String {
     if balancers.is_empty() {
         return "no balancer has asked for the server's health yet".to_owned();
     }
@@ -96,6 +96,7 @@ pub(crate) fn balancers(balancers: &[Balancer]) -> String {
         "SOURCE",
         "NODE",
         "NAME",
+        "SINCE",
         "LAST",
         "EVERY",
         "ANSWER",
@@ -113,6 +114,7 @@ pub(crate) fn balancers(balancers: &[Balancer]) -> String {
             balancer.source.to_string(),
             text(&balancer.node),
             text(&balancer.name),
+            format!("{} ago", ago(balancer.since_unix, now_unix)),
             format!("{} ago", span(balancer.last_seconds)),
             balancer.interval_seconds.map_or_else(|| "-".to_owned(), span),
             balancer.answer.to_string(),
@@ -167,9 +169,11 @@ pub(crate) fn traffic(traffic: &Traffic) -> String {
     text
 }
 
-/// What is waited for and what happens if it does not come.
-pub(crate) fn limit(limit: &Limit) -> String {
+/// What is waited for and what happens if it does not come; `then` follows the drain.
+fn limit(limit: &Limit, then: Option<&Then>) -> String {
     let what = match limit.waits_for {
+        Wait::Restart if matches!(then, Some(Then::Stop)) => "the end of the stop",
+        Wait::Restart if matches!(then, Some(Then::Run(_))) => "the end of the command",
         Wait::Acknowledgement => "acknowledgements",
         Wait::Quiet => "the end of traffic",
         Wait::Restart => "the end of the restart",
@@ -198,7 +202,12 @@ fn asked(asked: &Asked, now_unix: u64) -> String {
         Target::Soft => "soft",
         Target::Hard => "hard",
     };
-    let then = asked.then.as_ref().map_or_else(|| "stay there".to_owned(), |then| format!("then {then}"));
+    let then = match (&asked.then, &asked.command) {
+        _ if asked.stopped => "stopped".to_owned(),
+        (None, _) => "stay there".to_owned(),
+        (Some(Then::Hold), Some(command)) => format!("then drainctl runs `{command}`"),
+        (Some(then), _) => format!("then {then}"),
+    };
     let until =
         asked.until_unix.map(|until| format!(", for {} more", span(until.saturating_sub(now_unix) as f64)));
     let until = until.unwrap_or_default();
@@ -241,9 +250,22 @@ fn ready(status: &Status) -> String {
 
 fn drain(drain: &Drain, now_unix: u64) -> String {
     let ago = ago(drain.ended_unix, now_unix);
-    let took =
-        drain.restart_seconds.map(|seconds| format!(", restarted in {}", span(seconds))).unwrap_or_default();
-    format!("{}, {ago} ago: {}{took}", drain.id, drain.text)
+    let outcome = if drain.outcome == Outcome::Done { String::new() } else { format!("{}: ", drain.outcome) };
+    let took = drain.restart_seconds.map(|seconds| took(drain, &span(seconds))).unwrap_or_default();
+    let users = drain.users_back_seconds.map(|after| format!(", users back {} later", span(after)));
+    format!("{}, {ago} ago: {outcome}{}{took}{}", drain.id, drain.text, users.unwrap_or_default())
+}
+
+/// How long what followed the drain has taken: of one that has not gone well, without a claim that it was done.
+fn took(drain: &Drain, span: &str) -> String {
+    match (&drain.then, drain.outcome) {
+        (Some(Then::Stop), Outcome::Done) => format!(", stopped in {span}"),
+        (Some(Then::Run(name)), Outcome::Done) => format!(", {name} ran for {span}"),
+        (_, Outcome::Done) => format!(", restarted in {span}"),
+        (Some(Then::Stop), _) => format!("; the stop took {span}"),
+        (Some(Then::Run(name)), _) => format!("; {name} ran for {span}"),
+        (_, _) => format!("; the restart took {span}"),
+    }
 }
 
 /// Columns as wide as their widest cell.
@@ -261,7 +283,7 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
 pub(crate) mod tests {
     use drain_agent::{
         clock::Moment,
-        control::api::{Acknowledged, Agent, Outcome, Readiness},
+        control::api::{Acknowledged, Agent, Readiness},
         lifecycle::Phase,
     };
 
@@ -279,13 +301,15 @@ pub(crate) mod tests {
             asked: Some(Asked {
                 drain: 7,
                 what: Target::Soft,
-                then: Some(drain_agent::control::api::Then::Restart),
+                then: Some(Then::Restart),
                 until_unix: None,
                 origin: Origin::Control { pid: Some(4711), uid: 1000, gid: 1000 },
                 reason: Some("new kernel".to_owned()),
                 since_unix: 1000,
                 reached: false,
                 again: false,
+                stopped: false,
+                command: None,
             }),
             limit: Some(Limit { waits_for: Wait::Quiet, seconds_left: 250.4, then: "hard".to_owned() }),
             acknowledged: Acknowledged { count: 1, of: 2, complete: false },
@@ -328,32 +352,7 @@ pub(crate) mod tests {
                 needed_seconds: Some(300.0),
                 age_seconds: Some(0.2),
                 unknown: Vec::new(),
-                sources: vec![
-                    Source {
-                        name: "sockets".to_owned(),
-                        in_flight: Some(3),
-                        idle: Some(12),
-                        users: None,
-                        requests: None,
-                        last_seconds: Some(0.2),
-                        age_seconds: Some(0.2),
-                        quiet_seconds: None,
-                        verdict: Verdict::Holds,
-                        why: "3 in flight".to_owned(),
-                    },
-                    Source {
-                        name: "access_log /var/log/shop.log".to_owned(),
-                        in_flight: None,
-                        idle: None,
-                        users: None,
-                        requests: Some(4711),
-                        last_seconds: Some(15.0),
-                        age_seconds: Some(0.1),
-                        quiet_seconds: Some(14.8),
-                        verdict: Verdict::Quiet,
-                        why: String::new(),
-                    },
-                ],
+                sources: sources_of_soft(),
             },
             readiness: Readiness { ready: Some(true), text: "200 in 3 ms".to_owned() },
             drains: vec![Drain {
@@ -361,13 +360,44 @@ pub(crate) mod tests {
                 outcome: Outcome::Done,
                 text: "restarted".to_owned(),
                 ended_unix: 900,
+                then: Some(Then::Restart),
                 restart_seconds: Some(2.34),
                 output: None,
+                users_back_seconds: Some(1.24),
             }],
             warnings: vec!["lb9 takes 404 for a failure".to_owned()],
             agent: Agent { pid: 99, version: "0.1.0".to_owned(), uptime_seconds: 3700.0 },
             taken: Moment::default(),
         }
+    }
+
+    fn sources_of_soft() -> Vec<Source> {
+        vec![
+            Source {
+                name: "sockets".to_owned(),
+                in_flight: Some(3),
+                idle: Some(12),
+                users: None,
+                requests: None,
+                last_seconds: Some(0.2),
+                age_seconds: Some(0.2),
+                quiet_seconds: None,
+                verdict: Verdict::Holds,
+                why: "3 in flight".to_owned(),
+            },
+            Source {
+                name: "access_log /var/log/shop.log".to_owned(),
+                in_flight: None,
+                idle: None,
+                users: None,
+                requests: Some(4711),
+                last_seconds: Some(15.0),
+                age_seconds: Some(0.1),
+                quiet_seconds: Some(14.8),
+                verdict: Verdict::Quiet,
+                why: String::new(),
+            },
+        ]
     }
 
     #[test]
@@ -379,7 +409,7 @@ shop is soft (answers 404) for 42s: soft drain
   acknowledged  1 of 2 (10.0.0.3: was given 1 of 3 answers)
   traffic       3 in flight, 12 idle, must be quiet for 5m
   ready         yes: 200 in 3 ms
-  last drain    6, 2m 22s ago: restarted, restarted in 2.3s
+  last drain    6, 2m 22s ago: restarted, restarted in 2.3s, users back 1.2s later
   agent         0.1.0, pid 99, up 1h 1m 40s
   warning       lb9 takes 404 for a failure
 
@@ -387,11 +417,26 @@ TRAFFIC                       IN FLIGHT  IDLE  USERS  REQUESTS  LAST      READ  
 sockets                       3          12    -      -         0.2s ago  0.2s ago  holds: 3 in flight
 access_log /var/log/shop.log  -          -     -      4711      15s ago   0.1s ago  quiet for 15s
 
-SOURCE    NODE  NAME    LAST      EVERY  ANSWER  VIEW  WEIGHT  SCUR  USERS  ACKNOWLEDGED
-10.0.0.2  lb1   shop/a  0.2s ago  0.5s   404     NOLB  0/2     3     -      yes: its header says NOLB
-10.0.0.3  -     -       12s ago   -      200     -     -       -     -      no: was given 1 of 3 answers";
+SOURCE    NODE  NAME    SINCE        LAST      EVERY  ANSWER  VIEW  WEIGHT  SCUR  USERS  ACKNOWLEDGED
+10.0.0.2  lb1   shop/a  17m 12s ago  0.2s ago  0.5s   404     NOLB  0/2     3     -      yes: its header says NOLB
+10.0.0.3  -     -       17m 12s ago  12s ago   -      200     -     -       -     -      no: was given 1 of 3 answers";
         let shown = status(&soft(), 1042);
         assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn a_restart_that_has_failed_is_not_called_done() {
+        let failed = Drain { outcome: Outcome::Failed, users_back_seconds: None, ..soft().drains[0].clone() };
+        let failed = Drain { text: "exit status 1".to_owned(), ..failed };
+        assert_eq!(drain(&failed, 942), "6, 42s ago: failed: exit status 1; the restart took 2.3s");
+        let stop = Drain { then: Some(Then::Stop), ..failed };
+        assert_eq!(drain(&stop, 942), "6, 42s ago: failed: exit status 1; the stop took 2.3s");
+    }
+
+    #[test]
+    fn a_server_that_is_stopped_is_not_called_held() {
+        let stopped = Asked { stopped: true, then: Some(Then::Stop), ..soft().asked.unwrap() };
+        assert!(asked(&stopped, 1042).starts_with("soft, stopped, 42s ago by "), "{}", asked(&stopped, 1042));
     }
 
     #[test]

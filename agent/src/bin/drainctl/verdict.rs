@@ -65,7 +65,7 @@ pub(crate) enum Fault {
     #[error("{0}")]
     Failed(String),
     #[error("{}", .0.text)]
-    Drain(Drain),
+    Drain(Box<Drain>),
     #[error("{0}")]
     Interrupted(String),
     /// The command has shown everything itself.
@@ -144,7 +144,7 @@ fn done_json(done: &Done) -> String {
 fn fault_json(fault: &Fault) -> String {
     let (exit, result) = fault.kind();
     let refusal = if let Fault::Refused { name, .. } = fault { Some(name.as_str()) } else { None };
-    let drain = if let Fault::Drain(drain) = fault { Some(drain) } else { None };
+    let drain = if let Fault::Drain(drain) = fault { Some(&**drain) } else { None };
     to_json(&Verdict { result, exit, text: fault.to_string(), refusal, reply: None, drain })
 }
 
@@ -165,7 +165,9 @@ mod tests {
             outcome: Outcome::Failed,
             text: "the restart failed: exit status 1".to_owned(),
             ended_unix: 1,
+            then: None,
             restart_seconds: None,
+            users_back_seconds: None,
             output: Some("syntax error\n".to_owned()),
         }
     }
@@ -177,7 +179,7 @@ mod tests {
         let no_agent = Fault::NoAgent { socket: PathBuf::new(), source: io::ErrorKind::NotFound.into() };
         for (fault, code) in [
             (Fault::Failed(text()), 1),
-            (Fault::Drain(failed_drain()), 1),
+            (Fault::Drain(Box::new(failed_drain())), 1),
             (Fault::Usage(text()), 64),
             (no_agent, 69),
             (Fault::NoAgents(text()), 69),
@@ -194,7 +196,7 @@ mod tests {
     #[test]
     fn a_failed_drain_shows_the_end_of_the_output() {
         assert_eq!(
-            fault_text(&Fault::Drain(failed_drain())),
+            fault_text(&Fault::Drain(Box::new(failed_drain()))),
             "the restart failed: exit status 1; the end of its output:\nsyntax error"
         );
     }

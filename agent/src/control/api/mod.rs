@@ -10,7 +10,8 @@
 //! | `GET /v1/doctor` | | a [`Diagnosis`] |
 //! | `POST /v1/soft`, `/v1/hard` | [`Options`] or nothing | [`Reply`] |
 //! | `POST /v1/restart` | [`Options`] or nothing | [`Reply`]; a soft drain with `then` = restart |
-//! | `POST /v1/up`, `/v1/return` | nothing | [`Reply`] |
+//! | `POST /v1/up` | nothing | [`Reply`] |
+//! | `POST /v1/return` | [`Ran`] or nothing | [`Reply`] |
 //!
 //! A [`Reply`] comes with 202 (accepted), 200 (already so) or 409 (refused); everything else that is not a success
 //! is a [`Failure`] with its own status.
@@ -27,7 +28,7 @@ pub use status::{
 /// What the doctor finds.
 pub use crate::doctor::Diagnosis;
 /// Parts of the messages that mean the same inside.
-pub use crate::lifecycle::{Options, Origin, Outcome, Phase, Then, Wait};
+pub use crate::lifecycle::{Options, Origin, Outcome, Phase, Ran, Then, Wait};
 /// What is written down of a drain.
 pub use crate::report::Record;
 

@@ -117,6 +117,12 @@ pub struct Asked {
     pub reached: bool,
     /// One further restart follows this one.
     pub again: bool,
+    /// The server is stopped, as was asked, and held out for that.
+    #[serde(default)]
+    pub stopped: bool,
+    /// What the one who asked runs himself while it holds.
+    #[serde(default)]
+    pub command: Option<String>,
 }
 
 /// What kind of drain was asked.
@@ -261,10 +267,16 @@ pub struct Drain {
     pub text: String,
     /// When, in seconds since 1970.
     pub ended_unix: u64,
-    /// From the start of the restart until the server was ready; nothing where there was none.
+    /// What was to follow zero; nothing where it was to hold in soft.
+    #[serde(default)]
+    pub then: Option<Then>,
+    /// How long that took, its proof included, as the history tells it of the last try; nothing where there was none.
     pub restart_seconds: Option<f64>,
-    /// The end of what the restart command wrote.
+    /// The end of what its command wrote.
     pub output: Option<String>,
+    /// How long after its end the balancers sent users again; nothing before that, and where none came within a minute.
+    #[serde(default)]
+    pub users_back_seconds: Option<f64>,
 }
 
 /// The agent itself.

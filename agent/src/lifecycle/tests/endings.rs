@@ -34,11 +34,59 @@ fn a_server_that_is_stopped_stays_out_until_somebody_asks() {
     assert!(world.machine.reached(at(world.now)));
     world.pass(5000);
     assert_eq!((world.stage(), world.restarts.len(), world.ended.len()), (Stage::Hard, 1, 0));
+    assert_eq!(world.ask(Request::Up), Err(Refusal::Stopped), "nobody has started it yet");
+    world.probe(true);
+    world.probe(true);
+    assert_eq!(world.phase(), Some(Phase::Hard), "nothing brings it back by itself");
     world.ask(Request::Up).unwrap();
-    assert_eq!((world.stage(), world.phase()), (Stage::Up, Some(Phase::Down)), "nobody has started it yet");
-    world.probe(true);
-    world.probe(true);
-    assert_eq!(world.phase(), Some(Phase::Up));
+    assert_eq!((world.phase(), world.ended.clone()), (Some(Phase::Up), vec![(1, Outcome::Done)]));
+}
+
+#[test]
+fn what_has_gone_wrong_is_told_in_the_words_of_what_was_asked() {
+    for (then, noun) in
+        [(Then::Stop, "the stop has"), (Then::Run("upgrade".into()), "the command upgrade has")]
+    {
+        let mut world = World::up();
+        begun(&mut world, then);
+        world.pass(300);
+        assert_eq!(world.stage(), Stage::Failed);
+        let why = world.machine.course().why();
+        assert!(why.starts_with(noun), "{why}");
+    }
+}
+
+#[test]
+fn another_time_for_a_hold_is_said_with_the_one_that_it_replaces() {
+    let mut world = World::up();
+    world.ask(soft_for(100)).unwrap();
+    world.pass(10);
+    let Said::Accepted { text, .. } = world.ask(soft_for(300)).unwrap() else { panic!("accepted") };
+    assert_eq!(text, "drain 1 is changed: it is over in 300s, no longer in 90s");
+    let Said::Accepted { text, .. } = world.ask(hard_then(Then::Stop)).unwrap() else { panic!("accepted") };
+    assert!(text.starts_with("drain 1 becomes hard"), "{text}");
+}
+
+#[test]
+fn the_longer_limit_for_others_that_may_go_is_not_shown_before_it_counts() {
+    let mut world = World::up();
+    world.ask(hard_then(Then::Restart)).unwrap();
+    world.unconfirmed = true;
+    world.acknowledge();
+    let shown = |world: &World| world.machine.waits().unwrap().until;
+    assert_eq!(shown(&world), at(world.now) + rules().hard.limit);
+    let limit = rules().hard.limit.as_secs();
+    world.pass(limit + 1);
+    assert_eq!((world.stage(), shown(&world)), (Stage::Hard, at(world.now - 1) + rules().acknowledge.limit));
+}
+
+#[test]
+fn how_long_a_restart_took_is_told_without_the_time_until_readiness() {
+    let mut world = World::up();
+    begun(&mut world, Then::Restart);
+    world.restart_ends(Ok(()));
+    world.pass(20);
+    assert_eq!(world.drain().restart_took, Some(seconds(7)));
 }
 
 #[test]

@@ -219,7 +219,8 @@ impl World {
     }
 
     fn restart_ends(&mut self, result: Result<(), &str>) {
-        self.step(Event::RestartEnded(result.map_err(ToOwned::to_owned))).unwrap();
+        let result = result.map_err(ToOwned::to_owned);
+        self.step(Event::RestartEnded { result, took: Some(seconds(7)) }).unwrap();
     }
 
     /// Quiet for long, so that only acknowledgements are missing.

@@ -40,13 +40,13 @@ fn happens() -> impl Strategy<Value = Happens> {
         then,
         force,
         for_seconds,
-        reason: None,
+        ..Options::default()
     });
     let request = prop_oneof![
         options.clone().prop_map(Request::Soft),
         options.prop_map(Request::Hard),
         Just(Request::Up),
-        Just(Request::Return),
+        Just(Request::Return(None)),
     ];
     prop_oneof![
         5 => (1_u64..400).prop_map(Happens::Pass),
@@ -237,7 +237,7 @@ proptest! {
                 }
                 Happens::RestartEnds(done) => {
                     let result = if done { Ok(()) } else { Err("exit status 1".to_owned()) };
-                    play(&mut world, &mut both, Event::RestartEnded(result));
+                    play(&mut world, &mut both, Event::RestartEnded { result, took: None });
                 }
                 Happens::WarmedUp => {
                     let drain = world.machine.course().drain().map_or(0, |drain| drain.id);

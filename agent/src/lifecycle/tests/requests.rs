@@ -168,7 +168,7 @@ fn a_drain_asked_of_a_failed_server_is_hard_and_not_guarded() {
 #[test]
 fn return_leads_from_a_hold_through_warming() {
     let mut world = World::acknowledged(hard());
-    assert!(is_accepted(&world.ask(Request::Return)));
+    assert!(is_accepted(&world.ask(Request::Return(None))));
     assert_eq!(world.stage(), Stage::Warming);
     world.probe(true);
     world.probe(true);
@@ -178,16 +178,16 @@ fn return_leads_from_a_hold_through_warming() {
 #[test]
 fn return_is_refused_where_the_agent_restarts_by_itself() {
     let mut world = World::asked(restart());
-    assert_eq!(world.ask(Request::Return), Err(Refusal::NotAHold(1)));
-    assert_eq!(World::waiting().ask(Request::Return), Err(Refusal::NotAHold(1)));
-    assert_eq!(World::restarting().ask(Request::Return), Err(Refusal::Restarting));
+    assert_eq!(world.ask(Request::Return(None)), Err(Refusal::NotAHold(1)));
+    assert_eq!(World::waiting().ask(Request::Return(None)), Err(Refusal::NotAHold(1)));
+    assert_eq!(World::restarting().ask(Request::Return(None)), Err(Refusal::Restarting));
 }
 
 #[test]
 fn return_is_so_already_in_up_and_warming_and_accepted_in_failed() {
-    assert!(is_already(&World::up().ask(Request::Return)));
-    assert!(is_already(&World::warming().ask(Request::Return)));
+    assert!(is_already(&World::up().ask(Request::Return(None))));
+    assert!(is_already(&World::warming().ask(Request::Return(None))));
     let mut world = World::failed();
-    assert!(is_accepted(&world.ask(Request::Return)));
+    assert!(is_accepted(&world.ask(Request::Return(None))));
     assert_eq!(world.stage(), Stage::Warming);
 }

@@ -133,7 +133,7 @@ impl Shadow {
                 self.probed(*passed);
                 false
             }
-            Event::RestartEnded(result) => {
+            Event::RestartEnded { result, .. } => {
                 self.ended(now, result.is_ok());
                 false
             }
@@ -150,7 +150,7 @@ impl Shadow {
                 self.drain(now, Level::Hard, options, origin)
             }
             Event::Asked { request: Request::Up, .. } => self.ask_up(now),
-            Event::Asked { request: Request::Return, .. } => self.ask_return(now),
+            Event::Asked { request: Request::Return(_), .. } => self.ask_return(now),
             _ => false,
         };
         if !refused {
@@ -272,6 +272,7 @@ impl Shadow {
             }
             Stage::Restarting | Stage::Warming => self.next = None,
             Stage::Up => {}
+            Stage::Hard if self.asked.stopped && self.server != Verdict::Ready => return true,
             _ => self.enter(now, Stage::Up),
         }
         false
