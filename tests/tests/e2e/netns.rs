@@ -1,106 +1,74 @@
 //! A server in a network namespace of its own, as of a container; the agent stays outside.
 
 use std::{
-    env,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
-    process::Command,
+    net::SocketAddr,
     time::Duration,
 };
 
-use drain_agent::{lifecycle::Phase, traffic::sockets::Namespace};
-use drain_tests::{
-    Agent, Place,
-    child::{Child, output},
-    place::holds,
-};
-use rustix::process::{Signal, geteuid};
+use drain_agent::{control::api::Verdict, lifecycle::Phase};
+use drain_tests::{Agent, Netns, Place, child::Child, place::holds};
+use rustix::process::Signal;
 
 /// Everything that is waited for here takes a second or two.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// A server that reads what it is sent, to its announced length, and then answers.
+/// A server that reads what it is sent, to its announced length, and then answers; who gets something is told how many
+/// uploads are under way.
 const SERVER: &str = r"
 import http.server
+uploads = 0
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
-    def do_POST(self):
-        self.rfile.read(int(self.headers['Content-Length']))
+    def answer(self, body):
         self.send_response(200)
-        self.send_header('Content-Length', '0')
+        self.send_header('Content-Length', str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        self.answer(b'%d\n' % uploads)
+    def do_POST(self):
+        global uploads
+        uploads += 1
+        self.rfile.read(int(self.headers['Content-Length']))
+        uploads -= 1
+        self.answer(b'')
 http.server.ThreadingHTTPServer(('127.0.0.1', 80), Handler).serve_forever()
 ";
 
-/// A network namespace with a name, which goes with this value.
-struct Named(String);
-
-impl Named {
-    fn new() -> Self {
-        let named = Self(format!("drain-{}", std::process::id()));
-        run(&["ip", "netns", "add", &named.0]);
-        run(&["ip", "-n", &named.0, "link", "set", "lo", "up"]);
-        named
-    }
-
-    fn path(&self) -> PathBuf {
-        Path::new("/run/netns").join(&self.0)
-    }
-
-    /// A connection made inside, which can be used from anywhere.
-    fn connect(&self) -> Result<TcpStream, String> {
-        let inside = Namespace::at(Some(&self.path()));
-        let connect = || TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], 80)));
-        inside.within(connect).map_err(|e| e.to_string())?.map_err(|e| e.to_string())
-    }
-
-    fn remove(&self) {
-        let _ = output(command(&["ip", "netns", "del", &self.0]));
-    }
+fn server() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 80))
 }
 
-impl Drop for Named {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
-
-fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]);
-    command
-}
-
-fn run(words: &[&str]) {
-    let out = output(command(words));
-    assert!(out.status.success(), "{words:?}: {out:?}");
-}
-
-#[test]
-fn a_server_in_another_network_namespace_is_probed_and_watched_in_there() {
-    if !geteuid().is_root() {
-        assert!(env::var_os("CI").is_none(), "expected root, who alone makes network namespaces");
-        return eprintln!("not tested: only root makes network namespaces");
-    }
-    let place = Place::new("netns");
-    let named = Named::new();
+/// The server, once it listens.
+fn served(place: &Place, named: &Netns) -> Child {
     let mut command = place.command("ip");
-    command.args(["netns", "exec", &named.0, "python3", "-c", SERVER]);
-    let _server = Child::start(&place, &place.subdir("server"), "python", command, |_| false);
-    place.wait_for("the server to listen", WITHIN, || named.connect().map(drop));
+    command.args(["netns", "exec", named.name(), "python3", "-c", SERVER]);
+    let child = Child::start(place, &place.subdir("server"), "python", command, |_| false);
+    place.wait_for("the server to listen", WITHIN, || named.connect(server()).map(drop));
+    child
+}
 
-    let agent = Agent::guarding_doors(&place, "agent", format!("ports = [80]\nnetns = {:?}", named.0))
+/// An agent whose drain needs no balancer, and never ends before it is quiet.
+fn guarding(place: &Place, named: &Netns) -> Agent {
+    Agent::guarding_doors(place, "agent", format!("ports = [80]\nnetns = {:?}", named.name()))
         .acknowledge("1s", "proceed")
         .proof("none")
         .hard_quiet("1s")
         .hard_limit("40s", "abort")
         .min_remaining(0)
-        .start();
+}
+
+#[test]
+fn a_server_in_another_network_namespace_is_probed_and_watched_in_there() {
+    let Some(named) = Netns::new() else { return };
+    let place = Place::new("netns");
+    let _server = served(&place, &named);
+    let agent = guarding(&place, &named).start();
     agent.wait_for_phase(Phase::Up, WITHIN);
 
     let before = agent.last_ended();
-    let mut user = named.connect().expect("a connection");
+    let mut user = named.connect(server()).expect("a connection");
     user.write_all(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nab").expect("half a request");
     agent.signal(Signal::USR2);
     agent.wait_until("the upload to be seen", WITHIN, |status| {
@@ -120,4 +88,25 @@ fn a_server_in_another_network_namespace_is_probed_and_watched_in_there() {
         let is_told = told.iter().any(|why| why.contains("server.netns") && why.contains("ip netns"));
         holds(is_told && status.contains("server.netns"), || format!("{told:?} in {status}"))
     });
+}
+
+#[test]
+fn a_gauge_of_a_server_in_another_network_namespace_is_asked_in_there() {
+    let Some(named) = Netns::new() else { return };
+    let place = Place::new("netns_gauge");
+    let _server = served(&place, &named);
+    let gauge = "gauge = { url = 'http://127.0.0.1/busy', timeout = '10s' }";
+    let agent = guarding(&place, &named).watching(gauge).start();
+    agent.wait_for_phase(Phase::Up, WITHIN);
+
+    let before = agent.last_ended();
+    let mut user = named.connect(server()).expect("a connection");
+    user.write_all(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nab").expect("half a request");
+    agent.signal(Signal::USR2);
+    agent.wait_until("the upload in the gauge", WITHIN, |status| {
+        let gauge = status.traffic.sources.iter().find(|source| source.name.starts_with("gauge"));
+        gauge.is_some_and(|gauge| gauge.verdict == Verdict::Holds && gauge.in_flight == Some(1))
+    });
+    user.write_all(b"cd").expect("the other half");
+    agent.wait_for_success(before, WITHIN);
 }

@@ -14,7 +14,10 @@ use drain_tests::{
     client::Connection,
     clock, port,
 };
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::Signal,
+};
 
 use crate::farm;
 
@@ -73,6 +76,36 @@ fn apache_is_restarted_when_its_log_and_its_status_are_quiet_over_a_rotation() {
     assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
     let quiet = apache.restarts()[0].saturating_sub(answered);
     place.check(quiet >= Duration::from_secs(2), &format!("restarted {quiet:?} after the answer"));
+}
+
+#[test]
+fn apache_that_logs_to_a_fifo_is_restarted_when_nobody_has_come_for_long_enough() {
+    let place = Place::new("sources_fifo");
+    let fifo = place.public().join("access.fifo");
+    let (kind, mode) = (FileType::Fifo, Mode::RUSR | Mode::WUSR);
+    mknodat(CWD, &fifo, kind, mode, 0).expect("make the FIFO");
+    let apache = Apache::new(&place, "s1").with(&format!("CustomLog \"{}\" plain\n", fifo.display()));
+    let log = format!("access_log = '{}'\nignore = '\"GET /health'", fifo.display());
+    // The agent begins: a server that opens a FIFO waits for whoever reads it.
+    let agent = alone(Agent::beside(&apache)).watching(&log).start();
+    let is_read =
+        |status: &Status| source(status, "access_log").is_some_and(|log| log.verdict != Verdict::Unknown);
+    agent.wait_until("the FIFO to be read", SEEN_WITHIN, is_read);
+    let apache = apache.start();
+    agent.wait_for_phase(Phase::Up, SEEN_WITHIN);
+
+    let answered = ask(apache.address(), &format!("{SLOW}?2"));
+    let before = agent.last_ended();
+    agent.wait_until("the request", SEEN_WITHIN, |status| status.traffic.in_flight.is_some_and(|n| n > 0));
+    agent.signal(Signal::USR2);
+    let answered = answered.join().expect("an answer");
+    let drain = agent.wait_for_end(before, farm::DRAINED_WITHIN);
+
+    assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
+    let quiet = apache.restarts()[0].saturating_sub(answered);
+    place.check(quiet >= Duration::from_secs(2), &format!("restarted {quiet:?} after the answer"));
+    let counts = |status: &Status| source(status, "access_log").is_some_and(|log| log.requests > Some(0));
+    agent.wait_until("its line", SEEN_WITHIN, counts);
 }
 
 #[test]

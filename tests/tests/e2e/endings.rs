@@ -1,0 +1,155 @@
+//! Drains that end otherwise than by one restart, and what is told of them.
+
+use std::time::Duration;
+
+use drain_agent::{
+    control::api::{Outcome, Record, Status, Then},
+    lifecycle::Phase,
+};
+use drain_tests::{Agent, Load, Place, agent::logged, apache::RECORD, child::Child, place::holds};
+use rustix::process::Signal;
+
+use crate::farm::{self, Farm};
+
+/// What takes a second or two; a loaded machine may need longer.
+const WITHIN: Duration = Duration::from_secs(30);
+
+fn said(agent: &Agent, words: &[&str]) -> String {
+    String::from_utf8_lossy(&agent.ctl(words).stdout).into_owned()
+}
+
+fn last_record(agent: &Agent) -> Record {
+    let shown = said(agent, &["--json", "history", "show"]);
+    serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{error} in {shown}"))
+}
+
+#[test]
+fn a_server_is_stopped_when_nobody_uses_it_and_a_restart_brings_it_back() {
+    let place = Place::new("stopped");
+    let farm = Farm::new(&place, 2, |agent| agent);
+    let balancer = farm.behind_haproxy("lb", |lb| lb);
+    let (agent, apache) = (&farm.agents[0], &farm.apaches[0]);
+    let load = Load::on(balancer.address()).start();
+    farm::let_run(&place, &load, 50);
+
+    let out = agent.ctl(&["hard", "--then", "stop"]);
+    assert!(out.status.success(), "{out:?}");
+    assert_eq!((agent.phase(), apache.pid(), apache.restarts().len()), (Phase::Hard, None, 0));
+    let status = said(agent, &["status"]);
+    place.check(status.contains("hard, stopped, "), &status);
+    let history = said(agent, &["history"]);
+    place.check(history.contains("hard, stop  stopped"), &history);
+    balancer.wait_for_status("s1", "DOWN", farm::NOTICED_WITHIN);
+    farm::let_run(&place, &load, 50);
+
+    let out = agent.ctl(&["up"]);
+    let why = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(75), "{out:?}");
+    assert!(why.contains("`drainctl restart` starts it"), "{why}");
+
+    let out = agent.ctl(&["restart", "--hard"]);
+    assert!(out.status.success(), "{out:?}");
+    assert_eq!(apache.restarts().len(), 1);
+    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+    farm::let_run(&place, &load, 50);
+    load.finish().assert_nobody_hurt(&place, farm.orders());
+}
+
+#[test]
+fn a_drain_of_a_stated_time_is_over_by_itself() {
+    let place = Place::new("stated_time");
+    let farm = Farm::new(&place, 2, |agent| agent);
+    let balancer = farm.behind_haproxy("lb", |lb| lb);
+    let agent = &farm.agents[0];
+
+    let drain = farm::drained(agent, |agent| {
+        let out = agent.ctl(&["soft", "--for", "3s", "--no-wait"]);
+        assert!(out.status.success(), "{out:?}");
+    });
+    assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
+    assert!(farm.apaches[0].restarts().is_empty());
+    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+}
+
+#[test]
+fn a_restart_that_fails_is_tried_again_and_the_server_is_warmed_up_before_its_users_come() {
+    let place = Place::new("retries");
+    let keys = format!("retries = 20\nretry_after = \"500ms\"\nwarm_up = [\"{RECORD}?warm\"]");
+    let mut farm = Farm::new(&place, 2, |agent| agent.restart_line(&keys));
+    let balancer = farm.behind_haproxy("lb", |lb| lb);
+    let (agent, apache) = (&farm.agents[0], &farm.apaches[0]);
+    let load = Load::on(balancer.address()).start();
+    farm::let_run(&place, &load, 50);
+
+    apache.break_restarts("the port is taken\n");
+    let restart = agent.ctl_in_background(&["restart", "--hard"]);
+    agent.wait_until("a further try", WITHIN, |status: &Status| {
+        status.phase == Phase::Restarting && status.reason.contains(" of 21")
+    });
+    apache.mend_restarts();
+    let out = restart.join().expect("drainctl ends");
+    assert!(out.status.success(), "{out:?}");
+
+    let record = last_record(agent);
+    let (last, before) = record.restarts.split_last().expect("tries");
+    assert!(last.failure.is_none() && !before.is_empty(), "{record:#?}");
+    let told =
+        before.iter().all(|one| one.failure.as_ref().is_some_and(|why| why.contains("the port is taken")));
+    assert!(told, "{record:#?}");
+    assert_eq!((apache.restarts().len(), apache.recorded()), (1, "GET warm \n".to_owned()));
+    let drain = agent.status().drains.pop().expect("the drain");
+    assert_eq!(drain.restart_seconds, Some(last.seconds), "status and history");
+    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+    farm::let_run(&place, &load, 50);
+    agent.wait_until("the users' return", WITHIN, |status| {
+        status.drains.last().is_some_and(|drain| drain.users_back_seconds.is_some())
+    });
+    load.finish().assert_nobody_hurt(&place, farm.orders());
+    logged(&mut farm.agents[0], "the balancers send users again").expect("it is in the log");
+}
+
+#[test]
+fn what_drainctl_has_run_is_in_the_history_with_how_it_ended() {
+    let place = Place::new("ran");
+    let farm = Farm::new(&place, 2, |agent| agent);
+    let balancer = farm.behind_haproxy("lb", |lb| lb);
+    let (agent, apache) = (&farm.agents[0], &farm.apaches[0]);
+
+    let restart = apache.restart_command().display().to_string();
+    let script = format!("{restart}; exit 3");
+    let out = agent.ctl(&["run", "--hard", "--reason", "upgrade", "--", "sh", "-c", &script]);
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+    assert_eq!(apache.restarts().len(), 1);
+    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+    let record = last_record(agent);
+    assert_eq!(record.command.as_deref(), Some(format!("sh -c '{script}'").as_str()));
+    assert_eq!((record.outcome, &record.then), (Some(Outcome::Done), &Some(Then::Hold)), "{record:#?}");
+    let [ran] = &record.restarts[..] else { panic!("{record:#?}") };
+    assert_eq!(ran.failure.as_deref(), Some("exit status: 3"));
+    assert!(ran.seconds > 0.0, "{ran:?}");
+}
+
+#[test]
+fn a_drainctl_that_is_killed_while_it_runs_a_command_is_missed_and_the_server_stays_out() {
+    let place = Place::new("run_killed");
+    let farm = Farm::new(&place, 2, |agent| agent);
+    let balancer = farm.behind_haproxy("lb", |lb| lb);
+    let agent = &farm.agents[0];
+
+    let began = place.public().join("began");
+    let script = format!("touch {}; sleep 1", began.display());
+    let command = agent.ctl_command(&["run", "--hard", "--", "sh", "-c", &script]);
+    let mut drainctl = Child::start(&place, &place.subdir("drainctl"), "drainctl", command, |_| false);
+    place.wait_for("the command", WITHIN, || holds(began.exists(), || "it has not begun".to_owned()));
+    drainctl.may_end();
+    drainctl.signal(Signal::KILL);
+    place.wait_for("its end", WITHIN, || drainctl.ended().map(drop).ok_or_else(|| "it runs".to_owned()));
+
+    let status = agent.wait_until("the warning", WITHIN, |status| {
+        status.warnings.iter().any(|warning| warning.contains("has gone (pid "))
+    });
+    assert_eq!(status.phase, Phase::Hard);
+    let out = agent.ctl(&["up"]);
+    assert!(out.status.success(), "{out:?}");
+    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+}
