@@ -9,11 +9,12 @@ mod flags;
 use std::{
     ffi::OsString,
     io::{IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use drain_documents::Page;
 
 use self::flags::Flags;
 use crate::{
@@ -67,7 +68,27 @@ enum Verb {
         /// The configuration file
         file: PathBuf,
     },
+    /// Write the man page and the completions below a directory, for the packages
+    #[command(hide = true)]
+    Generate {
+        /// The directory
+        directory: PathBuf,
+    },
 }
+
+/// What the man page says beside the command line.
+const PAGE: Page<'_> = Page {
+    section: "8",
+    files: &[
+        (
+            "/etc/drain-agent/NAME.toml",
+            "the configuration of the agent of one server; /usr/share/doc/drain-agent/examples has one with every key",
+        ),
+        ("/run/drain-agent/NAME.sock", "the control socket, which drainctl uses"),
+        ("/var/lib/drain-agent/NAME.json", "holds a drain across the agent's own restart"),
+    ],
+    see_also: &["drainctl(1)", "drain-proxy(8)", "systemd.service(5)"],
+};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -141,11 +162,19 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
             }
             Err(Said::Output(summary(&file.display().to_string(), &config)))
         }
+        (Some(Verb::Generate { directory }), _) => Err(generate(&directory)),
         (None, Some(file)) => Ok(Run { config: load(&file)?, file: Some(file) }),
         (None, None) => match line.flags.config() {
             Ok(config) => Ok(Run { config, file: None }),
             Err(invalid) => Err(Said::Error(invalid.render(colours), USAGE)),
         },
+    }
+}
+
+fn generate(directory: &Path) -> Said {
+    match drain_documents::write(CommandLine::command(), &PAGE, directory) {
+        Ok(()) => Said::Output(format!("written below {}", directory.display())),
+        Err(error) => Said::Error(format!("error: can't write to {}: {error}", directory.display()), INVALID),
     }
 }
 
@@ -310,7 +339,6 @@ command line: 2 errors"#
 
     #[test]
     fn the_command_line_is_sound() {
-        use clap::CommandFactory;
         CommandLine::command().debug_assert();
     }
 }

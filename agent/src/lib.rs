@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod doctor;
 pub mod fetch;
+pub mod guard;
 pub mod health;
 mod host_lock;
 pub mod lifecycle;
@@ -20,6 +21,7 @@ pub mod report;
 pub mod restart;
 #[cfg(test)]
 mod scratch;
+pub mod setup;
 pub mod signals;
 pub mod state;
 pub mod traffic;

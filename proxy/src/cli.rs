@@ -3,11 +3,12 @@
 use std::{
     ffi::OsString,
     io::{IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use drain_documents::Page;
 
 use crate::config::{Config, LoadError};
 
@@ -58,7 +59,26 @@ enum Verb {
         /// The file
         file: PathBuf,
     },
+    /// Write the man page and the completions below a directory, for the packages
+    #[command(hide = true)]
+    Generate {
+        /// The directory
+        directory: PathBuf,
+    },
 }
+
+/// What the man page says beside the command line.
+const PAGE: Page<'_> = Page {
+    section: "8",
+    files: &[
+        (
+            "/etc/drain-proxy/proxy.toml",
+            "the configuration; /usr/share/doc/drain-proxy/examples has one with more",
+        ),
+        ("/var/log/drain-proxy", "for the access log, where it goes to a file"),
+    ],
+    see_also: &["drain-agent(8)", "systemd.service(5)"],
+};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -124,12 +144,23 @@ fn decide(
             LoadError::Unreadable { .. } => Said::Error(format!("error: {error}")),
         })
     };
-    if let Some(Verb::Check { file }) = line.command {
-        let config = load(&file)?;
-        return Err(Said::Output(summary(&file.display().to_string(), &config)));
+    match line.command {
+        Some(Verb::Check { file }) => {
+            let config = load(&file)?;
+            return Err(Said::Output(summary(&file.display().to_string(), &config)));
+        }
+        Some(Verb::Generate { directory }) => return Err(generate(&directory)),
+        None => {}
     }
     let file = line.file.expect("clap requires it where there is no subcommand");
     Ok((load(&file)?, file, line.take_over))
+}
+
+fn generate(directory: &Path) -> Said {
+    match drain_documents::write(CommandLine::command(), &PAGE, directory) {
+        Ok(()) => Said::Output(format!("written below {}", directory.display())),
+        Err(error) => Said::Error(format!("error: can't write to {}: {error}", directory.display())),
+    }
 }
 
 /// One line for a file that is valid.

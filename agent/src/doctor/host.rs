@@ -130,12 +130,18 @@ fn listening() -> io::Result<BTreeSet<SocketAddr>> {
 
 /// The address in a line of /proc/net/tcp, where one of the sockets `own` listens.
 fn of_line(line: &str, own: &BTreeSet<u64>) -> Option<SocketAddr> {
+    listening_socket(line).filter(|(_, inode)| own.contains(inode)).map(|(address, _)| address)
+}
+
+/// The address and the inode in a line of /proc/net/tcp, where the socket listens.
+pub(crate) fn listening_socket(line: &str) -> Option<(SocketAddr, u64)> {
     const LISTEN: &str = "0A";
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-    if *state != LISTEN || !own.contains(&inode.parse().ok()?) {
+    if *state != LISTEN {
         return None;
     }
+    let inode = inode.parse().ok()?;
     let (ip, port) = local.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     // Words of 32 bits, each in the host's order.
@@ -148,7 +154,7 @@ fn of_line(line: &str, own: &BTreeSet<u64>) -> Option<SocketAddr> {
         Ok(four) => IpAddr::V4(Ipv4Addr::from(four)),
         Err(_) => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(words.as_slice()).ok()?)),
     };
-    Some(SocketAddr::new(ip, port))
+    Some((SocketAddr::new(ip, port), inode))
 }
 
 #[cfg(test)]

@@ -18,3 +18,4 @@ mod server;
 
 pub use examination::{Diagnosis, Doctor};
 pub use finding::{Finding, Level};
+pub(crate) use host::listening_socket;

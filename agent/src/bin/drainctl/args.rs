@@ -1,9 +1,12 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args as Arguments, Parser, Subcommand};
-use drain_agent::control::api::{Options, Then};
+use drain_agent::{
+    control::api::{Options, Then},
+    guard::{Mode, UnitName},
+};
 
 /// What `--help` ends with.
 const EXAMPLES_AND_CODES: &str = "\
@@ -17,6 +20,7 @@ Examples:
   drainctl hard && drainctl up                    take it out, work on it, bring it back
   drainctl soft --for 30m                         no new users for half an hour
   drainctl hard --then stop                       stop it when nobody uses it, and leave it out
+  drainctl guard apache2                          have `systemctl restart apache2` drain, too
   drainctl -n shop --json status | jq .phase      one of several agents, for a script
 
 Exit codes:
@@ -71,6 +75,29 @@ pub(crate) enum Command {
     Restart(Restart),
     /// Drain likewise; run a command here, with your rights; bring the server back
     Run(Run),
+    /// Look at this host, and write an agent's configuration for its web server
+    ///
+    /// Finds the server's ports and unit, and a page that says that it is ready; asks where that is not plain and
+    /// somebody sits at the terminal. Prints the lines for haproxy.cfg. Nothing is overwritten and nothing is started
+    /// unless that is said.
+    Setup(Setup),
+    /// Have a plain `systemctl restart` or `stop` of a unit, an upgrade of its package and a shutdown drain before
+    ///
+    /// Puts a companion unit beside it, UNIT-drain.service in /etc/systemd/system, which systemd stops before and starts
+    /// after it; the unit itself is left as it is. It drains with hold, for systemd does the restart. Where the agent
+    /// does not answer, the stop goes on, and the companion's journal says that nobody was drained.
+    Guard(Guard),
+    /// Take that away again
+    Unguard(Unguard),
+    /// Write the man pages and the completions below a directory, for the packages
+    #[command(hide = true)]
+    Generate {
+        /// The directory
+        directory: PathBuf,
+    },
+    /// What the companion unit runs
+    #[command(subcommand, hide = true)]
+    Guarded(Guarded),
 }
 
 #[derive(Arguments, Debug)]
@@ -149,6 +176,83 @@ pub(crate) struct Run {
 }
 
 #[derive(Arguments, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+pub(crate) struct Setup {
+    /// The server's unit, such as apache2.service [default: the web server that listens here]
+    #[arg(long, value_name = "UNIT")]
+    pub(crate) unit: Option<UnitName>,
+    /// Port on which it listens; repeatable [default: all on which it does]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Vec<u16>,
+    /// URL that answers 2xx when the server is ready [default: the first of some usual ones that does]
+    #[arg(long, value_name = "URL")]
+    pub(crate) ready: Option<String>,
+    /// Where balancers are to ask for its health
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8404")]
+    pub(crate) listen: SocketAddr,
+    /// Group whose members may drain and restart
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
+    /// Replace a configuration that is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Start the agent, now and at each start of the host
+    #[arg(long)]
+    pub(crate) enable: bool,
+    /// Only show what would be written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Ask nothing
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Arguments, Debug)]
+pub(crate) struct Guard {
+    /// The service, such as apache2.service
+    #[arg(value_name = "UNIT")]
+    pub(crate) unit: UnitName,
+    /// soft: no new users first, then nobody; hard: nobody at once
+    #[arg(long, default_value = "hard")]
+    pub(crate) mode: Mode,
+    /// How long people wait at most; then the server stops with those who still use it
+    ///
+    /// The agent's own limits hold besides. In soft mode the last 30s of it, or its half, belong to the hard phase.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub(crate) limit: Duration,
+}
+
+#[derive(Arguments, Debug)]
+pub(crate) struct Unguard {
+    /// The service, such as apache2.service
+    #[arg(value_name = "UNIT", required_unless_present = "all")]
+    pub(crate) unit: Option<UnitName>,
+    /// All that are guarded
+    #[arg(long, conflicts_with = "unit")]
+    pub(crate) all: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Guarded {
+    /// Before the unit stops
+    Stop {
+        /// The unit
+        unit: UnitName,
+        /// How to drain
+        #[arg(long)]
+        mode: Mode,
+        /// How long at most
+        #[arg(long, value_parser = time)]
+        limit: Duration,
+    },
+    /// After the unit has started
+    Start {
+        /// The unit
+        unit: UnitName,
+    },
+}
+
+#[derive(Arguments, Debug)]
 pub(crate) struct Why {
     /// Why: shown in the status, in the log and in the answer to health checks
     #[arg(long, value_name = "TEXT")]
@@ -218,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn a_guard_drains_hard_for_a_minute_unless_said_otherwise() {
+        let guard = |line: &str| match Args::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Guard(guard) => (guard.unit.to_string(), guard.mode, guard.limit),
+            _ => panic!("expected a guard"),
+        };
+        let unit = || "apache2.service".to_owned();
+        assert_eq!(guard("drainctl guard apache2"), (unit(), Mode::Hard, Duration::from_mins(1)));
+        let asked = guard("drainctl guard apache2.service --mode soft --limit 10m");
+        assert_eq!(asked, (unit(), Mode::Soft, Duration::from_mins(10)));
+    }
+
+    #[test]
     fn what_is_no_command_line_is_refused() {
         for line in [
             "drainctl",
@@ -228,6 +344,12 @@ mod tests {
             "drainctl soft --for 30",
             "drainctl restart --for 30m",
             "drainctl -n a --socket b up",
+            "drainctl guard",
+            "drainctl guard x.socket",
+            "drainctl guard apache2 --mode gentle",
+            "drainctl guard apache2 --limit 60",
+            "drainctl unguard",
+            "drainctl unguard apache2 --all",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -2,14 +2,17 @@
 
 use std::{
     io::{self, Write},
+    path::Path,
     time::Duration,
 };
 
+use clap::CommandFactory;
 use drain_agent::{
     clock::{self, Moment},
     control::api::{Drain, Options, Outcome, Reply, Status, Then},
     lifecycle::Phase,
 };
+use drain_documents::Page;
 use tokio::time::{self, Instant};
 
 use crate::{
@@ -18,11 +21,12 @@ use crate::{
     curve::Paper,
     doctor,
     follow::Follow,
-    history,
+    guard, history,
     interrupt::Interrupts,
-    place, progress,
+    place::Place,
+    progress,
     progress::Progress,
-    run, show,
+    run, setup, show,
     verdict::{Done, Fault, to_json},
 };
 
@@ -44,34 +48,51 @@ pub(crate) struct Session {
 }
 
 pub(crate) async fn execute(args: Args) -> Result<Done, Fault> {
-    let socket = place::socket(&args)?;
-    let spelled = match (&args.name, &args.socket) {
-        (Some(name), _) => format!("drainctl -n {name}"),
-        (None, Some(socket)) => format!("drainctl --socket {}", socket.display()),
-        (None, None) => "drainctl".to_owned(),
+    let Args { name, socket, json, command } = args;
+    let place = Place { name, socket };
+    let session = || {
+        let client = Client::new(place.socket()?);
+        Ok::<_, Fault>(Session { client, spelled: place.spelled(), json })
     };
-    let session = Session { client: Client::new(socket), spelled, json: args.json };
-    match args.command {
-        Command::Status => session.status().await,
-        Command::Balancers => session.balancers().await,
-        Command::Watch => session.watch().await,
-        Command::Doctor(arguments) => session.doctor(arguments).await,
-        Command::History(arguments) => session.history(arguments).await,
+    match command {
+        Command::Status => session()?.status().await,
+        Command::Balancers => session()?.balancers().await,
+        Command::Watch => session()?.watch().await,
+        Command::Doctor(arguments) => session()?.doctor(arguments).await,
+        Command::History(arguments) => session()?.history(arguments).await,
         Command::Soft(drain) => {
             let (options, no_wait) = drain.options();
-            session.drain("/v1/soft", &options, no_wait).await
+            session()?.drain("/v1/soft", &options, no_wait).await
         }
         Command::Hard(drain) => {
             let (options, no_wait) = drain.options();
-            session.drain("/v1/hard", &options, no_wait).await
+            session()?.drain("/v1/hard", &options, no_wait).await
         }
         Command::Restart(Restart { why, hard, no_wait }) => {
             let path = if hard { "/v1/hard" } else { "/v1/restart" };
-            session.drain(path, &why.options(Some(Then::Restart)), no_wait).await
+            session()?.drain(path, &why.options(Some(Then::Restart)), no_wait).await
         }
-        Command::Up(Up { no_wait }) => session.up(no_wait).await,
-        Command::Run(arguments) => run::run(&session, arguments).await,
+        Command::Up(Up { no_wait }) => session()?.up(no_wait).await,
+        Command::Run(arguments) => run::run(&session()?, arguments).await,
+        Command::Generate { directory } => generate(&directory),
+        Command::Setup(arguments) => setup::setup(&place, arguments).await,
+        Command::Guard(arguments) => guard::guard(&place, arguments).await,
+        Command::Unguard(arguments) => guard::unguard(arguments).await,
+        Command::Guarded(hook) => guard::hook(&place, &hook).await,
     }
+}
+
+/// What the man pages say beside the command line.
+const PAGE: Page<'_> = Page {
+    section: "1",
+    files: &[("/run/drain-agent/NAME.sock", "the control socket of the agent NAME")],
+    see_also: &["drain-agent(8)"],
+};
+
+fn generate(directory: &Path) -> Result<Done, Fault> {
+    drain_documents::write(Args::command(), &PAGE, directory)
+        .map_err(|error| Fault::Failed(format!("can't write to {}: {error}", directory.display())))?;
+    Ok(Done::said(format!("written below {}", directory.display())))
 }
 
 /// What is waited for.

@@ -10,11 +10,13 @@ mod commands;
 mod curve;
 mod doctor;
 mod follow;
+mod guard;
 mod history;
 mod interrupt;
 mod place;
 mod progress;
 mod run;
+mod setup;
 mod show;
 mod verdict;
 

@@ -5,17 +5,35 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{args::Args, verdict::Fault};
+use crate::verdict::Fault;
 
 /// Where agents have their sockets unless they are configured otherwise.
 const DIRECTORY: &str = "/run/drain-agent";
 
-/// The socket that the command line means.
-pub(crate) fn socket(args: &Args) -> Result<PathBuf, Fault> {
-    match (&args.socket, &args.name) {
-        (Some(path), _) => Ok(path.clone()),
-        (None, Some(name)) => Ok(Path::new(DIRECTORY).join(format!("{name}.sock"))),
-        (None, None) => only_one(Path::new(DIRECTORY)),
+/// What the command line says about the agent that is meant.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) name: Option<String>,
+    pub(crate) socket: Option<PathBuf>,
+}
+
+impl Place {
+    /// The agent's socket.
+    pub(crate) fn socket(&self) -> Result<PathBuf, Fault> {
+        match (&self.socket, &self.name) {
+            (Some(path), _) => Ok(path.clone()),
+            (None, Some(name)) => Ok(Path::new(DIRECTORY).join(format!("{name}.sock"))),
+            (None, None) => only_one(Path::new(DIRECTORY)),
+        }
+    }
+
+    /// What people type to reach the same agent.
+    pub(crate) fn spelled(&self) -> String {
+        match (&self.name, &self.socket) {
+            (Some(name), _) => format!("drainctl -n {name}"),
+            (None, Some(socket)) => format!("drainctl --socket {}", socket.display()),
+            (None, None) => "drainctl".to_owned(),
+        }
     }
 }
 

@@ -1,0 +1,190 @@
+//! `drainctl setup`: looks at the host, asks, writes the agent's configuration, and says what follows.
+
+mod ask;
+mod pages;
+
+use std::{
+    fs, io,
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
+
+use drain_agent::{
+    config::Config,
+    setup::{Candidate, Plan, candidates},
+};
+
+use self::ask::Questions;
+use crate::{
+    args::Setup,
+    guard::systemd::systemctl,
+    place::Place,
+    verdict::{Done, Fault},
+};
+
+/// How long systemd may take to start an agent.
+const START: Duration = Duration::from_mins(1);
+
+pub(crate) async fn setup(place: &Place, setup: Setup) -> Result<Done, Fault> {
+    let questions = Questions::new(setup.yes);
+    let server = choose(&setup, questions)?;
+    let listen = setup.listen;
+    let own = format!("drain-agent@{}.service", place.name.as_deref().unwrap_or_default());
+    taken(listen, &own)?;
+    let ports = if setup.port.is_empty() { server.ports.clone() } else { setup.port.clone() };
+    let Some(unit) = setup.unit.as_ref().map(ToString::to_string).or_else(|| server.unit.clone()) else {
+        return Err(Fault::Usage(format!(
+            "{} on port {ports:?} belongs to no unit of systemd's; name one with --unit, or write the configuration by \
+             hand with restart.command",
+            server.program
+        )));
+    };
+    let ready = match setup.ready {
+        Some(url) => Some(url),
+        None => pages::find(&ports).await,
+    };
+    let name = place.name.clone().unwrap_or_else(|| server.name());
+    let plan = Plan { name, listen, ports, unit, ready, group: setup.group };
+    let text = plan.toml();
+    Config::parse(&plan.path().display().to_string(), &text, Some(&plan.name))
+        .map_err(|invalid| Fault::Usage(format!("what was said makes no valid configuration: {invalid}")))?;
+    if setup.dry_run {
+        return Ok(Done::said(format!("# {}\n{text}\n{}", plan.path().display(), next(&plan))));
+    }
+    write(&plan.path(), &text, setup.overwrite, questions)?;
+    if setup.enable || questions.agree("start the agent now, and at each start of the host?")? {
+        systemctl(&["--quiet", "enable", "--now", &plan.agent_unit()], START).await?;
+        return Ok(Done::said(format!("{} runs\n{}", plan.agent_unit(), next(&plan))));
+    }
+    let start = format!("it does not run yet: systemctl enable --now drain-agent@{}", plan.name);
+    Ok(Done::said(format!("{start}\n{}", next(&plan))))
+}
+
+/// The server that is meant.
+fn choose(setup: &Setup, questions: Questions) -> Result<Candidate, Fault> {
+    let all = candidates().map_err(|error| Fault::Failed(error.to_string()))?;
+    let unit = setup.unit.as_ref().map(ToString::to_string);
+    let is_meant = |one: &Candidate| match &unit {
+        Some(unit) => one.unit.as_ref() == Some(unit),
+        None if setup.port.is_empty() => one.is_web_server(),
+        None => setup.port.iter().any(|port| one.ports.contains(port)),
+    };
+    let found: Vec<Candidate> = all.iter().filter(|one| is_meant(one)).cloned().collect();
+    match (&found[..], unit) {
+        ([one], _) => Ok(one.clone()),
+        // It does not run at the moment, and what is missing was said.
+        ([], Some(unit)) if !setup.port.is_empty() => {
+            let program = unit.trim_end_matches(".service").to_owned();
+            Ok(Candidate { unit: Some(unit), program, ports: setup.port.clone() })
+        }
+        ([], Some(unit)) => Err(Fault::Usage(format!(
+            "{unit} listens nowhere; start it first, or say with --port where it will listen"
+        ))),
+        ([], None) => Err(Fault::Usage(format!(
+            "no web server is known among those who listen here ({}); say which one with --port or --unit",
+            listed(&all)
+        ))),
+        (several, _) => match questions.choose(&several.iter().map(shown).collect::<Vec<_>>())? {
+            Some(number) => Ok(several[number].clone()),
+            None => Err(Fault::Usage(format!(
+                "several servers are here: {}; say which one with --unit or --port",
+                listed(several)
+            ))),
+        },
+    }
+}
+
+fn shown(one: &Candidate) -> String {
+    let ports: Vec<String> = one.ports.iter().map(ToString::to_string).collect();
+    format!("{} on port {}", one.unit.as_deref().unwrap_or(&one.program), ports.join(", "))
+}
+
+fn listed(all: &[Candidate]) -> String {
+    match all {
+        [] => "nobody that can be seen: root sees all".to_owned(),
+        all => all.iter().map(shown).collect::<Vec<_>>().join("; "),
+    }
+}
+
+/// Whether somebody else listens where balancers are to ask.
+fn taken(listen: SocketAddr, own: &str) -> Result<(), Fault> {
+    let all = candidates().map_err(|error| Fault::Failed(error.to_string()))?;
+    let other = all.iter().find(|one| one.ports.contains(&listen.port()) && one.unit.as_deref() != Some(own));
+    match other {
+        Some(one) if one.program != "drain-agent" => Err(Fault::Usage(format!(
+            "{} listens on port {} already; give the agent another one with --listen",
+            shown(one),
+            listen.port()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the configuration; one that is there is only replaced where that was said.
+fn write(path: &Path, text: &str, overwrite: bool, questions: Questions) -> Result<(), Fault> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Fault::NotPermitted(format!("can't write {}: {error}; use sudo", path.display()))
+        }
+        _ => Fault::Failed(format!("can't write {}: {error}", path.display())),
+    };
+    match fs::read_to_string(path) {
+        Ok(there) if there == text => return Ok(()),
+        Ok(_) if overwrite || questions.agree(&format!("{} is there: replace it?", path.display()))? => {}
+        Ok(_) => {
+            return Err(Fault::Failed(format!(
+                "{} is there, and was left as it is; --overwrite replaces it, --dry-run shows what would be written",
+                path.display()
+            )));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(directory) = path.parent() {
+                fs::create_dir_all(directory).map_err(failed)?;
+            }
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    fs::write(&new, text).and_then(|()| fs::rename(&new, path)).map_err(failed)?;
+    if io::stdout().is_terminal() {
+        // Whoever has closed our output does not want to know.
+        let _closed = writeln!(io::stdout(), "written: {}", path.display());
+    }
+    Ok(())
+}
+
+/// What is left to do, for people.
+fn next(plan: &Plan) -> String {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    format!(
+        "in the backend of haproxy.cfg:\n{}then see that it works: drainctl -n {name} doctor; drainctl -n {name} status\n\
+         to have a plain `systemctl restart {unit}` drain, too: drainctl -n {name} guard {unit}",
+        plan.haproxy(&host),
+        name = plan.name,
+        unit = plan.unit,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_there_is_left_as_it_is_unless_said_otherwise() {
+        let directory = std::env::temp_dir().join(format!("drainctl-setup-{}", std::process::id()));
+        let path = directory.join("shop.toml");
+        let nobody = Questions::new(true);
+        write(&path, "a", false, nobody).unwrap();
+        write(&path, "a", false, nobody).unwrap();
+        let error = write(&path, "b", false, nobody).unwrap_err();
+        assert!(error.to_string().contains("--overwrite"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a");
+        write(&path, "b", true, nobody).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "b");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

@@ -1,0 +1,141 @@
+//! What an agent is to be told, and what it takes beside.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// All that an agent for one server needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// What the agent is called: its file, its unit's instance, `drainctl -n`.
+    pub name: String,
+    /// Where balancers ask.
+    pub listen: SocketAddr,
+    /// Where the server listens.
+    pub ports: Vec<u16>,
+    /// The server's unit.
+    pub unit: String,
+    /// The page that says that it is ready; `None`: a connection to its first port.
+    pub ready: Option<String>,
+    /// The group that may drain; `None`: only root.
+    pub group: Option<String>,
+}
+
+impl Plan {
+    /// Where its configuration belongs.
+    pub fn path(&self) -> PathBuf {
+        Path::new("/etc/drain-agent").join(format!("{}.toml", self.name))
+    }
+
+    /// Its unit.
+    pub fn agent_unit(&self) -> String {
+        format!("drain-agent@{}.service", self.name)
+    }
+
+    /// The configuration.
+    pub fn toml(&self) -> String {
+        let Self { listen, ports, unit, .. } = self;
+        let mut text = format!(
+            "# Written by `drainctl setup`. /usr/share/doc/drain-agent/examples/apache2.toml has every key with its \
+             default;\n# `drain-agent check FILE` says what is wrong.\n\
+             # Where the balancers ask: 200 is up, 404 soft drain, 500 hard drain.\n\
+             listen = \"{listen}\"\n\n[server]\nports = {ports:?}\n"
+        );
+        // Written to a string, which can't fail.
+        let _ = match &self.ready {
+            Some(url) => writeln!(
+                text,
+                "# 2xx only when the server can serve users: the restart is over then.\nready = {{ url = {url:?} }}"
+            ),
+            None => writeln!(
+                text,
+                "# A page that answers 2xx when it can serve users is better than a connection.\n# ready = {{ url = \"http://127.0.0.1:{}/health\" }}",
+                ports.first().unwrap_or(&80)
+            ),
+        };
+        let _ = write!(text, "\n[restart]\ncommand = [\"systemctl\", \"restart\", {unit:?}]\n");
+        if let Some(group) = &self.group {
+            let _ = write!(
+                text,
+                "\n[control]\n# Its members may drain and restart; others may only look.\ngroup = {group:?}\n"
+            );
+        }
+        text
+    }
+
+    /// What the backend's part of haproxy.cfg needs; `host` is how balancers reach this one.
+    pub fn haproxy(&self, host: &str) -> String {
+        let port = self.ports.first().unwrap_or(&80);
+        format!(
+            "    option httpchk\n    \
+                 http-check disable-on-404\n    \
+                 http-check send-state\n    \
+                 option redispatch\n    \
+                 timeout check 2s\n    \
+                 default-server inter 500 fastinter 100 fall 2 rise 2\n    \
+                 server {host} {host}:{port} check port {health}\n",
+            health = self.listen.port(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Probe};
+
+    fn plan() -> Plan {
+        Plan {
+            name: "apache2".to_owned(),
+            listen: "0.0.0.0:8404".parse().unwrap(),
+            ports: vec![80, 443],
+            unit: "apache2.service".to_owned(),
+            ready: Some("http://127.0.0.1:80/health".to_owned()),
+            group: Some("www-data".to_owned()),
+        }
+    }
+
+    fn read(plan: &Plan) -> Config {
+        let text = plan.toml();
+        Config::parse("written", &text, Some(&plan.name)).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    #[test]
+    fn what_is_written_is_a_valid_configuration_and_says_what_was_planned() {
+        let config = read(&plan());
+        assert_eq!(config.listen, [plan().listen]);
+        assert_eq!(config.server.ports.iter().map(|port| port.get()).collect::<Vec<_>>(), [80, 443]);
+        assert!(matches!(&config.server.ready.probe, Probe::Http { url, .. } if url.path() == "/health"));
+        assert_eq!(config.control.group.as_deref(), Some("www-data"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let config = read(&Plan { ready: None, group: None, ..plan() });
+        assert!(matches!(config.server.ready.probe, Probe::Tcp(_)));
+        assert_eq!(config.control.group, None);
+    }
+
+    #[test]
+    fn the_lines_for_haproxy_are_what_the_doctor_wants() {
+        use std::time::Duration;
+
+        use crate::doctor::{
+            Level,
+            haproxy::{Wanted, examine},
+        };
+
+        let lines = format!("backend shop\n{}", plan().haproxy("web1"));
+        let wanted = Wanted {
+            health_ports: &[8404],
+            server_ports: &[80, 443],
+            names: &["shop/web1".to_owned()],
+            acknowledge: Duration::from_mins(1),
+        };
+        let found = examine("haproxy.cfg", &lines, &wanted);
+        let bad: Vec<_> = found.iter().filter(|finding| finding.level != Level::Ok).collect();
+        assert!(bad.is_empty(), "{bad:#?}\n{lines}");
+    }
+}
