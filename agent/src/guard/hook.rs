@@ -181,6 +181,8 @@ mod tests {
             until_unix: None,
             reached,
             again: false,
+            stopped: false,
+            command: None,
         };
         Status { phase, asked: Some(asked), ..up() }
     }

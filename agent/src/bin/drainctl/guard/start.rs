@@ -5,7 +5,11 @@ use drain_agent::guard::{self, AtStart, UnitName};
 use tokio::time::{self, Duration, Instant};
 
 use super::stop::loudly;
-use crate::{client::Client, verdict::Done, verdict::Fault};
+use crate::{
+    client::Client,
+    commands::NOTHING,
+    verdict::{Done, Fault},
+};
 
 /// How long an agent may take to answer: at the host's start it starts, too.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +39,7 @@ async fn come_back(client: &Client, unit: &UnitName) -> Result<String, Fault> {
     };
     Ok(match guard::at_start(&status, &guard::reason(unit)) {
         AtStart::Return => {
-            client.ask("/v1/return", None).await?;
+            client.ask("/v1/return", NOTHING).await?;
             format!("{} comes back as soon as it is ready", status.server)
         }
         AtStart::Held => {

@@ -16,7 +16,7 @@ use tokio::time::{self, Instant};
 use super::systemd::Systemd;
 use crate::{
     client::Client,
-    commands::understood,
+    commands::{NOTHING, understood},
     show,
     verdict::{Done, Fault},
 };
@@ -97,6 +97,7 @@ impl Stop<'_> {
                     reason: Some(guard::reason(self.unit)),
                     force: false,
                     for_seconds: Some(hold.as_secs()),
+                    command: None,
                 };
                 let reply = self.client.ask(self.path(), Some(&options)).await?;
                 self.wait(&reply, began).await
@@ -156,7 +157,7 @@ impl Stop<'_> {
     /// The unit stays: so does the server with the balancers. The companion is started again, or the next stop would
     /// not drain.
     async fn take_back(&self) -> Result<End, Fault> {
-        self.client.ask("/v1/up", None).await?;
+        self.client.ask("/v1/up", NOTHING).await?;
         self.systemd.start_later(&self.unit.companion()).await?;
         Ok(End::Cancelled)
     }
