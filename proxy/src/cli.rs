@@ -1,4 +1,6 @@
 //! The command line of `drain-proxy`: which configuration it runs with.
+//!
+//! What starts HAProxy can start this: its options are taken, too, see [`haproxy_options`].
 
 use std::{
     ffi::OsString,
@@ -10,13 +12,19 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand};
 use drain_documents::Page;
 
-use crate::config::{Config, LoadError};
+use crate::config::{
+    Config, LoadError,
+    haproxy::{self, Import, Messages},
+};
 
 /// Exit code for a file that can't be used.
 const INVALID: u8 = 1;
 
 /// Exit code for wrong usage (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
+
+/// HAProxy's exit code for a condition that is none.
+const NO_CONDITION: u8 = 2;
 
 /// The argument by which an older process starts its successor.
 pub const TAKE_OVER: &str = "--take-over";
@@ -34,19 +42,52 @@ pub const TAKE_OVER: &str = "--take-over";
     subcommand_negates_reqs = true,
     after_help = "Examples:\n  \
         drain-proxy -f /etc/drain-proxy/shop.toml\n  \
-        drain-proxy check /etc/drain-proxy/shop.toml\n\n\
+        drain-proxy -f /etc/haproxy/haproxy.cfg\n  \
+        drain-proxy check /etc/drain-proxy/shop.toml\n  \
+        drain-proxy import /etc/haproxy/haproxy.cfg > shop.toml\n\n\
+        As HAProxy: -c (check), -cc CONDITION, -v, -vv, -p FILE, -sf PID…, -st PID…; -d, -db, -q, -V and -W change \
+        nothing.\n\n\
         Exit codes: 0 stopped or valid, 1 failed or invalid, 64 wrong usage."
 )]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Verb>,
 
-    /// The configuration, a TOML file
-    #[arg(short = 'f', long = "config", value_name = "FILE", required = true)]
-    file: Option<PathBuf>,
+    /// The configuration: a TOML file, or HAProxy's haproxy.cfg, of which there may be several
+    #[arg(
+        short = 'f',
+        long = "config",
+        value_name = "FILE",
+        required_unless_present_any = ["condition", "about"]
+    )]
+    files: Vec<PathBuf>,
+
+    /// Check the configuration, and end
+    #[arg(short = 'c')]
+    check: bool,
+
+    /// Whether this condition of `.if` holds: exit code 0 or 1
+    #[arg(long = "cc", value_name = "CONDITION", hide = true)]
+    condition: Option<String>,
+
+    /// Which HAProxy's language is read
+    #[arg(short = 'v', hide = true)]
+    about: bool,
+
+    /// Write the process's number into this file when it is ready
+    #[arg(short = 'p', value_name = "FILE", hide = true)]
+    pid_file: Option<PathBuf>,
+
+    /// Processes that are to stop softly when this one is ready
+    #[arg(long = "sf", value_name = "PID", hide = true)]
+    finish: Vec<i32>,
+
+    /// Processes that are to stop at once when this one is ready
+    #[arg(long = "st", value_name = "PID", hide = true)]
+    terminate: Vec<i32>,
 
     /// Take over from the process at the other end of standard input, which gives this by itself (SIGUSR2)
-    #[arg(long, hide = true, requires = "file")]
+    #[arg(long, hide = true, requires = "files")]
     take_over: bool,
 }
 
@@ -56,8 +97,9 @@ enum Verb {
     ///
     /// The names of servers' hosts are looked up, as at a start.
     Check {
-        /// The file
-        file: PathBuf,
+        /// The file, or several haproxy.cfg files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
     /// Write the man page and the completions below a directory, for the packages
     #[command(hide = true)]
@@ -65,6 +107,32 @@ enum Verb {
         /// The directory
         directory: PathBuf,
     },
+    /// Print the TOML that means the same as a haproxy.cfg, with its comments, and say what changes its meaning
+    Import {
+        /// The file, or several that HAProxy reads as one
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print what becomes of each directive of HAProxy, as Markdown
+    #[command(hide = true)]
+    Directives,
+}
+
+/// What a process is told when it starts.
+#[derive(Debug)]
+pub struct Start {
+    /// The configuration.
+    pub config: Config,
+    /// The files it came from.
+    pub files: Vec<PathBuf>,
+    /// Another process is to be taken over from.
+    pub take_over: bool,
+    /// Where the process's number goes when it is ready.
+    pub pid_file: Option<PathBuf>,
+    /// Processes that are to stop softly then.
+    pub finish: Vec<i32>,
+    /// Processes that are to stop at once then.
+    pub terminate: Vec<i32>,
 }
 
 /// What the man page says beside the command line.
@@ -83,15 +151,8 @@ const PAGE: Page<'_> = Page {
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Order {
-    /// Run with this configuration, which came from this file.
-    Run {
-        /// The configuration.
-        config: Box<Config>,
-        /// The file.
-        file: PathBuf,
-        /// Another process is to be taken over from.
-        take_over: bool,
-    },
+    /// Run.
+    Run(Box<Start>),
     /// Everything is said and done: end with this code.
     Done(ExitCode),
 }
@@ -100,14 +161,21 @@ pub enum Order {
 /// of `check` have been printed when it returns.
 pub fn order(arguments: impl IntoIterator<Item = OsString>) -> Order {
     let said = match decide(arguments, std::io::stderr().is_terminal()) {
-        Ok((config, file, take_over)) => return Order::Run { config: Box::new(config), file, take_over },
+        Ok((start, warnings)) => {
+            // Nobody is left to be told when this fails.
+            let _ = std::io::stderr().write_all(warnings.as_bytes());
+            return Order::Run(Box::new(start));
+        }
         Err(said) => said,
     };
-    // Nobody is left to be told when these fail.
     let _ = match &said {
         Said::Usage(error) => error.print(),
-        Said::Output(text) => writeln!(std::io::stdout(), "{text}"),
+        Said::Output { text, beside } => {
+            let _ = std::io::stderr().write_all(beside.as_bytes());
+            writeln!(std::io::stdout(), "{text}")
+        }
         Said::Error(text) => writeln!(std::io::stderr(), "{text}"),
+        Said::Condition(_) => Ok(()),
     };
     Order::Done(said.code())
 }
@@ -117,48 +185,134 @@ pub fn order(arguments: impl IntoIterator<Item = OsString>) -> Order {
 enum Said {
     /// Wrong usage, help or version, as clap has it.
     Usage(clap::Error),
-    /// The outcome of `check`.
-    Output(String),
+    /// What was asked for, and what stands beside it on standard error.
+    Output { text: String, beside: String },
     /// Why there is no configuration.
     Error(String),
+    /// The outcome of `-cc`.
+    Condition(u8),
 }
 
 impl Said {
+    fn output(text: impl Into<String>) -> Self {
+        Self::Output { text: text.into(), beside: String::new() }
+    }
+
     fn code(&self) -> ExitCode {
         match self {
             Self::Usage(error) if error.use_stderr() => ExitCode::from(USAGE),
-            Self::Usage(_) | Self::Output(_) => ExitCode::SUCCESS,
+            Self::Usage(_) | Self::Output { .. } => ExitCode::SUCCESS,
             Self::Error(_) => ExitCode::from(INVALID),
+            Self::Condition(code) => ExitCode::from(*code),
         }
     }
 }
 
-fn decide(
-    arguments: impl IntoIterator<Item = OsString>,
-    colours: bool,
-) -> Result<(Config, PathBuf, bool), Said> {
-    let line = CommandLine::try_parse_from(arguments).map_err(Said::Usage)?;
-    let load = |file: &PathBuf| {
-        Config::load(file).map_err(|error| match error {
-            LoadError::Invalid(invalid) => Said::Error(invalid.render(colours)),
-            LoadError::Unreadable { .. } => Said::Error(format!("error: {error}")),
-        })
-    };
-    match line.command {
-        Some(Verb::Check { file }) => {
-            let config = load(&file)?;
-            return Err(Said::Output(summary(&file.display().to_string(), &config)));
+/// HAProxy's options in words that can be told apart: `-db` is one option there, and `-sf` takes all that follows.
+fn haproxy_options(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words = arguments.into_iter().peekable();
+    let mut read: Vec<OsString> = words.next().into_iter().collect();
+    while let Some(word) = words.next() {
+        let Some(text) = word.to_str() else {
+            read.push(word);
+            continue;
+        };
+        match text {
+            "-cc" => read.push("--cc".into()),
+            "-vv" => read.push("-v".into()),
+            "-sf" | "-st" => {
+                let long = format!("-{text}");
+                let is_number =
+                    |word: &OsString| word.to_str().is_some_and(|text| text.parse::<u32>().is_ok());
+                while let Some(pid) = words.next_if(is_number) {
+                    read.extend([long.clone().into(), pid]);
+                }
+            }
+            "-d" | "-db" | "-dM" | "-dr" | "-dV" | "-q" | "-V" | "-W" | "-Ws" | "-de" | "-dp" | "-dG"
+            | "-dS" | "-dR" => {}
+            // A value that looks like an option belongs to the one before it.
+            "-f" | "-p" | "--cc" | "--config" => {
+                read.push(word);
+                read.extend(words.next());
+            }
+            _ => read.push(word),
         }
+    }
+    read
+}
+
+fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Result<(Start, String), Said> {
+    let line = CommandLine::try_parse_from(haproxy_options(arguments)).map_err(Said::Usage)?;
+    match line.command {
+        Some(Verb::Check { files }) => return Err(check(&files, colours)?),
+        Some(Verb::Import { files }) => return Err(import(&files)?),
         Some(Verb::Generate { directory }) => return Err(generate(&directory)),
+        Some(Verb::Directives) => return Err(Said::output(haproxy::table().trim_end())),
         None => {}
     }
-    let file = line.file.expect("clap requires it where there is no subcommand");
-    Ok((load(&file)?, file, line.take_over))
+    if let Some(condition) = line.condition {
+        return Err(match haproxy::holds(&condition, &|name| std::env::var(name).ok()) {
+            Ok(holds) => Said::Condition(u8::from(!holds)),
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "{error}");
+                Said::Condition(NO_CONDITION)
+            }
+        });
+    }
+    if line.about {
+        let text = format!(
+            "drain-proxy {} reads the configuration of HAProxy version {}",
+            env!("CARGO_PKG_VERSION"),
+            haproxy::VERSION
+        );
+        return Err(Said::output(text));
+    }
+    let (config, messages) = load(&line.files, colours)?;
+    if line.check {
+        let beside = lines(&messages);
+        return Err(Said::Output { text: "Configuration file is valid".to_owned(), beside });
+    }
+    let CommandLine { files, take_over, pid_file, finish, terminate, .. } = line;
+    // Whoever is taken over from has said it.
+    let warnings = if take_over { String::new() } else { lines(&messages) };
+    Ok((Start { config, files, take_over, pid_file, finish, terminate }, warnings))
+}
+
+fn lines(messages: &Messages) -> String {
+    let text = messages.render(std::process::id());
+    if text.is_empty() { text } else { text + "\n" }
+}
+
+fn load(files: &[PathBuf], colours: bool) -> Result<(Config, Messages), Said> {
+    Config::load_all(files).map_err(|error| match error {
+        LoadError::Invalid(invalid) => Said::Error(invalid.render(colours)),
+        LoadError::Unreadable { .. } => Said::Error(format!("error: {error}")),
+        LoadError::Haproxy(messages) => Said::Error(messages.render(std::process::id())),
+    })
+}
+
+fn check(files: &[PathBuf], colours: bool) -> Result<Said, Said> {
+    let (config, messages) = load(files, colours)?;
+    let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+    Ok(Said::Output { text: summary(&names.join(", "), &config), beside: lines(&messages) })
+}
+
+fn import(files: &[PathBuf]) -> Result<Said, Said> {
+    let sources = Config::sources(files).map_err(|error| Said::Error(format!("error: {error}")))?;
+    let import = Import::of(&sources, &|name| std::env::var(name).ok());
+    if import.messages.is_fatal() {
+        return Err(Said::Error(import.messages.render(std::process::id())));
+    }
+    let beside = match import.messages.sorted().len() {
+        0 => "Nothing changes its meaning.\n".to_owned(),
+        count => format!("{}{count} to look at.\n", lines(&import.messages)),
+    };
+    Ok(Said::Output { text: import.toml().trim_end().to_owned(), beside })
 }
 
 fn generate(directory: &Path) -> Said {
     match drain_documents::write(CommandLine::command(), &PAGE, directory) {
-        Ok(()) => Said::Output(format!("written below {}", directory.display())),
+        Ok(()) => Said::output(format!("written below {}", directory.display())),
         Err(error) => Said::Error(format!("error: can't write to {}: {error}", directory.display())),
     }
 }
@@ -185,7 +339,7 @@ fn summary(file: &str, config: &Config) -> String {
 mod tests {
     use super::*;
 
-    fn ask(line: &str) -> Result<(Config, PathBuf, bool), Said> {
+    fn ask(line: &str) -> Result<(Start, String), Said> {
         decide(line.split(' ').map(OsString::from), false)
     }
 
@@ -197,14 +351,20 @@ mod tests {
 
     #[test]
     fn help_and_version_succeed() {
-        for line in ["drain-proxy --help", "drain-proxy --version", "drain-proxy check --help"] {
+        for line in
+            ["drain-proxy --help", "drain-proxy --version", "drain-proxy check --help", "drain-proxy -vv"]
+        {
             assert_eq!(ask(line).unwrap_err().code(), ExitCode::SUCCESS);
         }
     }
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        for line in ["drain-proxy check /nonexistent/x.toml", "drain-proxy -f /nonexistent/x.toml"] {
+        for line in [
+            "drain-proxy check /nonexistent/x.toml",
+            "drain-proxy -f /nonexistent/x.toml",
+            "drain-proxy import /nonexistent/x.toml",
+        ] {
             let Said::Error(text) = ask(line).unwrap_err() else { panic!("an error") };
             assert!(text.contains("/nonexistent/x.toml"), "{text}");
         }
@@ -213,10 +373,43 @@ mod tests {
     #[test]
     fn check_says_what_a_valid_file_does() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/shop.toml");
-        let Said::Output(text) = ask(&format!("drain-proxy check {file}")).unwrap_err() else {
+        let Said::Output { text, .. } = ask(&format!("drain-proxy check {file}")).unwrap_err() else {
             panic!("no error")
         };
         assert_eq!(text, format!("{file} is valid: web on 0.0.0.0:80 to 3 servers of shop"));
+    }
+
+    const OLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/haproxy/old.cfg");
+
+    #[test]
+    fn what_starts_haproxy_starts_this() {
+        let line = format!("drain-proxy -d -db -W -q -f {OLD} -p /run/x.pid -sf 12 13 -st 14");
+        let (start, warnings) = ask(&line).unwrap();
+        assert_eq!((start.finish, start.terminate), (vec![12, 13], vec![14]));
+        assert_eq!((start.pid_file, start.files), (Some("/run/x.pid".into()), vec![PathBuf::from(OLD)]));
+        assert!(warnings.starts_with("[WARNING]  ("), "{warnings}");
+    }
+
+    #[test]
+    fn a_check_and_a_condition_answer_as_haproxys() {
+        let Said::Output { text, .. } = ask(&format!("drain-proxy -c -f {OLD}")).unwrap_err() else {
+            panic!("no error")
+        };
+        assert_eq!(text, "Configuration file is valid");
+        for (condition, code) in [("streq(a,a)", 0), ("feature(OPENSSL)", 1), ("foo(", NO_CONDITION)] {
+            let said = ask(&format!("drain-proxy -cc {condition}")).unwrap_err();
+            assert_eq!(said.code(), ExitCode::from(code), "{condition}");
+        }
+    }
+
+    #[test]
+    fn an_import_is_a_configuration() {
+        let Said::Output { text, beside } = ask(&format!("drain-proxy import {OLD}")).unwrap_err() else {
+            panic!("no error")
+        };
+        assert!(beside.contains("'daemon' is ignored") && beside.ends_with(" to look at.\n"), "{beside}");
+        let nobody = |_: &str, _: u16| Err(std::io::ErrorKind::NotFound.into());
+        assert!(Config::parse("x.toml", &text, &nobody).is_ok(), "{text}");
     }
 
     #[test]

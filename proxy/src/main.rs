@@ -1,15 +1,14 @@
 //! `drain-proxy`: reads its configuration, starts its workers, and waits for signals.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use drain_proxy::admin::messages::Messages;
-use drain_proxy::cli::{self, Order};
-use drain_proxy::config::Config;
+use drain_proxy::cli::{self, Order, Start};
 use drain_proxy::process::{LOG_CLOSE_LIMIT, Process};
 use drain_proxy::upgrade::{Inheritance, Predecessor};
+use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook_tokio::Signals;
 
@@ -18,8 +17,8 @@ use signal_hook_tokio::Signals;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let (config, file, take_over) = match cli::order(std::env::args_os()) {
-        Order::Run { config, file, take_over } => (*config, file, take_over),
+    let start = match cli::order(std::env::args_os()) {
+        Order::Run(start) => *start,
         Order::Done(code) => return code,
     };
     let colours = std::io::stderr().is_terminal();
@@ -33,7 +32,7 @@ fn main() -> ExitCode {
     let writer = messages.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
     subscriber.with_ansi(colours).with_target(false).init();
-    let code = match run(config, file, take_over) {
+    let code = match run(start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -44,7 +43,8 @@ fn main() -> ExitCode {
     code
 }
 
-fn run(config: Config, file: PathBuf, take_over: bool) -> anyhow::Result<()> {
+fn run(start: Start) -> anyhow::Result<()> {
+    let Start { config, files, take_over, pid_file, finish, terminate } = start;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _on_runtime = runtime.enter();
     // Before anything is listened on, so that no signal finds its default action.
@@ -56,7 +56,17 @@ fn run(config: Config, file: PathBuf, take_over: bool) -> anyhow::Result<()> {
     } else {
         (None, Inheritance::default())
     };
-    let process = Process::start(file, config, inheritance)?;
+    let process = Process::start(files, config, inheritance)?;
+    if let Some(file) = pid_file {
+        std::fs::write(&file, format!("{}\n", std::process::id()))
+            .with_context(|| format!("can't write the process's number to {}", file.display()))?;
+    }
+    for (pids, signal) in [(finish, Signal::USR1), (terminate, Signal::TERM)] {
+        for pid in pids.into_iter().filter_map(Pid::from_raw) {
+            // One that has ended already is what is wanted.
+            let _ = kill_process(pid, signal);
+        }
+    }
     runtime.block_on(process.run(signals, predecessor));
     Ok(())
 }

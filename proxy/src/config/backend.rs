@@ -51,7 +51,7 @@ pub struct Backend {
     pub timeout: BackendTimeout,
     /// What becomes of new users when only soft-draining servers are left.
     pub when_all_drain: WhenAllDrain,
-    /// Its servers in the order of the file; at least one, names unique.
+    /// Its servers in the order of the file, names unique. Without any its requests are answered 503.
     pub servers: Vec<Server>,
 }
 

@@ -12,6 +12,7 @@ mod check;
 mod condition;
 mod cookie;
 mod frontend;
+pub mod haproxy;
 mod limits;
 mod log;
 mod lookup;
@@ -41,11 +42,7 @@ pub use reuse::Reuse;
 pub use server::Server;
 pub use timeout::BackendTimeout;
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use drain_config::{Document, Invalid, Mistake, Table};
 
@@ -90,17 +87,45 @@ pub enum LoadError {
     /// What it says is wrong.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// What a haproxy.cfg says is wrong.
+    #[error("{}", .0.render(std::process::id()))]
+    Haproxy(haproxy::Messages),
 }
 
 impl Config {
-    /// Reads the file at `path`. The names of servers' hosts are looked up, which may wait for name servers.
+    /// Reads these files; several must be haproxy.cfg files, which are read as one. The names of servers' hosts are
+    /// looked up, which may wait for name servers. Gives also what is to be said of them, warnings only.
     ///
     /// # Errors
-    /// It can't be read, or anything in it is wrong.
-    pub fn load(path: &Path) -> Result<Self, LoadError> {
-        let text = Document::text_of(path)
-            .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
-        Ok(Self::parse(&path.display().to_string(), &text, &lookup::system)?)
+    /// One can't be read, or anything in them is wrong.
+    pub fn load_all(paths: &[PathBuf]) -> Result<(Self, haproxy::Messages), LoadError> {
+        let sources = Self::sources(paths)?;
+        match sources.as_slice() {
+            [only] if !haproxy::is_haproxy(&only.name, &only.text) => {
+                let config = Self::parse(&only.name, &only.text, &lookup::system)?;
+                Ok((config, haproxy::Messages::default()))
+            }
+            _ => {
+                let mut import = haproxy::Import::of(&sources, &|name| std::env::var(name).ok());
+                match import.read(&lookup::system) {
+                    Some(config) => Ok((config, import.messages)),
+                    None => Err(LoadError::Haproxy(import.messages)),
+                }
+            }
+        }
+    }
+
+    /// The texts of these files.
+    ///
+    /// # Errors
+    /// One can't be read.
+    pub fn sources(paths: &[PathBuf]) -> Result<Vec<haproxy::Source>, LoadError> {
+        let source = |path: &PathBuf| {
+            let text = Document::text_of(path)
+                .map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
+            Ok(haproxy::Source { name: path.display().to_string(), text })
+        };
+        paths.iter().map(source).collect()
     }
 
     /// Reads `text`; `file` is what messages call it, and `lookup` finds the addresses of a host and a port.

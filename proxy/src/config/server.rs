@@ -68,13 +68,9 @@ pub(super) struct Context<'c> {
     pub(super) lookup: &'c Lookup<'c>,
 }
 
-/// The servers of a backend, at least one, with names that none has twice.
+/// The servers of a backend, with names that none has twice.
 pub(super) fn servers(value: &Value<'_>, context: &Context<'_>) -> Option<Vec<Server>> {
     let items = value.items();
-    if items.is_empty() {
-        value.wrong("is empty", "expected at least one server");
-        return None;
-    }
     let mut names = HashSet::new();
     let read: Vec<_> = items
         .iter()

@@ -44,7 +44,7 @@ pub const LOG_CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// The running proxy.
 #[derive(Debug)]
 pub struct Process {
-    file: PathBuf,
+    files: Vec<PathBuf>,
     config: Config,
     /// Cores at work; another number takes a start or an upgrade.
     cores: usize,
@@ -114,9 +114,9 @@ enum ReloadError {
 }
 
 impl Process {
-    /// Starts everything; `file` is where the configuration came from, and `inheritance` what another process had. Must
+    /// Starts everything; `files` are where the configuration came from, and `inheritance` what another process had. Must
     /// be called on a runtime.
-    pub fn start(file: PathBuf, config: Config, inheritance: Inheritance) -> Result<Self, StartError> {
+    pub fn start(files: Vec<PathBuf>, config: Config, inheritance: Inheritance) -> Result<Self, StartError> {
         files::raise_limit(&config);
         let cores = config.limits.threads.get();
         let logs = Logs::open(&config)?;
@@ -138,7 +138,7 @@ impl Process {
         tracing::info!("drain-proxy {} is ready: {listeners}", env!("CARGO_PKG_VERSION"));
         let (deadline, reports, successor) = (None, None, None);
         Ok(Self {
-            file,
+            files,
             config,
             cores,
             logs,
@@ -295,7 +295,10 @@ impl Process {
     }
 
     fn try_reload(&mut self) -> Result<Difference, ReloadError> {
-        let config = Config::load(&self.file)?;
+        let (config, messages) = Config::load_all(&self.files)?;
+        if !messages.sorted().is_empty() {
+            tracing::warn!("{}", messages.render(std::process::id()));
+        }
         let difference = Difference::between(&self.config, &config);
         if config == self.config {
             return Ok(difference);
@@ -376,7 +379,7 @@ async fn next_event(successor: &mut Option<Successor>) -> Option<Event> {
 fn said(error: &LoadError) -> String {
     match error {
         LoadError::Invalid(invalid) => invalid.render(false),
-        LoadError::Unreadable { .. } => error.to_string(),
+        LoadError::Unreadable { .. } | LoadError::Haproxy(_) => error.to_string(),
     }
 }
 

@@ -206,7 +206,7 @@ fn a_server_that_is_the_proxy_itself_is_a_loop() {
 #[test]
 fn the_example_is_valid() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/shop.toml");
-    let config = Config::load(&path).unwrap_or_else(|e| panic!("{e}"));
+    let (config, _) = Config::load_all(&[path]).unwrap_or_else(|e| panic!("{e}"));
     let (frontend, backend) = (&config.frontends[0], &config.backends[0]);
     let forward_for = ForwardFor {
         header: "X-Forwarded-For".into(),

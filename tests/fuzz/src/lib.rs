@@ -9,6 +9,7 @@
 mod chunked;
 mod cookie;
 mod corpus;
+mod haproxy_cfg;
 mod mutation;
 mod proxy_header;
 mod request_head;
@@ -30,11 +31,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "request_head", run: request_head::run, words: request_head::WORDS },
     Target { name: "response_head", run: response_head::run, words: response_head::WORDS },
     Target { name: "chunked", run: chunked::run, words: chunked::WORDS },
     Target { name: "cookie", run: cookie::run, words: cookie::WORDS },
+    Target { name: "haproxy_cfg", run: haproxy_cfg::run, words: haproxy_cfg::WORDS },
     Target { name: "proxy_header", run: proxy_header::run, words: proxy_header::WORDS },
 ];
 

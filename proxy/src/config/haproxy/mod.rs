@@ -1,0 +1,128 @@
+//! `haproxy.cfg`: HAProxy's own language (2.6), read into the same types as the TOML.
+//!
+//! ```text
+//! files ──section──► sections of directives ──directives──► settings ──► TOML ──► Config
+//!          lexer       (.if, variables,          (defaults,          │      │
+//!          condition    comments)                 no …, order)       └──────┴─► messages with file and line
+//! ```
+//!
+//! A haproxy.cfg is translated to our TOML, and that is read as if it had been written by hand: so both mean the same,
+//! each value is checked once, and `drain-proxy import` shows what is meant. Each line of the TOML knows the directive
+//! that it comes from; a mistake that is found in it is reported there.
+//!
+//! Where HAProxy and the TOML have different defaults, HAProxy's is written out. What is not supported is refused, never
+//! ignored in silence: [`directives`] has every directive with what becomes of it.
+
+mod bind;
+mod check;
+mod condition;
+mod directives;
+mod global;
+mod lexer;
+mod log;
+mod message;
+mod nearest;
+mod proxy;
+mod section;
+mod server;
+mod settings;
+mod table;
+mod time;
+mod toml;
+mod translate;
+mod version;
+
+use std::{io, net::SocketAddr, path::Path};
+
+pub use self::{
+    message::{Message, Messages, Place, Severity},
+    table::table,
+    version::VERSION,
+};
+use self::{toml::Rendered, translate::translate};
+use super::Config;
+
+/// A file's name and its text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// What messages call it.
+    pub name: String,
+    /// What stands in it.
+    pub text: String,
+}
+
+/// What a haproxy.cfg comes to.
+#[derive(Debug)]
+pub struct Import {
+    rendered: Rendered,
+    /// What is to be said of it. Where it is fatal, the TOML lacks what could not be understood.
+    pub messages: Messages,
+}
+
+impl Import {
+    /// Translates the files, which HAProxy reads as one. `environment` has the variables.
+    pub fn of(sources: &[Source], environment: &dyn Fn(&str) -> Option<String>) -> Self {
+        let mut messages = Messages::default();
+        let sections = section::read(sources, environment, &mut messages);
+        let rendered = translate(&sections, &mut messages);
+        Self { rendered, messages }
+    }
+
+    /// The TOML that means the same, with the comments of the files.
+    pub fn toml(&self) -> &str {
+        &self.rendered.text
+    }
+
+    /// Reads the TOML; what is wrong with it is said of the directives that it comes from. `lookup` finds the addresses
+    /// of a host and a port. `None`: something is fatal.
+    pub fn read(&mut self, lookup: &dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>) -> Option<Config> {
+        if self.messages.is_fatal() {
+            return None;
+        }
+        match Config::parse("the translation", self.toml(), lookup) {
+            Ok(config) => Some(config),
+            Err(invalid) => {
+                for mistake in invalid.mistakes() {
+                    let mut text = mistake.title.clone();
+                    for part in [Some(&mistake.label), mistake.help.as_ref()].into_iter().flatten() {
+                        if !part.is_empty() {
+                            text.push_str("; ");
+                            text.push_str(part);
+                        }
+                    }
+                    match self.rendered.origin(mistake.place.start) {
+                        Some(origin) => {
+                            self.messages.alert(&origin.place, format!("'{}' : {text}.", origin.directive));
+                        }
+                        None => self.messages.say(Severity::Alert, None, text + "."),
+                    }
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Whether a condition holds, as `-cc` asks; otherwise what is wrong with it.
+///
+/// # Errors
+/// It is no condition.
+pub fn holds(condition: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<bool, String> {
+    condition::holds(condition, environment)
+}
+
+/// Whether a configuration is a haproxy.cfg: by its file's ending, else by its first word.
+pub fn is_haproxy(name: &str, text: &str) -> bool {
+    match Path::new(name).extension().and_then(|ending| ending.to_str()) {
+        Some("toml") => return false,
+        Some("cfg") => return true,
+        _ => {}
+    }
+    let first = text.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with('#'));
+    first.and_then(|line| line.split_ascii_whitespace().next()).is_some_and(|word| {
+        section::HEADS.contains(&word) || [".if", ".notice", ".warning", ".diag"].contains(&word)
+    })
+}
+
+#[cfg(test)]
+mod tests;

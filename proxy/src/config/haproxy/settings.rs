@@ -1,0 +1,190 @@
+//! What a proxy section comes to: first what it inherits, then directive after directive.
+//!
+//! A `defaults` section is such a value, too; a `frontend`, `backend` or `listen` begins as a copy of it. So what a
+//! later line says replaces what an earlier one did, and `no …` takes back what was inherited, in HAProxy's order.
+
+use super::{
+    check::CheckSettings,
+    message::{Messages, Place},
+    section::Directive,
+    server::{Keywords, Server},
+    toml::{Origin, Piece},
+};
+
+/// Which of the two halves of a proxy a key belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    Front,
+    Back,
+}
+
+/// What a proxy speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) enum Mode {
+    /// HAProxy's default.
+    #[default]
+    Tcp,
+    Http,
+}
+
+/// What lines of the access log look like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum LogLines {
+    Http,
+    Clf,
+    Tcp,
+}
+
+/// `option forwardfor`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ForwardFor {
+    pub(super) except: Option<String>,
+    pub(super) header: Option<String>,
+    pub(super) if_none: bool,
+    pub(super) directive: Directive,
+}
+
+/// A log line, or the word `global`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum LogTo {
+    /// Those of the global section.
+    Global(Directive),
+    This(super::log::Target),
+}
+
+/// What a proxy section comes to.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Settings {
+    pub(super) mode: Mode,
+    /// It was said to be off.
+    pub(super) disabled: bool,
+    /// Keys that are as they are; one for each name and side.
+    pub(super) values: Vec<(Side, &'static str, Piece)>,
+    pub(super) log_lines: Option<LogLines>,
+    pub(super) logs: Vec<LogTo>,
+    pub(super) log_tag: Option<Piece>,
+    pub(super) captured_request: Vec<Piece>,
+    pub(super) captured_response: Vec<Piece>,
+    pub(super) forward_for: Option<ForwardFor>,
+    pub(super) check: CheckSettings,
+    pub(super) default_server: Keywords,
+    pub(super) servers: Vec<Server>,
+    pub(super) binds: Vec<Piece>,
+    pub(super) accept_proxy: Option<Piece>,
+    pub(super) default_backend: Option<(String, Origin)>,
+}
+
+impl Settings {
+    /// Sets a key; where it was set before, this counts.
+    pub(super) fn set(&mut self, side: Side, key: &'static str, piece: Piece) {
+        self.unset(side, key);
+        self.values.push((side, key, piece));
+    }
+
+    pub(super) fn unset(&mut self, side: Side, key: &'static str) {
+        self.values.retain(|(of, name, _)| (*of, *name) != (side, key));
+    }
+
+    pub(super) fn value(&self, side: Side, key: &str) -> Option<&Piece> {
+        self.values.iter().find(|(of, name, _)| *of == side && *name == key).map(|(.., piece)| piece)
+    }
+
+    /// What a proxy that inherits from this begins with. Comments stay where they stand.
+    pub(super) fn inherited(&self) -> Self {
+        let mut inherited = self.clone();
+        inherited.values.iter_mut().for_each(|(.., piece)| piece.comments.clear());
+        for log in &mut inherited.logs {
+            match log {
+                LogTo::Global(directive) => directive.comments.clear(),
+                LogTo::This(target) => target.directive.comments.clear(),
+            }
+        }
+        inherited
+    }
+}
+
+/// What kind of section it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Global,
+    Defaults,
+    Frontend,
+    Backend,
+    Listen,
+}
+
+impl Kind {
+    /// HAProxy's word for it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Defaults => "defaults",
+            Self::Frontend => "frontend",
+            Self::Backend => "backend",
+            Self::Listen => "listen",
+        }
+    }
+
+    /// Whether it takes requests (`Front`) or sends them to servers (`Back`).
+    pub(super) const fn has(self, side: Side) -> bool {
+        match self {
+            Self::Global => false,
+            Self::Defaults | Self::Listen => true,
+            Self::Frontend => matches!(side, Side::Front),
+            Self::Backend => matches!(side, Side::Back),
+        }
+    }
+}
+
+/// A section while it is read.
+pub(super) struct Reading<'r> {
+    pub(super) kind: Kind,
+    pub(super) name: &'r str,
+    pub(super) settings: &'r mut Settings,
+    pub(super) messages: &'r mut Messages,
+    /// `global` and what it says of the process.
+    pub(super) global: &'r mut super::global::Global,
+    /// How many of the directive's words are its name.
+    pub(super) words: usize,
+    /// It begins with `no`, which is no word of it.
+    pub(super) negated: bool,
+}
+
+impl Reading<'_> {
+    /// The words behind the directive's name.
+    pub(super) fn arguments<'d>(&self, directive: &'d Directive) -> &'d [String] {
+        directive.words_from(self.words)
+    }
+
+    pub(super) fn name_of(&self, directive: &Directive) -> String {
+        directive.words[..self.words.min(directive.words.len())].join(" ")
+    }
+
+    pub(super) fn piece(&self, value: impl Into<String>, directive: &Directive) -> Piece {
+        Piece::of(value, directive, self.words)
+    }
+
+    pub(super) fn alert(&mut self, place: &Place, text: impl Into<String>) {
+        self.messages.alert(place, text);
+    }
+
+    /// The only argument; reports where there is none or more than one.
+    pub(super) fn only<'d>(&mut self, directive: &'d Directive, what: &str) -> Option<&'d str> {
+        match self.arguments(directive) {
+            [only] => Some(only.as_str()),
+            [] => {
+                let text = format!("'{}' expects {what}.", self.name_of(directive));
+                self.alert(&directive.place, text);
+                None
+            }
+            [_, further, ..] => {
+                let text = format!(
+                    "'{}' expects {what} and nothing else, but '{further}' follows.",
+                    self.name_of(directive)
+                );
+                self.alert(&directive.place, text);
+                None
+            }
+        }
+    }
+}
