@@ -232,14 +232,9 @@ mod tests {
         assert!(why.contains("3 in flight"), "{why}");
         let mut withdrawn = soft();
         withdrawn.asked = None;
-        withdrawn.drains.push(Drain {
-            id: 7,
-            outcome: Outcome::Withdrawn,
-            text: "not acknowledged in time".to_owned(),
-            ended_unix: 0,
-            restart_seconds: None,
-            output: None,
-        });
+        let last = withdrawn.drains[0].clone();
+        let text = "not acknowledged in time".to_owned();
+        withdrawn.drains.push(Drain { id: 7, outcome: Outcome::Withdrawn, text, ..last });
         assert_eq!(judge(7, &withdrawn), Some(End::Cut("not acknowledged in time".to_owned())));
     }
 
