@@ -4,7 +4,8 @@
 
 use std::{
     ffi::OsString,
-    io::{IsTerminal, Write},
+    io::{IsTerminal, Read, Write},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -93,6 +94,14 @@ struct CommandLine {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
+    /// List what was set at run time, as the commands that set it
+    ///
+    /// The proxy that runs with this configuration is asked at its `admin.socket`.
+    Changes {
+        /// The configuration
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Check a configuration file: one line and exit code 0 if it is valid, else every mistake and 1
     ///
     /// The names of servers' hosts are looked up, as at a start.
@@ -248,6 +257,7 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
         Some(Verb::Import { files }) => return Err(import(&files)?),
         Some(Verb::Generate { directory }) => return Err(generate(&directory)),
         Some(Verb::Directives) => return Err(Said::output(haproxy::table().trim_end())),
+        Some(Verb::Changes { files }) => return Err(changes(&load(&files, colours)?.0)),
         None => {}
     }
     if let Some(condition) = line.condition {
@@ -314,6 +324,27 @@ fn generate(directory: &Path) -> Said {
     match drain_documents::write(CommandLine::command(), &PAGE, directory) {
         Ok(()) => Said::output(format!("written below {}", directory.display())),
         Err(error) => Said::Error(format!("error: can't write to {}: {error}", directory.display())),
+    }
+}
+
+/// What the proxy of this configuration says that was changed.
+fn changes(config: &Config) -> Said {
+    let Some(socket) = config.admin.sockets.first() else {
+        return Said::Error(
+            "error: the configuration has no `admin.socket` at which a proxy could be asked".to_owned(),
+        );
+    };
+    let ask = || -> std::io::Result<String> {
+        let mut stream = UnixStream::connect(&socket.path)?;
+        stream.write_all(b"show changes\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    };
+    match ask() {
+        Ok(text) if text.trim().is_empty() => Said::output("nothing was changed"),
+        Ok(text) => Said::output(text.trim_end()),
+        Err(error) => Said::Error(format!("error: no proxy answers at {}: {error}", socket.path.display())),
     }
 }
 

@@ -70,13 +70,23 @@ impl Server {
     }
 }
 
-/// The runtime socket of an HAProxy.
+/// The runtime socket of an HAProxy, or of a proxy of ours.
 #[derive(Clone, Debug)]
 pub struct Runtime {
     socket: PathBuf,
 }
 
 impl Runtime {
+    /// Of whoever answers at this socket.
+    pub fn at(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// The socket.
+    pub fn path(&self) -> &Path {
+        &self.socket
+    }
+
     /// Runs a command and gives its answer; empty where there is none.
     pub fn command(&self, command: &str) -> String {
         let mut answer = String::new();

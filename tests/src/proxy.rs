@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use crate::{
     child::Child,
     client::Connection,
+    haproxy::Runtime,
     place::{self, Place},
     port,
 };
@@ -28,6 +29,7 @@ pub struct Proxy {
     frontend: String,
     backend: String,
     check: String,
+    admin: String,
 }
 
 impl Proxy {
@@ -45,6 +47,7 @@ impl Proxy {
             check:
                 r#"check = { soft_drain_on = 404, inter = "500ms", fastinter = "100ms", fall = 1, rise = 2 }"#
                     .to_owned(),
+            admin: String::new(),
             child: None,
         }
     }
@@ -97,9 +100,22 @@ impl Proxy {
         self
     }
 
+    /// It takes runtime commands; more lines for the table of its administration.
+    #[must_use]
+    pub fn commanded(mut self, lines: &str) -> Self {
+        self.admin = format!("[admin]\nsocket = \"{}\"\n{lines}\n", self.runtime().path().display());
+        self
+    }
+
     /// Starts it and waits until it lets users in.
     #[must_use]
     pub fn start(mut self) -> Self {
+        self.launch();
+        self
+    }
+
+    /// The same, again after it has ended.
+    pub fn launch(&mut self) {
         let config = self.config_file();
         fs::write(&config, self.config()).expect("write proxy.toml");
         let mut command = self.place.command(place::built("drain-proxy"));
@@ -113,7 +129,11 @@ impl Proxy {
                 Err(e) => Err(e.to_string()),
             }
         });
-        self
+    }
+
+    /// Its runtime commands.
+    pub fn runtime(&self) -> Runtime {
+        Runtime::at(self.place.public().join(format!("{}.admin", self.name)))
     }
 
     /// Where users come in.
@@ -142,7 +162,7 @@ impl Proxy {
     }
 
     fn config(&self) -> String {
-        let Self { address, dir, balance, servers, frontend, backend, check, .. } = self;
+        let Self { address, dir, balance, servers, frontend, backend, check, admin, .. } = self;
         format!(
             r#"[frontend.web]
 bind = ["{address}"]
@@ -155,7 +175,8 @@ cookie = {{ name = "SERVERID", mode = "insert", indirect = true }}
 {check}
 retries = 10
 redispatch = true
-{backend}{servers}"#,
+{backend}{servers}
+{admin}"#,
             log = dir.join("access.log").display(),
         )
     }

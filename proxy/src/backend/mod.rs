@@ -39,7 +39,7 @@ pub mod users;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -101,6 +101,8 @@ pub struct Backend {
     lineage: Arc<Lineage>,
     /// Who is told of changes.
     notices: ArcSwap<Notices>,
+    /// Somebody may end the sessions of its servers at any time.
+    is_commanded: AtomicBool,
 }
 
 impl Backend {
@@ -210,6 +212,7 @@ impl Backend {
             balanced_waiting: AtomicU32::new(0),
             all_waiting: AtomicU32::new(0),
             notices: ArcSwap::default(),
+            is_commanded: AtomicBool::new(false),
             settings,
             servers,
             lineage,
@@ -231,6 +234,11 @@ impl Backend {
     /// What went wrong with its servers and was made good.
     pub fn tally(&self) -> &Tally {
         &self.lineage.tally
+    }
+
+    /// From now on somebody may end the sessions of its servers at any time; before anybody sees it.
+    pub(crate) fn expect_commands(&self) {
+        self.is_commanded.store(true, Ordering::Relaxed);
     }
 
     /// What it has served, by all its configurations.

@@ -1,5 +1,7 @@
 //! Sessions that must not outlast a change of health: `on_marked_down`, `on_marked_up`.
 
+use std::sync::atomic::Ordering;
+
 use tokio::sync::watch;
 
 use super::{Backend, Operation, Server};
@@ -26,7 +28,8 @@ impl Backend {
         let settings = server.settings();
         let ends_backups =
             || self.servers.iter().any(|server| server.settings().passive.shutdown_backup_sessions);
-        (settings.passive.shutdown_sessions || (settings.backup && ends_backups()))
+        let is_commanded = self.is_commanded.load(Ordering::Relaxed);
+        (is_commanded || settings.passive.shutdown_sessions || (settings.backup && ends_backups()))
             .then(|| server.shutdowns())
     }
 }

@@ -13,6 +13,7 @@
 mod difference;
 mod files;
 mod notify;
+mod state;
 
 use std::future;
 use std::io;
@@ -28,6 +29,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_stream::StreamExt;
 
 use crate::admin::log::{Logs, OpenError};
+use crate::admin::service::{AdminError, Service};
+use crate::admin::stats::{Facts, Statistics};
 use crate::check::Checks;
 use crate::clock;
 use crate::config::{Config, LoadError};
@@ -49,6 +52,7 @@ pub struct Process {
     /// Cores at work; another number takes a start or an upgrade.
     cores: usize,
     logs: Logs,
+    admin: Service,
     listeners: Listeners,
     generation: Arc<Generation>,
     /// None in a proxy that ends: the one that takes over makes them.
@@ -92,6 +96,9 @@ pub enum StartError {
     /// No thread for checks.
     #[error("can't start the checks")]
     Checks(#[source] io::Error),
+    /// Nobody could command it.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// A core can't work.
     #[error("core {core} can't work, so drain-proxy does not start")]
     Worker {
@@ -111,6 +118,8 @@ enum ReloadError {
     Log(#[from] OpenError),
     #[error("{}", with_source(.0))]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
 }
 
 impl Process {
@@ -120,11 +129,14 @@ impl Process {
         files::raise_limit(&config);
         let cores = config.limits.threads.get();
         let logs = Logs::open(&config)?;
-        let Inheritance { listeners, servers } = inheritance;
+        let Inheritance { listeners, mut servers } = inheritance;
+        if servers.is_empty() {
+            servers = state::read(&config);
+        }
         let listeners = Listeners::open(&config, cores, &listeners)?;
         let generation = Generation::resumed(&config, &logs, knowledge::resuming(&servers, clock::now()));
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let checks = Checks::start(generation.backends(), node).map_err(StartError::Checks)?;
+        let checks = Checks::start(generation.backends(), node.clone()).map_err(StartError::Checks)?;
         let stop = watch::Sender::new(Stop::No);
         let (running, ended) = mpsc::channel(1);
         let mut workers = Vec::with_capacity(cores);
@@ -135,6 +147,9 @@ impl Process {
                 .map_err(|source| StartError::Worker { core, source })?;
             workers.push(sender);
         }
+        let facts = Facts { started: clock::now(), started_wall: clock::wall(), node, threads: cores };
+        // Last: from here on nobody commands another process by these sockets.
+        let admin = Service::start(&config.admin, Statistics::new(generation.clone(), facts))?;
         tracing::info!("drain-proxy {} is ready: {listeners}", env!("CARGO_PKG_VERSION"));
         let (deadline, reports, successor) = (None, None, None);
         Ok(Self {
@@ -142,6 +157,7 @@ impl Process {
             config,
             cores,
             logs,
+            admin,
             listeners,
             generation,
             checks: Some(checks),
@@ -177,6 +193,10 @@ impl Process {
                 Happening::Successor(event) => self.hand_over(event),
                 Happening::ReportDue => self.report(),
             }
+        }
+        // Whoever has taken over knows better.
+        if self.successor.is_none() {
+            state::write(&self.config, self.admin.statistics());
         }
         self.logs.close(LOG_CLOSE_LIMIT);
     }
@@ -305,6 +325,7 @@ impl Process {
         }
         let logs = Logs::open_beside(&config, &self.logs)?;
         let listeners = Listeners::open(&config, self.cores, &self.listeners)?;
+        self.admin.follow(&config.admin)?;
         // Nothing fails from here on.
         if config.limits.connections != self.config.limits.connections {
             files::raise_limit(&config);
@@ -317,6 +338,7 @@ impl Process {
             );
         }
         self.generation = self.generation.renewed(&config, &logs);
+        self.admin.statistics().follow(self.generation.clone());
         if let Some(checks) = &self.checks {
             checks.follow(self.generation.backends());
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Room;
 use crate::admin::log::{Feeds, Logs};
 use crate::backend::{Backend, Server};
-use crate::config::{self, Config};
+use crate::config::{self, AdminLevel, Config};
 use crate::exchange::{Budget, OpenCounts};
 
 /// A frontend as all workers share it.
@@ -144,6 +144,9 @@ impl Generation {
     ) -> Self {
         for (backend, notices) in backends.iter().zip(logs.notices()) {
             backend.tell(notices);
+            if config.admin.sockets.iter().any(|socket| socket.level == AdminLevel::Admin) {
+                backend.expect_commands();
+            }
         }
         let frontend = |(settings, log): (&config::Frontend, Feeds)| {
             let (open, room) = keep(settings);

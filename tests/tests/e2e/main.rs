@@ -1,5 +1,6 @@
 //! End-to-end tests against real programs, one file per subject. `tests/run e2e` runs them.
 
+mod admin;
 mod agent_check;
 mod baseline;
 mod cookies;

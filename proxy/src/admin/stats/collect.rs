@@ -18,7 +18,7 @@ use crate::served::{Counter, Totals};
 use crate::worker::{Frontend, Generation};
 
 /// What clients that look at it take for HAProxy's version: they ask for features by it, and those of 2.6 are here.
-pub const VERSION: &str = concat!("2.6.12-drain-proxy-", env!("CARGO_PKG_VERSION"));
+pub const VERSION: &str = concat!("2.6.12-drain", env!("CARGO_PKG_VERSION"));
 
 /// When this was made, in the form that clients read.
 const RELEASE_DATE: &str = "2026/11/23";

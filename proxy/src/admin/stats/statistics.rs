@@ -18,7 +18,7 @@ use crate::worker::Generation;
 pub struct Statistics {
     generation: ArcSwap<Generation>,
     /// What stays as it is.
-    pub(super) facts: Facts,
+    pub(in crate::admin) facts: Facts,
     seen: Mutex<AllSeen>,
 }
 

@@ -1,0 +1,281 @@
+use std::collections::HashMap;
+
+use super::super::socket::answer;
+use super::super::stats::Facts;
+use super::*;
+use crate::admin::log::Logs;
+use crate::clock;
+use crate::config::Config;
+
+const CONFIG: &str = r#"
+    frontend.web = { bind = ["127.0.0.1:0"], backend = "shop", maxconn = 500 }
+    [backend.shop]
+    cookie = { name = "SERVERID", mode = "insert", indirect = true }
+    [[backend.shop.server]]
+    name = "a"
+    address = "127.0.0.1:17811"
+    cookie = "p1"
+    weight = 10
+    maxconn = 50
+    check = {}
+    [[backend.shop.server]]
+    name = "b"
+    address = "127.0.0.1:17812"
+    weight = 5
+    [[backend.shop.server]]
+    name = "d"
+    address = "127.0.0.1:17814"
+    agent_check = { port = 17815 }
+    [backend.stat]
+    balance = "static-rr"
+    [[backend.stat.server]]
+    name = "s1"
+    address = "127.0.0.1:17816"
+    weight = 3
+"#;
+
+fn desk() -> Desk {
+    let config = Config::parse("test.toml", CONFIG, &|_, _| Ok(Vec::new())).unwrap();
+    let generation = Generation::new(&config, &Logs::open(&config).unwrap());
+    let facts =
+        Facts { started: clock::now(), started_wall: clock::wall(), node: "lb1".to_owned(), threads: 2 };
+    Desk { statistics: Statistics::new(generation, facts), sockets: Vec::new() }
+}
+
+fn session(level: AdminLevel) -> Session {
+    Session::new(level, Duration::from_secs(10))
+}
+
+/// Each command, and what HAProxy 2.6.12 has answered to it with the same configuration.
+#[track_caller]
+fn check(dialogue: &[(&str, &str)]) {
+    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
+    for (command, expected) in dialogue {
+        assert_eq!(answer(&desk, &mut session, command), *expected, "{command}");
+    }
+}
+
+#[tokio::test]
+async fn weights_are_told_and_changed_as_by_haproxy() {
+    check(&[
+        ("get weight", "Require 'backend/server'.\n\n"),
+        ("get weight shop", "Require 'backend/server'.\n\n"),
+        ("get weight nope/a", "No such backend.\n\n"),
+        ("get weight shop/nope", "No such server.\n\n"),
+        ("get weight shop/a", "10 (initial 10)\n\n"),
+        ("get weight #3/#2", "5 (initial 5)\n\n"),
+        ("set weight shop/a", "Require <weight> or <weight%>.\n\n"),
+        ("set weight shop/a abc", "Empty weight string empty or preceded by garbage\n"),
+        ("set weight shop/a 300", "Absolute weight can only be between 0 and 256 inclusive.\n\n"),
+        ("set weight shop/a 50%", "\n"),
+        ("get weight shop/a", "5 (initial 10)\n\n"),
+        (
+            "set weight stat/s1 5",
+            "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.\n\n",
+        ),
+        ("set weight stat/s1 0%", "\n"),
+        ("set weight stat/s1 100%", "\n"),
+        ("set server shop/a weight", "Require <weight> or <weight%>.\n\n"),
+        ("set server shop/a weight 7", "\n"),
+        ("get weight shop/a;get weight shop/b", "7 (initial 10)\n\n5 (initial 5)\n\n"),
+    ]);
+}
+
+#[tokio::test]
+async fn servers_are_commanded_as_in_haproxy() {
+    check(&[
+        ("disable server", "Require 'backend/server'.\n\n"),
+        ("disable server shop/b", "\n"),
+        ("enable server shop/nope", "No such server.\n\n"),
+        ("set server shop/a", USAGE),
+        ("set server shop/a state", "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n\n"),
+        ("set server shop/a state drain", "\n"),
+        (
+            "set server shop/a health foo",
+            "'set server <srv> health' expects 'up', 'stopping', or 'down'.\n\n",
+        ),
+        ("set server shop/b health down", "\n"),
+        ("set server shop/a agent up", "agent checks are not enabled on this server.\n\n"),
+        ("set server shop/d agent foo", "'set server <srv> agent' expects 'up' or 'down'.\n\n"),
+        ("set server shop/d agent down", "\n"),
+        ("set server shop/a addr", "set server <b>/<s> addr requires an address and optionally a port.\n\n"),
+        ("set server shop/a addr 300.1.1.1", "Invalid addr '300.1.1.1' by 'stats socket command'\n\n"),
+        ("set server shop/a addr 127.0.0.1", "no need to change the addr by 'stats socket command'\n\n"),
+        ("set server shop/b check-port 1", "health checks are not enabled on this server\n"),
+        ("set server shop/a check-port foo", "provided port is not an integer\n"),
+        (
+            "set server shop/a fqdn foo",
+            "set server <b>/<s> fqdn failed because no resolution is configured.\n\n",
+        ),
+        ("enable health shop/b", "Health check was not configured on this server, cannot enable.\n\n"),
+        ("enable agent shop/a", "Agent was not configured on this server, cannot enable.\n\n"),
+        ("disable health shop/a", "\n"),
+        ("enable health shop/a", "\n"),
+        ("shutdown session 0x123", "No such session (use 'show sess').\n\n"),
+        ("shutdown sessions server shop/a", "\n"),
+        ("set maxconn server shop/a", "Require <maxconn>.\n\n"),
+        ("set maxconn server shop/a 20", "\n"),
+        ("add server shop/a 127.0.0.1:1", "Already exists a server with the same name in backend.\n\n"),
+        ("del server shop/nope", "No such server.\n"),
+        ("del server shop/a", "Only servers in maintenance mode can be deleted.\n"),
+    ]);
+}
+
+/// With the end of the answer.
+const USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | check-addr \
+                     | check-port | fqdn | health | ssl | state | weight\n\n";
+
+#[tokio::test]
+async fn the_process_and_its_frontends_are_commanded_as_in_haproxy() {
+    check(&[
+        ("disable frontend", "A frontend name is expected.\n\n"),
+        ("disable frontend nope", "No such frontend.\n\n"),
+        ("enable frontend web", "All sockets are already enabled.\n\n"),
+        ("disable frontend web", "\n"),
+        ("disable frontend web", "All sockets are already disabled.\n\n"),
+        ("enable frontend web", "\n"),
+        ("set maxconn frontend web", "Integer value expected.\n\n"),
+        ("set maxconn frontend web 300", "\n"),
+        ("set maxconn global", "Expects an integer value.\n\n"),
+        ("set maxconn global 999999", "Value out of range.\n\n"),
+        ("set maxconn global 300", "\n"),
+        ("set timeout", "'set timeout' only supports 'cli'.\n\n"),
+        ("set timeout cli", "Expects an integer value.\n\n"),
+        ("set timeout cli abc", "Invalid timeout value.\n\n"),
+        ("set timeout cli 60", "\n"),
+        ("clear counters", "\n"),
+        ("clear counters all", "\n"),
+        ("show backend", "# name\nshop\nstat\n\n"),
+        ("show servers state nope", "Can't find backend.\n\n"),
+        ("show table", "\n"),
+        ("show table x", "No such table\n\n"),
+        ("show env DRAIN_PROXY_NOPE", "Variable not found\n\n"),
+        ("show stat nope 4 1", "No such proxy.\n\n"),
+    ]);
+}
+
+#[tokio::test]
+async fn each_level_may_what_it_may_in_haproxy_and_levels_only_sink() {
+    use AdminLevel::{Admin, Operator, User};
+    let desk = desk();
+    for (level, command, is_allowed) in [
+        (User, "get weight shop/a", true),
+        (User, "show stat", true),
+        (User, "show servers state", true),
+        (User, "show env", false),
+        (User, "show sess", false),
+        (User, "clear counters", false),
+        (User, "operator", false),
+        (User, "disable server shop/a", false),
+        (Operator, "show env", true),
+        (Operator, "clear counters", true),
+        (Operator, "clear counters all", false),
+        (Operator, "set weight shop/a 3", false),
+        (Operator, "set server nope/x state ready", false),
+        (Admin, "clear counters all", true),
+    ] {
+        let said = answer(&desk, &mut session(level), command);
+        assert_eq!(said != "Permission denied\n\n", is_allowed, "{level:?}: {command}: {said}");
+    }
+    let said = answer(&desk, &mut session(Admin), "operator;show cli level;user;show cli level;operator");
+    assert_eq!(said, "\noperator\n\n\nuser\n\nPermission denied\n\n");
+}
+
+#[tokio::test]
+async fn who_asks_for_a_prompt_gets_one_after_each_answer() {
+    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
+    assert_eq!(answer(&desk, &mut session, "prompt"), "\n> ");
+    let said = answer(&desk, &mut session, "get weight shop/a;get weight shop/b");
+    assert_eq!(said, "10 (initial 10)\n\n> 5 (initial 5)\n\n> ");
+    assert!(answer(&desk, &mut session, "").starts_with("Unknown command. Please enter one of the"));
+    assert!(
+        answer(&desk, &mut session, "show").contains("\n  show info [desc|json|typed|float]*      : report")
+    );
+    assert_eq!(answer(&desk, &mut session, "quit"), "");
+    assert!(session.ended);
+}
+
+/// The columns of the row of this server, by name.
+fn columns(csv: &str, of: (&str, &str)) -> HashMap<String, String> {
+    let mut lines = csv.lines();
+    let names = lines.next().unwrap().trim_start_matches("# ").split(',');
+    let row = lines.find(|line| line.starts_with(&format!("{},{},", of.0, of.1))).unwrap();
+    names.zip(row.split(',')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn what_is_commanded_is_seen_and_can_be_listed_as_commands() {
+    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
+    let mut say = |line: &str| answer(&desk, &mut session, line);
+    assert_eq!(say("show changes"), "\n");
+    say(
+        "disable server shop/a;set server shop/b state drain;set weight shop/b 3;set maxconn server shop/a 7",
+    );
+    say("disable frontend web;set maxconn global 100");
+    let csv = say("show stat");
+    let (a, b) = (columns(&csv, ("shop", "a")), columns(&csv, ("shop", "b")));
+    assert_eq!((&*a["status"], &*a["slim"], &*a["check_status"]), ("MAINT", "7", ""));
+    assert_eq!((&*b["status"], &*b["weight"]), ("DRAIN", "3"));
+    assert_eq!(columns(&csv, ("web", "FRONTEND"))["status"], "STOP");
+    let state = say("show servers state shop");
+    assert!(state.contains("\n3 shop 1 a 127.0.0.1 0 1 10 10 "), "{state}");
+    assert!(state.contains("\n3 shop 2 b 127.0.0.1 2 8 3 5 "), "{state}");
+    let changes = say("show changes");
+    assert_eq!(
+        changes,
+        "set maxconn global 100\ndisable frontend web\nset server shop/a state maint\nset maxconn server shop/a 7\n\
+         set server shop/b state drain\nset server shop/b weight 3\n\n"
+    );
+    say("enable server shop/a;enable server shop/b;set weight shop/b 100%;set maxconn server shop/a 50");
+    say("enable frontend web;set maxconn global 0");
+    assert_eq!(say("show changes"), "\n");
+}
+
+#[tokio::test]
+async fn what_the_usual_clients_read_is_there() {
+    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
+    let csv = answer(&desk, &mut session, "show stat");
+    let rows: Vec<&str> = csv.trim_end().lines().collect();
+    let commas = |line: &str| line.matches(',').count();
+    // Telegraf: as many columns in each row; the first is `# pxname`.
+    assert!(rows.iter().all(|row| commas(row) == commas(rows[0])) && rows[0].starts_with("# pxname,svname,"));
+    // hatop: at least 51 commas, and columns 0 to 50 in their order.
+    assert!(commas(rows[0]) >= 51);
+    // The exporter: nothing behind what it knows but numbers or nothing where it wants them.
+    let a = columns(&csv, ("shop", "a"));
+    for name in ["scur", "smax", "stot", "bin", "bout", "econ", "eresp", "wretr", "wredis", "weight", "act"] {
+        assert!(a[name].parse::<u64>().is_ok(), "{name} is {}", a[name]);
+    }
+    // hatop ends with an error where one of these lacks.
+    let info = answer(&desk, &mut session, "show info");
+    for name in [
+        "Name",
+        "Version",
+        "Release_date",
+        "Nbproc",
+        "Process_num",
+        "Pid",
+        "Uptime",
+        "Maxconn",
+        "CurrConns",
+        "Maxpipes",
+        "PipesUsed",
+        "Tasks",
+        "Run_queue",
+        "node",
+    ] {
+        assert!(
+            info.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(": "))),
+            "{name}"
+        );
+    }
+    // Ansible wants a version of 1.5 or more, of two numbers.
+    let version = info.lines().find_map(|line| line.strip_prefix("Version: ")).unwrap();
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    assert_eq!((numbers.next(), numbers.next()), (Some(Ok(2)), Some(Ok(6))));
+    // Datadog: two blocks between blank lines, and one colon in each line before Uptime_sec.
+    let both = answer(&desk, &mut session, "show info;show stat\r");
+    assert_eq!(both.trim_end().split("\n\n").count(), 2);
+    let before = both.lines().take_while(|line| !line.starts_with("Uptime_sec"));
+    assert!(before.into_iter().all(|line| line.matches(':').count() == 1));
+}

@@ -1,0 +1,123 @@
+//! The sockets that take HAProxy's runtime commands: one line each, or as many as wanted after `prompt`.
+//!
+//! A line that has no end is no line; one that is too long, or a client that is silent for too long, ends the connection.
+
+mod file;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+
+use super::command::{self, Desk, Session};
+use crate::config::{AdminLevel, AdminSocket};
+
+pub use self::file::{Bound, SocketError};
+
+/// HAProxy's buffer: no line is longer.
+const MAX_LINE_BYTES: usize = 16 * 1024;
+
+/// How long accepting rests after it has failed, for want of descriptors or memory.
+const FAILED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves whoever connects. Must be called within a `LocalSet`.
+pub(super) async fn serve(bound: Bound, desk: Rc<Desk>) {
+    let Bound { listener, settings, file: _file } = bound;
+    let listener = match UnixListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("{} can't be served: {error}", settings.path.display()),
+    };
+    let room = Arc::new(Semaphore::new(settings.connections as usize));
+    loop {
+        let permit = room.clone().acquire_owned().await.expect("nobody closes it");
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "admin socket");
+                sleep(FAILED_PAUSE).await;
+                continue;
+            }
+        };
+        let (desk, settings) = (desk.clone(), settings.clone());
+        spawn_local(async move {
+            let _permit = permit;
+            if let Err(error) = talk(stream, &desk, &settings).await {
+                tracing::debug!(%error, "admin socket");
+            }
+        });
+    }
+}
+
+/// Does what one client says, until it has enough.
+async fn talk(mut stream: UnixStream, desk: &Desk, settings: &AdminSocket) -> io::Result<()> {
+    let mut session = Session::new(settings.level, settings.timeout);
+    let mut input = Vec::new();
+    while let Some(line) = next_line(&mut stream, &mut input, session.timeout).await? {
+        let answer = answer(desk, &mut session, &line);
+        if session.level == AdminLevel::Admin {
+            report(&stream, &line);
+        }
+        timeout(session.timeout, stream.write_all(answer.as_bytes())).await??;
+        if session.ended || !session.interactive {
+            break;
+        }
+    }
+    stream.shutdown().await
+}
+
+/// What there is to say to a line.
+pub(super) fn answer(desk: &Desk, session: &mut Session, line: &str) -> String {
+    let mut answer = String::new();
+    for words in command::commands(line) {
+        let text = command::obey(desk, session, &words);
+        if session.ended {
+            break;
+        }
+        answer.push_str(&text);
+        answer.push('\n');
+        if session.interactive {
+            answer.push_str("> ");
+        }
+    }
+    answer
+}
+
+/// Tells who has changed something.
+fn report(stream: &UnixStream, line: &str) {
+    const LOOKS: [&str; 6] = ["show", "get", "help", "prompt", "quit", "set timeout"];
+    let is_look = |command: &str| command.is_empty() || LOOKS.iter().any(|look| command.starts_with(look));
+    let line = line.trim();
+    if line.split(';').map(str::trim).all(is_look) {
+        return;
+    }
+    let (uid, pid) = stream.peer_cred().map(|peer| (peer.uid(), peer.pid())).unwrap_or_default();
+    let pid = pid.unwrap_or_default();
+    tracing::info!("admin socket: user {uid} (process {pid}) says: {}", line.escape_debug());
+}
+
+/// The next line, without its end; `None`: there is none.
+async fn next_line(
+    stream: &mut UnixStream,
+    input: &mut Vec<u8>,
+    patience: Duration,
+) -> io::Result<Option<String>> {
+    loop {
+        if let Some(end) = input.iter().position(|&byte| byte == b'\n') {
+            let line = String::from_utf8_lossy(&input[..end]).into_owned();
+            input.drain(..=end);
+            return Ok(Some(line));
+        }
+        if input.len() >= MAX_LINE_BYTES || timeout(patience, stream.read_buf(input)).await?? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! The runtime commands, by the programs that give them to HAProxy.
+
+use std::{collections::BTreeSet, process::Command, time::Duration};
+
+use drain_tests::{
+    Haproxy, Nginx, Place, Proxy,
+    child::output,
+    haproxy::{Runtime, Server},
+    place::holds,
+};
+use rustix::process::Signal;
+
+/// Checks come every 500 ms; a loaded machine may need longer.
+const SEEN_WITHIN: Duration = Duration::from_secs(20);
+
+/// Commands of which every byte of the answer must be HAProxy's, in this order.
+const SAME: [&str; 46] = [
+    "get weight shop/s1",
+    "get weight shop/nope",
+    "get weight nope/s1",
+    "get weight",
+    "set weight shop/s1 50%",
+    "get weight shop/s1",
+    "set weight shop/s1 abc",
+    "set weight shop/s1 300",
+    "set weight shop/s1 5x",
+    "set weight shop/s1",
+    "set weight shop/s1 100%",
+    "disable server shop/s1",
+    "enable server shop/s1",
+    "disable server shop",
+    "set server shop/s1",
+    "set server shop/s1 foo",
+    "set server shop/s1 state foo",
+    "set server shop/s1 state drain",
+    "set server shop/s1 state ready",
+    "set server shop/s1 health foo",
+    "set server shop/s1 agent up",
+    "set server shop/s1 addr",
+    "set server shop/s1 addr 300.1.1.1",
+    "set server shop/s1 addr 127.0.0.1",
+    "set server shop/s1 check-port foo",
+    "set server shop/s1 fqdn",
+    "set server shop/s1 fqdn foo",
+    "set server shop/s1 ssl on",
+    "enable agent shop/s1",
+    "enable health shop/s1",
+    "set maxconn server shop/s1",
+    "set maxconn server shop/s1 foo",
+    "set maxconn frontend nope 3",
+    "set maxconn global",
+    "set maxconn global 999999",
+    "disable frontend nope",
+    "disable frontend",
+    "shutdown session 0x123",
+    "shutdown sessions server shop/nope",
+    "show cli level",
+    "show backend",
+    "show servers state nope",
+    "show table",
+    "show env DRAIN_NO_SUCH",
+    "set timeout cli",
+    "operator;disable server shop/s1",
+];
+
+/// The fields that each kind of row has, by the letter of its kind.
+fn fields(runtime: &Runtime) -> BTreeSet<String> {
+    let typed = runtime.command("show stat typed");
+    let of = |line: &str| -> Option<String> {
+        let parts: Vec<&str> = line.splitn(6, '.').collect();
+        let [kind, _, _, place, name, rest] = parts[..] else { return None };
+        // Those of HAProxy's modules stand behind.
+        (place.parse::<u32>().ok()? < 103).then(|| {
+            let tags = rest.split(':').nth(1).unwrap_or_default();
+            let value = rest.split(':').nth(2).unwrap_or_default();
+            format!("{kind} {place} {name} {tags} {value}")
+        })
+    };
+    typed.lines().filter_map(of).collect()
+}
+
+#[test]
+fn commands_are_answered_as_by_haproxy_to_the_byte_and_statistics_have_the_same_fields() {
+    let place = Place::new("commands");
+    let web = Nginx::new(&place, "s1").start();
+    let haproxy = Haproxy::new(&place, "ha").server(Server::new("s1", web.address())).start();
+    let mut proxy = Proxy::new(&place, "lb").server("s1", web.address(), None).commanded("").start();
+    proxy.child().expect_error("backend shop has no server available!");
+    let [theirs, ours] = [haproxy.runtime(), proxy.runtime()];
+    for command in SAME {
+        assert_eq!(ours.command(command), theirs.command(command), "{command}");
+    }
+    let first = |runtime: &Runtime, command: &str, line: usize| {
+        runtime.command(command).lines().nth(line).unwrap_or_default().to_owned()
+    };
+    let header = first(&theirs, "show stat", 0);
+    assert!(header.starts_with(&first(&ours, "show stat", 0)), "{header}");
+    assert_eq!(first(&ours, "show servers state", 1), first(&theirs, "show servers state", 1));
+    let columns = |line: String| line.split(' ').count();
+    assert_eq!(
+        columns(first(&ours, "show servers state", 2)),
+        columns(first(&theirs, "show servers state", 2))
+    );
+    let names = |runtime: &Runtime| -> Vec<String> {
+        let info = runtime.command("show info");
+        info.lines().filter_map(|line| Some(line.split_once(':')?.0.to_owned())).collect()
+    };
+    let (theirs_info, ours_info) = (names(&theirs), names(&ours));
+    assert!(theirs_info.iter().all(|name| ours_info.contains(name)), "{ours_info:?}");
+    // A check that is under way hides the code of the last one there.
+    place.wait_for("the same fields in all rows", SEEN_WITHIN, || {
+        let (theirs, ours) = (fields(&theirs), fields(&ours));
+        let other: Vec<_> = theirs.symmetric_difference(&ours).collect();
+        holds(other.is_empty(), || format!("{other:?}"))
+    });
+}
+
+#[test]
+fn an_order_outlasts_checks_a_reload_an_upgrade_and_a_restart_and_is_listed() {
+    let place = Place::new("orders");
+    let web = Nginx::new(&place, "s1").start();
+    let state = place.dir().join("servers.state");
+    let admin = format!("server_state = \"{}\"", state.display());
+    let mut proxy = Proxy::new(&place, "lb")
+        .server("s1", web.address(), None)
+        .server("s2", web.address(), None)
+        .commanded(&admin)
+        .start();
+    let runtime = proxy.runtime();
+    let status = |server: &str| runtime.statuses().get(server).cloned().unwrap_or_default();
+    place.wait_for("both servers to be up", SEEN_WITHIN, || {
+        holds(status("s1") == "UP" && status("s2") == "UP", || format!("{:?}", runtime.statuses()))
+    });
+    assert_eq!(runtime.command("disable server shop/s2;set weight shop/s1 5"), "\n\n");
+    let stays = |what: &str| {
+        place.wait_for(what, SEEN_WITHIN, || {
+            let (statuses, weight) = (runtime.statuses(), runtime.command("get weight shop/s1"));
+            let holds_still = statuses.get("s2").is_some_and(|status| status == "MAINT")
+                && statuses.get("s1").is_some_and(|status| status == "UP")
+                && weight == "5 (initial 1)\n\n";
+            holds(holds_still, || format!("{statuses:?} {weight}"))
+        });
+    };
+    stays("the order to hold");
+    proxy.signal(Signal::HUP);
+    place.wait_for("the reload", SEEN_WITHIN, || {
+        let log = proxy.child().log_text();
+        holds(log.contains("SIGHUP: "), || log)
+    });
+    stays("the order to hold after a reload");
+    let mut listing = place.command(drain_tests::place::built("drain-proxy"));
+    listing.arg("changes").arg(proxy.config_file());
+    let listed = String::from_utf8_lossy(&output(listing).stdout).into_owned();
+    assert_eq!(listed, "set server shop/s1 weight 5\nset server shop/s2 state maint\n");
+    proxy.child().stop();
+    let text = std::fs::read_to_string(&state).expect("the state that was written at the end");
+    assert!(text.contains(" shop 2 s2 127.0.0.1 0 1 1 1 "), "{text}");
+    proxy.launch();
+    stays("the order to hold after a restart");
+    runtime.command("enable server shop/s2");
+    place.wait_for("s2 to be up again", SEEN_WITHIN, || holds(status("s2") == "UP", || status("s2")));
+}
+
+#[test]
+fn hatop_shows_servers_disables_and_enables_them_and_sets_weights() {
+    let place = Place::new("hatop");
+    let web = Nginx::new(&place, "s1").start();
+    let mut proxy = Proxy::new(&place, "lb").server("s1", web.address(), None).commanded("").start();
+    proxy.child().expect_error("backend shop has no server available!");
+    let runtime = proxy.runtime();
+    let terminal = place.public().join("tmux.sock");
+    let tmux = |words: &[&str]| {
+        let mut command = Command::new("tmux");
+        command.arg("-S").arg(&terminal).args(words);
+        String::from_utf8_lossy(&output(command).stdout).into_owned()
+    };
+    let program = format!("TERM=screen hatop -s {}", runtime.path().display());
+    tmux(&["new-session", "-d", "-x", "180", "-y", "50", &program]);
+    let seen = || tmux(&["capture-pane", "-p"]);
+    place.wait_for("hatop to show the server", SEEN_WITHIN, || {
+        let screen = seen();
+        holds(screen.contains("s1") && screen.contains("shop"), || screen)
+    });
+    // The row of the server is the one on which the key has an effect.
+    let weight = || runtime.command("get weight shop/s1");
+    let status = || runtime.statuses().get("s1").cloned().unwrap_or_default();
+    place.wait_for("hatop to disable the server", SEEN_WITHIN, || {
+        if status() != "MAINT" {
+            tmux(&["send-keys", "Down"]);
+            tmux(&["send-keys", "F10"]);
+        }
+        holds(status() == "MAINT", seen)
+    });
+    place.wait_for("hatop to enable the server", SEEN_WITHIN, || {
+        tmux(&["send-keys", "F9"]);
+        holds(status() != "MAINT", seen)
+    });
+    place.wait_for("hatop to raise the weight", SEEN_WITHIN, || {
+        tmux(&["send-keys", "F7"]);
+        holds(weight() != "1 (initial 1)\n\n", seen)
+    });
+    tmux(&["kill-server"]);
+}
