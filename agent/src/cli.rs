@@ -17,10 +17,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use drain_documents::Page;
 
 use self::flags::Flags;
-use crate::{
-    config::{self, Config, LoadError},
-    control,
-};
+use crate::config::{self, Config, LoadError};
 
 /// Exit code for a file that can't be used.
 const INVALID: u8 = 1;
@@ -63,7 +60,7 @@ struct CommandLine {
 enum Verb {
     /// Check a configuration file: one line and exit code 0 if it is valid, else every mistake and 1
     ///
-    /// The group that may drain is looked up, as at a start.
+    /// Groups, keys and tokens of [control] are looked up, as at a start.
     Check {
         /// The configuration file
         file: PathBuf,
@@ -156,10 +153,6 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
     match (line.command, line.config) {
         (Some(Verb::Check { file }), _) => {
             let config = load(&file)?;
-            if let Some(group) = config.control.group.as_deref() {
-                let wrong = |error| Said::Error(format!("error: {}: {error}", file.display()), INVALID);
-                control::group_id(group).map_err(wrong)?;
-            }
             Err(Said::Output(summary(&file.display().to_string(), &config)))
         }
         (Some(Verb::Generate { directory }), _) => Err(generate(&directory)),
@@ -181,8 +174,10 @@ fn generate(directory: &Path) -> Said {
 /// One line for a file that is valid.
 fn summary(file: &str, config: &Config) -> String {
     let joined = |words: Vec<String>| words.join(", ");
+    let remote = config.control.remote.as_ref();
+    let remote = remote.map(|remote| format!(" and https://{}", remote.listen)).unwrap_or_default();
     format!(
-        "{file} is valid: server {} on {}, health checks on {}, control socket {}",
+        "{file} is valid: server {} on {}, health checks on {}, control socket {}{remote}",
         config.server.name,
         on(&config.server),
         joined(config.listen.iter().map(ToString::to_string).collect()),
@@ -236,7 +231,7 @@ mod tests {
         let run = ask("drain-agent --port 80 --port 443 --command 'sh -c \"a b\"' --listen 127.0.0.1:1 --listen [::1]:1 \
              --name shop --ready http://127.0.0.1/up --ready-deadline 20s --restart-timeout 10s --proof none \
              --acknowledge-limit 9s --soft-quiet 8s --soft-limit 70s --hard-quiet 6s --hard-limit 50s \
-             --min-remaining 25% --expect 10.0.0.1 --expect lb2 --state /s --socket /k --group ops")
+             --min-remaining 25% --expect 10.0.0.1 --expect lb2 --state /s --socket /k --group root")
         .unwrap();
         let same = r#"
             listen = ["127.0.0.1:1", "[::1]:1"]
@@ -258,7 +253,7 @@ mod tests {
             expect = ["10.0.0.1", "lb2"]
             [control]
             socket = "/k"
-            group = "ops""#;
+            group = "root""#;
         assert_eq!(run.config, Config::parse("f", same, None).unwrap());
     }
 
@@ -288,22 +283,25 @@ command line: 2 errors"#
     }
 
     #[test]
-    fn check_looks_for_the_group() {
+    fn check_looks_for_the_groups_and_tells_of_them_with_the_rest() {
         let directory = Scratch::new("group");
         let file = directory.join("f.toml");
-        let text = r#"
-            listen = "127.0.0.1:1"
-            [server]
-            ports = [80]
-            [restart]
-            command = ["true"]
-            [control]
-            group = "no-such-group""#;
+        let text = r#"listen = "127.0.0.1:1"
+[server]
+ports = [80]
+[restart]
+command = ["true"]
+timout = "9s"
+[control]
+group = "no-such-group"
+look = "root""#;
         std::fs::write(&file, text).unwrap();
         let text = error(&format!("drain-agent check {}", file.display()));
-        let expected =
-            "control.group = \"no-such-group\" is not in /etc/group; give a group that is, or its number";
-        assert_eq!(text, format!("error: {}: {expected}", file.display()));
+        assert!(text.contains("unknown key `restart.timout`"), "{text}");
+        assert!(text.contains("error: `control.group` is no group of this host\n"), "{text}");
+        assert!(text.contains(&format!("--> {}:8:9\n", file.display())), "{text}");
+        assert!(text.contains("in /etc/group, or its number, found \"no-such-group\""), "{text}");
+        assert!(text.ends_with(": 2 errors"), "{text}");
     }
 
     #[test]

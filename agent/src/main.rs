@@ -56,7 +56,8 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
     // First of all: until then SIGUSR1 would end the process.
     let mut signals = Signals::install().context("can't take the signals over")?;
     // Before anything answers: a second agent for the same server must not get further than this.
-    let control = control::Server::open(&config.control.socket, config.control.group.as_deref())?;
+    let control = control::Server::open(&config.control)?;
+    let remote = config.control.remote.as_ref().map(control::Port::open).transpose()?;
     let listeners =
         config.listen.iter().map(|address| health::bind(*address)).collect::<Result<Vec<_>, _>>()?;
 
@@ -88,8 +89,12 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
         tokio::spawn(port.run(owner.counters(), status.clone(), clock::unix_now()));
     }
 
-    let serving =
-        tokio::spawn(control.run(control::Owner { status, asks: asks_in, looks: looks_in, reports, doctor }));
+    let ways = control::Owner { status, asks: asks_in, looks: looks_in, reports, doctor };
+    if let Some(port) = remote {
+        info!("takes orders at https://{} from who has a token", port.address()?);
+        tokio::spawn(port.run(ways.clone(), owner.configuration()));
+    }
+    let serving = tokio::spawn(control.run(ways));
     tokio::spawn(async move {
         loop {
             let signal = signals.next().await;

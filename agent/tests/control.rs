@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use drain_agent::{
     clock::Moment,
+    config::Control,
     control::{
         Ask, Owner, Server,
         api::{Acknowledged, Agent, Options, Origin, Readiness, Reply, Status, Then, Traffic},
@@ -32,7 +33,7 @@ impl Rig {
         let (status, statuses) = watch::channel(Arc::new(status()));
         let (ask, asks) = mpsc::channel(8);
         let (look, looks) = mpsc::channel(8);
-        let server = Server::open(&directory.join("a.sock"), None).unwrap();
+        let server = Server::open(&at(&directory.join("a.sock"))).unwrap();
         let reports = Reports::new(History::at(&directory.join("a.history.jsonl")));
         tokio::spawn(server.run(Owner { status: statuses, asks: ask, looks: look, reports, doctor: None }));
         Self { directory, status, asks, looks }
@@ -66,6 +67,11 @@ fn seen(answer: &str) -> Status {
 /// What a look has found that was made so long ago.
 fn in_flight(count: u32, age_seconds: f64) -> Traffic {
     Traffic { in_flight: Some(count), age_seconds: Some(age_seconds), ..Traffic::default() }
+}
+
+/// A socket at `path`, for everybody to look.
+fn at(path: &std::path::Path) -> Control {
+    Control { socket: path.to_owned(), group: None, look: None, remote: None }
 }
 
 fn status() -> Status {

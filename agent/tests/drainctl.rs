@@ -12,6 +12,7 @@ use std::{
 
 use drain_agent::{
     clock::Moment,
+    config::Control,
     control::{
         Ask, Owner, Server,
         api::{
@@ -66,7 +67,7 @@ impl Fake {
                 // Nobody looks, and what is shown is as old as it is.
                 let (looks, _) = mpsc::channel(1);
                 let reports = Reports::new(History::at(&path.with_extension("history.jsonl")));
-                let server = Server::open(&path, None).unwrap();
+                let server = Server::open(&at(&path)).unwrap();
                 ready.send(()).unwrap();
                 let mut requests = Vec::new();
                 tokio::select! {
@@ -103,6 +104,11 @@ impl Drop for Fake {
         drop(self.stop.take());
         let _removed = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// A socket at `path`, for everybody to look.
+fn at(path: &std::path::Path) -> Control {
+    Control { socket: path.to_owned(), group: None, look: None, remote: None }
 }
 
 fn status() -> Status {

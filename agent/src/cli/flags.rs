@@ -5,7 +5,7 @@ use std::ops::Range;
 use clap::{Args, builder::NonEmptyStringValueParser};
 use drain_config::{Document, Invalid, Literal};
 
-use crate::config::Config;
+use crate::config::{Config, Host};
 
 /// Flags that say what a file would; each has the name of its key behind it in brackets.
 #[derive(Args, Debug)]
@@ -129,7 +129,7 @@ impl Flags {
         line.several("--expect", &["balancers", "expect"], &self.expect, Literal::text);
         let name = self.port.first().map(|port| format!("port-{port}"));
         let document = Document::assemble("command line", &line.text, line.entries);
-        Config::from_document(&document, name.as_deref())
+        Config::from_document(&document, name.as_deref(), Host::Here)
     }
 }
 

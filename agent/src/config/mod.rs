@@ -6,6 +6,7 @@
 
 mod agent_check;
 mod balancers;
+mod control;
 mod drain;
 mod metrics;
 mod report;
@@ -15,6 +16,7 @@ mod traffic;
 
 pub use agent_check::{AgentCheck, Of, Span, Weight};
 pub use balancers::{Balancers, Expected};
+pub use control::{Control, Remote, Tls};
 pub use drain::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Drain, Hard, LongLived, MinRemaining, Soft};
 pub use metrics::Metrics;
 pub use report::Report;
@@ -26,7 +28,6 @@ use std::{
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use drain_config::{Document, Invalid, Mistake, Table, Value};
@@ -71,14 +72,13 @@ pub struct Answers {
     pub hard: u16,
 }
 
-/// Where `drainctl` reaches the agent.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Control {
-    /// The path of the unix socket; absolute.
-    pub socket: PathBuf,
-    /// The group whose members may drain and restart, beside root and the agent's own user; others may only
-    /// look. `None`: no such group.
-    pub group: Option<Arc<str>>,
+/// Whether what a configuration names on its host is looked up, such as groups and keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Host {
+    /// It is to hold here and now.
+    Here,
+    /// Only the text counts.
+    Anywhere,
 }
 
 /// Why there is no configuration.
@@ -99,6 +99,7 @@ pub enum LoadError {
 
 impl Config {
     /// Reads the file at `path`. The server is called as the file is, without its ending, unless it says otherwise.
+    /// The group that may drain and the files of the HTTPS port are looked up.
     ///
     /// # Errors
     /// It can't be read, or anything in it is wrong.
@@ -106,23 +107,29 @@ impl Config {
         let text = Document::text_of(path)
             .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
         let name = path.file_stem().and_then(|stem| stem.to_str());
-        Ok(Self::parse(&path.display().to_string(), &text, name)?)
+        let shown = path.display().to_string();
+        Ok(Self::from_document(&Document::parse(&shown, &text)?, name, Host::Here)?)
     }
 
-    /// Reads `text`; `file` is what messages call it, `name` the server's name unless the text has one.
+    /// Reads `text`, wherever it is to hold; `file` is what messages call it, `name` the server's name unless the text
+    /// has one.
     ///
     /// # Errors
     /// Anything in it is wrong.
     pub fn parse(file: &str, text: &str, name: Option<&str>) -> Result<Self, Invalid> {
-        Self::from_document(&Document::parse(file, text)?, name)
+        Self::from_document(&Document::parse(file, text)?, name, Host::Anywhere)
     }
 
     /// Reads a document, as [`Config::parse`] does.
-    pub(crate) fn from_document(document: &Document<'_>, name: Option<&str>) -> Result<Self, Invalid> {
-        document.read(|root| Self::read(root, name.filter(|name| server::is_name(name))))
+    pub(crate) fn from_document(
+        document: &Document<'_>,
+        name: Option<&str>,
+        host: Host,
+    ) -> Result<Self, Invalid> {
+        document.read(|root| Self::read(root, name.filter(|name| server::is_name(name)), host))
     }
 
-    fn read(root: &Table<'_>, name: Option<&str>) -> Option<Self> {
+    fn read(root: &Table<'_>, name: Option<&str>, host: Host) -> Option<Self> {
         let listen =
             root.require("listen", r#""0.0.0.0:8404""#).and_then(|value| value.each_once(Value::address));
         let answers = root.section("answers", Answers::read);
@@ -145,7 +152,8 @@ impl Config {
         let state = format!("/var/lib/drain-agent/{name}.json").into();
         let state = root.field("state", state, Value::absolute_path).into_inner();
         let report = root.section("report", |table| Report::read(table, &state));
-        let control = root.section("control", |table| Control::read(table, name));
+        own.extend(metrics.listen);
+        let control = root.section("control", |table| Control::read(table, name, &own, host));
         Some(Self {
             listen: listen?,
             state,
@@ -196,15 +204,3 @@ impl Answers {
 
 /// What balancers take for up, as `HAProxy` does.
 const UP: RangeInclusive<u16> = 200..=399;
-
-impl Control {
-    fn read(table: &Table<'_>, name: &str) -> Self {
-        let group = |value: &Value<'_>| Some(Some(value.text()?.into()));
-        Self {
-            socket: table
-                .field("socket", format!("/run/drain-agent/{name}.sock").into(), server::unix_socket)
-                .into_inner(),
-            group: table.field("group", None, group).into_inner(),
-        }
-    }
-}

@@ -1,19 +1,25 @@
-//! The control socket: what `drainctl` asks and is told.
+//! The control socket and the control port: what `drainctl` asks and is told.
 //!
-//! HTTP/1.1 with JSON over a unix socket, never over TCP. Who connects is known by the kernel (`SO_PEERCRED`): root, the
-//! agent's own user and the members of the configured group may drain; all others may only look. What is asked goes
-//! to the owner of the life cycle as an [`Ask`]; what is seen comes from the [`api::Status`] that the owner publishes.
+//! HTTP/1.1 with JSON. Over a unix socket the kernel knows who connects (`SO_PEERCRED`): root, the agent's own user and
+//! the members of the configured group may drain; others may only look, or not even that. Over HTTPS, where that is
+//! configured and never otherwise, it is who has a token. What is asked goes to the owner of the life cycle as an
+//! [`Ask`]; what is seen comes from the [`api::Status`] that the owner publishes.
 
 pub mod api;
 mod peer;
+mod port;
 mod routes;
+pub mod secret;
 mod server;
 mod socket;
+pub mod tls;
+pub mod tokens;
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use port::{Port, PortError};
 pub use server::Server;
 pub use socket::{Error, group_id};
 

@@ -1,14 +1,29 @@
-//! Who is at the other end of the socket, and what they may do.
+//! Who is at the other end, and what they may do.
 
-use std::fs;
+use std::{fs, net::IpAddr};
 
 use tokio::net::{UnixStream, unix::UCred};
 
+use super::tokens::Holder;
 use crate::lifecycle::Origin;
 
-/// The other end of a connection, as the kernel recorded it when it was opened.
+/// The other end of a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Peer {
+pub(super) enum Peer {
+    /// A process of this host, on the socket.
+    Local(Local),
+    /// Somebody with a token, on the HTTPS port.
+    Remote {
+        /// Whose token it is.
+        holder: Holder,
+        /// Where the connection comes from.
+        from: IpAddr,
+    },
+}
+
+/// A process, as the kernel recorded it when it connected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Local {
     pid: Option<i32>,
     uid: u32,
     gid: u32,
@@ -20,26 +35,27 @@ impl Peer {
     pub(super) fn of(stream: &UnixStream) -> std::io::Result<Self> {
         let credentials = stream.peer_cred()?;
         let groups = groups(&credentials).unwrap_or_default();
-        Ok(Self { pid: credentials.pid(), uid: credentials.uid(), gid: credentials.gid(), groups })
+        let (pid, uid, gid) = (credentials.pid(), credentials.uid(), credentials.gid());
+        Ok(Self::Local(Local { pid, uid, gid, groups }))
     }
 
     pub(super) fn origin(&self) -> Origin {
-        Origin::Control { pid: self.pid, uid: self.uid, gid: self.gid }
-    }
-
-    /// For people.
-    pub(super) fn uid(&self) -> u32 {
-        self.uid
+        match self {
+            Self::Local(Local { pid, uid, gid, .. }) => Origin::Control { pid: *pid, uid: *uid, gid: *gid },
+            Self::Remote { holder, from } => Origin::Remote { token: holder.name.to_string(), from: *from },
+        }
     }
 }
 
-/// Who may drain.
+/// Who may do what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Access {
     /// The agent's own user.
     pub(super) uid: u32,
-    /// The configured group.
+    /// Whose members may drain.
     pub(super) group: Option<u32>,
+    /// Whose members may look; nothing: everybody may.
+    pub(super) look: Option<u32>,
 }
 
 impl Access {
@@ -47,11 +63,36 @@ impl Access {
     /// |---|---|---|
     /// | root | yes | yes |
     /// | the agent's user | yes | yes |
-    /// | member of the group | yes | yes |
-    /// | anybody else who can connect | yes | no |
+    /// | member of `group` | yes | yes |
+    /// | member of `look` | yes | no |
+    /// | anybody else who can connect | where there is no `look` | no |
+    /// | who has a token | yes | unless it is for looking |
     pub(super) fn may_drain(self, peer: &Peer) -> bool {
-        let member = |group: u32| peer.gid == group || peer.groups.contains(&group);
-        peer.uid == 0 || peer.uid == self.uid || self.group.is_some_and(member)
+        match peer {
+            Peer::Local(local) => {
+                local.uid == 0 || local.uid == self.uid || self.group.is_some_and(|group| local.is_in(group))
+            }
+            Peer::Remote { holder, .. } => holder.may_drain,
+        }
+    }
+
+    /// The other column.
+    pub(super) fn may_look(self, peer: &Peer) -> bool {
+        match peer {
+            Peer::Local(local) => self.may_drain(peer) || self.look.is_none_or(|look| local.is_in(look)),
+            Peer::Remote { .. } => true,
+        }
+    }
+}
+
+impl Local {
+    /// For people.
+    pub(super) const fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    fn is_in(&self, group: u32) -> bool {
+        self.gid == group || self.groups.contains(&group)
     }
 }
 
@@ -77,21 +118,27 @@ mod tests {
     use super::*;
 
     fn peer(uid: u32, gid: u32, groups: &[u32]) -> Peer {
-        Peer { pid: Some(1), uid, gid, groups: groups.to_vec() }
+        Peer::Local(Local { pid: Some(1), uid, gid, groups: groups.to_vec() })
     }
 
     #[test]
     fn each_row_of_the_table_holds() {
-        let access = Access { uid: 500, group: Some(77) };
-        assert!(access.may_drain(&peer(0, 0, &[])), "root");
-        assert!(access.may_drain(&peer(500, 500, &[])), "the agent's user");
-        assert!(access.may_drain(&peer(1000, 77, &[])), "member by primary group");
-        assert!(access.may_drain(&peer(1000, 1000, &[4, 77])), "member by supplementary group");
-        assert!(!access.may_drain(&peer(1000, 500, &[4])), "anybody else");
-        assert!(
-            !Access { uid: 500, group: None }.may_drain(&peer(1000, 0, &[0])),
-            "without a configured group"
-        );
+        let access = Access { uid: 500, group: Some(77), look: Some(88) };
+        let may = |access: Access, peer: &Peer| (access.may_look(peer), access.may_drain(peer));
+        assert_eq!(may(access, &peer(0, 0, &[])), (true, true), "root");
+        assert_eq!(may(access, &peer(500, 500, &[])), (true, true), "the agent's user");
+        assert_eq!(may(access, &peer(1000, 77, &[])), (true, true), "member by primary group");
+        assert_eq!(may(access, &peer(1000, 1000, &[4, 77])), (true, true), "member by supplementary group");
+        assert_eq!(may(access, &peer(1000, 1000, &[4, 88])), (true, false), "who may look");
+        assert_eq!(may(access, &peer(1000, 500, &[4])), (false, false), "anybody else");
+        let open = Access { group: None, look: None, ..access };
+        assert_eq!(may(open, &peer(1000, 0, &[0])), (true, false), "without configured groups");
+        let remote = |may_drain| Peer::Remote {
+            holder: Holder { name: "deploy".into(), may_drain },
+            from: [10, 0, 0, 9].into(),
+        };
+        assert_eq!(may(access, &remote(true)), (true, true), "who has a token");
+        assert_eq!(may(access, &remote(false)), (true, false), "who has one for looking");
     }
 
     #[test]

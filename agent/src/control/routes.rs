@@ -6,7 +6,8 @@ use axum::{
     Extension, Json, Router,
     body::{Body, Bytes, to_bytes},
     extract::{Path, State, rejection::PathRejection},
-    http::{StatusCode, Uri},
+    http::{Request, StatusCode, Uri},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -24,9 +25,9 @@ use super::{
     Ask, Owner,
     api::{Balancer, Diagnosis, Failure, Options, Record, Reply, Status, Then},
     peer::{Access, Peer},
-    server::{CONNECTIONS, HangUp},
+    server::Tie,
 };
-use crate::{clock::Moment, lifecycle::Request, report::Unreadable};
+use crate::{clock::Moment, lifecycle, report::Unreadable};
 
 /// The largest body: a reason is a line, not a book.
 const BODY_BYTES: usize = 16 * 1024;
@@ -46,9 +47,6 @@ const LOOK: Duration = Duration::from_millis(300);
 /// How long a watcher may leave a line unread before it is taken for gone.
 const UNREAD: Duration = Duration::from_secs(30);
 
-/// How many watches are served at once. They stay: the connections beyond them are for those who ask and go.
-const WATCHES: usize = CONNECTIONS / 2;
-
 /// How many drains are told of at once: more than anybody reads, and less than a megabyte.
 const DRAINS: usize = 500;
 
@@ -57,16 +55,22 @@ struct Control {
     owner: Owner,
     access: Access,
     watches: Arc<Semaphore>,
+    most_watches: usize,
 }
 
-pub(super) fn router(owner: Owner, access: Access) -> Router {
+/// What those see who may do what `access` says. At most `watches` watch at once: they stay, and the connections beyond
+/// them are for those who ask and go.
+pub(super) fn router(owner: Owner, access: Access, watches: usize) -> Router {
+    let control =
+        Control { owner, access, watches: Arc::new(Semaphore::new(watches)), most_watches: watches };
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/watch", get(watch))
         .route("/v1/balancers", get(balancers))
-        .route("/v1/doctor", get(doctor))
         .route("/v1/history", get(history))
         .route("/v1/history/{drain}", get(history_of))
+        .route_layer(from_fn_with_state(control.clone(), who_may_look))
+        .route("/v1/doctor", get(doctor))
         .route("/v1/soft", post(soft))
         .route("/v1/hard", post(hard))
         .route("/v1/restart", post(restart))
@@ -74,7 +78,20 @@ pub(super) fn router(owner: Owner, access: Access) -> Router {
         .route("/v1/return", post(come_back))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_path)
-        .with_state(Control { owner, access, watches: Arc::new(Semaphore::new(WATCHES)) })
+        .with_state(control)
+}
+
+/// Lets those through who may look.
+async fn who_may_look(
+    State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
+    request: Request<Body>,
+    next: Next,
+) -> Result<Response, Error> {
+    if !control.access.may_look(&peer) {
+        return Err(Error::NotPermitted { peer, access: control.access, to: "look" });
+    }
+    Ok(next.run(request).await)
 }
 
 impl Control {
@@ -100,11 +117,11 @@ impl Control {
         if self.access.may_drain(peer) {
             return Ok(());
         }
-        Err(Error::NotPermitted { uid: peer.uid(), group: self.access.group })
+        Err(Error::NotPermitted { peer: peer.clone(), access: self.access, to: "drain" })
     }
 
     /// Brings a request to the owner, and the answer back.
-    async fn ask(&self, peer: &Peer, request: Request) -> Result<Answered, Error> {
+    async fn ask(&self, peer: &Peer, request: lifecycle::Request) -> Result<Answered, Error> {
         self.may_drain(peer)?;
         let (reply, answer) = oneshot::channel();
         let ask = Ask { request, origin: peer.origin(), reply };
@@ -156,14 +173,14 @@ async fn history_of(
     Ok(Json(control.owner.reports.of(drain).await?.ok_or(Error::NoSuchDrain(drain))?))
 }
 
-async fn watch(
-    State(control): State<Control>,
-    Extension(hang_up): Extension<HangUp>,
-) -> Result<Response, Error> {
-    let watch = Arc::clone(&control.watches).try_acquire_owned().map_err(|_none| Error::TooManyWatches)?;
+async fn watch(State(control): State<Control>, Extension(tie): Extension<Tie>) -> Result<Response, Error> {
+    let most = control.most_watches;
+    let watch =
+        Arc::clone(&control.watches).try_acquire_owned().map_err(|_none| Error::TooManyWatches(most))?;
+    tie.stays();
     // One line in flight: a reader who is slow misses what was between, and never gets behind.
     let (lines, body) = Channel::<Bytes>::new(1);
-    tokio::spawn(follow(control, lines, hang_up));
+    tokio::spawn(follow(control, lines, tie));
     // The body goes with its connection; the task that fills it notices only when there is a line to write.
     let body = body.map_frame(move |line| {
         let _goes_with_the_body = &watch;
@@ -172,7 +189,7 @@ async fn watch(
     Ok(([("content-type", "application/x-ndjson")], Body::new(body)).into_response())
 }
 
-async fn follow(mut control: Control, mut lines: Sender<Bytes>, hang_up: HangUp) {
+async fn follow(mut control: Control, mut lines: Sender<Bytes>, tie: Tie) {
     loop {
         let now = Moment::now();
         let status = Arc::clone(&control.owner.status.borrow_and_update());
@@ -182,7 +199,7 @@ async fn follow(mut control: Control, mut lines: Sender<Bytes>, hang_up: HangUp)
         match time::timeout(UNREAD, lines.send_data(line.into())).await {
             Ok(Ok(())) => {}
             Ok(Err(_gone)) => return,
-            Err(_unread) => return hang_up.now(),
+            Err(_unread) => return tie.cut(),
         }
         if control.owner.status.changed().await.is_err() {
             return;
@@ -195,7 +212,7 @@ async fn soft(
     Extension(peer): Extension<Peer>,
     body: Body,
 ) -> Result<Answered, Error> {
-    control.ask(&peer, Request::Soft(options(body).await?)).await
+    control.ask(&peer, lifecycle::Request::Soft(options(body).await?)).await
 }
 
 async fn hard(
@@ -203,7 +220,7 @@ async fn hard(
     Extension(peer): Extension<Peer>,
     body: Body,
 ) -> Result<Answered, Error> {
-    control.ask(&peer, Request::Hard(options(body).await?)).await
+    control.ask(&peer, lifecycle::Request::Hard(options(body).await?)).await
 }
 
 async fn restart(
@@ -212,11 +229,11 @@ async fn restart(
     body: Body,
 ) -> Result<Answered, Error> {
     let options = Options { then: Some(Then::Restart), ..options(body).await? };
-    control.ask(&peer, Request::Soft(options)).await
+    control.ask(&peer, lifecycle::Request::Soft(options)).await
 }
 
 async fn up(State(control): State<Control>, Extension(peer): Extension<Peer>) -> Result<Answered, Error> {
-    control.ask(&peer, Request::Up).await
+    control.ask(&peer, lifecycle::Request::Up).await
 }
 
 async fn come_back(
@@ -225,7 +242,7 @@ async fn come_back(
     body: Body,
 ) -> Result<Answered, Error> {
     let ran = read(body, "\"took_ms\" and \"failure\", or nothing").await?;
-    control.ask(&peer, Request::Return(ran)).await
+    control.ask(&peer, lifecycle::Request::Return(ran)).await
 }
 
 async fn no_such_path() -> Error {
@@ -269,20 +286,16 @@ impl IntoResponse for Answered {
 /// Why a request did not get as far as an answer of the owner.
 #[derive(thiserror::Error, Debug)]
 enum Error {
-    #[error(
-        "uid {uid} may look, but not drain; that is for root, the agent's own user{}",
-        group.map_or_else(|| " (control.group in the configuration can name a group)".to_owned(),
-            |gid| format!(" and members of the group {gid}"))
-    )]
-    NotPermitted { uid: u32, group: Option<u32> },
+    #[error("{}", not_permitted(peer, *access, to))]
+    NotPermitted { peer: Peer, access: Access, to: &'static str },
     #[error("{0}")]
     BadRequest(String),
     #[error("there is no such path or method; is this drainctl of the agent's version?")]
     NoSuchPath,
     #[error(
-        "expected at most {WATCHES} who watch at once, found one more; end another watch, or ask for the status"
+        "expected at most {0} who watch at once, found one more; end another watch, or ask for the status"
     )]
-    TooManyWatches,
+    TooManyWatches(usize),
     #[error("the history knows no drain {0}; `drainctl history` lists those that it knows")]
     NoSuchDrain(u64),
     #[error(transparent)]
@@ -291,13 +304,41 @@ enum Error {
     NoAnswer,
 }
 
+/// Who it is for, and how others get there.
+fn not_permitted(peer: &Peer, access: Access, to: &str) -> String {
+    let local = match peer {
+        Peer::Local(local) => local,
+        Peer::Remote { holder, .. } => {
+            return format!(
+                "the token {} is for looking; take one whose line in control.token_file does not end in `look`",
+                holder.name
+            );
+        }
+    };
+    let uid = local.uid();
+    let group = access.group.map_or_else(
+        || " (control.group in the configuration can name a group)".to_owned(),
+        |gid| format!(" and members of the group {gid}"),
+    );
+    match (to, access.look) {
+        ("look", Some(look)) => format!(
+            "uid {uid} may not look; that is for members of the group {look} (control.look), and for who may drain: \
+             root, the agent's own user{group}"
+        ),
+        _ if access.may_look(peer) => {
+            format!("uid {uid} may look, but not drain; that is for root, the agent's own user{group}")
+        }
+        _ => format!("uid {uid} may not drain; that is for root, the agent's own user{group}"),
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, failure) = match self {
             Self::NotPermitted { .. } => (StatusCode::FORBIDDEN, "not_permitted"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, "no_such_path"),
-            Self::TooManyWatches => (StatusCode::SERVICE_UNAVAILABLE, "too_many_watches"),
+            Self::TooManyWatches(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_watches"),
             Self::NoSuchDrain(_) => (StatusCode::NOT_FOUND, "no_such_drain"),
             Self::Unreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
             Self::NoAnswer => (StatusCode::SERVICE_UNAVAILABLE, "no_answer"),

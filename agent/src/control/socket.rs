@@ -45,7 +45,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The group is not known.
-    #[error("control.group = \"{name}\" is not in /etc/group; give a group that is, or its number")]
+    #[error("expected a group that is in /etc/group, or its number, found \"{name}\"")]
     NoSuchGroup {
         /// As configured.
         name: String,

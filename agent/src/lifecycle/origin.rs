@@ -1,6 +1,6 @@
 //! Who asks.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,13 @@ pub enum Origin {
         /// Group.
         gid: u32,
     },
+    /// Somebody on the HTTPS control port.
+    Remote {
+        /// What the token is called that was shown.
+        token: String,
+        /// Where the connection came from.
+        from: IpAddr,
+    },
     /// The agent itself: a limit, a guard.
     Agent,
 }
@@ -39,6 +46,7 @@ impl fmt::Display for Origin {
             Self::Signal { signal, .. } => f.write_str(signal),
             Self::Control { pid: Some(pid), uid, .. } => write!(f, "control socket, pid {pid} uid {uid}"),
             Self::Control { pid: None, uid, .. } => write!(f, "control socket, uid {uid}"),
+            Self::Remote { token, from } => write!(f, "control port, token {token} from {from}"),
             Self::Agent => f.write_str("the agent"),
         }
     }

@@ -347,7 +347,7 @@ impl<O: Outside> Owner<O> {
         };
         if config.listen != self.config.listen
             || config.state != self.config.state
-            || config.control != self.config.control
+            || !config.control.is_bound_as(&self.config.control)
             || config.agent_check != self.config.agent_check
         {
             warn!(

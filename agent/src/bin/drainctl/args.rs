@@ -8,6 +8,8 @@ use drain_agent::{
     guard::{Mode, UnitName},
 };
 
+use crate::place::Place;
+
 /// What `--help` ends with.
 const EXAMPLES_AND_CODES: &str = "\
 Examples:
@@ -22,6 +24,8 @@ Examples:
   drainctl hard --then stop                       stop it when nobody uses it, and leave it out
   drainctl guard apache2                          have `systemctl restart apache2` drain, too
   drainctl -n shop --json status | jq .phase      one of several agents, for a script
+  drainctl --url https://web1:8406 --token-file ~/.drain-token restart
+                                                  one on another host
 
 Exit codes:
   0    done, or it was so already
@@ -29,7 +33,7 @@ Exit codes:
   64   wrong usage
   69   no agent answers
   75   refused for now: the reason is printed, try again later or, where it says so, with --force
-  77   not permitted: only root, the agent's user and the group that it names may drain
+  77   not permitted: only root, the agent's user, the group that it names and who has a token may drain
   130  interrupted (Ctrl-C): the drain goes on, but for `run`, which cancels it";
 
 /// See and steer a drain-agent: take a web server out of its balancers, restart it, bring it back.
@@ -40,12 +44,8 @@ Exit codes:
 #[derive(Parser, Debug)]
 #[command(name = "drainctl", version, after_help = EXAMPLES_AND_CODES, max_term_width = 100)]
 pub(crate) struct Args {
-    /// The server's name, where several agents run on this host
-    #[arg(short = 'n', long, global = true)]
-    pub(crate) name: Option<String>,
-    /// The agent's control socket [default: /run/drain-agent/NAME.sock, or the only one there]
-    #[arg(long, global = true, value_name = "PATH", conflicts_with = "name")]
-    pub(crate) socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Print JSON on stdout: one object, or one per line where there are several
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -296,7 +296,7 @@ mod tests {
     fn general_options_stand_before_and_behind_the_command() {
         for line in ["drainctl -n a --json status", "drainctl status --json -n a"] {
             let args = Args::try_parse_from(line.split(' ')).unwrap();
-            assert!(args.json && args.name.as_deref() == Some("a"), "{line}");
+            assert!(args.json && args.place.name.as_deref() == Some("a"), "{line}");
         }
     }
 

@@ -1,6 +1,10 @@
-//! Requests over the control socket; one connection each.
+//! Requests over the control socket or port; one connection each.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::body::Bytes;
 use drain_agent::{
@@ -8,12 +12,16 @@ use drain_agent::{
     control::api::{Balancer, Diagnosis, Failure, Record, Reply, Status},
 };
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, time};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixStream,
+    time,
+};
 
-use crate::verdict::Fault;
+use crate::{remote::Remote, verdict::Fault};
 
 /// How long the agent may take to answer: a little longer than it gives itself.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -23,13 +31,27 @@ const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// The way to one agent.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
-    socket: PathBuf,
+pub(crate) enum Way {
+    /// Its socket on this host.
+    Socket(PathBuf),
+    /// Its HTTPS port.
+    Remote(Remote),
 }
 
+/// Asks one agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    way: Way,
+}
+
+/// A connection to it.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 impl Client {
-    pub(crate) fn new(socket: PathBuf) -> Self {
-        Self { socket }
+    pub(crate) fn new(way: Way) -> Self {
+        Self { way }
     }
 
     pub(crate) async fn status(&self) -> Result<Status, Fault> {
@@ -87,12 +109,18 @@ impl Client {
 
     /// A request whose answer is a success or a refusal.
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, Fault> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.not_connected(error))?;
+        let stream = self.connect().await?;
         let failed = |error: hyper::Error| Fault::Failed(format!("the agent closed the connection: {error}"));
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         // Its error is also that of the request.
         tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("host", "drain-agent");
+        let request = Request::builder().method(method).uri(path);
+        let request = match &self.way {
+            Way::Socket(_) => request.header(header::HOST, "drain-agent"),
+            Way::Remote(remote) => request
+                .header(header::HOST, remote.authority())
+                .header(header::AUTHORIZATION, remote.authorization()),
+        };
         let request = request.body(Full::new(body)).map_err(|error| Fault::Failed(error.to_string()))?;
         let response =
             time::timeout(ANSWER, sender.send_request(request)).await.map_err(|_late| no_answer())?;
@@ -103,15 +131,23 @@ impl Client {
         }
     }
 
-    fn not_connected(&self, source: io::Error) -> Fault {
-        let socket = self.socket.clone();
-        match source.kind() {
-            io::ErrorKind::PermissionDenied => Fault::NotPermitted(format!(
-                "{} may be used by root, the agent's own user and the group of control.group only",
-                socket.display()
-            )),
-            _ => Fault::NoAgent { socket, source },
-        }
+    async fn connect(&self) -> Result<Box<dyn Stream>, Fault> {
+        Ok(match &self.way {
+            Way::Socket(socket) => {
+                Box::new(UnixStream::connect(socket).await.map_err(|error| not_connected(socket, error))?)
+            }
+            Way::Remote(remote) => Box::new(remote.connect().await?),
+        })
+    }
+}
+
+fn not_connected(socket: &Path, source: io::Error) -> Fault {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => Fault::NotPermitted(format!(
+            "{} may be used by root, the agent's own user and the group of control.group only",
+            socket.display()
+        )),
+        _ => Fault::NoAgent { place: socket.display().to_string(), source },
     }
 }
 

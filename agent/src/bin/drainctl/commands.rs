@@ -23,7 +23,6 @@ use crate::{
     follow::Follow,
     guard, history,
     interrupt::Interrupts,
-    place::Place,
     progress,
     progress::Progress,
     run, setup, show,
@@ -48,10 +47,9 @@ pub(crate) struct Session {
 }
 
 pub(crate) async fn execute(args: Args) -> Result<Done, Fault> {
-    let Args { name, socket, json, command } = args;
-    let place = Place { name, socket };
+    let Args { place, json, command } = args;
     let session = || {
-        let client = Client::new(place.socket()?);
+        let client = Client::new(place.way()?);
         Ok::<_, Fault>(Session { client, spelled: place.spelled(), json })
     };
     match command {

@@ -1,7 +1,7 @@
-//! `drainctl`: sees and steers a drain-agent over its control socket.
+//! `drainctl`: sees and steers a drain-agent over its control socket or port.
 //!
 //! ```text
-//! args ──► place (which socket) ──► client ──► commands ──► show / progress ──► verdict (text or JSON, exit code)
+//! args ──► place (which agent) ──► client ──► commands ──► show / progress ──► verdict (text or JSON, exit code)
 //! ```
 
 mod args;
@@ -15,6 +15,7 @@ mod history;
 mod interrupt;
 mod place;
 mod progress;
+mod remote;
 mod run;
 mod setup;
 mod show;

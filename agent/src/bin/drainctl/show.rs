@@ -232,6 +232,7 @@ pub(crate) fn origin(origin: &Origin) -> String {
         Origin::Control { pid, uid, .. } => {
             format!("drainctl of uid {uid}{}", number("pid", pid.map(|pid| pid.to_string())))
         }
+        Origin::Remote { token, from } => format!("drainctl with the token {token} from {from}"),
         Origin::Agent => "the agent itself".to_owned(),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
 };
 
@@ -52,8 +51,10 @@ impl Done {
 pub(crate) enum Fault {
     #[error("{0}")]
     Usage(String),
-    #[error("no agent answers on {}: {source}; is drain-agent running? (-n NAME or --socket PATH name another one)", socket.display())]
-    NoAgent { socket: PathBuf, source: io::Error },
+    #[error(
+        "no agent answers on {place}: {source}; is drain-agent running? (-n NAME or --socket PATH name another one)"
+    )]
+    NoAgent { place: String, source: io::Error },
     #[error("{0}")]
     NoAgents(String),
     #[error("the agent went away and has not come back; `drainctl status` tells when it has")]
@@ -176,7 +177,7 @@ mod tests {
     fn each_fault_has_its_exit_code() {
         let text = String::new;
         let refused = Fault::Refused { name: text(), text: text() };
-        let no_agent = Fault::NoAgent { socket: PathBuf::new(), source: io::ErrorKind::NotFound.into() };
+        let no_agent = Fault::NoAgent { place: text(), source: io::ErrorKind::NotFound.into() };
         for (fault, code) in [
             (Fault::Failed(text()), 1),
             (Fault::Drain(Box::new(failed_drain())), 1),

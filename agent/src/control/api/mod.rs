@@ -1,4 +1,4 @@
-//! The messages on the control socket, as both ends see them: JSON, in the words of the glossary.
+//! The messages on the control socket and port, as both ends see them: JSON, in the words of the glossary.
 //!
 //! | request | body | answer |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //! | `POST /v1/return` | [`Ran`] or nothing | [`Reply`] |
 //!
 //! A [`Reply`] comes with 202 (accepted), 200 (already so) or 409 (refused); everything else that is not a success
-//! is a [`Failure`] with its own status.
+//! is a [`Failure`] with its own status: 401 without a token on the port, 403 for who may not.
 
 mod status;
 

@@ -217,7 +217,7 @@ impl Shadow {
             (Some(Then::Hold), _) => Some(Follow::Hold),
             (Some(Then::Stop), _) => Some(Follow::Stop),
             (Some(Then::Run(_)), _) => Some(Follow::Run),
-            (None, Origin::Control { .. } | Origin::Agent) => None,
+            (None, Origin::Control { .. } | Origin::Remote { .. } | Origin::Agent) => None,
             _ => Some(Follow::Restart),
         };
         let default = if level == Level::Soft { Follow::HoldSoft } else { Follow::Hold };

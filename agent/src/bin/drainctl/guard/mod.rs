@@ -14,7 +14,7 @@ use drain_agent::guard::{Companion, DIRECTORY, UnitName};
 use self::systemd::Systemd;
 use crate::{
     args::{Guard, Guarded, Unguard},
-    client::Client,
+    client::{Client, Way},
     place::Place,
     verdict::{Done, Fault},
 };
@@ -24,7 +24,7 @@ const SHUTDOWNS: [&str; 3] = ["poweroff.target", "reboot.target", "halt.target"]
 
 /// What the companion runs.
 pub(crate) async fn hook(place: &Place, guarded: &Guarded) -> Result<Done, Fault> {
-    let client = Client::new(place.socket()?);
+    let client = Client::new(Way::Socket(place.socket()?));
     Ok(match guarded {
         Guarded::Stop { unit, mode, limit } => {
             stop::Stop { client, systemd: Systemd, unit, mode: *mode, limit: *limit }.run().await
@@ -38,7 +38,7 @@ pub(crate) async fn guard(place: &Place, guard: Guard) -> Result<Done, Fault> {
     only_root("guard")?;
     let socket = place.socket()?;
     // Whoever guards by an agent that is not there would only learn of it at the next restart.
-    let server = Client::new(socket.clone()).status().await?.server;
+    let server = Client::new(Way::Socket(socket.clone())).status().await?.server;
     let unit = Systemd.canonical(&guard.unit).await?;
     let name = place.name.clone().or_else(|| {
         let stem = socket.file_stem().filter(|_| place.socket.is_none())?;
