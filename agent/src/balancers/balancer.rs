@@ -1,42 +1,11 @@
 //! One balancer, and whether it acts on what is announced.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Header, Rhythm, State};
-use crate::{
-    clock::Moment,
-    config::MinRemaining,
-    health::{Check, Way},
-    lifecycle::Level,
-};
-
-/// By what a balancer is told from others.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub struct Key {
-    /// Where its checks come from.
-    pub source: IpAddr,
-    /// What it calls itself.
-    pub node: Option<String>,
-    /// What it calls this server.
-    pub name: Option<String>,
-}
-
-/// What stands in place of a name for who asks by HAProxy's agent protocol, which knows no names.
-const AGENT_CHECK: &str = "agent-check";
-
-impl Key {
-    /// Who asks from `source` in this way, and says nothing of themselves.
-    pub fn nameless(source: IpAddr, way: Way) -> Self {
-        let name = (way == Way::AgentCheck).then(|| AGENT_CHECK.to_owned());
-        Self { source, node: None, name }
-    }
-
-    fn is_agent_check(&self) -> bool {
-        self.node.is_none() && self.name.as_deref() == Some(AGENT_CHECK)
-    }
-}
+use super::{Header, Heard, Key, Rhythm, Standing, State, rhythm};
+use crate::{clock::Moment, config::MinRemaining, health::Check, lifecycle::Level};
 
 /// One balancer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -67,37 +36,6 @@ pub struct Balancer {
     pub told_drain: bool,
     /// What has happened between it and the present announcement.
     pub heard: Heard,
-}
-
-/// What has happened between a balancer and the present announcement.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Heard {
-    /// How many answers it was given that say what is announced.
-    pub given: u32,
-    /// When it got the first.
-    pub first: Option<Moment>,
-    /// Its header has proved that it acts on it.
-    pub proven: bool,
-    /// It has reported no session since it acts on it.
-    pub zero: bool,
-}
-
-/// Whether a balancer acts on what is announced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Standing {
-    /// Its header says so.
-    Proven,
-    /// Its header says DOWN where NOLB was meant: it takes soft for a failure and has moved the users.
-    TookForFailure,
-    /// It sends no header and has been answered often enough.
-    Answered,
-    /// It does not ask any more.
-    Gone,
-    /// It should have acted by now but says that it does not.
-    Unproven,
-    /// Not yet.
-    Pending,
 }
 
 impl Balancer {
@@ -173,11 +111,13 @@ impl Balancer {
         Standing::Pending
     }
 
-    /// `fall` answers that span `fall` of its longest intervals.
+    /// `fall` answers, one for each of its longest intervals: the first comes at the end of one, so that they lie as many
+    /// less one apart. That intervals are never quite even must not cost another answer.
     fn was_answered(&self, fall: u32) -> bool {
         let (Some(first), Some(last)) = (self.heard.first, self.rhythm.last()) else { return false };
         let Some(longest) = self.rhythm.longest() else { return false };
-        self.heard.given >= fall && last.since(first) >= longest.saturating_mul(fall)
+        let spanned = longest.saturating_mul(fall.saturating_sub(1));
+        self.heard.given >= fall && last.since(first) + rhythm::slack(longest) >= spanned
     }
 
     /// Whether too few others would remain, or do; for people.
@@ -270,6 +210,7 @@ fn full_weight(header: &Header, told_drain: bool) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Way;
 
     fn balancer(checks: &[(u64, Option<&str>, Option<Level>)]) -> Balancer {
         let key = Key { source: [127, 0, 0, 1].into(), node: None, name: None };
@@ -282,6 +223,7 @@ mod tests {
                 status: if says.is_some() { 500 } else { 200 },
                 generation: 0,
                 way: Way::Http,
+                asks: None,
             };
             balancer.asked(&check, state.map(|state| Header::parse(state).unwrap()), says);
         }
@@ -325,11 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn without_header_fall_answers_must_span_fall_intervals() {
-        let mut checks = vec![(0, None, None), (500, None, None), (1000, None, HARD), (1500, None, HARD)];
-        checks.extend([(2000, None, HARD)]);
+    fn without_header_fall_answers_suffice_one_for_each_interval() {
+        let mut checks = vec![(0, None, None), (510, None, None), (1000, None, HARD), (1495, None, HARD)];
         assert_eq!(standing(Level::Hard, &checks), Standing::Pending);
-        checks.push((2500, None, HARD));
+        checks.push((1990, None, HARD));
         assert_eq!(standing(Level::Hard, &checks), Standing::Answered);
     }
 

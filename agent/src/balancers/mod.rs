@@ -6,19 +6,27 @@
 //! | it | and | then it is |
 //! |---|---|---|
 //! | sends the header | says NOLB or DOWN for soft, DOWN for hard | proven |
-//! | sends no header | got `fall` answers that span `fall` of its longest intervals | answered |
+//! | sends no header | got `fall` answers, one for each of its longest intervals | answered |
 //! | is silent | for three of its intervals, at least 5 s | gone |
 //! | sends the header | has no failures counted after more than twice `fall` answers | unproven, with a warning |
+//!
+//! Who sends no header is told apart by address and by what is asked for: method, path, Host, User-Agent. Backends of
+//! one balancer that ask alike are one here, whose answers are counted together: nothing that they send differs.
 //!
 //! The table reads no clock and is a part of the state file.
 
 mod balancer;
 mod header;
+mod key;
 mod rhythm;
 mod shown;
+mod standing;
 mod table;
+mod visitors;
 
-pub use balancer::{Balancer, Heard, Key, Standing};
+pub use balancer::Balancer;
 pub use header::{Header, State};
+pub use key::Key;
 pub use rhythm::Rhythm;
+pub use standing::{Heard, Standing};
 pub use table::{Saved, Sessions, Table};

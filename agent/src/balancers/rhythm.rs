@@ -88,7 +88,12 @@ impl Rhythm {
 
 fn differ(a: Duration, b: Duration) -> bool {
     let (short, long) = (a.min(b), a.max(b));
-    long > short + short / UNEVEN_DIVISOR + UNEVEN_SLACK
+    long > short + slack(short)
+}
+
+/// By how much an interval may be longer or shorter than this one and still be the same.
+pub(super) fn slack(interval: Duration) -> Duration {
+    interval / UNEVEN_DIVISOR + UNEVEN_SLACK
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Balancer, Header, Heard, Key, Rhythm, Standing, rhythm::UNKNOWN};
+use super::{Balancer, Header, Heard, Key, Standing, rhythm::UNKNOWN, visitors::Visitors};
 use crate::{
     clock::Moment,
     config::{Balancers as Rules, Expected, MinRemaining},
@@ -18,7 +18,7 @@ pub struct Table {
     rules: Rules,
     fall: u32,
     balancers: BTreeMap<Key, Balancer>,
-    visitors: BTreeMap<(IpAddr, Way), Rhythm>,
+    visitors: Visitors,
     announced: Option<Announced>,
     /// Since when the agent has answered and heard: silence before that is its own.
     accepting: Moment,
@@ -62,8 +62,6 @@ const BALANCERS: usize = 256;
 /// How many of them may come from one address: a balancer may have the server in many backends, but none may fill the
 /// table.
 const PER_SOURCE: usize = 64;
-/// How many visitors are watched for whether they are balancers. The one that was silent longest makes room.
-const VISITORS: usize = 256;
 /// A balancer that was silent for so long is forgotten.
 const FORGET: Duration = Duration::from_hours(1);
 
@@ -74,7 +72,7 @@ impl Table {
             rules,
             fall,
             balancers: BTreeMap::new(),
-            visitors: BTreeMap::new(),
+            visitors: Visitors::default(),
             announced: None,
             accepting: now,
             settled: false,
@@ -146,7 +144,7 @@ impl Table {
         let header = check.state.as_deref().filter(|_| trusted).and_then(Header::parse);
         let key = match &header {
             Some(header) => Key { source, node: header.node.clone(), name: header.name.clone() },
-            None => Key::nameless(source, check.way),
+            None => Key::nameless(source, check.way, check.asks.as_deref()),
         };
         let says = self.announced.filter(|announced| check.generation >= announced.generation);
         let says = says.map(|announced| announced.level);
@@ -159,7 +157,7 @@ impl Table {
         }
         let mut newcomer = Balancer::new(key.clone(), unix);
         if header.is_none() {
-            let Some(rhythm) = self.visit(source, check) else { return false };
+            let Some(rhythm) = self.visitors.visit(&key, check.at) else { return false };
             newcomer.rhythm = rhythm;
         }
         if !self.make_room(source, check.at) {
@@ -168,10 +166,10 @@ impl Table {
         }
         if header.is_some() {
             // What it does is told by its header from now on.
-            self.balancers.remove(&Key::nameless(source, Way::AgentCheck));
+            self.balancers.remove(&Key::nameless(source, Way::AgentCheck, None));
         }
         newcomer.asked(check, header, says);
-        self.visitors.remove(&(source, check.way));
+        self.visitors.remove(&key);
         self.balancers.insert(key, newcomer);
         true
     }
@@ -254,13 +252,14 @@ impl Table {
                     "{} takes soft for a failure and has moved the users; it lacks `http-check disable-on-404`",
                     balancer.called()
                 )),
-                // Their answers are counted together: three backends that ask every 2 s get three within 2 s.
+                // Answers to those who ask alike are counted together: of three backends that ask every 2 s, each may have
+                // got one.
                 Standing::Answered if balancer.is_agent_check() => Some(format!(
                     "{} asks by the agent protocol only, which does not say what it does with the answers, so they are only counted; let it check by HTTP too, with `http-check send-state`",
                     balancer.called()
                 )),
                 Standing::Answered if balancer.header.is_none() => Some(format!(
-                    "{} does not say what it does with the answers, which are only counted; with several backends behind this address that is too early: let it use `http-check send-state`",
+                    "{} does not say what it does with the answers, which are only counted; where several backends behind this address ask alike, that is too early: let it use `http-check send-state`",
                     balancer.called()
                 )),
                 Standing::Unproven => Some(format!(
@@ -354,24 +353,6 @@ impl Table {
             any = true;
         }
         any
-    }
-
-    /// A check without header: the visitor's rhythm, once it is a balancer's.
-    fn visit(&mut self, source: IpAddr, check: &Check) -> Option<Rhythm> {
-        let visitor = (source, check.way);
-        if !self.visitors.contains_key(&visitor) && self.visitors.len() == VISITORS {
-            let oldest =
-                self.visitors.iter().min_by_key(|(_, rhythm)| rhythm.last()).map(|(visitor, _)| *visitor);
-            oldest.and_then(|oldest| self.visitors.remove(&oldest));
-        }
-        let rhythm = self.visitors.entry(visitor).or_default();
-        let mut with_this = rhythm.clone();
-        with_this.beat(check.at);
-        if with_this.is_even() {
-            return Some(rhythm.clone());
-        }
-        *rhythm = with_this;
-        None
     }
 
     /// Room for one more from `source`: only those that are gone and not expected make it.

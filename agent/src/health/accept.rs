@@ -25,6 +25,7 @@ use super::{
     at_once::{self, Served},
     connection,
     held::Held,
+    request::Request,
     sweep::{SWEEP, Sweep},
 };
 use crate::{
@@ -305,10 +306,11 @@ impl Shared {
     }
 
     /// Tells the owner about a check that was answered.
-    pub(super) fn report(&self, source: SocketAddr, way: Way, state: Option<String>, given: &Answer) {
+    pub(super) fn report(&self, source: SocketAddr, way: Way, request: Request, given: &Answer) {
         self.counters.answered.fetch_add(1, Ordering::Relaxed);
         let Answer { status, generation, .. } = *given;
-        let check = Check { at: Moment::now(), source, state, status, generation, way };
+        let Request { state, asks, .. } = request;
+        let check = Check { at: Moment::now(), source, state, asks, status, generation, way };
         if self.checks.try_send(check).is_err() && Counters::one(&self.counters.unreported) {
             warn!("health checks come faster than they are counted; some acknowledgements will be seen late");
         }

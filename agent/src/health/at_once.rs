@@ -10,7 +10,7 @@ use std::{
 use super::{
     Answer, Way,
     accept::{Shared, Speaks, no_verdict},
-    request::{self, HEAD_BYTES, Request},
+    request::{self, HEAD_BYTES, Method, Request},
     response,
 };
 use crate::{agent_check::Speaker, clock::Moment};
@@ -64,7 +64,7 @@ pub(super) fn answer(
     send(stream, &bytes)?;
     // Without a verdict there is no generation that could be acknowledged.
     if let Some(given) = verdict {
-        shared.report(source, Way::Http, request.state, given);
+        shared.report(source, Way::Http, request, given);
     }
     Ok(())
 }
@@ -79,7 +79,8 @@ pub(super) fn say(
     shared: &Shared,
 ) -> io::Result<()> {
     send(stream, speaker.line(given, source.ip(), Moment::now()).as_bytes())?;
-    shared.report(source, Way::AgentCheck, None, given);
+    let says_nothing = Request { method: Method::Get, state: None, asks: None };
+    shared.report(source, Way::AgentCheck, says_nothing, given);
     Ok(())
 }
 

@@ -67,6 +67,8 @@ pub struct Check {
     pub source: SocketAddr,
     /// The value of `X-Haproxy-Server-State`, as it came, if it came.
     pub state: Option<String>,
+    /// What was asked for, where no state came: see `request::Request::asks`.
+    pub asks: Option<Box<str>>,
     /// The status that was answered.
     pub status: u16,
     /// The generation of the [`Answer`] that was given.

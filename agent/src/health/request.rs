@@ -7,6 +7,9 @@ pub(super) const HEAD_BYTES: usize = 4096;
 /// How many header lines a request may have: `HAProxy` allows 101 in 16 KiB, this is the same for a quarter.
 const HEADERS: usize = 48;
 
+/// So much of what is asked for is kept of each who asks: a path, a host and a program's name, and some kilobytes in all.
+const ASKS_CHARS: usize = 120;
+
 /// By which a balancer tells how it sees the server (`HAProxy`: `http-check send-state`).
 const STATE_HEADER: &str = "x-haproxy-server-state";
 
@@ -18,6 +21,9 @@ pub(super) struct Request {
     /// The value of the state header. Where there are several, the last one: `HAProxy` writes its own behind those
     /// that `http-check send` adds.
     pub(super) state: Option<String>,
+    /// Without that, what is asked for: method, path without its query, `Host` and `User-Agent`, as far as they came. By
+    /// it backends are told apart whose balancer says nothing else of them; a query may be another each time.
+    pub(super) asks: Option<Box<str>>,
 }
 
 /// The methods that are answered.
@@ -61,7 +67,26 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Result<Request, Refusal>> {
     };
     let state = head.headers.iter().rev().find(|header| header.name.eq_ignore_ascii_case(STATE_HEADER));
     let state = state.map(|header| String::from_utf8_lossy(header.value).into_owned());
-    Some(Ok(Request { method, state }))
+    let asks = if state.is_none() { Some(asks(&head)) } else { None };
+    Some(Ok(Request { method, state, asks }))
+}
+
+/// What is asked for, in at most [`ASKS_CHARS`].
+fn asks(head: &httparse::Request<'_, '_>) -> Box<str> {
+    let path = head.path.unwrap_or_default();
+    let path = path.split_once('?').map_or(path, |(path, _query)| path);
+    let mut asks = format!("{} {path}", head.method.unwrap_or_default());
+    for name in ["host", "user-agent"] {
+        let header = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        if let Some(header) = header.filter(|header| !header.value.is_empty()) {
+            asks.push(' ');
+            asks.push_str(&String::from_utf8_lossy(header.value));
+        }
+    }
+    match asks.char_indices().nth(ASKS_CHARS) {
+        Some((end, _)) => asks[..end].into(),
+        None => asks.into(),
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +100,8 @@ mod tests {
     #[test]
     fn haproxys_default_check_is_a_request() {
         let check = b"OPTIONS / HTTP/1.0\r\n\r\n";
-        assert_eq!(parse(check), Some(Ok(Request { method: Method::Options, state: None })));
+        let asks = Some("OPTIONS /".into());
+        assert_eq!(parse(check), Some(Ok(Request { method: Method::Options, state: None, asks })));
         for end in 0..check.len() {
             assert_eq!(parse(&check[..end]), None, "the first {end} bytes");
         }
@@ -106,6 +132,16 @@ mod tests {
     fn of_several_state_headers_the_last_counts() {
         let head = "OPTIONS / HTTP/1.0\r\nx-haproxy-server-state: DOWN\r\nX-Haproxy-Server-State: UP\r\n\r\n";
         assert_eq!(state(head).as_deref(), Some("UP"));
+    }
+
+    #[test]
+    fn who_says_nothing_else_is_known_by_what_is_asked_for() {
+        let asks = |head: &str| parse(head.as_bytes()).expect("complete").expect("accepted").asks;
+        let head = "GET /health?1763 HTTP/1.1\r\nuser-agent: kube-probe/1.29\r\nHost: shop\r\n\r\n";
+        assert_eq!(asks(head).as_deref(), Some("GET /health shop kube-probe/1.29"));
+        let long = asks(&format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "\u{e9}".repeat(500)));
+        assert_eq!(long.map(|asks| asks.chars().count()), Some(ASKS_CHARS));
+        assert_eq!(asks("GET / HTTP/1.1\r\nx-haproxy-server-state: UP\r\n\r\n"), None);
     }
 
     #[test]

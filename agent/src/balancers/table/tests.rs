@@ -8,6 +8,7 @@ fn check(at_ms: u64, source: [u8; 4], state: Option<&str>, generation: u64) -> C
     let status = if generation == 0 { 200 } else { 404 };
     Check {
         way: Way::Http,
+        asks: None,
         at: at(at_ms),
         source: (source, 5).into(),
         state: state.map(ToOwned::to_owned),
@@ -273,13 +274,41 @@ fn one_that_only_speaks_the_agent_protocol_is_a_balancer_and_its_answers_count()
     }
     assert_eq!(table.shown(at(3000))[0].name.as_deref(), Some("agent-check"));
     table.announce(Some(Level::Soft), 1, at(3000));
-    for n in 3..6 {
+    for n in 3..5 {
         table.observe(&spoken(n * 1000, LB1, 1), 0);
     }
-    assert!(matches!(table.acknowledged(at(5000)), Acknowledgement::Pending { .. }));
-    table.observe(&spoken(6000, LB1, 1), 0);
     table.settled = true;
-    assert_eq!(table.acknowledged(at(6000)), Acknowledgement::Complete);
+    assert!(matches!(table.acknowledged(at(4000)), Acknowledgement::Pending { .. }));
+    table.observe(&spoken(5000, LB1, 1), 0);
+    assert_eq!(table.acknowledged(at(5000)), Acknowledgement::Complete);
+}
+
+fn asking(at_ms: u64, asks: &str, generation: u64) -> Check {
+    Check { asks: Some(asks.into()), ..check(at_ms, LB1, None, generation) }
+}
+
+#[test]
+fn backends_behind_one_address_that_ask_for_different_things_are_told_apart() {
+    let mut table = table(Rules::default());
+    for n in 0..3 {
+        table.observe(&asking(n * 1000, "GET /shop", 0), 0);
+        table.observe(&asking(n * 1000 + 300, "GET /blog", 0), 0);
+    }
+    let names: Vec<_> = table.shown(at(2300)).into_iter().filter_map(|one| one.name).collect();
+    assert_eq!(names, ["GET /blog", "GET /shop"]);
+    table.announce(Some(Level::Hard), 1, at(2500));
+    table.settled = true;
+    for n in 3..6 {
+        table.observe(&asking(n * 1000, "GET /shop", 1), 0);
+        // It was answered before the announcement, as far as the answers tell.
+        table.observe(&asking(n * 1000 + 300, "GET /blog", 0), 0);
+    }
+    let missing = "missing: GET /blog (10.0.0.1)".to_owned();
+    assert_eq!(table.acknowledged(at(5300)), Acknowledgement::Pending { missing });
+    for n in 6..9 {
+        table.observe(&asking(n * 1000 + 300, "GET /blog", 1), 0);
+    }
+    assert_eq!(table.acknowledged(at(8300)), Acknowledgement::Complete);
 }
 
 #[test]
@@ -310,16 +339,6 @@ fn drained_by_the_agent_protocol_its_own_weight_is_no_part_of_the_total() {
     table.observe(&spoken(500, LB1, 2), 0);
     table.observe(&header(600, "1/1", 2), 0);
     assert!(matches!(table.remaining(MinRemaining::Weight(1), at(600)), Remaining::TooFew(_)));
-}
-
-#[test]
-fn visitors_are_bounded_too() {
-    let mut table = table(Rules::default());
-    for n in 0..5000_u32 {
-        let [_, _, hi, lo] = n.to_be_bytes();
-        table.observe(&check(u64::from(n), [11, hi, lo, 1], None, 0), 0);
-    }
-    assert_eq!(table.visitors.len(), VISITORS);
 }
 
 #[test]

@@ -164,7 +164,7 @@ pub struct Balancer {
     pub source: IpAddr,
     /// What it calls itself (`node=` in its header).
     pub node: Option<String>,
-    /// What it calls this server (`name=BACKEND/SERVER`).
+    /// What it calls this server (`name=BACKEND/SERVER`); of one that sends no header what it asks for, or `agent-check`.
     pub name: Option<String>,
     /// When it first asked, in seconds since 1970.
     pub since_unix: u64,

@@ -25,6 +25,7 @@ async fn a_check_that_waits_is_heard_before_anybody_is_gone() {
     let given = agent.answer.borrow().clone().unwrap();
     let check = Check {
         way: crate::health::Way::Http,
+        asks: None,
         at: last + Duration::from_secs(4),
         source: ([10, 0, 0, 1], 4711).into(),
         state: Some("UP; node=lb1; name=b/s; weight=10/30".into()),

@@ -320,6 +320,7 @@ async fn balance(fake: Fake, answer: watch::Receiver<Option<Answer>>, checks: mp
         let total = if view == "UP" { 30 } else { 20 };
         let check = Check {
             way: crate::health::Way::Http,
+            asks: None,
             at: fake.now(),
             source: ([10, 0, 0, 1], 4711).into(),
             state: Some(format!("{view}; node=lb1; name=b/s; weight=10/{total}; scur=0/0")),
