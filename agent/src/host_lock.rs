@@ -4,9 +4,9 @@
 //! that happens, and no command that the agent starts inherits it. Who holds it stands in the file, for people.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -24,7 +24,7 @@ pub(crate) enum NoLock {
     Held(String),
     /// It is no lock.
     #[error(
-        "whether another server of this host is out can't be known, because {path} can't be locked: {error}; make it writable"
+        "whether another server of this host is out can't be known, because {path} can't be locked: {error}; let this agent's user or group read it"
     )]
     Unusable {
         /// The file.
@@ -33,6 +33,9 @@ pub(crate) enum NoLock {
         error: io::Error,
     },
 }
+
+/// For the agents' user and group alone: whoever may read it may lock it, and would hold every drain of the host.
+const MODE: u32 = 0o640;
 
 /// More of the file is not read: a name and a number.
 const HOLDER_BYTES: u64 = 256;
@@ -58,8 +61,12 @@ impl HostLock {
 /// The file; one that another user's agent has made can be locked without being written.
 fn open(path: &Path) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
-    match options.read(true).write(true).create(true).truncate(false).mode(0o644).open(path) {
-        Ok(file) => Ok((file, true)),
+    match options.read(true).write(true).create(true).truncate(false).mode(MODE).open(path) {
+        Ok(file) => {
+            // One that an earlier agent has made may be open to everybody. That of another user stays as it is.
+            let _ = file.set_permissions(Permissions::from_mode(MODE));
+            Ok((file, true))
+        }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok((File::open(path)?, false)),
         Err(error) => Err(error),
     }
@@ -91,6 +98,16 @@ mod tests {
         assert_eq!(error.to_string(), "another server of this host is out: shop (agent 7)");
         drop(lock);
         HostLock::take(&path, "blog").unwrap();
+    }
+
+    #[test]
+    fn nobody_else_may_take_it() {
+        let scratch = Scratch::new("host-lock-mode");
+        let path = scratch.join("host.lock");
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        let _lock = HostLock::take(&path, "shop").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
     }
 
     #[test]

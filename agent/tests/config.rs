@@ -270,6 +270,20 @@ fn where_reports_and_numbers_go_is_read() {
 }
 
 #[test]
+fn a_command_in_one_string_is_explained_and_no_file_has_two_uses() {
+    const REST: &str = "listen = '127.0.0.1:1'\nserver.ports = [80]\n";
+    let said = |lines: &str| parse(&format!("{REST}{lines}")).expect_err(lines).to_string();
+    let command = said("restart.command = ['systemctl restart x']");
+    assert!(command.contains(r#"expected ["systemctl", "restart", "x"]"#), "{command}");
+    let rest = "restart.command = ['true']\nstate = '/var/lib/a.json'\n";
+    for history in ["/var/lib/a.json", "/var/lib/a.json.output", "/var/lib/a.json.new"] {
+        let said = said(&format!("{rest}report.history = '{history}'"));
+        assert!(said.contains("`report.history` is where the state is kept"), "{said}");
+    }
+    assert!(parse(&format!("{REST}{rest}report.history = '/var/lib/a.jsonl'")).is_ok());
+}
+
+#[test]
 fn a_default_gives_way_to_a_shorter_limit() {
     let text = r#"
         listen = "0.0.0.0:8404"

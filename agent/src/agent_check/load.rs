@@ -34,7 +34,11 @@ pub fn follow(rule: Weight, doors: Doors) -> watch::Receiver<Option<Percent>> {
         while !weight.is_closed() {
             let read = meter.read().await;
             if let Some(why) = read.as_ref().err().filter(|why| **why != trouble) {
-                warn!("the load is not known, so no weight is asked for: {why}");
+                let last = weight.borrow().map(|last| format!(", {last}")).unwrap_or_default();
+                warn!(
+                    why,
+                    "the load is not known, so no weight is asked for; balancers keep the last they were told{last}"
+                );
             }
             trouble = read.as_ref().err().cloned().unwrap_or_default();
             let found = follower.follow(read.unwrap_or_default());

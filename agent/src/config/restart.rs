@@ -1,6 +1,6 @@
 //! `[restart]`: how the server is restarted.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use drain_config::{Table, Value};
 
@@ -166,6 +166,15 @@ fn command_line(value: &Value<'_>) -> Option<Vec<String>> {
         value.wrong("names no program", format!("expected for example {EXAMPLE}"));
         return None;
     };
+    if program.contains(char::is_whitespace) && !Path::new(program).exists() {
+        let split = shlex::split(program).unwrap_or_default();
+        let all: Vec<&str> = split.iter().chain(&command[1..]).map(String::as_str).collect();
+        value.wrong(
+            "names a program with blanks in its name, and there is none",
+            format!("there is no shell to split it; expected {all:?}"),
+        );
+        return None;
+    }
     if program.contains('/') && !program.starts_with('/') {
         value.wrong(
             "has a relative path",
