@@ -33,8 +33,9 @@ pub const TAKE_OVER: &str = "--take-over";
 /// A reverse proxy that obeys its servers' health answers: 200 takes everybody, 404 no new user, 500 nobody.
 ///
 /// SIGHUP reads the configuration again, and opens the log files anew; a bad configuration changes nothing. SIGUSR2
-/// starts the program anew, which takes over without losing a connection. SIGUSR1 stops softly: no new connection is
-/// taken, and requests in flight are finished. SIGTERM and SIGINT stop at once.
+/// starts the program anew, which takes over without losing a connection. SIGUSR1 stops softly: the balancers above are
+/// told where `admin.leave` says so, then no new connection is taken, and requests in flight are finished. SIGTERM and
+/// SIGINT stop at once.
 #[derive(Parser, Debug)]
 #[command(
     name = "drain-proxy",

@@ -115,6 +115,13 @@ impl fmt::Display for Listeners {
     }
 }
 
+/// One listener on this address, which belongs to no frontend. `beside`: one of our own may be there.
+pub fn single(address: SocketAddr, beside: bool) -> Result<TcpListener, ListenError> {
+    let mut sockets = listen(address, 1, beside)?;
+    let socket = sockets.pop().and_then(Arc::into_inner);
+    socket.ok_or_else(|| ListenError::Refused { address, source: io::ErrorKind::Other.into() })
+}
+
 /// So many listeners on this address. Port 0 becomes one free port for all. `beside`: one of our own that shares the
 /// address may be there.
 fn listen(address: SocketAddr, count: usize, beside: bool) -> Result<Vec<Arc<TcpListener>>, ListenError> {

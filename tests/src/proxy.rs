@@ -30,6 +30,7 @@ pub struct Proxy {
     backend: String,
     check: String,
     admin: String,
+    sections: String,
 }
 
 impl Proxy {
@@ -48,6 +49,7 @@ impl Proxy {
                 r#"check = { soft_drain_on = 404, inter = "500ms", fastinter = "100ms", fall = 1, rise = 2 }"#
                     .to_owned(),
             admin: String::new(),
+            sections: String::new(),
             child: None,
         }
     }
@@ -107,6 +109,13 @@ impl Proxy {
         self
     }
 
+    /// One more section of the file, such as `[admin]`.
+    #[must_use]
+    pub fn section(mut self, text: &str) -> Self {
+        let _ = writeln!(self.sections, "\n{text}");
+        self
+    }
+
     /// Starts it and waits until it lets users in.
     #[must_use]
     pub fn start(mut self) -> Self {
@@ -162,7 +171,7 @@ impl Proxy {
     }
 
     fn config(&self) -> String {
-        let Self { address, dir, balance, servers, frontend, backend, check, admin, .. } = self;
+        let Self { address, dir, balance, servers, frontend, backend, check, admin, sections, .. } = self;
         format!(
             r#"[frontend.web]
 bind = ["{address}"]
@@ -176,7 +185,7 @@ cookie = {{ name = "SERVERID", mode = "insert", indirect = true }}
 retries = 10
 redispatch = true
 {backend}{servers}
-{admin}"#,
+{admin}{sections}"#,
             log = dir.join("access.log").display(),
         )
     }

@@ -4,6 +4,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use drain_config::{Table, Value};
 
+use super::{AdminPort, Leave};
+
 /// Who may look at the proxy and command it while it runs.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Admin {
@@ -11,6 +13,10 @@ pub struct Admin {
     pub sockets: Vec<AdminSocket>,
     /// Where the servers' state is written when the proxy ends, and read when it starts; `None`: nowhere.
     pub server_state: Option<PathBuf>,
+    /// The port where it can be looked at; `None`: there is none.
+    pub port: Option<AdminPort>,
+    /// What is told to balancers above before it finishes.
+    pub leave: Leave,
 }
 
 /// A socket that takes HAProxy's runtime commands.
@@ -92,7 +98,12 @@ impl Admin {
             connections,
             ..socket
         });
-        Self { sockets: socket.into_iter().collect(), server_state: path("server_state") }
+        Self {
+            sockets: socket.into_iter().collect(),
+            server_state: path("server_state"),
+            port: AdminPort::read(table),
+            leave: table.section("leave", Leave::read),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! `Option` here is a thing that may be absent, never a default that is still to be found.
 
 mod admin;
+mod admin_port;
 mod agent;
 mod announce;
 mod backend;
@@ -26,6 +27,7 @@ mod words;
 mod xxh64;
 
 pub use admin::{Admin, AdminSocket, Level as AdminLevel};
+pub use admin_port::{Account, AdminPort, Leave, Password, PortLevel};
 pub use agent::Agent;
 pub use announce::AcceptProxy;
 pub use backend::{Backend, WhenAllDrain};

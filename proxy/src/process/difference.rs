@@ -44,6 +44,11 @@ impl Difference {
             [("limits".to_owned(), &new.limits)].into_iter(),
             |before, after| before == after,
         );
+        difference.compare(
+            [("admin".to_owned(), &old.admin)].into_iter(),
+            [("admin".to_owned(), &new.admin)].into_iter(),
+            |before, after| before == after,
+        );
         difference
     }
 

@@ -4,15 +4,18 @@
 //! |---|---|
 //! | HUP | the configuration is read again, and log files are opened anew |
 //! | USR2 | the program is started anew and takes over, see [`crate::upgrade`] |
-//! | USR1 | soft stop |
+//! | USR1 | balancers above are told ([`Door`]), then a soft stop |
 //! | TERM, INT | stop |
 //!
 //! A reload is all or nothing: what may fail (the file, log targets, addresses) comes first and leaves everything as it
 //! was; the rest can't fail.
 
 mod difference;
+mod door;
+mod farewell;
 mod files;
 mod notify;
+mod pressure;
 mod state;
 
 use std::future;
@@ -28,6 +31,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_stream::StreamExt;
 
+use crate::admin::http::PortError;
 use crate::admin::log::{Logs, OpenError};
 use crate::admin::service::{AdminError, Service};
 use crate::admin::stats::{Facts, Statistics};
@@ -39,10 +43,16 @@ use crate::upgrade::message::Report;
 use crate::upgrade::{Event, Inheritance, Legacy, Predecessor, REPORT_EVERY, Successor, knowledge};
 use crate::worker::{self, Generation, Share, Stop};
 
+use self::door::Door;
+use self::pressure::Pressure;
+
 pub use self::difference::Difference;
 
 /// How long a slow log target may hold up the end.
 pub const LOG_CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often limits are looked at: a crowd takes longer to come.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The running proxy.
 #[derive(Debug)]
@@ -66,6 +76,9 @@ pub struct Process {
     reports: Option<mpsc::Receiver<Report>>,
     /// The process that takes over.
     successor: Option<Successor>,
+    /// Where it can be looked at.
+    door: Door,
+    pressure: Pressure,
 }
 
 /// What has happened to a running proxy.
@@ -82,6 +95,10 @@ enum Happening {
     Successor(Option<Event>),
     /// It is to be told what this one still has.
     ReportDue,
+    /// Balancers above have been told for long enough what they are told.
+    Told,
+    /// The limits are to be looked at.
+    LookDue,
 }
 
 /// Why there is no running proxy.
@@ -93,6 +110,9 @@ pub enum StartError {
     /// An address can't be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The admin port can't be had.
+    #[error(transparent)]
+    Port(#[from] PortError),
     /// No thread for checks.
     #[error("can't start the checks")]
     Checks(#[source] io::Error),
@@ -120,6 +140,8 @@ enum ReloadError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Admin(#[from] AdminError),
+    #[error(transparent)]
+    Port(#[from] PortError),
 }
 
 impl Process {
@@ -133,10 +155,14 @@ impl Process {
         if servers.is_empty() {
             servers = state::read(&config);
         }
+        let takes_over = !listeners.bound().is_empty();
         let listeners = Listeners::open(&config, cores, &listeners)?;
         let generation = Generation::resumed(&config, &logs, knowledge::resuming(&servers, clock::now()));
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let checks = Checks::start(generation.backends(), node.clone()).map_err(StartError::Checks)?;
+        let facts = Facts { started: clock::now(), started_wall: clock::wall(), node, threads: cores };
+        let statistics = Statistics::new(generation.clone(), facts);
+        let door = Door::open(&config.admin, takes_over, statistics.clone())?;
         let stop = watch::Sender::new(Stop::No);
         let (running, ended) = mpsc::channel(1);
         let mut workers = Vec::with_capacity(cores);
@@ -147,9 +173,8 @@ impl Process {
                 .map_err(|source| StartError::Worker { core, source })?;
             workers.push(sender);
         }
-        let facts = Facts { started: clock::now(), started_wall: clock::wall(), node, threads: cores };
         // Last: from here on nobody commands another process by these sockets.
-        let admin = Service::start(&config.admin, Statistics::new(generation.clone(), facts))?;
+        let admin = Service::start(&config.admin, statistics)?;
         tracing::info!("drain-proxy {} is ready: {listeners}", env!("CARGO_PKG_VERSION"));
         let (deadline, reports, successor) = (None, None, None);
         Ok(Self {
@@ -167,6 +192,8 @@ impl Process {
             deadline,
             reports,
             successor,
+            door,
+            pressure: Pressure::default(),
         })
     }
 
@@ -177,11 +204,14 @@ impl Process {
         }
         notify::ready();
         let mut report_due = interval(REPORT_EVERY);
-        report_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look_due = interval(LOOK_EVERY);
+        for ticks in [&mut report_due, &mut look_due] {
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         let mut at_work = true;
         // An earlier process reports to this one, and the next one must hear of it.
         while at_work || (self.reports.is_some() && *self.stop.borrow() < Stop::Now) {
-            match self.next(&mut signals, &mut report_due, at_work).await {
+            match self.next(&mut signals, [&mut report_due, &mut look_due], at_work).await {
                 Happening::Signal(signal) => self.obey(signal),
                 Happening::Ended => at_work = false,
                 Happening::Late => {
@@ -192,6 +222,9 @@ impl Process {
                 Happening::Reported(report) => self.note(report),
                 Happening::Successor(event) => self.hand_over(event),
                 Happening::ReportDue => self.report(),
+                Happening::Told if self.door.step() => {}
+                Happening::Told => self.stop(Stop::Softly),
+                Happening::LookDue => self.pressure.look(&self.generation),
             }
         }
         // Whoever has taken over knows better.
@@ -201,7 +234,12 @@ impl Process {
         self.logs.close(LOG_CLOSE_LIMIT);
     }
 
-    async fn next(&mut self, signals: &mut Signals, report_due: &mut Interval, at_work: bool) -> Happening {
+    async fn next(
+        &mut self,
+        signals: &mut Signals,
+        [report_due, look_due]: [&mut Interval; 2],
+        at_work: bool,
+    ) -> Happening {
         let is_leaving = *self.stop.borrow() == Stop::Leaving;
         tokio::select! {
             signal = signals.next() => Happening::Signal(signal),
@@ -211,6 +249,8 @@ impl Process {
             report = next_of(&mut self.reports) => Happening::Reported(report),
             event = next_event(&mut self.successor) => Happening::Successor(event),
             _ = report_due.tick(), if is_leaving => Happening::ReportDue,
+            () = until(self.door.until()) => Happening::Told,
+            _ = look_due.tick() => Happening::LookDue,
         }
     }
 
@@ -218,21 +258,39 @@ impl Process {
         match signal {
             Some(SIGHUP) => self.reload(),
             Some(SIGUSR2) => self.upgrade(),
-            Some(SIGUSR1) => {
-                tracing::info!("SIGUSR1: nothing is accepted any more, requests in flight are finished");
-                notify::stopping();
-                self.stop(Stop::Softly);
-            }
+            Some(SIGUSR1) => self.finish(),
             Some(_) | None => {
                 tracing::info!("stopped");
+                self.door.end();
                 self.stop(Stop::Now);
             }
         }
     }
 
+    /// Tells the balancers above where that is wanted, and ends when what is in flight is finished.
+    fn finish(&mut self) {
+        if self.is_ending() && *self.stop.borrow() != Stop::Leaving {
+            tracing::info!("SIGUSR1: this process ends already");
+            return;
+        }
+        notify::stopping();
+        if *self.stop.borrow() == Stop::No && self.door.say_farewell(self.config.admin.leave) {
+            let limits = self.config.admin.leave;
+            tracing::info!("SIGUSR1: connections are accepted for another {:?}", limits.soft + limits.hard);
+            return;
+        }
+        tracing::info!("SIGUSR1: nothing is accepted any more, requests in flight are finished");
+        self.stop(Stop::Softly);
+    }
+
+    /// Whether it has been told to end.
+    fn is_ending(&self) -> bool {
+        *self.stop.borrow() != Stop::No || self.door.until().is_some()
+    }
+
     /// Starts the program anew, to take over.
     fn upgrade(&mut self) {
-        let refused = if *self.stop.borrow() != Stop::No {
+        let refused = if self.is_ending() {
             "this process ends already"
         } else if self.successor.is_some() {
             "another process is starting already"
@@ -259,6 +317,7 @@ impl Process {
                 tracing::info!("another process has taken over; requests in flight are finished");
                 // From here on the other one asks, and reports both.
                 self.checks = None;
+                self.door.close();
                 self.stop(Stop::Leaving);
                 self.report();
             }
@@ -297,7 +356,7 @@ impl Process {
             );
             return;
         }
-        if *self.stop.borrow() != Stop::No {
+        if self.is_ending() {
             tracing::info!(
                 "SIGHUP: log files are opened anew; the configuration is not read by a proxy that ends"
             );
@@ -325,6 +384,7 @@ impl Process {
         }
         let logs = Logs::open_beside(&config, &self.logs)?;
         let listeners = Listeners::open(&config, self.cores, &self.listeners)?;
+        let door = self.door.change(&config.admin)?;
         self.admin.follow(&config.admin)?;
         // Nothing fails from here on.
         if config.limits.connections != self.config.limits.connections {
@@ -349,6 +409,7 @@ impl Process {
         }
         self.logs.make_way_for(logs);
         self.listeners = listeners;
+        self.door.take(door);
         self.config = config;
         Ok(difference)
     }

@@ -1,7 +1,7 @@
 //! What all workers share, by one configuration.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::Room;
 use crate::admin::log::{Feeds, Logs};
@@ -128,6 +128,20 @@ impl Generation {
     /// The room of all connections.
     pub fn room(&self) -> &Room {
         &self.room
+    }
+
+    /// Client connections that are open, and how many may be.
+    pub fn connections(&self) -> (u64, u64) {
+        let open = self.frontends.first().map_or(0, |first| first.open.process.load(Ordering::Relaxed));
+        (open.into(), self.limit() as u64)
+    }
+
+    /// The same of each frontend, by name, in configuration order.
+    pub fn crowds(&self) -> impl Iterator<Item = (&str, u64, u64)> {
+        self.frontends.iter().map(|frontend| {
+            let open = frontend.open.frontend.load(Ordering::Relaxed);
+            (&*frontend.settings.name, open.into(), frontend.limit() as u64)
+        })
     }
 
     /// The frontend of this name.

@@ -242,7 +242,8 @@ proptest! {
             "frontend", "frontend.web", "frontend.web.bind", "frontend.web.forward_for", "frontend.web.log",
             "frontend.web.log.target", "frontend.web.log.level", "frontend.web.capture_cookie", "frontend.web.capture_request_headers", "frontend.web.maxconn", "backend", "backend.shop", "backend.shop.cookie.name",
             "backend.shop.cookie.attr", "backend.shop.check", "backend.shop.check.uri", "backend.shop.server",
-            "backend.shop.server.address", "backend.shop.timeout.connect", "limits.head", "limits", "admin",
+            "backend.shop.server.address", "backend.shop.timeout.connect", "limits.head", "limits", "admin", "admin.listen", "admin.auth", "admin.statistics",
+            "admin.leave", "admin.leave.soft",
         ]),
         value in prop_oneof![
             Just("[]".to_owned()), Just("{}".to_owned()), Just("[[]]".to_owned()), Just("1979-05-27".to_owned()),

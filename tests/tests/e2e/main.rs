@@ -1,8 +1,10 @@
 //! End-to-end tests against real programs, one file per subject. `tests/run e2e` runs them.
 
 mod admin;
+mod admin_port;
 mod agent_check;
 mod baseline;
+mod browser;
 mod cookies;
 mod crash;
 mod crew;
@@ -18,8 +20,10 @@ mod farm;
 mod flood;
 mod framing;
 mod limits;
+mod live_page;
 mod logs;
 mod many;
+mod metrics;
 mod netns;
 mod passive;
 mod proxy_protocol;
@@ -34,6 +38,7 @@ mod rolling;
 mod selection;
 mod sources;
 mod speaking;
+mod statistics_page;
 mod tools;
 mod two_drains;
 mod unix_server;

@@ -230,6 +230,7 @@ fn of_server(
     row.beyond = Beyond {
         users: u64::from(server.users().count(now)),
         elsewhere: server.elsewhere().in_flight,
+        acknowledged: history.shown > 0,
         drain: history.check.and_then(|check| check.drain),
         ..Beyond::default()
     };
@@ -330,6 +331,7 @@ fn of_backend(backend: &Backend, number: u32, seen: &AllSeen, facts: &Facts, now
         users: servers.iter().map(|server| u64::from(server.users().count(now))).sum(),
         elsewhere: backend.in_flight_elsewhere(),
         drain: None,
+        acknowledged: false,
         replays: tally.replays.total(),
         resumes: tally.resumes.total(),
     };

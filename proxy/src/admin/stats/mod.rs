@@ -59,6 +59,8 @@ pub struct Beyond {
     pub elsewhere: u32,
     /// What its agent says of its drain, as its last check had it: `soft; reason="…"; since=…`.
     pub drain: Option<String>,
+    /// A later check has shown the agent that its drain is acted on; of a server.
+    pub acknowledged: bool,
     /// Requests that were sent again after a server had had some of them; of a backend.
     pub replays: u64,
     /// Responses that were continued by another server; of a backend.

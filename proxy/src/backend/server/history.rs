@@ -49,6 +49,8 @@ pub struct History {
     pub down_since: Option<Instant>,
     /// How long it was down before that.
     pub downtime: Duration,
+    /// Checks in a row, after the first, that found it in the same phase of a drain: what it was shown meanwhile.
+    pub shown: u32,
 }
 
 impl History {
@@ -56,6 +58,15 @@ impl History {
     pub fn downtime(&self, now: Instant) -> Duration {
         let present = self.down_since.map(|since| now.saturating_duration_since(since));
         self.downtime + present.unwrap_or_default()
+    }
+
+    /// A check has found it in this drain, whose phase stands first.
+    fn show(&mut self, drain: Option<&str>) {
+        let phase =
+            |drain: Option<&str>| drain.map(|drain| drain.split(';').next().unwrap_or_default().to_owned());
+        let before = self.check.as_ref().and_then(|check| phase(check.drain.as_deref()));
+        let is_same = before.is_some() && before == phase(drain);
+        self.shown = if is_same { self.shown.saturating_add(1) } else { 0 };
     }
 
     /// Its operation has changed.
@@ -88,6 +99,7 @@ impl Chronicle {
         let mut history = self.lock();
         history.failed_checks += u64::from(!checked.passed);
         history.observed += u64::from(observed);
+        history.show(checked.drain.as_deref());
         history.check = Some(checked);
     }
 
@@ -125,5 +137,21 @@ mod tests {
         }
         assert_eq!(history.downtime(at(23)), Duration::from_secs(8));
         assert_eq!((history.downs, history.changed), (2, Some(at(20))));
+    }
+
+    #[test]
+    fn a_drain_is_shown_to_its_agent_by_the_check_after_the_one_that_found_it() {
+        let mut history = History::default();
+        let check = |history: &mut History, drain: Option<&str>| {
+            history.show(drain);
+            history.check = Some(Checked { drain: drain.map(str::to_owned), ..Checked::default() });
+            history.shown
+        };
+        assert_eq!(check(&mut history, None), 0);
+        assert_eq!(check(&mut history, Some("soft; since=1")), 0);
+        assert_eq!(check(&mut history, Some("soft; since=1")), 1);
+        assert_eq!(check(&mut history, Some("hard; since=2")), 0, "another phase is to be shown anew");
+        assert_eq!(check(&mut history, Some("hard; since=2")), 1);
+        assert_eq!(check(&mut history, None), 0);
     }
 }

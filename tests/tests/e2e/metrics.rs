@@ -1,0 +1,116 @@
+//! The proxy's numbers, as programs that nobody here wrote read them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    net::SocketAddr,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use drain_tests::{Place, Proxy, child::Child, client::Connection, place::holds, port};
+
+use crate::upstream::Upstream;
+
+/// A second is plenty; a loaded machine may need longer.
+const WITHIN: Duration = Duration::from_mins(1);
+
+fn got(from: SocketAddr, path: &str) -> Result<String, String> {
+    let fetch = |mut connection: Connection| connection.fetch("GET", path, &[], b"");
+    let answer = Connection::open(from).and_then(fetch).map_err(|failure| failure.to_string())?;
+    holds(answer.status == 200, || format!("status {}", answer.status))?;
+    Ok(String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+/// A proxy that has served a request, and its admin port.
+fn served(place: &Place, keys: &str) -> (Proxy, SocketAddr) {
+    let [a, b] = ["a", "b"].map(Upstream::start);
+    let admin = port::free();
+    let proxy = Proxy::new(place, "lb")
+        .server("a", a.address, None)
+        .server("b", b.address, None)
+        .server_line("maxconn = 10")
+        .section(&format!("[admin]\nlisten = \"{admin}\"\n{keys}"))
+        .start();
+    got(proxy.address(), "/").expect("a page");
+    (proxy, admin)
+}
+
+/// The types of all metrics on a page, by name.
+fn types(page: &str) -> BTreeMap<&str, &str> {
+    page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect()
+}
+
+#[test]
+fn promtool_finds_nothing_wrong() {
+    let place = Place::new("metrics_promtool");
+    let (_proxy, admin) = served(&place, "");
+    let page = got(admin, "/metrics").expect("the numbers");
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start promtool");
+    promtool.stdin.take().expect("a pipe").write_all(page.as_bytes()).expect("hand the page over");
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}\n{page}");
+}
+
+#[test]
+fn numbers_have_the_names_and_types_of_haproxys_own_exporter() {
+    let place = Place::new("metrics_names");
+    let (_proxy, admin) = served(&place, "");
+    let own = got(admin, "/metrics").expect("the numbers");
+    let theirs = port::free();
+    let dir = place.subdir("haproxy");
+    let config = dir.join("haproxy.cfg");
+    let text = format!(
+        "defaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+         frontend web\n bind {theirs}\n http-request use-service prometheus-exporter if {{ path /metrics }}\n \
+         default_backend shop\n\
+         backend shop\n option httpchk\n server a 127.0.0.1:1 check inter 1s\n"
+    );
+    fs::write(&config, text).expect("write haproxy.cfg");
+    let mut command = place.command("haproxy");
+    command.arg("-db").arg("-f").arg(&config);
+    let mut haproxy = Child::start(&place, &dir, "haproxy", command, |_| false);
+    let known = place.wait_for("HAProxy's numbers", WITHIN, || got(theirs, "/metrics"));
+    haproxy.may_end();
+    let (own, known) = (types(&own), types(&known));
+    let ours: Vec<_> = own.iter().filter(|(name, _)| name.starts_with("haproxy_")).collect();
+    assert!(ours.len() > 100, "{} of HAProxy's metrics", ours.len());
+    for (name, kind) in ours {
+        assert_eq!(known.get(name), Some(kind), "{name}");
+    }
+}
+
+#[test]
+fn the_old_exporter_reads_the_statistics() {
+    let place = Place::new("metrics_exporter");
+    let (_proxy, admin) = served(&place, "");
+    let dir = place.subdir("exporter");
+    let web = port::free();
+    let mut command = place.command("prometheus-haproxy-exporter");
+    command.arg(format!("--haproxy.scrape-uri=http://{admin}/haproxy?stats;csv"));
+    command.arg(format!("--web.listen-address={web}"));
+    let mut exporter = Child::start(&place, &dir, "exporter", command, |_| false);
+    let page = place.wait_for("its numbers of the proxy", WITHIN, || {
+        let page = got(web, "/metrics")?;
+        holds(page.contains("\nhaproxy_up 1\n"), || page.clone())?;
+        Ok(page)
+    });
+    exporter.may_end();
+    for line in [
+        "haproxy_server_up{backend=\"shop\",server=\"a\"} 1",
+        "haproxy_server_up{backend=\"shop\",server=\"b\"} 1",
+        "haproxy_backend_up{backend=\"shop\"} 1",
+        "haproxy_server_limit_sessions{backend=\"shop\",server=\"b\"} 10",
+    ] {
+        assert!(page.lines().any(|own| own == line), "{line}\n{page}");
+    }
+}
