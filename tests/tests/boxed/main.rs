@@ -1,3 +1,4 @@
 //! Tests in a real systemd, booted in namespaces of its own. `tests/run box` runs them.
 
+mod guard;
 mod machine;

@@ -1,0 +1,185 @@
+//! The guard of a unit: a plain `systemctl restart` of Debian's own Apache drains, and each trap on the way there.
+
+pub(crate) mod stage;
+
+use drain_tests::{Place, place::holds};
+
+use self::stage::{Crowd, NEVER_QUIET, Stage, in_background};
+
+#[test]
+fn ten_plain_restarts_a_stop_and_a_start_under_load_hurt_nobody() {
+    let place = Place::new("guard_plain_restarts");
+    let Some(stage) = Stage::guarded(&place, "") else { return };
+    let mut crowd = Crowd::before(&stage);
+    for _ in 0..10 {
+        let before = stage.invocation();
+        stage.machine.sh("systemctl restart apache2");
+        assert_ne!(stage.invocation(), before, "it was restarted");
+        stage.wait_for_phase("up");
+        crowd.wait_for("UP");
+    }
+    stage.machine.sh("systemctl stop apache2");
+    stage.machine.sh("systemctl start apache2");
+    stage.wait_for_phase("up");
+    crowd.wait_for("UP");
+    crowd.assert_nobody_hurt(&place);
+    let journal = stage.machine.journal("apache2-drain.service");
+    let drained = journal.matches("drained: nobody uses the server").count();
+    assert_eq!(drained, 11, "each of them drained: {journal}");
+}
+
+#[test]
+fn the_agents_own_restart_does_not_wait_for_itself() {
+    let place = Place::new("guard_own_restart");
+    let Some(stage) = Stage::guarded(&place, "min_remaining = 0") else { return };
+    let _crowd = Crowd::before(&stage);
+    let before = stage.invocation();
+    stage.machine.sh("drainctl restart --hard --reason release");
+    assert_ne!(stage.invocation(), before);
+    stage.wait_for_word("the agent itself restarts the server");
+    stage.machine.wait_for_property("apache2-drain.service", "ActiveState", "active");
+}
+
+#[test]
+fn a_crash_is_not_prolonged_by_a_drain() {
+    let place = Place::new("guard_crash");
+    let Some(stage) = Stage::guarded(&place, NEVER_QUIET) else { return };
+    stage.machine.write("/etc/systemd/system/apache2.service.d/restart.conf", "[Service]\nRestart=always\n");
+    stage.machine.sh("systemctl daemon-reload");
+    let before = stage.invocation();
+    stage.machine.sh("kill -KILL $(systemctl show -P MainPID apache2)");
+    stage.wait_for_word("the server does not run");
+    stage.machine.wait_for("Apache runs anew", || {
+        let now = stage.invocation();
+        holds(!now.is_empty() && now != before, || now)
+    });
+    stage.wait_for_phase("up");
+}
+
+#[test]
+fn a_stop_that_is_cancelled_in_mid_drain_leaves_nobody_drained() {
+    let place = Place::new("guard_cancel");
+    let Some(stage) = Stage::guarded(&place, NEVER_QUIET) else { return };
+    let before = stage.invocation();
+    stage.machine.sh("systemctl --no-block restart apache2");
+    stage.wait_for_phase("hard");
+    stage.machine.sh("systemctl cancel");
+    stage.wait_for_phase("up");
+    assert_eq!(stage.invocation(), before, "it runs on");
+    stage.wait_for_word("the stop was taken back");
+    // The next stop drains again.
+    stage.machine.wait_for_property("apache2-drain.service", "ActiveState", "active");
+}
+
+#[test]
+fn a_start_in_mid_drain_takes_the_stop_back() {
+    let place = Place::new("guard_start");
+    let Some(stage) = Stage::guarded(&place, NEVER_QUIET) else { return };
+    let before = stage.invocation();
+    stage.machine.sh("systemctl --no-block stop apache2");
+    stage.wait_for_phase("hard");
+    stage.machine.sh("systemctl start apache2");
+    stage.wait_for_phase("up");
+    assert_eq!(stage.invocation(), before, "it runs on");
+    stage.machine.wait_for_property("apache2-drain.service", "ActiveState", "active");
+}
+
+#[test]
+fn with_the_agent_dead_the_restart_goes_on_and_says_so() {
+    let place = Place::new("guard_dead_agent");
+    let Some(stage) = Stage::guarded(&place, NEVER_QUIET) else { return };
+    let before = stage.invocation();
+    stage.machine.sh("systemctl stop drain-agent@apache2");
+    stage.machine.sh("systemctl restart apache2");
+    assert_ne!(stage.invocation(), before);
+    stage.wait_for_word("NOT DRAINED");
+    // The guard wants it.
+    stage.wait_for_phase("up");
+}
+
+#[test]
+fn a_drain_that_lasts_longer_than_the_limit_is_cut_and_says_so() {
+    let place = Place::new("guard_limit");
+    let Some(stage) = Stage::unguarded(&place, NEVER_QUIET) else { return };
+    stage.machine.sh("drainctl guard apache2 --limit 5s");
+    let before = stage.invocation();
+    stage.machine.sh("systemctl restart apache2");
+    assert_ne!(stage.invocation(), before);
+    stage.wait_for_word("the limit of 5s has passed");
+    stage.wait_for_phase("up");
+}
+
+#[test]
+fn what_somebody_else_has_taken_out_stays_out() {
+    let place = Place::new("guard_held");
+    let Some(stage) = Stage::guarded(&place, NEVER_QUIET) else { return };
+    stage.machine.sh("drainctl hard --no-wait --reason 'by hand'; drainctl unguard apache2");
+    stage.machine.sh("drainctl guard apache2 --limit 5s");
+    stage.machine.sh("systemctl restart apache2");
+    stage.wait_for_word("as somebody else has asked");
+    let status = stage.status().expect("the agent answers");
+    assert_eq!((&status["phase"], &status["asked"]["reason"]), (&"hard".into(), &"by hand".into()));
+}
+
+#[test]
+fn guard_and_unguard_leave_the_unit_as_it_was() {
+    let place = Place::new("guard_and_unguard");
+    let Some(stage) = Stage::unguarded(&place, NEVER_QUIET) else { return };
+    let as_it_is = || {
+        stage
+            .machine
+            .sh("systemctl cat apache2; find /etc/systemd/system | sort; systemctl show apache2 -p Wants")
+    };
+    let (before, invocation) = (as_it_is(), stage.invocation());
+    let unit = || stage.machine.sh("systemctl cat apache2");
+    let unguarded = unit();
+    stage.machine.sh("drainctl guard apache2 --mode soft --limit 10m");
+    assert_eq!(unit(), unguarded, "the unit itself");
+    assert_eq!(stage.machine.property("apache2-drain.service", "TimeoutStopUSec"), "10min 20s");
+    let verified = stage.machine.try_sh("systemd-analyze verify --man=no apache2-drain.service");
+    // Other units of this machine may have faults of their own.
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    assert!(!said.contains("apache2-drain"), "{said}");
+    // Neither drains: nothing stops the server.
+    stage.machine.sh("drainctl unguard apache2");
+    assert_eq!(as_it_is(), before);
+    assert_eq!(stage.invocation(), invocation, "nobody was restarted");
+    let status = stage.status().expect("the agent answers");
+    assert_eq!(status["drains"].as_array().map(Vec::len), Some(0), "nor drained: {status}");
+}
+
+#[test]
+fn a_limit_that_does_not_fit_into_a_shutdown_is_told_when_it_is_given() {
+    let place = Place::new("guard_unfit");
+    let Some(stage) = Stage::unguarded(&place, NEVER_QUIET) else { return };
+    let refused = stage.machine.try_sh("drainctl guard apache2 --limit 45m");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(64), "{said}");
+    assert!(said.contains("does not fit into a shutdown"), "{said}");
+    assert!(!stage.machine.outside("/etc/systemd/system/apache2-drain.service").exists());
+}
+
+#[test]
+fn a_shutdown_of_the_host_drains_before_its_server_stops() {
+    let place = Place::new("guard_shutdown");
+    let Some(mut stage) = Stage::guarded(&place, "") else { return };
+    let mut crowd = Crowd::before(&stage);
+    stage.machine.power_off();
+    stage.machine.wait_until_off();
+    crowd.assert_nobody_hurt(&place);
+}
+
+#[test]
+fn an_agent_that_is_killed_in_mid_drain_does_not_hold_the_restart() {
+    let place = Place::new("guard_killed_agent");
+    let Some(stage) = Stage::guarded(&place, NEVER_QUIET) else { return };
+    let before = stage.invocation();
+    let mut restart = in_background(&stage.machine, "systemctl restart apache2");
+    stage.wait_for_phase("hard");
+    stage.machine.sh("systemctl kill --kill-whom=main -s KILL drain-agent@apache2");
+    stage.wait_for_word("NOT DRAINED");
+    restart.wait().expect("systemctl ends");
+    assert_ne!(stage.invocation(), before);
+    // The drain stands in the state file; the guard's start ends it.
+    stage.wait_for_phase("up");
+}
