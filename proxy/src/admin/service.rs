@@ -71,6 +71,14 @@ impl Service {
         Ok(())
     }
 
+    /// Listens anew: another process may have put its sockets in the place of these, and has gone.
+    pub fn reopen(&mut self) -> Result<(), AdminError> {
+        let settings = std::mem::take(&mut self.settings);
+        let opened = self.follow(&settings);
+        self.settings = settings;
+        opened
+    }
+
     /// What is counted.
     pub fn statistics(&self) -> &Arc<Statistics> {
         &self.statistics

@@ -73,10 +73,9 @@ impl Lineage {
         self.elsewhere.load(Ordering::Relaxed)
     }
 
-    /// Their number on one server has changed.
-    pub(super) fn count_elsewhere(&self, before: u32, now: u32) {
-        // The sum wraps back where the difference is negative.
-        self.elsewhere.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    /// So many are there now.
+    pub(super) fn set_elsewhere(&self, count: u32) {
+        self.elsewhere.store(count, Ordering::Relaxed);
     }
 
     /// Requests in the backend, in flight and waiting.

@@ -274,6 +274,12 @@ impl Backend {
         self.lineage.elsewhere()
     }
 
+    /// Adds up what an earlier process has of its servers.
+    pub(crate) fn count_elsewhere(&self) {
+        let count = self.servers.iter().map(|server| server.elsewhere().in_flight).sum();
+        self.lineage.set_elsewhere(count);
+    }
+
     /// Servers that take new users at present: active ones and backups. A first check that is under way does not
     /// count against a server.
     pub fn usable(&self) -> Usable {

@@ -151,13 +151,14 @@ impl Process {
         files::raise_limit(&config);
         let cores = config.limits.threads.get();
         let logs = Logs::open(&config)?;
-        let Inheritance { listeners, mut servers } = inheritance;
+        let Inheritance { listeners, mut servers, rooms } = inheritance;
         if servers.is_empty() {
             servers = state::read(&config);
         }
         let takes_over = !listeners.bound().is_empty();
         let listeners = Listeners::open(&config, cores, &listeners)?;
         let generation = Generation::resumed(&config, &logs, knowledge::resuming(&servers, clock::now()));
+        knowledge::reopen(&generation, &rooms);
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let checks = Checks::start(generation.backends(), node.clone()).map_err(StartError::Checks)?;
         let facts = Facts { started: clock::now(), started_wall: clock::wall(), node, threads: cores };
@@ -311,7 +312,8 @@ impl Process {
             Some(Event::Greeted(sender)) => {
                 let known = knowledge::of(self.generation.backends(), clock::now());
                 // It may have ended meanwhile, of which there is another event.
-                let _ = sender.send(Legacy::new(&self.listeners, known));
+                let rooms = knowledge::rooms(&self.generation);
+                let _ = sender.send(Legacy::new(&self.listeners, known, rooms));
             }
             Some(Event::Ready) => {
                 tracing::info!("another process has taken over; requests in flight are finished");
@@ -324,6 +326,9 @@ impl Process {
             Some(Event::Failed(error)) => {
                 tracing::error!("SIGUSR2: {error}; this process goes on");
                 self.successor = None;
+                if let Err(error) = self.admin.reopen() {
+                    tracing::error!("{error}");
+                }
             }
             None => self.successor = None,
         }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::message::{Health, Known, Load, Name, Orders, Report, Standing};
+use super::message::{FrontendRoom, Health, Known, Load, Name, Orders, Report, Rooms, Standing};
 use crate::backend::{Asked, Backend, Elsewhere, Operation, Resumed, Server};
 use crate::check::Machine;
 use crate::config;
+use crate::worker::{Generation, Room};
 
 /// Users that are handed on at most, of all servers together: their list takes some 25 MiB then.
 const MOST_USERS: usize = 1_000_000;
@@ -82,6 +83,38 @@ pub fn resuming(known: &[Known], now: Instant) -> impl Fn(&config::Backend, &Ser
     }
 }
 
+/// How many connections are taken.
+pub fn rooms(generation: &Generation) -> Rooms {
+    let frontends = generation.frontends().iter().map(|frontend| FrontendRoom {
+        name: frontend.settings.name.to_string(),
+        connections: [frontend.limit(), frontend.settings.maxconn.get()],
+        paused: frontend.is_paused(),
+    });
+    Rooms {
+        process: Some([generation.limit(), generation.configured_limit()]),
+        frontends: frontends.collect(),
+    }
+}
+
+/// As many connections are taken as another process took, unless the configuration says something else than before. Must
+/// be called on a runtime.
+pub fn reopen(generation: &Generation, rooms: &Rooms) {
+    let resize = |room: &Room, [now, before]: [usize; 2], configured: usize| {
+        if before == configured && now != before {
+            room.resize(now);
+        }
+    };
+    if let Some(connections) = rooms.process {
+        resize(generation.room(), connections, generation.configured_limit());
+    }
+    for frontend in generation.frontends() {
+        let known = rooms.frontends.iter().find(|known| *known.name == *frontend.settings.name);
+        let Some(known) = known else { continue };
+        resize(frontend.room(), known.connections, frontend.settings.maxconn.get());
+        frontend.room().pause(known.paused);
+    }
+}
+
 /// What this process, and any before it that reports to it, still has of its servers; users as far as they were seen
 /// within `since`.
 pub fn report(backends: &[Arc<Backend>], since: Duration, now: Instant) -> Report {
@@ -113,6 +146,10 @@ pub fn note(backends: &[Arc<Backend>], report: &Report, now: Instant) {
         for &(key, ago_s) in load.iter().flat_map(|load| &load.users) {
             server.users().recall(key, ago_s, now);
         }
+    }
+    for backend in backends {
+        // Of the servers that there are: what the other one has of those that are gone is nobody's any more.
+        backend.count_elsewhere();
     }
 }
 
@@ -236,5 +273,48 @@ mod tests {
         drop(slot);
         note(&new, &report(&old, Duration::ZERO, now + Duration::from_secs(5)), now);
         assert_eq!(b.elsewhere(), Elsewhere::default());
+    }
+
+    #[test]
+    fn a_server_that_a_reload_takes_away_counts_no_more_in_the_backends_total() {
+        let now = clock::now();
+        let [old, new] = [(); 2].map(|()| backend(vec![fixture::server("a"), fixture::server("b")]));
+        let Admission::Granted(_slot) = old[0].admit(Wish::Pinned(1)) else { panic!("a slot") };
+        let reported = report(&old, Duration::from_secs(1), now);
+        note(&new, &reported, now);
+        assert_eq!(new[0].in_flight_elsewhere(), 1);
+        let renewed = [new[0].renewed(fixture::settings(vec![fixture::server("a")]))];
+        note(&renewed, &reported, now);
+        assert_eq!(renewed[0].in_flight_elsewhere(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_set_for_frontends_and_the_process_holds_unless_the_configuration_has_changed() {
+        let generation = |most: usize| {
+            let text = format!(
+                r#"
+                frontend.web = {{ bind = ["127.0.0.1:0"], backend = "shop", maxconn = {most} }}
+                limits.connections = 100
+                [[backend.shop.server]]
+                name = "a"
+                address = "127.0.0.1:80"
+                "#
+            );
+            let config = config::Config::parse("test.toml", &text, &|_, _| Ok(Vec::new())).unwrap();
+            Generation::new(&config, &crate::admin::log::Logs::open(&config).unwrap())
+        };
+        let old = generation(50);
+        old.room().resize(70);
+        old.frontends()[0].room().resize(20);
+        old.frontends()[0].room().pause(true);
+        let known = rooms(&old);
+        let (same, other) = (generation(50), generation(40));
+        reopen(&same, &known);
+        reopen(&other, &known);
+        let is = |generation: &Generation| {
+            let frontend = &generation.frontends()[0];
+            (generation.limit(), frontend.limit(), frontend.is_paused())
+        };
+        assert_eq!((is(&same), is(&other)), ((70, 20, true), (70, 40, true)));
     }
 }

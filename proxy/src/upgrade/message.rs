@@ -27,6 +27,32 @@ pub struct Offer {
     /// What it knows of its servers.
     #[serde(default)]
     pub servers: Vec<Known>,
+    /// How many connections it takes.
+    #[serde(default)]
+    pub rooms: Rooms,
+}
+
+/// How many connections are taken, at run time and by the configuration from which that began.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Rooms {
+    /// Of the process; `None`: an earlier version does not say.
+    #[serde(default)]
+    pub process: Option<[usize; 2]>,
+    /// Of frontends.
+    #[serde(default)]
+    pub frontends: Vec<FrontendRoom>,
+}
+
+/// How many connections a frontend takes.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FrontendRoom {
+    /// Its name.
+    pub name: String,
+    /// At run time and by the configuration.
+    pub connections: [usize; 2],
+    /// None, by an operator's order.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// An address that is listened on.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::message::{Hello, Known, Offer, Ready, Report, VERSION};
+use super::message::{Hello, Known, Offer, Ready, Report, Rooms, VERSION};
 use super::wire::Wire;
 use super::{START_LIMIT, UpgradeError};
 use crate::listen::{Bound, Listeners};
@@ -24,6 +24,8 @@ pub struct Inheritance {
     pub listeners: Listeners,
     /// What is known of servers.
     pub servers: Vec<Known>,
+    /// How many connections it took.
+    pub rooms: Rooms,
 }
 
 /// The old process, seen from the new one.
@@ -63,7 +65,7 @@ impl Predecessor {
             };
             let bound = offer.listeners.into_iter().map(bound);
             let listeners = Listeners::inherited(bound.filter(|bound| !bound.sockets.is_empty()).collect());
-            Ok(Inheritance { listeners, servers: offer.servers })
+            Ok(Inheritance { listeners, servers: offer.servers, rooms: offer.rooms })
         };
         let inheritance = timeout(START_LIMIT, take).await.map_err(|_| UpgradeError::Late)??;
         Ok((Self { wire }, inheritance))

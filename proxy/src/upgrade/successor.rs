@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::message::{Hello, Known, Listener, Offer, Ready, Report, VERSION};
+use super::message::{Hello, Known, Listener, Offer, Ready, Report, Rooms, VERSION};
 use super::wire::{Wire, WireError};
 use super::{START_LIMIT, UpgradeError};
 use crate::cli::TAKE_OVER;
@@ -25,18 +25,19 @@ pub struct Legacy {
     listeners: Vec<Listener>,
     sockets: Vec<Arc<TcpListener>>,
     servers: Vec<Known>,
+    rooms: Rooms,
 }
 
 impl Legacy {
-    /// These listeners, and what is known of servers.
-    pub fn new(listeners: &Listeners, servers: Vec<Known>) -> Self {
+    /// These listeners, what is known of servers, and how many connections are taken.
+    pub fn new(listeners: &Listeners, servers: Vec<Known>, rooms: Rooms) -> Self {
         let listener = |bound: &crate::listen::Bound| Listener {
             configured: bound.configured,
             frontend: bound.frontend.to_string(),
             sockets: bound.sockets.len(),
         };
         let sockets = listeners.bound().iter().flat_map(|bound| bound.sockets.iter().cloned()).collect();
-        Self { listeners: listeners.bound().iter().map(listener).collect(), sockets, servers }
+        Self { listeners: listeners.bound().iter().map(listener).collect(), sockets, servers, rooms }
     }
 }
 
@@ -147,8 +148,8 @@ async fn hand_over(wire: &mut Wire, events: &mpsc::Sender<Event>) -> Result<(), 
     let (sender, legacy) = oneshot::channel();
     let ended = |()| WireError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
     events.send(Event::Greeted(sender)).await.map_err(|_| ended(()))?;
-    let Legacy { listeners, sockets, servers } = legacy.await.map_err(|_| ended(()))?;
-    wire.send(&Offer { version: VERSION, listeners, servers }).await?;
+    let Legacy { listeners, sockets, servers, rooms } = legacy.await.map_err(|_| ended(()))?;
+    wire.send(&Offer { version: VERSION, listeners, servers, rooms }).await?;
     let sockets: Vec<_> = sockets.iter().map(|socket| socket.as_fd()).collect();
     wire.send_sockets(&sockets).await?;
     let Ready {} = wire.receive().await?;
@@ -205,7 +206,7 @@ mod tests {
         let give = async {
             let mut successor = Successor::with(own, None);
             let Some(Event::Greeted(sender)) = successor.next().await else { panic!("a greeting") };
-            sender.send(Legacy::new(&old, Vec::new())).unwrap();
+            sender.send(Legacy::new(&old, Vec::new(), Rooms::default())).unwrap();
             let Some(Event::Ready) = successor.next().await else { panic!("a new process that is ready") };
             successor
         };

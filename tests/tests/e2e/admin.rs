@@ -10,8 +10,13 @@ use drain_tests::{
 };
 use rustix::process::Signal;
 
+use crate::upgrade;
+
 /// Checks come every 500 ms; a loaded machine may need longer.
-const SEEN_WITHIN: Duration = Duration::from_secs(20);
+const SEEN_WITHIN: Duration = Duration::from_mins(1);
+
+/// From one pair of keys to the next.
+const LOOKS_PER_KEY: u32 = 10;
 
 /// Commands of which every byte of the answer must be HAProxy's, in this order.
 const SAME: [&str; 46] = [
@@ -83,9 +88,10 @@ fn fields(runtime: &Runtime) -> BTreeSet<String> {
 fn commands_are_answered_as_by_haproxy_to_the_byte_and_statistics_have_the_same_fields() {
     let place = Place::new("commands");
     let web = Nginx::new(&place, "s1").start();
-    let haproxy = Haproxy::new(&place, "ha").server(Server::new("s1", web.address())).start();
+    let mut haproxy = Haproxy::new(&place, "ha").server(Server::new("s1", web.address())).start();
     let mut proxy = Proxy::new(&place, "lb").server("s1", web.address(), None).commanded("").start();
     proxy.child().expect_error("backend shop has no server available!");
+    haproxy.child().expect_error("proxy 'shop' has no server available!");
     let [theirs, ours] = [haproxy.runtime(), proxy.runtime()];
     for command in SAME {
         assert_eq!(ours.command(command), theirs.command(command), "{command}");
@@ -148,11 +154,13 @@ fn an_order_outlasts_checks_a_reload_an_upgrade_and_a_restart_and_is_listed() {
         holds(log.contains("SIGHUP: "), || log)
     });
     stays("the order to hold after a reload");
+    upgrade::upgrade(&place, &mut proxy);
+    stays("the order to hold after an upgrade");
     let mut listing = place.command(drain_tests::place::built("drain-proxy"));
     listing.arg("changes").arg(proxy.config_file());
     let listed = String::from_utf8_lossy(&output(listing).stdout).into_owned();
     assert_eq!(listed, "set server shop/s1 weight 5\nset server shop/s2 state maint\n");
-    proxy.child().stop();
+    upgrade::end(&place, &mut proxy);
     let text = std::fs::read_to_string(&state).expect("the state that was written at the end");
     assert!(text.contains(" shop 2 s2 127.0.0.1 0 1 1 1 "), "{text}");
     proxy.launch();
@@ -181,22 +189,30 @@ fn hatop_shows_servers_disables_and_enables_them_and_sets_weights() {
         let screen = seen();
         holds(screen.contains("s1") && screen.contains("shop"), || screen)
     });
-    // The row of the server is the one on which the key has an effect.
+    // Some looks between two keys: hatop may be slow.
+    let looks = std::cell::Cell::new(0_u32);
+    let press = |keys: [&str; 2]| {
+        looks.set(looks.get() + 1);
+        if looks.get() % LOOKS_PER_KEY == 1 {
+            for key in keys {
+                tmux(&["send-keys", key]);
+            }
+        }
+    };
+    // Keys have an effect on the server's row only, and are obeyed in their order, however late: who walks over all
+    // rows comes by.
     let weight = || runtime.command("get weight shop/s1");
     let status = || runtime.statuses().get("s1").cloned().unwrap_or_default();
     place.wait_for("hatop to disable the server", SEEN_WITHIN, || {
-        if status() != "MAINT" {
-            tmux(&["send-keys", "Down"]);
-            tmux(&["send-keys", "F10"]);
-        }
+        press(["F10", "Down"]);
         holds(status() == "MAINT", seen)
     });
     place.wait_for("hatop to enable the server", SEEN_WITHIN, || {
-        tmux(&["send-keys", "F9"]);
+        press(["F9", "Up"]);
         holds(status() != "MAINT", seen)
     });
     place.wait_for("hatop to raise the weight", SEEN_WITHIN, || {
-        tmux(&["send-keys", "F7"]);
+        press(["F7", "Down"]);
         holds(weight() != "1 (initial 1)\n\n", seen)
     });
     tmux(&["kill-server"]);

@@ -35,7 +35,7 @@ fn newest(proxy: &mut Proxy) -> (u32, String) {
 }
 
 /// Has another process take over, and waits until it has.
-fn upgrade(place: &Place, proxy: &mut Proxy) {
+pub(crate) fn upgrade(place: &Place, proxy: &mut Proxy) {
     proxy.child().may_end();
     let (pid, before) = newest(proxy);
     let taken_over = |log: &str| log.matches(TAKEN_OVER).count();
@@ -47,7 +47,7 @@ fn upgrade(place: &Place, proxy: &mut Proxy) {
 }
 
 /// Ends the process that works at last; the others end by themselves.
-fn end(place: &Place, proxy: &mut Proxy) {
+pub(crate) fn end(place: &Place, proxy: &mut Proxy) {
     let (pid, _) = newest(proxy);
     child::send(pid, Signal::TERM).expect("a proxy that runs");
     place.wait_for("the last process to end", WITHIN, || {

@@ -279,3 +279,30 @@ async fn what_the_usual_clients_read_is_there() {
     let before = both.lines().take_while(|line| !line.starts_with("Uptime_sec"));
     assert!(before.into_iter().all(|line| line.matches(':').count() == 1));
 }
+
+/// What the module `community.general.haproxy` 12.0 has sent, with `drain`, `weight`, `shutdown_sessions`, `health` and
+/// `agent`; behind each, what it waits for in the column `status`.
+#[tokio::test]
+async fn ansibles_module_drains_disables_and_enables() {
+    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
+    for (sent, said, status) in [
+        ("set server shop/a state drain", "\n", "DRAIN"),
+        ("get weight shop/a; enable server shop/a; set weight shop/a 20", "10 (initial 10)\n\n\n\n", "UP"),
+        (
+            "get weight shop/a; disable server shop/a; shutdown sessions server shop/a",
+            "20 (initial 10)\n\n\n\n",
+            "MAINT",
+        ),
+        (
+            "get weight shop/a; disable agent shop/a; disable health shop/a; disable server shop/a",
+            "20 (initial 10)\n\n\n\n\n",
+            "MAINT",
+        ),
+        ("get weight shop/a; enable server shop/a; enable health shop/a", "20 (initial 10)\n\n\n\n", "UP"),
+    ] {
+        assert_eq!(answer(&desk, &mut session, sent), said, "{sent}");
+        let csv = answer(&desk, &mut session, "show stat");
+        let seen = &columns(&csv, ("shop", "a"))["status"];
+        assert!(seen.starts_with(status), "{sent}: {seen}");
+    }
+}

@@ -54,13 +54,10 @@ impl Server {
         Elsewhere { in_flight, idle, queued }
     }
 
-    /// Notes what an earlier process still has of it.
+    /// Notes what an earlier process still has of it; its backend is to add that up.
     pub fn note_elsewhere(&self, has: Elsewhere) {
         for (at, count) in [has.in_flight, has.idle, has.queued].into_iter().enumerate() {
-            let before = self.state.elsewhere[at].swap(count, Ordering::Relaxed);
-            if at == 0 {
-                self.lineage.count_elsewhere(before, count);
-            }
+            self.state.elsewhere[at].store(count, Ordering::Relaxed);
         }
     }
 }
