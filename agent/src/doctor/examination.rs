@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::spawn_blocking};
 
-use super::{Finding, balancers, host, restart, server};
+use super::{Finding, balancers, host, logs, restart, server};
 use crate::{clock, config::Config, control::api::Status, report::Reports, traffic::sockets::Own};
 
 /// How many of the last drains tell whether a balancer understands.
@@ -20,6 +20,9 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// The ports on which health checks are answered.
     pub health_ports: Vec<u16>,
+    /// The ports on which HAProxy's agent protocol is spoken.
+    #[serde(default)]
+    pub spoken_ports: Vec<u16>,
     /// The server's own.
     pub server_ports: Vec<u16>,
     /// What balancers call this server: `BACKEND/SERVER`.
@@ -61,11 +64,20 @@ impl Doctor {
         findings.extend(server::traffic(&status.traffic));
         findings.push(server::ready(&config, self.own.clone()).await);
         findings.extend(server::suspicious(&config));
-        findings.extend(restart::may(&config.restart.command).await);
+        findings.extend(restart::may("restart.command", &config.restart.command).await);
+        if let Some(stop) = &config.restart.stop {
+            findings.extend(restart::may("restart.stop", stop).await);
+        }
+        for run in &config.runs {
+            findings.extend(restart::may(&format!("run.{}.command", run.name), &run.command).await);
+        }
         let (state, listen) = (config.state.clone(), listens(&config));
+        let (guarded, logs) =
+            (config.control.remote.as_ref().map(|remote| remote.listen), Arc::clone(&config));
         let of_host = spawn_blocking(move || {
             let mut findings = vec![host::state_file(&state)];
-            findings.extend(host::ports(&listen));
+            findings.extend(host::ports(&listen, guarded));
+            findings.extend(logs::nameless(&logs));
             findings
         });
         // A look that has died has found nothing.
@@ -82,6 +94,7 @@ impl Doctor {
             server: status.server.clone(),
             findings,
             health_ports: config.listen.iter().map(SocketAddr::port).collect(),
+            spoken_ports: spoken(&config).map(|address| address.port()).collect(),
             server_ports: config.server.ports.iter().map(|port| port.get()).collect(),
             names: status.balancers.iter().filter_map(|balancer| balancer.name.clone()).collect(),
             acknowledge_seconds: config.drain.acknowledge.limit.as_secs_f64(),
@@ -89,8 +102,12 @@ impl Doctor {
     }
 }
 
-/// Everywhere the agent is told to listen.
+/// Everywhere the agent is told to listen for who has no token.
 fn listens(config: &Config) -> Vec<SocketAddr> {
-    let spoken = config.agent_check.iter().flat_map(|agent_check| &agent_check.listen);
-    config.listen.iter().chain(spoken).copied().chain(config.metrics.listen).collect()
+    config.listen.iter().chain(spoken(config)).copied().chain(config.metrics.listen).collect()
+}
+
+/// Where it speaks HAProxy's agent protocol.
+fn spoken(config: &Config) -> impl Iterator<Item = &SocketAddr> {
+    config.agent_check.iter().flat_map(|agent_check| &agent_check.listen)
 }

@@ -50,8 +50,9 @@ pub(super) fn state_file(state: &Path) -> Finding {
     }
 }
 
-/// Whether the agent listens where it is told to, and nowhere else. Blocking.
-pub(super) fn ports(configured: &[SocketAddr]) -> Vec<Finding> {
+/// Whether the agent listens where it is told to, and nowhere else: at `configured` for everybody, at `guarded` for who
+/// has a token. Blocking.
+pub(super) fn ports(configured: &[SocketAddr], guarded: Option<SocketAddr>) -> Vec<Finding> {
     const ABOUT: &str = "ports";
     let listening = match listening() {
         Ok(listening) => listening,
@@ -61,7 +62,7 @@ pub(super) fn ports(configured: &[SocketAddr]) -> Vec<Finding> {
         }
     };
     let mut findings = Vec::new();
-    for address in configured {
+    for address in configured.iter().chain(&guarded) {
         findings.push(if listening.contains(address) {
             Finding::ok(ABOUT, format!("{address} is open, as configured"))
         } else {
@@ -71,7 +72,7 @@ pub(super) fn ports(configured: &[SocketAddr]) -> Vec<Finding> {
                 "restart the agent: addresses hold from its next start on",
             )
         });
-        if address.ip().is_unspecified() {
+        if address.ip().is_unspecified() && guarded != Some(*address) {
             findings.push(Finding::warning(
                 ABOUT,
                 format!(
@@ -81,7 +82,9 @@ pub(super) fn ports(configured: &[SocketAddr]) -> Vec<Finding> {
             ));
         }
     }
-    for address in listening.iter().filter(|address| !configured.contains(address)) {
+    for address in
+        listening.iter().filter(|address| !configured.contains(address) && guarded != Some(**address))
+    {
         findings.push(Finding::warning(
             ABOUT,
             format!("{address} is open, but not configured"),
@@ -179,12 +182,14 @@ mod tests {
             let address = listener.local_addr().unwrap();
             assert!(listening().unwrap().contains(&address), "{address}");
             let of = |configured: &[SocketAddr]| {
-                let found = ports(configured);
+                let found = ports(configured, None);
                 let of_it = found.into_iter().find(|finding| finding.text.contains(&address.to_string()));
                 of_it.map(|finding| finding.level)
             };
             assert_eq!(of(&[address]), Some(Level::Ok));
             assert_eq!(of(&[]), Some(Level::Warning));
+            let guarded = ports(&[], Some(address));
+            assert!(guarded.contains(&Finding::ok("ports", format!("{address} is open, as configured"))));
             drop(listener);
             assert_eq!(of(&[address]), Some(Level::Warning), "not open");
         }

@@ -13,6 +13,7 @@ mod examination;
 mod finding;
 pub mod haproxy;
 mod host;
+mod logs;
 mod restart;
 mod server;
 

@@ -1,4 +1,4 @@
-//! Whether the agent may restart the server.
+//! Whether the agent may restart the server, and do to it whatever else a drain can end with.
 
 use std::{
     env,
@@ -17,18 +17,18 @@ const ABOUT: &str = "restart";
 /// How long systemctl may take to tell of a unit: it asks a local service.
 const SYSTEMCTL: Duration = Duration::from_secs(5);
 
-/// Whether `command` can be run, and, where it is systemctl's, whether its units are there.
-pub(super) async fn may(command: &[String]) -> Vec<Finding> {
+/// Whether `command`, the value of `key`, can be run, and, where it is systemctl's, whether its units are there.
+pub(super) async fn may(key: &str, command: &[String]) -> Vec<Finding> {
     let Some((program, arguments)) = command.split_first() else { return Vec::new() };
-    let path = match executable(program) {
+    let path = match executable(key, program) {
         Ok(path) => path,
         Err(finding) => return vec![finding],
     };
-    let mut findings = vec![Finding::ok(ABOUT, format!("{} can be run", path.display()))];
+    let mut findings = vec![Finding::ok(ABOUT, format!("{key}: {} can be run", path.display()))];
     if path.file_name().is_some_and(|name| name == "systemctl") {
         for unit in units(arguments) {
             let loaded = show(&path, unit).await;
-            findings.push(judge(unit, loaded));
+            findings.push(judge(key, unit, loaded));
         }
         let uid = rustix::process::geteuid();
         if !uid.is_root() {
@@ -43,25 +43,25 @@ pub(super) async fn may(command: &[String]) -> Vec<Finding> {
 }
 
 /// The file that runs as `program`.
-fn executable(program: &str) -> Result<PathBuf, Finding> {
-    let cure = "correct restart.command; a bare name is looked up in the agent's PATH";
+fn executable(key: &str, program: &str) -> Result<PathBuf, Finding> {
+    let cure = format!("correct {key}; a bare name is looked up in the agent's PATH");
     if program.contains('/') {
         let path = PathBuf::from(program);
         if is_executable(&path) {
             return Ok(path);
         }
         if path.exists() {
-            let text = format!("{program} is there, but the agent may not run it");
+            let text = format!("{key}: {program} is there, but the agent may not run it");
             return Err(Finding::failure(ABOUT, text, "make it executable for the agent's user"));
         }
-        return Err(Finding::failure(ABOUT, format!("there is no {program}"), cure));
+        return Err(Finding::failure(ABOUT, format!("{key}: there is no {program}"), cure));
     }
     let paths = env::var_os("PATH").unwrap_or_default();
     let found =
         env::split_paths(&paths).map(|directory| directory.join(program)).find(|path| is_executable(path));
     found.ok_or_else(|| {
         let paths = paths.to_string_lossy();
-        Finding::failure(ABOUT, format!("there is no {program} in the agent's PATH, {paths}"), cure)
+        Finding::failure(ABOUT, format!("{key}: there is no {program} in the agent's PATH, {paths}"), cure)
     })
 }
 
@@ -94,25 +94,25 @@ async fn show(systemctl: &Path, unit: &str) -> Result<(String, String), String> 
     }
 }
 
-fn judge(unit: &str, shown: Result<(String, String), String>) -> Finding {
+fn judge(key: &str, unit: &str, shown: Result<(String, String), String>) -> Finding {
     match shown {
         Err(why) => Finding::failure(
             ABOUT,
-            format!("systemd tells nothing of {unit}: {why}"),
-            "see that systemd runs here; else let restart.command restart the server without it",
+            format!("{key}: systemd tells nothing of {unit}: {why}"),
+            format!("see that systemd runs here; else let {key} do without it"),
         ),
         Ok((loaded, active)) if loaded == "loaded" => {
-            let text = format!("{unit} is loaded, and {active}");
+            let text = format!("{key}: {unit} is loaded, and {active}");
             if active == "active" {
                 return Finding::ok(ABOUT, text);
             }
-            let cure = "start it; if the server runs without it, let restart.command restart what runs";
+            let cure = format!("start it; if the server runs without it, let {key} name what runs");
             Finding::warning(ABOUT, text, cure)
         }
         Ok((loaded, _)) => Finding::failure(
             ABOUT,
-            format!("{unit} is {loaded}"),
-            "correct its name in restart.command; `systemctl list-units --type=service` has the names",
+            format!("{key}: {unit} is {loaded}"),
+            format!("correct its name in {key}; `systemctl list-units --type=service` has the names"),
         ),
     }
 }
@@ -123,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_is_found_by_path_or_name() {
-        let level = async |program: &str| may(&[program.to_owned()]).await[0].level;
+        let level = async |program: &str| may("restart.command", &[program.to_owned()]).await[0].level;
         assert_eq!(level("/bin/sh").await, Level::Ok);
         assert_eq!(level("sh").await, Level::Ok);
         assert_eq!(level("/bin/no-such-program").await, Level::Failure);
@@ -142,10 +142,10 @@ mod tests {
     #[test]
     fn a_unit_must_be_loaded() {
         let shown = |loaded: &str, active: &str| Ok((loaded.to_owned(), active.to_owned()));
-        assert_eq!(judge("a", shown("loaded", "active")).level, Level::Ok);
-        assert_eq!(judge("a", shown("loaded", "inactive")).level, Level::Warning);
-        assert_eq!(judge("a", shown("not-found", "inactive")).level, Level::Failure);
-        assert_eq!(judge("a", shown("masked", "inactive")).level, Level::Failure);
-        assert_eq!(judge("a", Err("no bus".to_owned())).level, Level::Failure);
+        assert_eq!(judge("restart.command", "a", shown("loaded", "active")).level, Level::Ok);
+        assert_eq!(judge("restart.command", "a", shown("loaded", "inactive")).level, Level::Warning);
+        assert_eq!(judge("restart.command", "a", shown("not-found", "inactive")).level, Level::Failure);
+        assert_eq!(judge("restart.command", "a", shown("masked", "inactive")).level, Level::Failure);
+        assert_eq!(judge("restart.command", "a", Err("no bus".to_owned())).level, Level::Failure);
     }
 }

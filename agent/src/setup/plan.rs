@@ -130,6 +130,7 @@ mod tests {
         let lines = format!("backend shop\n{}", plan().haproxy("web1"));
         let wanted = Wanted {
             health_ports: &[8404],
+            spoken_ports: &[],
             server_ports: &[80, 443],
             names: &["shop/web1".to_owned()],
             acknowledge: Duration::from_mins(1),

@@ -22,6 +22,7 @@ pub(crate) fn read(diagnosis: &mut Diagnosis, file: &Path) -> Result<(), Fault> 
     let text = fs::read(file).map_err(|error| unreadable(error.to_string()))?;
     let wanted = Wanted {
         health_ports: &diagnosis.health_ports,
+        spoken_ports: &diagnosis.spoken_ports,
         server_ports: &diagnosis.server_ports,
         names: &diagnosis.names,
         acknowledge: Duration::try_from_secs_f64(diagnosis.acknowledge_seconds).unwrap_or(Duration::MAX),
@@ -68,6 +69,7 @@ mod tests {
             server: "web1".to_owned(),
             findings,
             health_ports: vec![8404],
+            spoken_ports: Vec::new(),
             server_ports: vec![80],
             names: Vec::new(),
             acknowledge_seconds: 60.0,

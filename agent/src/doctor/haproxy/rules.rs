@@ -18,6 +18,8 @@ const TIMEOUT_CHECK: Duration = Duration::from_millis(500);
 pub struct Wanted<'a> {
     /// The ports on which health checks are answered.
     pub health_ports: &'a [u16],
+    /// The ports on which HAProxy's agent protocol is spoken.
+    pub spoken_ports: &'a [u16],
     /// The server's own.
     pub server_ports: &'a [u16],
     /// What balancers call this server, where they have asked: `BACKEND/SERVER`.
@@ -40,7 +42,9 @@ pub fn examine(file: &str, text: &str, wanted: &Wanted<'_>) -> Vec<Finding> {
         }
         concerned += 1;
         let before = findings.len();
-        findings.extend(backend.options());
+        // What checks by HTTP need says nothing of servers that are asked in other words.
+        let by_http = servers.iter().any(|server| server.check || !server.agent_check);
+        findings.extend(backend.options(by_http));
         findings.extend(servers.iter().flat_map(|server| backend.server(server, wanted)));
         if findings.len() == before {
             let text = format!("backend {} does what a drain needs", section.name);
@@ -69,7 +73,8 @@ impl Wanted<'_> {
     /// its own.
     fn concerns(&self, backend: &str, server: &Server) -> bool {
         let name = format!("{backend}/{}", server.name);
-        let asks_here = server.asks().is_some_and(|port| self.health_ports.contains(&port));
+        let asks_here = server.asks().is_some_and(|port| self.health_ports.contains(&port))
+            || server.agent_port.is_some_and(|port| self.spoken_ports.contains(&port));
         let is_here =
             self.names.is_empty() && server.port.is_some_and(|port| self.server_ports.contains(&port));
         self.names.contains(&name) || asks_here || is_here
@@ -117,12 +122,14 @@ impl Backend<'_> {
         format!("{}:{line}", self.file)
     }
 
-    /// What is said of the whole backend.
-    fn options(&self) -> Vec<Finding> {
+    /// What is said of the whole backend; `by_http`: its servers are checked by HTTP.
+    fn options(&self, by_http: bool) -> Vec<Finding> {
         let name = &self.section.name;
         let here = || self.place(self.section.number);
         let mut findings = Vec::new();
-        if self.says(&["option", "httpchk"]).is_none() {
+        if !by_http {
+            // The agent protocol needs nothing of it.
+        } else if self.says(&["option", "httpchk"]).is_none() {
             findings.push(
                 Finding::failure(
                     ABOUT,
@@ -233,6 +240,10 @@ impl Backend<'_> {
                 .at(self.place(line)),
             );
         }
+        if !server.check && server.agent_check {
+            findings.extend(agent_check(server, &name, wanted).map(|finding| finding.at(here())));
+            return findings;
+        }
         if !server.check {
             findings.push(
                 Finding::failure(
@@ -273,6 +284,37 @@ impl Backend<'_> {
     }
 }
 
+/// What is said of a server that is asked by `agent-check` alone.
+fn agent_check(server: &Server, name: &str, wanted: &Wanted<'_>) -> Option<Finding> {
+    let ports = list(wanted.spoken_ports);
+    if wanted.spoken_ports.is_empty() {
+        return Some(Finding::failure(
+            ABOUT,
+            format!("{name} is asked by `agent-check` alone, which the agent does not speak"),
+            "set agent_check.listen, or add `check port` and the agent's port",
+        ));
+    }
+    if !server.agent_port.is_some_and(|port| wanted.spoken_ports.contains(&port)) {
+        let found = server.agent_port.map_or_else(|| "no port".to_owned(), |port| format!("port {port}"));
+        return Some(Finding::failure(
+            ABOUT,
+            format!("{name} has its agent-check on {found}, and the agent speaks on {ports}"),
+            format!("write `agent-check agent-port {ports}`"),
+        ));
+    }
+    let within = server.is_told_within();
+    (within >= wanted.acknowledge).then(|| {
+        Finding::failure(
+            ABOUT,
+            format!(
+                "{name} is asked every {within:?}, and a drain is withdrawn after {:?}",
+                wanted.acknowledge
+            ),
+            "ask more often (`agent-inter 1s`), or give drain.acknowledge.limit more",
+        )
+    })
+}
+
 fn list(ports: &[u16]) -> String {
     ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
@@ -296,7 +338,8 @@ backend shop
 ";
 
     fn wanted() -> Wanted<'static> {
-        Wanted { health_ports: &[8404], server_ports: &[80], names: &[], acknowledge: Duration::from_mins(1) }
+        let acknowledge = Duration::from_mins(1);
+        Wanted { health_ports: &[8404], spoken_ports: &[8405], server_ports: &[80], names: &[], acknowledge }
     }
 
     /// Level and place of everything but what is well.
@@ -336,6 +379,20 @@ backend shop
         assert_eq!(bad(&GOOD.replace("inter 500 fastinter 100", "inter 30s")).len(), 2, "both servers");
         let shuts = GOOD.replace("rise 2", "on-marked-down shutdown-sessions");
         assert_eq!(bad(&shuts), [failure(9), failure(9)].concat());
+    }
+
+    #[test]
+    fn a_server_with_an_agent_check_alone_needs_no_other() {
+        let text = "backend shop\n option redispatch\n server web1 10.0.0.11:80 agent-check agent-port 8405 agent-inter 1s\n";
+        assert_eq!(bad(text), []);
+        let failure = [(Level::Failure, "h.cfg:3".to_owned())];
+        assert_eq!(bad(&text.replace("8405", "8406")), failure, "another port");
+        assert_eq!(bad(&text.replace("agent-inter 1s", "agent-inter 2m")), failure, "too rarely");
+        let silent = Wanted { spoken_ports: &[], ..wanted() };
+        let found = examine("h.cfg", text, &silent);
+        assert_eq!(found[0].level, Level::Failure, "the agent does not speak it");
+        let shuts = text.replace("1s", "1s on-marked-down shutdown-sessions");
+        assert_eq!(bad(&shuts), failure, "what kills requests kills them here, too");
     }
 
     #[test]

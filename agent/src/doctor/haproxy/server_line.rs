@@ -13,6 +13,11 @@ pub(super) struct Server {
     /// Its own port; nothing where that is a variable, or the client's.
     pub(super) port: Option<u16>,
     pub(super) check: bool,
+    /// Asked in the words of HAProxy's agent protocol.
+    pub(super) agent_check: bool,
+    /// `agent-port`: where.
+    pub(super) agent_port: Option<u16>,
+    pub(super) agent_inter: Option<Duration>,
     /// `port`: where the checks go.
     pub(super) check_port: Option<u16>,
     pub(super) inter: Option<Duration>,
@@ -47,6 +52,10 @@ impl Server {
             match word {
                 "check" => self.check = true,
                 "no-check" => self.check = false,
+                "agent-check" => self.agent_check = true,
+                "no-agent-check" => self.agent_check = false,
+                "agent-port" => self.agent_port = words.next().and_then(|port| port.parse().ok()),
+                "agent-inter" => self.agent_inter = words.next().and_then(time),
                 "port" => self.check_port = words.next().and_then(|port| port.parse().ok()),
                 "addr" => {
                     let port = words.next().and_then(|at| at.rsplit_once(':')?.1.parse().ok());
@@ -67,6 +76,11 @@ impl Server {
     /// Where its checks go.
     pub(super) fn asks(&self) -> Option<u16> {
         self.check_port.or(self.port)
+    }
+
+    /// How long it takes at most from the first `down` until it is taken out: HAProxy believes one.
+    pub(super) fn is_told_within(&self) -> Duration {
+        self.agent_inter.unwrap_or(INTER)
     }
 
     /// How often it is checked.
@@ -126,6 +140,15 @@ mod tests {
         assert_eq!(server.asks(), Some(8404));
         assert_eq!(Server::read([].iter(), &line(1, "server a ${HOST}")).unwrap().asks(), None);
         assert!(Server::read([].iter(), &line(1, "server a")).is_none());
+    }
+
+    #[test]
+    fn an_agent_check_is_told_from_a_check() {
+        let read = |text: &str| Server::read([].iter(), &line(1, text)).unwrap();
+        let server = read("server a 10.0.0.1:80 agent-check agent-port 8405 agent-inter 1s");
+        assert_eq!((server.check, server.agent_check, server.agent_port), (false, true, Some(8405)));
+        assert_eq!(server.is_told_within(), Duration::from_secs(1));
+        assert!(!read("server a 10.0.0.1:80 agent-check no-agent-check").agent_check);
     }
 
     #[test]
