@@ -136,22 +136,30 @@ impl File {
         }
     }
 
-    /// Replaces it. Blocking.
+    /// Replaces it, for an agent that begins after a crash of this one or of the host. Blocking.
     pub fn write(&self, state: &State) -> Result<(), Unwritable> {
+        let written = self.replace(state).and_then(|()| synced(fs::File::open(self.directory())?.sync_all()));
+        written.map_err(|source| Unwritable { path: self.path.clone(), source })
+    }
+
+    /// Replaces it, for an agent that begins after a crash of this one; a crash of the host may bring back what was
+    /// there before, whole. That spares the sync of the directory, which takes longer than all the rest. Blocking.
+    pub fn write_for_this_boot(&self, state: &State) -> Result<(), Unwritable> {
         self.replace(state).map_err(|source| Unwritable { path: self.path.clone(), source })
     }
 
+    fn directory(&self) -> &Path {
+        self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
     fn replace(&self, state: &State) -> io::Result<()> {
-        let directory =
-            self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let temporary = self.beside("new");
         let text = serde_json::to_vec(state).map_err(io::Error::other)?;
         let mut file = fs::File::create(&temporary)?;
         file.write_all(&text)?;
         file.sync_all()?;
         drop(file);
-        fs::rename(&temporary, &self.path)?;
-        synced(fs::File::open(directory)?.sync_all())
+        fs::rename(&temporary, &self.path)
     }
 
     /// No file. One that an earlier agent has set aside, and in whose place it could write none, still counts.
@@ -231,6 +239,10 @@ mod tests {
         file.write(&state).unwrap();
         let Found::State(found) = file.read() else { panic!("not found") };
         assert_eq!((found.machine.next_id, found.boot.as_str()), (8, "boot"));
+        state.machine.next_id = 9;
+        file.write_for_this_boot(&state).unwrap();
+        let Found::State(found) = file.read() else { panic!("not found") };
+        assert_eq!(found.machine.next_id, 9);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 

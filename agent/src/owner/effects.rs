@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::{error, warn};
 
-use super::{Outside, Owner, errands::IDENTITY_AGE, journal, task::Core};
+use super::{Outside, Owner, errands::IDENTITY_AGE, journal, records::Lasts, task::Core};
 use crate::{
     clock::Moment,
     control::api,
@@ -41,8 +41,13 @@ impl<O: Outside> Owner<O> {
         }
         self.remember(&effects);
         self.note_phase();
+        // After a crash of the host a hard drain with its restart to come and one with its restart under way go on alike:
+        // the server was restarted with the host. So nobody waits for the directory's sync, which comes with the
+        // command's pid.
+        let begins = effects.restart.is_some() && before.machine.course().stage() == Stage::Hard;
+        let lasts = if begins { Lasts::ThisBoot } else { Lasts::OverBoots };
         if self.records.lack(self.core.machine.course(), now)
-            && let Err(why) = self.write_now().await
+            && let Err(why) = self.write_now(lasts).await
         {
             if is_request && drains(self.core.machine.course().stage()) {
                 self.core = before;
@@ -177,10 +182,10 @@ impl<O: Outside> Owner<O> {
 
     pub(super) async fn write(&mut self) {
         // The records tell of a failure, and try again.
-        let _ = self.write_now().await;
+        let _ = self.write_now(Lasts::OverBoots).await;
     }
 
-    async fn write_now(&mut self) -> Result<(), String> {
+    async fn write_now(&mut self, lasts: Lasts) -> Result<(), String> {
         let now = self.outside.now();
         let state = State {
             machine: self.core.machine.saved(),
@@ -191,7 +196,7 @@ impl<O: Outside> Owner<O> {
             reports: self.history.recorder().saved(),
             ..State::new(self.records.boot.clone())
         };
-        let written = self.records.write(state, now).await;
+        let written = self.records.write(state, lasts, now).await;
         if written.is_err() {
             self.counters.failed(Failed::State);
         }

@@ -27,6 +27,15 @@ pub(super) struct Records {
     pub(super) stale: bool,
 }
 
+/// What a state that is written must outlive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lasts {
+    /// A crash of the host.
+    OverBoots,
+    /// One of the agent.
+    ThisBoot,
+}
+
 /// What could not be written is tried again after so long: a full disk needs no busy writer.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -50,11 +59,15 @@ impl Records {
         !is_tried || (self.trouble.is_some() && now >= self.written_at + RETRY)
     }
 
-    /// Writes `state`, off this thread.
-    pub(super) async fn write(&mut self, state: State, now: Moment) -> Result<(), String> {
+    /// Writes `state`, off this thread; `lasts` says what it must outlive.
+    pub(super) async fn write(&mut self, state: State, lasts: Lasts, now: Moment) -> Result<(), String> {
         let file = self.file.clone();
         let course = state.machine.course.clone();
-        let result = spawn_blocking(move || file.write(&state).map_err(|error| error.to_string()))
+        let write = move || match lasts {
+            Lasts::OverBoots => file.write(&state),
+            Lasts::ThisBoot => file.write_for_this_boot(&state),
+        };
+        let result = spawn_blocking(move || write().map_err(|error| error.to_string()))
             .await
             .unwrap_or_else(|_| Err("the thread that wrote it has ended early".into()));
         self.written_at = now;
@@ -91,12 +104,12 @@ mod tests {
         fs::create_dir_all(file.join("in the way")).unwrap();
         let mut records = Records::new(File::at(&file), "boot".into(), at(0));
         assert!(records.lack(&Course::Up, at(0)), "never written");
-        records.write(State::new("boot".into()), at(10)).await.unwrap_err();
+        records.write(State::new("boot".into()), Lasts::OverBoots, at(10)).await.unwrap_err();
         assert!(!records.lack(&Course::Up, at(14)));
         assert!(records.lack(&Course::Up, at(15)));
         assert!(records.lack(&Course::Failed { why: String::new() }, at(10)));
         fs::remove_dir_all(&file).unwrap();
-        records.write(State::new("boot".into()), at(15)).await.unwrap();
+        records.write(State::new("boot".into()), Lasts::OverBoots, at(15)).await.unwrap();
         assert!(!records.lack(&Course::Up, at(60)));
     }
 }
