@@ -1,8 +1,9 @@
 //! Our agent, as a process of its own beside a server.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
     thread,
@@ -251,6 +252,28 @@ impl Agent {
     #[must_use]
     pub fn with_metrics(mut self, address: SocketAddr) -> Self {
         self.settings.more += &format!("\n[metrics]\nlisten = \"{address}\"\n");
+        self
+    }
+
+    /// Takes orders over HTTPS, too, at this address from who has one of these tokens, with the test certificates.
+    #[must_use]
+    pub fn controlled_at(mut self, address: SocketAddr, tokens: &str) -> Self {
+        let secret = |name: &str, bytes: &[u8]| {
+            let path = self.dir.join(name);
+            fs::write(&path, bytes).expect("write a file for TLS");
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("make it a secret");
+            path.display().to_string()
+        };
+        let read = |name: &str| fs::read(place::certificates().join(name)).expect("a test certificate");
+        let (cert, key) =
+            (secret("server.pem", &read("server.pem")), secret("server.key", &read("server.key")));
+        let tokens = secret("tokens", tokens.as_bytes());
+        secret("ca.pem", &read("ca.pem"));
+        // Keys of `[control]`, the last table.
+        let keys = format!(
+            "listen = \"{address}\"\ntls = {{ cert = \"{cert}\", key = \"{key}\" }}\ntoken_file = \"{tokens}\"\n"
+        );
+        self.settings.more.insert_str(0, &keys);
         self
     }
 

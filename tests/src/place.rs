@@ -189,6 +189,11 @@ pub fn built(program: &str) -> PathBuf {
     path
 }
 
+/// Where the certificates lie that tests of TLS use; its README says whose they are.
+pub fn certificates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/tests/tls")
+}
+
 /// Starts the process that ends the others of a test: it outlives this one by as long as that takes.
 fn guardian(dir: &Path, public: &Path) -> process::Child {
     const SCRIPT: &str = r#"

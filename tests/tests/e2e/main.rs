@@ -30,6 +30,7 @@ mod proxy_protocol;
 mod recipes;
 mod reload;
 mod reloaded_balancer;
+mod remote;
 mod replay;
 mod report;
 mod resume;

@@ -1,25 +1,21 @@
 //! Measures the agent against its bounds: size, memory, CPU time, the time of a health answer, the time from quiet to
-//! restart, and the cost of looks at 10,000 and 100,000 sockets. `tests/bounds` builds the release and
+//! restart and of whole drains behind HAProxy, and the cost of looks at 10,000 and 100,000 sockets. `tests/bounds` builds the release and
 //! calls this; it wants a quiet machine. With a name, only the measurements of that name are made.
 
 mod crowd;
 mod looks;
+mod restart;
 
 use std::{env, fs, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
-use drain_agent::lifecycle::Phase;
-use drain_tests::{
-    Agent, Haproxy, Nginx, Place, Server, client::Connection, clock, flood::Flood, place, usage,
-};
-use rustix::process::Signal;
+use drain_tests::{Agent, Nginx, Place, client::Connection, clock, flood::Flood, place, usage};
 
 /// The bounds.
 const SIZE_BYTES: f64 = 6e6;
 const MEMORY_KIB: f64 = 8.0 * 1024.0;
 const CPU_PER_CENT: f64 = 0.2;
 const ANSWER_MICROS: f64 = 1000.0;
-const RESTART_MILLIS: f64 = 50.0;
 
 /// Open connections to the guarded server while CPU time is measured.
 const CONNECTIONS: usize = 1_000;
@@ -29,10 +25,6 @@ const CHECK_EVERY: Duration = Duration::from_millis(100);
 const CHECKS: usize = 300;
 /// Clients of the flood, and how long it lasts.
 const FLOOD: (usize, Duration) = (5_000, Duration::from_secs(10));
-/// Drains whose last request is timed.
-const DRAINS: usize = 10;
-/// The quiet of those drains.
-const QUIET: (&str, Duration) = ("1s", Duration::from_secs(1));
 /// Everything that is waited for here takes a few seconds.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -45,11 +37,13 @@ fn main() -> Result<ExitCode> {
     }
     println!("{:<52} {:>12} {:>12}", "", "measured", "at most");
     let mut hold = true;
-    let all: [(&str, Measure); 6] = [
+    let all: [(&str, Measure); 8] = [
         ("size", size),
         ("rest", at_rest),
         ("flood", under_flood),
-        ("restart", quiet_to_restart),
+        ("restart", restart::from_quiet),
+        ("drain", restart::hard_drain),
+        ("drain", restart::soft_drain),
         ("looks", looks::many),
         ("looks", looks::very_many),
     ];
@@ -139,61 +133,6 @@ fn under_flood() -> Result<Vec<Row>> {
         what: "resident memory under the flood at most, KiB",
         measured: usage::peak_kib(pid)? as f64,
         bound: MEMORY_KIB,
-    }])
-}
-
-/// From the end of the last request and the configured quiet to the first line of the restart's command.
-fn quiet_to_restart() -> Result<Vec<Row>> {
-    let place = Place::new("bounds_restart");
-    let nginx = Nginx::new(&place, "shop").start();
-    let noted = place.dir().join("restarts");
-    let note = format!("date +%s%N >>'{}'", noted.display());
-    let agent = Agent::guarding(&place, "agent", nginx.address().port())
-        .restarting_by(vec!["sh".to_owned(), "-c".to_owned(), note])
-        .proof("none")
-        .hard_quiet(QUIET.0)
-        // It is the only one.
-        .min_remaining(0)
-        .start();
-    let mut balancer = Haproxy::new(&place, "lb")
-        .check("inter 100 fall 1 rise 1")
-        .server(Server::new("s1", nginx.address()).checked_at(agent.address()))
-        .start();
-    balancer.child().expect_error("has no server available");
-    let mut slowest = Duration::ZERO;
-    for drain in 0..DRAINS {
-        balancer.wait_for_status("s1", "UP", WITHIN);
-        let mut user = Connection::open(nginx.address())?;
-        let before = agent.last_ended();
-        agent.signal(Signal::USR2);
-        let start = clock::now();
-        let mut last = clock::unix();
-        // Somebody asks until all have acknowledged, and then no more.
-        loop {
-            user.fetch("GET", "/", &[], b"")?;
-            last = last.max(clock::unix());
-            let status = agent.status();
-            if status.phase == Phase::Hard && status.acknowledged.complete {
-                break;
-            }
-            anyhow::ensure!(start.elapsed() < WITHIN, "nobody acknowledges");
-            clock::pause(Duration::from_millis(50));
-        }
-        agent.wait_for_success(before, WITHIN);
-        let text = fs::read_to_string(&noted)?;
-        let line = text.lines().nth(drain).context("the restart is not noted")?;
-        let restart = Duration::from_nanos(line.parse()?);
-        let late = restart.saturating_sub(last + QUIET.1);
-        anyhow::ensure!(
-            restart >= last + QUIET.1.mul_f64(0.95),
-            "restarted before it was quiet for a second"
-        );
-        slowest = slowest.max(late);
-    }
-    Ok(vec![Row {
-        what: "from quiet to the restart, slowest of 10, ms",
-        measured: slowest.as_secs_f64() * 1e3,
-        bound: RESTART_MILLIS,
     }])
 }
 
