@@ -103,15 +103,16 @@ impl Door {
     /// Tells what is so: without a farewell, nobody is taken any more.
     fn tell(&self) {
         let standing = self.farewell.map_or(Standing::Hard, |farewell| farewell.standing());
-        self.announced.send_if_modified(|announced| {
+        let has_changed = self.announced.send_if_modified(|announced| {
             let is_new = announced.standing != standing;
             if is_new {
-                *announced =
-                    Announced { standing, reason: "it is to finish (SIGUSR1)", since: clock::wall() };
+                *announced = Announced { standing, reason: "it is to finish", since: clock::wall() };
             }
             is_new
         });
-        tracing::info!("balancers above are told: {standing}");
+        if has_changed && self.port.is_some() {
+            tracing::info!("balancers above are told: {standing}");
+        }
     }
 
     fn serve(&mut self, opened: Opened) -> Result<(), PortError> {

@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, time::Duration};
 
 use drain_tests::{
-    Place, Proxy,
+    Place, Proxy, child,
     client::{Connection, Response},
     place::holds,
     port,
@@ -103,4 +103,38 @@ fn connections_that_say_nothing_are_closed_and_hold_up_nobody() {
         holds(status == 200, || format!("status {status}"))
     });
     drop(silent);
+}
+
+#[test]
+fn after_an_upgrade_the_new_process_answers_and_after_a_reload_the_new_address() {
+    let place = Place::new("admin_port_upgrade");
+    let upstream = Upstream::start("a");
+    let (mut proxy, admin) = started(&place, "lb", &upstream, "");
+    proxy.child().may_end();
+    let pid = || -> Result<u64, String> {
+        let answer = asked("GET", admin, "/healthz", &[])?;
+        let alive: serde_json::Value = serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
+        alive["pid"].as_u64().ok_or_else(|| alive.to_string())
+    };
+    let old = pid().expect("the old process answers");
+    proxy.signal(Signal::USR2);
+    let new = place.wait_for("the end of the old process", WITHIN, || {
+        holds(proxy.child().ended().is_some(), || "it runs".to_owned())?;
+        pid()
+    });
+    assert_ne!(new, old);
+    let other = port::free();
+    let text = fs::read_to_string(proxy.config_file()).expect("read proxy.toml");
+    fs::write(proxy.config_file(), text.replace(&admin.to_string(), &other.to_string())).expect("write it");
+    let new = u32::try_from(new).expect("a process id");
+    child::send(new, Signal::HUP).expect("signal the new process");
+    place.wait_for("an answer at the other address", WITHIN, || {
+        let status = asked("GET", other, "/readyz", &[])?.status;
+        holds(status == 200, || format!("status {status}"))
+    });
+    place.wait_for("nobody at the old address", WITHIN, || {
+        holds(Connection::open(admin).is_err(), || "somebody".to_owned())
+    });
+    child::send(new, Signal::TERM).expect("end the new process");
+    place.wait_for("its end", WITHIN, || holds(!child::is_alive(new), || "it runs".to_owned()));
 }

@@ -90,15 +90,28 @@ fn numbers_have_the_names_and_types_of_haproxys_own_exporter() {
 }
 
 #[test]
-fn the_old_exporter_reads_the_statistics() {
-    let place = Place::new("metrics_exporter");
+fn the_old_exporter_reads_the_statistics_by_http() {
+    let place = Place::new("metrics_exporter_http");
     let (_proxy, admin) = served(&place, "");
+    exported(&place, &format!("http://{admin}/haproxy?stats;csv"));
+}
+
+#[test]
+fn the_old_exporter_reads_the_statistics_by_socket() {
+    let place = Place::new("metrics_exporter_socket");
+    let socket = place.dir().join("s");
+    let (_proxy, _admin) = served(&place, &format!("socket = \"{}\"", socket.display()));
+    exported(&place, &format!("unix:{}", socket.display()));
+}
+
+/// Has the exporter read from there, and looks at what it says.
+fn exported(place: &Place, from: &str) {
     let dir = place.subdir("exporter");
     let web = port::free();
     let mut command = place.command("prometheus-haproxy-exporter");
-    command.arg(format!("--haproxy.scrape-uri=http://{admin}/haproxy?stats;csv"));
+    command.arg(format!("--haproxy.scrape-uri={from}"));
     command.arg(format!("--web.listen-address={web}"));
-    let mut exporter = Child::start(&place, &dir, "exporter", command, |_| false);
+    let mut exporter = Child::start(place, &dir, "exporter", command, |_| false);
     let page = place.wait_for("its numbers of the proxy", WITHIN, || {
         let page = got(web, "/metrics")?;
         holds(page.contains("\nhaproxy_up 1\n"), || page.clone())?;

@@ -87,7 +87,10 @@ impl Opened {
                     _ = stopped => {}
                 }
             };
-            thread::Builder::new().name("admin".to_owned()).spawn(move || runtime.block_on(answer)).map(drop)
+            thread::Builder::new()
+                .name("admin port".to_owned())
+                .spawn(move || runtime.block_on(answer))
+                .map(drop)
         };
         work().map_err(PortError::Thread)?;
         Ok(Port { settings, _stop: stop })
