@@ -229,6 +229,8 @@ fn haproxy_options(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
         };
         match text {
             "-cc" => read.push("--cc".into()),
+            // The name of a peer, and limits that the configuration has: nothing of it is used.
+            "-L" | "-n" | "-m" | "-N" => drop(words.next()),
             "-vv" => read.push("-v".into()),
             "-sf" | "-st" => {
                 let long = format!("-{text}");

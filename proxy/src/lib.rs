@@ -1,6 +1,7 @@
 //! The companion proxy: an HTTP/1.1 reverse proxy that obeys its servers' health answers.
 
 pub mod admin;
+mod adopt;
 pub mod backend;
 pub mod check;
 pub mod cli;
@@ -12,6 +13,7 @@ pub mod http1;
 pub mod listen;
 pub mod process;
 pub mod proxy_protocol;
+pub mod rules;
 pub mod served;
 pub mod upgrade;
 pub mod worker;

@@ -73,6 +73,7 @@ pub(crate) fn settings(servers: Vec<config::Server>) -> config::Backend {
         retry: retry(),
         reuse: config::Reuse::Always,
         abort_on_close: false,
+        rules: crate::rules::Rules::default().into(),
         timeout: config::BackendTimeout {
             connect: second,
             server: second,

@@ -16,6 +16,7 @@ use super::{
     timeout::BackendTimeout,
     words::object_name,
 };
+use crate::rules::Rules;
 
 /// Servers that do the same work.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,6 +48,8 @@ pub struct Backend {
     /// Whether a request whose client has closed its half of the connection is given up as long as no server has
     /// answered it (HAProxy: `option abortonclose`).
     pub abort_on_close: bool,
+    /// What becomes of its requests and their responses beside that.
+    pub rules: Arc<Rules>,
     /// Its timeouts.
     pub timeout: BackendTimeout,
     /// What becomes of new users when only soft-draining servers are left.
@@ -109,6 +112,7 @@ impl Backend {
             retry: Retry::read(table, timeout.connect),
             reuse: Reuse::read(table),
             abort_on_close: table.flag("abortonclose", false).copied(),
+            rules: Rules::of_backend(table).into(),
             timeout,
             when_all_drain: table.choice("when_all_drain", WhenAllDrain::Serve, &words).copied(),
             servers: servers?,

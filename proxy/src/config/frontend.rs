@@ -1,6 +1,6 @@
 //! `[frontend.NAME]`: where requests come in.
 
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use drain_config::{Mistake, Table, Value};
 use ipnet::IpNet;
@@ -11,6 +11,7 @@ use super::{
     lookup::Lookup,
     words::{object_name, token},
 };
+use crate::{adopt, rules::Rules};
 
 /// Where requests come in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,12 +20,16 @@ pub struct Frontend {
     pub name: Arc<str>,
     /// The addresses it listens on; at least one, none twice in the whole file.
     pub bind: Vec<SocketAddr>,
+    /// Those of them that are sockets with which the process was started, by their numbers (`fd@3`).
+    pub descriptors: Vec<(i32, SocketAddr)>,
     /// From whom a PROXY protocol header is accepted; `None`: from nobody.
     pub accept_proxy: Option<AcceptProxy>,
     /// Where its requests go.
     pub backend: BackendIndex,
     /// The header that tells the server the client's address; `None`: none is added.
     pub forward_for: Option<ForwardFor>,
+    /// What becomes of its requests and their responses beside that.
+    pub rules: Arc<Rules>,
     /// What is written of its requests.
     pub logging: Logging,
     /// Its timeouts.
@@ -71,11 +76,11 @@ impl Frontend {
         lookup: &Lookup<'_>,
     ) -> Option<Self> {
         let name = object_name(name, table);
-        let bind =
-            table.require("bind", r#"["0.0.0.0:80"]"#).and_then(|value| value.each_once(Value::address));
+        let bind = table.require("bind", r#"["0.0.0.0:80"]"#).and_then(|value| value.each_once(Bind::read));
         let backend = table.require("backend", r#""NAME""#).and_then(|value| reference(&value, backends));
         let accept_proxy = table.take("accept_proxy").and_then(|value| AcceptProxy::read(&value));
         let forward_for = table.take("forward_for").and_then(|value| ForwardFor::read(&value));
+        let rules = Rules::of_frontend(table, backends).into();
         let logging = Logging::read(table, lookup);
         let timeout = table.section("timeout", FrontendTimeout::read);
         let most = limits.connections;
@@ -89,14 +94,47 @@ impl Frontend {
         let maxconn = maxconn.copied();
         Some(Self {
             name: name?,
-            bind: bind?,
+            descriptors: bind.iter().flatten().filter_map(Bind::descriptor).collect(),
+            bind: bind?.iter().map(|bind| bind.address).collect(),
             accept_proxy,
             backend: backend?,
             forward_for,
+            rules,
             logging,
             timeout,
             maxconn,
         })
+    }
+}
+
+/// An address to listen on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Bind {
+    address: SocketAddr,
+    descriptor: Option<i32>,
+}
+
+impl Bind {
+    /// An address, or `fd@3`.
+    fn read(value: &Value<'_>) -> Option<Self> {
+        let number = value.is_text().then(|| value.string()?.strip_prefix("fd@")).flatten();
+        let Some(number) = number else {
+            return value.address().map(|address| Self { address, descriptor: None });
+        };
+        let socket = number.parse().map_err(io::Error::other).and_then(|number: i32| {
+            Ok(Self { address: adopt::listener(number)?.local_addr()?, descriptor: Some(number) })
+        });
+        if let Err(error) = &socket {
+            value.wrong(
+                "is no socket that this process was started with",
+                format!("{error}; expected the number of one that listens, such as \"fd@3\""),
+            );
+        }
+        socket.ok()
+    }
+
+    fn descriptor(&self) -> Option<(i32, SocketAddr)> {
+        Some((self.descriptor?, self.address))
     }
 }
 

@@ -152,7 +152,9 @@ impl Config {
             Frontend::read(name, table, &names, &limits, lookup)
         });
         let backends = root.named_sections("backend", |name, table| {
-            let reaching = |frontend: &&Frontend| names.get(frontend.backend.0) == Some(&name);
+            let is_it = |place: usize| names.get(place) == Some(&name);
+            let reaching =
+                |frontend: &&Frontend| is_it(frontend.backend.0) || frontend.rules.backends().any(is_it);
             let reach = frontends.iter().flatten().filter(reaching).map(|frontend| frontend.maxconn.get());
             let reach = reach.fold(0, usize::saturating_add);
             Backend::read(name, table, &binds, lookup, reach)

@@ -107,7 +107,7 @@ pub(super) fn serve<H>(
         }
         let after = client.requests(&mut core).await;
         if let Some(number) = client.number() {
-            core.idle.forget(number);
+            core.forget(number);
         }
         match after {
             After::Next | After::Close => {}

@@ -11,12 +11,13 @@ use super::{
     answer::{self, Status},
     buffer::Output,
     client::{After, Client},
+    connect,
     pipe::Pipe,
     record::{Record, Story},
     relay::{Answered, End, Remains},
     request::{Asked, NoRequest},
 };
-use crate::{backend::Server, clock, http1::Method, served::Outcome};
+use crate::{backend::Server, clock, http1::Method, rules::Reply, served::Outcome};
 
 /// Writes what is left of the response, or the error that stands for it.
 pub(super) async fn finish(
@@ -94,13 +95,47 @@ pub(super) async fn fail(
     story.bytes_in = story.bytes_in.max(up.written());
     client.input = up.take_rest();
     let mut output = core.pool.output();
-    answer::write(status, keep_alive, asked.method == Method::Head, output.append());
-    let written = write_answer(core, client, output, story, status).await;
+    let head_only = asked.method == Method::Head;
+    match core.error_file(status.code()) {
+        Some(file) => file.write(keep_alive, head_only, output.append()),
+        None => answer::write(status, keep_alive, head_only, output.append()),
+    }
+    let written = write_answer(core, client, output, story, status.code()).await;
     if story.cookie == *b"--"
         && let Some(persistence) = &asked.persistence
     {
         story.cookie = persistence.unanswered(&core.backend, story.server.as_deref());
     }
+    log(core, client, story);
+    match written {
+        false => After::Close,
+        true if keep_alive => After::Next,
+        true if clean && client.input.is_none() => After::Close,
+        true => After::Linger,
+    }
+}
+
+/// Answers as a rule says; the connection goes on where the request has been read to its end.
+pub(super) async fn reply(
+    core: &Core,
+    client: &mut Client,
+    asked: &Asked,
+    up: &mut Pipe,
+    story: &mut Story,
+    answer: &Reply,
+) -> After {
+    story.end(answer.cause);
+    if answer.is_delayed
+        && connect::pause(core, client, core.backend.settings().timeout.connect).await.is_err()
+    {
+        return abandon(core, client, asked, story);
+    }
+    let keep_alive = asked.keep_alive && up.is_read() && !core.is_stopping();
+    let clean = up.is_read() && asked.reusable;
+    client.input = up.take_rest();
+    let mut output = core.pool.output();
+    answer.write(keep_alive, asked.method == Method::Head, output.append());
+    let written = write_answer(core, client, output, story, answer.status).await;
     log(core, client, story);
     match written {
         false => After::Close,
@@ -138,8 +173,11 @@ pub(super) async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, 
     story.read = None;
     story.silent = matches!(error, NoRequest::CutOff | NoRequest::TimedOut) && client.is_silent();
     let mut output = core.pool.output();
-    answer::write(status, false, false, output.append());
-    let written = write_answer(core, client, output, story, status).await;
+    match core.error_file(status.code()) {
+        Some(file) => file.write(false, false, output.append()),
+        None => answer::write(status, false, false, output.append()),
+    }
+    let written = write_answer(core, client, output, story, status.code()).await;
     story.bytes = 0;
     log(core, client, story);
     if written && !matches!(error, NoRequest::CutOff) { After::Linger } else { After::Close }
@@ -151,9 +189,9 @@ async fn write_answer(
     client: &mut Client,
     output: Output,
     story: &mut Story,
-    status: Status,
+    status: u16,
 ) -> bool {
-    story.status = Some(status.code());
+    story.status = Some(status);
     let mut pipe = Pipe::new(&core.pool, None, output);
     let end = write_rest(core, client, &mut pipe).await;
     story.bytes += pipe.written();

@@ -30,6 +30,7 @@ mod replay;
 mod request;
 mod resume;
 mod retry;
+mod ruling;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ use self::buffer::Pool;
 use crate::{
     backend::{Backend, Server, idle::IdlePool},
     config,
+    rules::Reply,
     served::{Counter, Peak, Served},
 };
 
@@ -72,12 +74,14 @@ pub struct Core {
     /// What may be kept of requests, over all cores.
     budget: Arc<Budget>,
     /// Responses say that their connection closes.
-    stopping: Cell<bool>,
+    stopping: Rc<Cell<bool>>,
     /// Connections without a request close.
     closing: Cell<bool>,
     stop: Notify,
     /// The same by a newer configuration: what holds for the next request.
     successor: OnceCell<Rc<Core>>,
+    /// The same with other backends, by their places in the configuration.
+    others: OnceCell<Vec<(usize, Rc<Core>)>>,
 }
 
 /// Client connections that are open, over all cores, and what the frontend has done for them.
@@ -106,8 +110,8 @@ impl Core {
     ) -> Rc<Self> {
         let head_bytes = limits.head_bytes;
         let pool = Pool::new(head_bytes);
-        let (stopping, closing, stop) = (Cell::new(false), Cell::new(false), Notify::new());
-        let successor = OnceCell::new();
+        let (stopping, closing, stop) = (Rc::default(), Cell::new(false), Notify::new());
+        let (successor, others) = (OnceCell::new(), OnceCell::new());
         Rc::new(Self {
             frontend,
             backend,
@@ -121,7 +125,63 @@ impl Core {
             closing,
             stop,
             successor,
+            others,
         })
+    }
+
+    /// From now on its rules may send requests to these backends, too, each with its place in the configuration. Only
+    /// the first call counts.
+    pub fn reach(&self, backends: impl Iterator<Item = (usize, Arc<Backend>, Rc<IdlePool>)>) {
+        let other = |(place, backend, idle)| {
+            let core = Self {
+                frontend: self.frontend.clone(),
+                backend,
+                idle,
+                pool: self.pool.clone(),
+                head_bytes: self.head_bytes,
+                sink: self.sink.clone(),
+                open: self.open.clone(),
+                budget: self.budget.clone(),
+                stopping: self.stopping.clone(),
+                closing: Cell::new(false),
+                stop: Notify::new(),
+                successor: OnceCell::new(),
+                others: OnceCell::new(),
+            };
+            (place, Rc::new(core))
+        };
+        let _ = self.others.set(backends.map(other).collect());
+    }
+
+    /// The same with the backend of this place.
+    fn with_backend(&self, place: usize) -> &Self {
+        self.others().find(|(of, _)| *of == place).map_or(self, |(_, core)| core)
+    }
+
+    fn others(&self) -> impl Iterator<Item = (usize, &Self)> {
+        self.others.get().into_iter().flatten().map(|(place, core)| (*place, &**core))
+    }
+
+    /// The connections to servers that belong to this client are of no use to anybody else.
+    fn forget(&self, client: u64) {
+        self.idle.forget(client);
+        self.others().for_each(|(_, core)| core.idle.forget(client));
+    }
+
+    /// Whether some rule looks at requests.
+    fn has_rules(&self) -> bool {
+        !(self.frontend.rules.is_empty() && self.backend.settings().rules.is_empty())
+    }
+
+    /// Whether some rule looks at responses.
+    fn changes_responses(&self) -> bool {
+        self.frontend.rules.has_response() || self.backend.settings().rules.has_response()
+    }
+
+    /// The answer for this error, where a file has it.
+    fn error_file(&self, status: u16) -> Option<&Reply> {
+        let own = self.backend.settings().rules.error_file(status);
+        own.or_else(|| self.frontend.rules.error_file(status))
     }
 
     /// From now on each request that begins is served by `successor`, on whatever connection. Only the first one counts.

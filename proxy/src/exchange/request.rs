@@ -6,13 +6,14 @@ use super::{
     Core,
     attempt::Attempts,
     authentication::authenticates,
-    buffer::{Size, poll_fill},
+    buffer::{Output, Size, poll_fill},
     capture::Captured,
     client::{After, Client},
-    ending::refuse,
+    ending::{refuse, reply},
     pipe::Pipe,
     record::Story,
     replay::Kept,
+    ruling,
 };
 use crate::{
     backend::{
@@ -25,6 +26,7 @@ use crate::{
         forward::{self, FieldEdit, RequestEdits},
         unfold,
     },
+    rules::Reply,
 };
 
 /// What the rest of the exchange must know of a request.
@@ -46,8 +48,28 @@ pub(super) struct Asked {
     /// Asked twice has the effect of asked once: it may be sent again after a server has seen it.
     pub(super) repeatable: bool,
     pub(super) persistence: Option<Persistence>,
+    /// Where it came from, if a rule on its response may ask.
+    pub(super) from: Option<Box<ruling::From>>,
     /// What it is balanced by, where the algorithm hashes.
     pub(super) key: Option<Key>,
+}
+
+/// A request on its way.
+struct Prepared<'c> {
+    /// Where it goes.
+    core: &'c Core,
+    asked: Asked,
+    up: Pipe,
+    /// How a rule answers it.
+    answer: Option<Box<Reply>>,
+}
+
+/// A head, written anew.
+struct Written {
+    asked: Asked,
+    output: Output,
+    framing: Framing,
+    expects: bool,
 }
 
 /// Why there is no request.
@@ -67,10 +89,13 @@ pub(super) async fn serve(core: &Core, client: &mut Client) -> After {
         Ok((length, folded)) => prepare(core, client, length, folded, &mut story).map_err(NoRequest::Refused),
         Err(error) => Err(error),
     };
-    let (asked, mut up) = match read {
+    let Prepared { core, asked, mut up, answer } = match read {
         Ok(read) => read,
         Err(error) => return Box::pin(refuse(core, client, &error, &mut story)).await,
     };
+    if let Some(answer) = answer {
+        return Box::pin(reply(core, client, &asked, &mut up, &mut story, &answer)).await;
+    }
     Attempts::new(core, client, &asked, &mut up, &mut story).run().await
 }
 
@@ -129,13 +154,13 @@ fn find_head(core: &Core, scan: &mut HeadScan, bytes: &[u8]) -> Result<Option<us
 }
 
 /// Checks the head and writes it anew, with as much of the body as is there.
-fn prepare(
-    core: &Core,
+fn prepare<'c>(
+    core: &'c Core,
     client: &mut Client,
     length: usize,
     folded: bool,
     story: &mut Story,
-) -> Result<(Asked, Pipe), Refusal> {
+) -> Result<Prepared<'c>, Refusal> {
     let mut input = client.input.take().expect("the head that was found lies in the input");
     let bytes = &mut input.filled_mut()[..length];
     if folded {
@@ -151,6 +176,46 @@ fn prepare(
         let captures = &core.frontend.logging.captures;
         story.captured = (!captures.is_empty()).then(|| Captured::of_request(captures, &head.fields));
     }
+    let (core, answer, written) = if core.has_rules() {
+        ruled(core, client, &head, story)?
+    } else {
+        (core, None, write(core, client, &head))
+    };
+    let Written { asked, output, framing, expects } = written;
+    input.consume(length);
+    let mut up = Pipe::new(&core.pool, Some(input), output);
+    up.expect(framing);
+    if expects {
+        up.hold_back();
+    }
+    up.begin()?;
+    if asked.repeatable && !up.is_whole() {
+        keep(core, framing, &mut up);
+    }
+    Ok(Prepared { core, asked, up, answer })
+}
+
+/// The same for a head that rules look at first.
+fn ruled<'c>(
+    core: &'c Core,
+    client: &Client,
+    head: &RequestHead<'_, '_>,
+    story: &mut Story,
+) -> Result<(&'c Core, Option<Box<Reply>>, Written), Refusal> {
+    let ruling = ruling::request(core, client, head, story);
+    let core = ruling.core;
+    let written = match &ruling.head {
+        Some(changed) => {
+            let mut storage = Storage::new();
+            write(core, client, &RequestHead::parse(changed, &mut storage)?)
+        }
+        None => write(core, client, head),
+    };
+    Ok((core, ruling.reply.map(Box::new), written))
+}
+
+/// Writes a head anew.
+fn write(core: &Core, client: &Client, head: &RequestHead<'_, '_>) -> Written {
     let backend = &core.backend;
     let cookies = head.fields.all(Kind::Cookie);
     let visitor = persistence::Request { target: head.target, client: client.address.ip() };
@@ -168,7 +233,8 @@ fn prepare(
             || (backend.settings().retry.with_idempotency_key
                 && head.fields.last(b"idempotency-key").is_some_and(|key| !key.is_empty())),
         persistence: Persistence::read(backend, cookies, visitor, clock::wall),
-        key: backend.key(&head, client.address.ip()),
+        key: backend.key(head, client.address.ip()),
+        from: core.changes_responses().then(|| Box::new(ruling::From::of(client, head))),
     };
     let forwarded_for = core.frontend.forward_for.as_ref().and_then(|settings| {
         let present = settings.if_none && head.fields.last(settings.header.as_bytes()).is_some();
@@ -178,21 +244,10 @@ fn prepare(
     let client_field = core.frontend.forward_for.as_ref().map_or("", |settings| &settings.header);
     let edits = RequestEdits { forwarded_for, client_field, close };
     let mut output = core.pool.output();
-    forward::request(&head, edits, |value| FieldEdit::from(cookie_passage(backend, value)), output.append());
-    let framing = head.framing;
+    forward::request(head, edits, |value| FieldEdit::from(cookie_passage(backend, value)), output.append());
     let expects =
         head.fields.last(b"expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
-    input.consume(length);
-    let mut up = Pipe::new(&core.pool, Some(input), output);
-    up.expect(framing);
-    if expects {
-        up.hold_back();
-    }
-    up.begin()?;
-    if asked.repeatable && !up.is_whole() {
-        keep(core, framing, &mut up);
-    }
-    Ok((asked, up))
+    Written { asked, output, framing: head.framing, expects }
 }
 
 /// Has a request that is still coming kept, where it can be sent again at all.

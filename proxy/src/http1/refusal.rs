@@ -74,6 +74,9 @@ pub enum BadResponse {
     /// 101 where none was asked for, or without its fields.
     #[error("expected 101 only after a request to upgrade and with Connection: upgrade, found another")]
     Upgrade,
+    /// A rule of the configuration.
+    #[error("expected a response that `http_response` lets pass, found one that it denies")]
+    Denied,
     /// 101 to WebSocket with another `Sec-WebSocket-Accept` than belongs to the request's key, or none.
     #[error("expected the Sec-WebSocket-Accept that belongs to the request's key, found another or none")]
     WebSocketAccept,

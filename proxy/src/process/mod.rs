@@ -35,6 +35,7 @@ use crate::admin::http::PortError;
 use crate::admin::log::{Logs, OpenError};
 use crate::admin::service::{AdminError, Service};
 use crate::admin::stats::{Facts, Statistics};
+use crate::adopt;
 use crate::check::Checks;
 use crate::clock;
 use crate::config::{Config, LoadError};
@@ -156,7 +157,9 @@ impl Process {
             servers = state::read(&config);
         }
         let takes_over = !listeners.bound().is_empty();
-        let listeners = Listeners::open(&config, cores, &listeners)?;
+        let mut known = listeners.bound().to_vec();
+        known.extend(adopt::adopted(&config, cores, &known)?);
+        let listeners = Listeners::open(&config, cores, &Listeners::inherited(known))?;
         let generation = Generation::resumed(&config, &logs, knowledge::resuming(&servers, clock::now()));
         knowledge::reopen(&generation, &rooms);
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();

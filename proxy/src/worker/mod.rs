@@ -230,6 +230,10 @@ impl Worker {
             let (backend, pool, sink) = (backend.clone(), pool.clone(), frontend.log.sink());
             let (open, budget) = (frontend.open.clone(), generation.budget.clone());
             let core = exchange::Core::new(settings, backend, pool, &generation.limits, sink, open, budget);
+            core.reach(frontend.settings.rules.backends().map(|place| {
+                let (backend, pool) = &self.pools[&generation.backends[place].settings().name];
+                (place, backend.clone(), pool.clone())
+            }));
             self.cores.push(Rc::downgrade(&core));
             if let Some(older) = before.remove(&name) {
                 older.succeed(core.clone());

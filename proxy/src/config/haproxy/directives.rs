@@ -3,7 +3,7 @@
 //! The table that people read (`proxy/DIRECTIVES.md`) is written from this one.
 
 use super::{
-    bind, check, global, log, proxy,
+    bind, check, global, log, proxy, rules,
     section::Directive,
     server,
     settings::{Kind, Reading, Side},
@@ -71,7 +71,6 @@ const NO_LUA: &str = "there is no Lua";
 const NO_STICK: &str = "there are no stick tables: users are kept on their server by `cookie`";
 const NO_TCP: &str = "connections are proxied as HTTP only: there are no rules for bytes of TCP";
 const NO_FILTER: &str = "there are no filters: let the servers do that";
-const NO_RULES: &str = "there are no rules for requests yet";
 const KERNEL: &str = "the kernel's own setting holds";
 const TUNING: &str = "it tunes HAProxy's own insides";
 const GONE: &str = "HAProxy has removed it, too";
@@ -195,9 +194,9 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("ssl-server-verify", "G", Ignored("it is about TLS")),
     known("ssl-skip-self-issued-ca", "G", Ignored("it is about TLS")),
     known("stats bind-process", "G", Ignored("there is one process")),
-    known("stats maxconn", "G", Ignored("there are no commands at run time in this file's words")),
-    known("stats socket", "G", Ignored("write `[admin] socket = …` in a TOML configuration")),
-    known("stats timeout", "G", Ignored("there are no commands at run time in this file's words")),
+    known("stats maxconn", "G", Ignored("ten connections of operators are served at once")),
+    known("stats socket", "G", Reads(global::stats_socket)),
+    known("stats timeout", "G", Reads(global::stats_timeout)),
     known("strict-limits", "G", Ignored("the limit on descriptors is raised as far as it goes")),
     known("thread-group", "G", Ignored("the kernel's scheduler places the threads")),
     known("thread-groups", "G", Ignored("the kernel's scheduler places the threads")),
@@ -214,7 +213,7 @@ pub(super) const DIRECTIVES: &[Known] = &[
         Refused("what is ignored is said, and a configuration with warnings is valid"),
     ),
     // Of proxies.
-    known("acl", "FB", Refused(NO_RULES)),
+    known("acl", "DFB", Reads(rules::acl)),
     known("appsession", "DFB", Refused(GONE)),
     known("backlog", "DF", Ignored("4096 connections may wait in the kernel")),
     known("balance", "DB", Words(Back, "balance")),
@@ -241,7 +240,7 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("email-alert", "DFB", Refused("no mail is sent: changes of servers are in the log")),
     known("enabled", "DFB", Reads(proxy::disabled)),
     known("error-log-format", "DF", Refused("lines are those of `option httplog`")),
-    known("errorfile", "DFB", Refused("errors have one text yet")),
+    known("errorfile", "DFB", Reads(rules::errorfile)),
     known("errorfiles", "DFB", Refused("write `errorfile` for each status")),
     known("errorloc", "DFB", Refused("write `errorfile` with a file that redirects")),
     known("errorloc302", "DFB", Refused("write `errorfile` with a file that redirects")),
@@ -267,8 +266,8 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("http-check set-var", "DB", Refused("a check has no variables")),
     known("http-check unset-var", "DB", Refused("a check has no variables")),
     known("http-error", "DFB", Refused("write `errorfile`")),
-    known("http-request", "DFB", Refused(NO_RULES)),
-    known("http-response", "DFB", Refused(NO_RULES)),
+    known("http-request", "DFB", Reads(rules::http_request)),
+    known("http-response", "DFB", Reads(rules::http_response)),
     known("http-reuse", "DB", Words(Back, "http_reuse")),
     known("http-send-name-header", "DB", Refused("let the servers know their own names")),
     known("id", "FB", Ignored("proxies have no numbers")),
@@ -285,9 +284,9 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("maxconn", "G", Reads(global::number)),
     known("maxconn", "DF", Reads(proxy::maxconn)),
     known("mode", "DFB", Reads(proxy::mode)),
-    known("monitor fail", "F", Refused(NO_RULES)),
+    known("monitor fail", "F", Reads(rules::monitor_fail)),
     known("monitor-net", "DF", Refused("HAProxy has removed it, too")),
-    known("monitor-uri", "DF", Refused(NO_RULES)),
+    known("monitor-uri", "DF", Words(Front, "monitor_uri")),
     known("option abortonclose", "DB", Flag(Back, "abortonclose")),
     known(
         "option accept-invalid-http-request",
@@ -374,7 +373,7 @@ pub(super) const DIRECTIVES: &[Known] = &[
         "DF",
         Refused("there is no limit on rates: limit the number of connections by `maxconn`"),
     ),
-    known("redirect", "FB", Refused(NO_RULES)),
+    known("redirect", "DFB", Reads(rules::redirect)),
     known("redisp", "DFB", Refused("HAProxy has removed it, too: write `option redispatch`")),
     known("redispatch", "DFB", Refused("HAProxy has removed it, too: write `option redispatch`")),
     known("reqadd", "DFB", Refused("HAProxy has removed it, too: write `http-request add-header`")),
@@ -425,14 +424,14 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("timeout queue", "DB", Time(Back, "timeout.queue")),
     known("timeout server", "DB", Time(Back, "timeout.server")),
     known("timeout server-fin", "DB", Time(Back, "timeout.server_fin")),
-    known("timeout tarpit", "DFB", Ignored("nobody is held")),
+    known("timeout tarpit", "DFB", Ignored("who is held waits for `timeout connect`")),
     known("timeout tunnel", "DB", Time(Back, "timeout.tunnel")),
     known("transparent", "DB", Refused("there is no transparent proxying: write a `server`")),
     known("unique-id-format", "DF", Refused("requests have no numbers")),
     known("unique-id-header", "DF", Refused("requests have no numbers")),
     known("use-fcgi-app", "B", Refused("servers speak HTTP: put one that speaks FastCGI behind")),
     known("use-server", "B", Refused("users are kept on their server by `cookie`")),
-    known("use_backend", "F", Refused(NO_RULES)),
+    known("use_backend", "F", Reads(rules::use_backend)),
 ];
 
 /// What a directive is that the table does not have by name, but by its beginning.

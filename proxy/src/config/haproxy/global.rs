@@ -10,6 +10,7 @@ use super::{
     time,
     toml::{self, Piece, Table},
 };
+use crate::config::admin::{AdminSocket, Level};
 
 /// What the `global` section comes to.
 #[derive(Clone, Default, Debug)]
@@ -22,6 +23,9 @@ pub(super) struct Global {
     pub(super) hostname: Option<String>,
     /// `maxconn`, which no frontend can exceed.
     pub(super) connections: Option<u64>,
+    /// `stats socket` lines.
+    pub(super) sockets: Vec<(AdminSocket, Piece)>,
+    timeout: Option<Duration>,
     buffer: Option<(u32, Directive)>,
     reserve: Option<u32>,
     /// Comments of its directives that come to nothing.
@@ -36,6 +40,33 @@ impl Global {
     fn limit(&mut self, key: &'static str, piece: Piece) {
         self.limits.retain(|(name, _)| *name != key);
         self.limits.push((key, piece));
+    }
+
+    /// `[admin]`, with the first socket; nothing where there is none. The TOML has room for one.
+    pub(super) fn admin(&self) -> Option<Table> {
+        let (socket, path) = self.sockets.first()?;
+        let mut table = Table::new("[admin]", path.origin.clone(), Vec::new());
+        table.one("socket", Piece { comments: Vec::new(), ..path.clone() });
+        table.one("level", Piece::default(toml::text(socket.level.word())));
+        if let Some(mode) = socket.mode {
+            table.one("mode", Piece::default(format!("\"{mode:o}\"")));
+        }
+        if let Some(group) = &socket.group {
+            table.one("group", Piece::default(toml::text(group)));
+        }
+        if let Some(timeout) = self.timeout {
+            table.one("timeout", Piece::default(time::written(timeout)));
+        }
+        Some(table)
+    }
+
+    /// All sockets.
+    pub(super) fn all_sockets(&self) -> Vec<AdminSocket> {
+        let timeout = |socket: &AdminSocket| self.timeout.unwrap_or(socket.timeout);
+        self.sockets
+            .iter()
+            .map(|(socket, _)| AdminSocket { timeout: timeout(socket), ..socket.clone() })
+            .collect()
     }
 
     /// `[limits]`; nothing where it has nothing.
@@ -130,6 +161,76 @@ pub(super) fn log_send_hostname(reading: &mut Reading<'_>, directive: &Directive
         [name, ..] => name.clone(),
     };
     reading.global.hostname = Some(toml::text(&name));
+}
+
+/// `stats socket PATH [level L] [mode M] [user U] [group G]`
+pub(super) fn stats_socket(reading: &mut Reading<'_>, directive: &Directive) {
+    let what = "'stats socket'";
+    let Some((path, words)) = reading.arguments(directive).split_first() else {
+        return reading.alert(&directive.place, format!("{what} expects a path."));
+    };
+    let path = path.strip_prefix("unix@").unwrap_or(path);
+    if path.starts_with("fd@") {
+        let text = format!("{what} : '{path}' is ignored: commands are taken on sockets with a path");
+        return reading.messages.warn(&directive.place, text);
+    }
+    if !path.starts_with('/') {
+        let text = format!(
+            "{what} : '{path}' is not supported: commands are taken on a socket with an absolute path"
+        );
+        return reading.alert(&directive.place, text);
+    }
+    // HAProxy's own: whoever may connect may look, and nothing says who may connect.
+    let mut socket = AdminSocket { level: Level::Operator, mode: None, ..AdminSocket::new(path.into()) };
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let argument = words.next().unwrap_or_default();
+        match word {
+            "level" => {
+                let levels = [Level::User, Level::Operator, Level::Admin];
+                let Some(level) = levels.into_iter().find(|level| level.word() == argument) else {
+                    let text = format!(
+                        "{what} : 'level' only supports 'user', 'operator', and 'admin' (got '{argument}')"
+                    );
+                    return reading.alert(&directive.place, text);
+                };
+                socket.level = level;
+            }
+            "mode" => match u32::from_str_radix(argument, 8) {
+                Ok(mode) if mode <= 0o777 => socket.mode = Some(mode),
+                _ => {
+                    return reading.alert(
+                        &directive.place,
+                        format!("{what} : 'mode' expects octal digits (got '{argument}')"),
+                    );
+                }
+            },
+            "user" => socket.user = Some(argument.into()),
+            "group" => socket.group = Some(argument.into()),
+            "expose-fd" | "process" | "severity-output" | "name" | "id" | "backlog" | "maxconn" | "uid"
+            | "gid" => {
+                let text = format!("{what} : '{word} {argument}' is ignored");
+                reading.messages.warn(&directive.place, text);
+            }
+            unknown => {
+                return reading.alert(&directive.place, format!("{what} : unknown keyword '{unknown}'"));
+            }
+        }
+    }
+    let piece = reading.piece(toml::text(path), directive);
+    reading.global.sockets.push((socket, piece));
+}
+
+/// `stats timeout TIME`
+pub(super) fn stats_timeout(reading: &mut Reading<'_>, directive: &Directive) {
+    let Some(text) = reading.only(directive, "a time") else { return };
+    match time::read(text, Duration::from_millis(1)) {
+        Some(found) if !found.is_zero() => reading.global.timeout = Some(found),
+        _ => {
+            let text = format!("'stats timeout' expects a time such as 30s, but '{text}' follows.");
+            reading.alert(&directive.place, text);
+        }
+    }
 }
 
 /// `setenv` and its like have been obeyed when the lines were read.

@@ -47,6 +47,32 @@ pub(super) fn split(line: &str, variable: &dyn Fn(&str) -> Option<String>) -> Re
     Splitter { bytes: line.as_bytes(), at: 0, words: Vec::new(), word: None, total: 0, variable }.run()
 }
 
+/// Words as one text, of which [`split`] makes the same words again.
+pub(super) fn joined<S: AsRef<str>>(words: &[S]) -> String {
+    let words: Vec<_> = words.iter().map(|word| quoted(word.as_ref())).collect();
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| !c.is_ascii_whitespace() && c != '\u{b}' && !"#\"'\\".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    if !word.contains(['\'', '\r', '\n']) {
+        return format!("'{word}'");
+    }
+    let mut text = String::from("\"");
+    for character in word.chars() {
+        match character {
+            '"' | '\\' | '$' => text.extend(['\\', character]),
+            '\r' => text.push_str("\\r"),
+            '\n' => text.push_str("\\n"),
+            _ => text.push(character),
+        }
+    }
+    text + "\""
+}
+
 /// A variable within double quotes.
 struct Variable<'l> {
     name: &'l str,
@@ -235,6 +261,15 @@ mod tests {
             ("a\\", &["a\\"]),
         ] {
             assert_eq!(words(line).unwrap(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn joined_words_come_back() {
+        let samples =
+            [&["a", "b c", ""][..], &["it's \"$HOME\" \\ #"], &["\\", "'", "\r\n", "\t", "a#b", "$A"]];
+        for sample in samples {
+            assert_eq!(split(&joined(sample), &|_| None).unwrap().words, sample);
         }
     }
 

@@ -23,6 +23,7 @@ mod log;
 mod message;
 mod nearest;
 mod proxy;
+mod rules;
 mod section;
 mod server;
 mod settings;
@@ -40,7 +41,7 @@ pub use self::{
     version::VERSION,
 };
 use self::{toml::Rendered, translate::translate};
-use super::Config;
+use super::{Config, admin::AdminSocket};
 
 /// A file's name and its text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +56,7 @@ pub struct Source {
 #[derive(Debug)]
 pub struct Import {
     rendered: Rendered,
+    sockets: Vec<AdminSocket>,
     /// What is to be said of it. Where it is fatal, the TOML lacks what could not be understood.
     pub messages: Messages,
 }
@@ -64,8 +66,8 @@ impl Import {
     pub fn of(sources: &[Source], environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut messages = Messages::default();
         let sections = section::read(sources, environment, &mut messages);
-        let rendered = translate(&sections, &mut messages);
-        Self { rendered, messages }
+        let (rendered, sockets) = translate(&sections, &mut messages);
+        Self { rendered, sockets, messages }
     }
 
     /// The TOML that means the same, with the comments of the files.
@@ -80,7 +82,11 @@ impl Import {
             return None;
         }
         match Config::parse("the translation", self.toml(), lookup) {
-            Ok(config) => Some(config),
+            Ok(mut config) => {
+                // The TOML has room for one.
+                config.admin.sockets.clone_from(&self.sockets);
+                Some(config)
+            }
             Err(invalid) => {
                 for mistake in invalid.mistakes() {
                     let mut text = mistake.title.clone();
@@ -109,6 +115,12 @@ impl Import {
 /// It is no condition.
 pub fn holds(condition: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<bool, String> {
     condition::holds(condition, environment)
+}
+
+/// The words of a line in HAProxy's language.
+pub(crate) fn words(line: &str) -> Result<Vec<String>, String> {
+    let line = lexer::split(line, &|name| std::env::var(name).ok());
+    line.map(|line| line.words).map_err(|fault| fault.to_string())
 }
 
 /// Whether a configuration is a haproxy.cfg: by its file's ending, else by its first word.

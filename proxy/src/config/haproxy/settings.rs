@@ -72,6 +72,16 @@ pub(super) struct Settings {
     pub(super) binds: Vec<Piece>,
     pub(super) accept_proxy: Option<Piece>,
     pub(super) default_backend: Option<(String, Origin)>,
+    pub(super) acls: Vec<Piece>,
+    pub(super) request_rules: Vec<Piece>,
+    /// `redirect` lines come after all others.
+    pub(super) redirects: Vec<Piece>,
+    pub(super) response_rules: Vec<Piece>,
+    pub(super) use_backend: Vec<Piece>,
+    /// Those that are named in `use_backend`, to be looked for when all sections are known.
+    pub(super) used: Vec<(String, Origin)>,
+    pub(super) error_files: Vec<(u16, Piece)>,
+    pub(super) monitor_fail: Vec<Piece>,
 }
 
 impl Settings {
@@ -92,6 +102,15 @@ impl Settings {
     /// What a proxy that inherits from this begins with. Comments stay where they stand.
     pub(super) fn inherited(&self) -> Self {
         let mut inherited = self.clone();
+        let lists = [
+            &mut inherited.acls,
+            &mut inherited.request_rules,
+            &mut inherited.redirects,
+            &mut inherited.response_rules,
+            &mut inherited.monitor_fail,
+        ];
+        lists.into_iter().flatten().for_each(|piece| piece.comments.clear());
+        inherited.error_files.iter_mut().for_each(|(_, piece)| piece.comments.clear());
         inherited.values.iter_mut().for_each(|(.., piece)| piece.comments.clear());
         for log in &mut inherited.logs {
             match log {

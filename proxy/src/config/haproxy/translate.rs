@@ -13,6 +13,7 @@ use super::{
     time,
     toml::{self, Origin, Piece, Rendered, Table},
 };
+use crate::config::admin::AdminSocket;
 
 /// A frontend, backend or listen.
 struct Proxy<'s> {
@@ -23,7 +24,7 @@ struct Proxy<'s> {
 }
 
 /// Translates all sections; what is wrong is said.
-pub(super) fn translate(sections: &Sections, messages: &mut Messages) -> Rendered {
+pub(super) fn translate(sections: &Sections, messages: &mut Messages) -> (Rendered, Vec<AdminSocket>) {
     let mut global = Global::default();
     let mut named: HashMap<String, Settings> = HashMap::new();
     // Those that a section without `from` inherits.
@@ -91,7 +92,7 @@ pub(super) fn translate(sections: &Sections, messages: &mut Messages) -> Rendere
         }
     }
     let tables = tables(&proxies, &global, messages);
-    Rendered::of(&tables, &sections.trailer)
+    (Rendered::of(&tables, &sections.trailer), global.all_sockets())
 }
 
 fn kind_of(section: &Section, messages: &mut Messages) -> Option<Kind> {
@@ -236,7 +237,7 @@ fn unknown(reading: &mut Reading<'_>, directive: &Directive) {
 
 /// The tables of all proxies.
 fn tables(proxies: &[Proxy<'_>], global: &Global, messages: &mut Messages) -> Vec<Table> {
-    let mut tables: Vec<Table> = global.table(messages).into_iter().collect();
+    let mut tables: Vec<Table> = global.table(messages).into_iter().chain(global.admin()).collect();
     for proxy in proxies.iter().filter(|proxy| !proxy.settings.disabled) {
         if proxy.settings.mode == Mode::Tcp {
             let text = format!(
@@ -249,6 +250,9 @@ fn tables(proxies: &[Proxy<'_>], global: &Global, messages: &mut Messages) -> Ve
         }
         if proxy.kind.has(Side::Front) {
             tables.push(frontend(proxy, proxies, global, messages));
+            if is_alone(proxy) {
+                tables.push(nowhere(proxy));
+            }
         }
         if proxy.kind.has(Side::Back) && has_backend(proxy) {
             tables.extend(backend(proxy, messages));
@@ -262,6 +266,20 @@ fn has_backend(proxy: &Proxy<'_>) -> bool {
     proxy.kind == Kind::Backend
         || !proxy.settings.servers.is_empty()
         || proxy.settings.default_backend.is_none()
+}
+
+/// Whether its requests go nowhere, but for those that a rule sends or answers.
+fn is_alone(proxy: &Proxy<'_>) -> bool {
+    proxy.kind == Kind::Frontend && proxy.settings.default_backend.is_none()
+}
+
+/// The backend of a frontend that has none: 503.
+fn nowhere(proxy: &Proxy<'_>) -> Table {
+    let head = format!("[backend.{}]", toml::key(proxy.name));
+    let comments = vec!["No server: what no rule takes is answered 503.".to_owned()];
+    let mut table = Table::new(head, Some(head_origin(proxy)), comments);
+    table.one("server", Piece::default("[]"));
+    table
 }
 
 fn head_origin(proxy: &Proxy<'_>) -> Origin {
@@ -326,8 +344,36 @@ fn frontend(proxy: &Proxy<'_>, proxies: &[Proxy<'_>], global: &Global, messages:
     if let Some(forward_for) = &settings.forward_for {
         table.one("forward_for", forwarded(forward_for));
     }
+    refuse_unknown(proxy, proxies, messages);
+    let mut requests = settings.request_rules.clone();
+    requests.extend(settings.redirects.iter().cloned());
+    table.list("acl", settings.acls.clone());
+    table.list("http_request", requests);
+    table.list("use_backend", settings.use_backend.clone());
+    table.list("http_response", settings.response_rules.clone());
+    table.list("monitor_fail", settings.monitor_fail.clone());
+    error_files(settings, &mut table);
     logs(proxy, global, &mut table, messages);
     table
+}
+
+fn error_files(settings: &Settings, table: &mut Table) {
+    for (status, piece) in &settings.error_files {
+        table.one(format!("errorfile.{status}"), piece.clone());
+    }
+}
+
+/// Backends that are named in `use_backend` and are not there.
+fn refuse_unknown(proxy: &Proxy<'_>, proxies: &[Proxy<'_>], messages: &mut Messages) {
+    let backends = || proxies.iter().filter(|other| other.kind.has(Side::Back) && !other.settings.disabled);
+    for (name, origin) in &proxy.settings.used {
+        if let Some(other) = backends().find(|other| other.name == name) {
+            from_frontend(proxy, other, messages);
+        } else {
+            let near = did_you_mean(name, backends().map(|other| other.name));
+            messages.alert(&origin.place, format!("unable to find required use_backend: '{name}'{near}"));
+        }
+    }
 }
 
 /// Keys that have no meaning without a log.
@@ -342,8 +388,13 @@ fn front_values(proxy: &Proxy<'_>) -> Vec<(&'static str, Piece)> {
 /// The backend that a frontend's requests go to.
 fn backend_of(proxy: &Proxy<'_>, proxies: &[Proxy<'_>], messages: &mut Messages) -> Piece {
     let Some((name, origin)) = &proxy.settings.default_backend else {
-        if proxy.kind == Kind::Frontend {
-            let text = format!("frontend '{}' has no 'default_backend'.", proxy.name);
+        if is_alone(proxy)
+            && proxies.iter().any(|other| other.name == proxy.name && other.kind == Kind::Backend)
+        {
+            let text = format!(
+                "frontend '{0}' has no 'default_backend', and backend '{0}' has its name: name where its requests go.",
+                proxy.name
+            );
             messages.alert(&proxy.head.place, text);
         }
         return Piece::default(toml::text(proxy.name));
@@ -458,6 +509,15 @@ fn backend(proxy: &Proxy<'_>, messages: &mut Messages) -> Vec<Table> {
     let checks = settings.servers.iter().any(|server| server.keywords.has(super::server::Key::Check));
     if checks {
         settings.check.write(&mut table);
+    }
+    // Those of `listen` are its frontend's.
+    if proxy.kind == Kind::Backend {
+        let mut requests = settings.request_rules.clone();
+        requests.extend(settings.redirects.iter().cloned());
+        table.list("acl", settings.acls.clone());
+        table.list("http_request", requests);
+        table.list("http_response", settings.response_rules.clone());
+        error_files(settings, &mut table);
     }
     if settings.servers.is_empty() {
         table.one("server", Piece::default("[]"));

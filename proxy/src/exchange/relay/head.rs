@@ -12,6 +12,7 @@ use super::{
         pipe::Pipe,
         request::Asked,
         resume::{NotTheRest, Resume},
+        ruling,
     },
     End, Further, Relay, Remainder, Request, Stage,
 };
@@ -53,6 +54,7 @@ impl Relay<'_> {
     }
 
     /// Takes a head from what has been read; false: there is none yet.
+    #[expect(clippy::too_many_lines, reason = "the head borrows what was read, all the way to its end")]
     fn next_head(&mut self) -> Result<bool, End> {
         let left = self.down.left();
         let Some(input) = self.down.input.as_mut().filter(|input| !input.is_empty()) else {
@@ -96,6 +98,19 @@ impl Relay<'_> {
             input.consume(length);
             return Ok(true);
         }
+        let changed: Vec<u8>;
+        let mut second;
+        let head = match &self.asked.from {
+            None => head,
+            Some(from) => match ruling::response(self.core, from, &head)? {
+                None => head,
+                Some(bytes) => {
+                    changed = bytes;
+                    second = Storage::new();
+                    ResponseHead::parse(&changed, self.asked.method, &mut second)?
+                }
+            },
+        };
         self.up.forget();
         let tunnel =
             head.status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&head.status));

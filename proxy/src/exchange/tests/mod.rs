@@ -99,6 +99,8 @@ impl Proxy {
             accept_proxy: None,
             backend: config::BackendIndex(0),
             forward_for: None,
+            rules: crate::rules::Rules::default().into(),
+            descriptors: Vec::new(),
             logging: config::Logging::default(),
             timeout: config::FrontendTimeout {
                 client: 9 * second,

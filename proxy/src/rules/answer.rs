@@ -1,0 +1,253 @@
+//! What rules answer themselves.
+
+use std::sync::Arc;
+
+use super::{Context, format::Format, sample};
+
+/// An answer, but for how it ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// What stands behind it.
+    pub reason: Arc<str>,
+    /// Whole lines.
+    pub fields: Vec<u8>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// How the request ended, for the log.
+    pub cause: [u8; 2],
+    /// The client waits first.
+    pub is_delayed: bool,
+}
+
+/// Statuses that have a text, HAProxy's.
+const TEXTS: [(u16, &str, &str); 18] = [
+    (200, "OK", "Service ready."),
+    (400, "Bad request", "Your browser sent an invalid request."),
+    (401, "Unauthorized", "You need a valid user and password to access this content."),
+    (403, "Forbidden", "Request forbidden by administrative rules."),
+    (404, "Not Found", "The resource could not be found."),
+    (
+        405,
+        "Method Not Allowed",
+        "A request was made of a resource using a request method not supported by that resource",
+    ),
+    (407, "Unauthorized", "You need a valid user and password to access this content."),
+    (408, "Request Time-out", "Your browser didn't send a complete request in time."),
+    (410, "Gone", "The resource is no longer available and will not be available again."),
+    (413, "Payload Too Large", "The request entity exceeds the maximum allowed."),
+    (421, "Misdirected Request", "Request sent to a non-authoritative server."),
+    (425, "Too Early", "Your browser sent early data."),
+    (429, "Too Many Requests", "You have sent too many requests in a given amount of time."),
+    (500, "Internal Server Error", "An internal server error occurred."),
+    (
+        501,
+        "Not Implemented",
+        "The server does not support the functionality required to fulfill the request.",
+    ),
+    (502, "Bad Gateway", "The server returned an invalid or incomplete response."),
+    (503, "Service Unavailable", "No server is available to handle this request."),
+    (504, "Gateway Time-out", "The server didn't respond in time."),
+];
+
+/// Reasons of other statuses that rules answer.
+const REASONS: [(u16, &str); 11] = [
+    (201, "Created"),
+    (202, "Accepted"),
+    (204, "No Content"),
+    (301, "Moved Permanently"),
+    (302, "Found"),
+    (303, "See Other"),
+    (304, "Not Modified"),
+    (307, "Temporary Redirect"),
+    (308, "Permanent Redirect"),
+    (409, "Conflict"),
+    (422, "Unprocessable Content"),
+];
+
+pub(super) fn reason(status: u16) -> &'static str {
+    let of_text = TEXTS.iter().find(|(code, ..)| *code == status).map(|(_, reason, _)| *reason);
+    of_text
+        .or_else(|| REASONS.iter().find(|(code, _)| *code == status).map(|(_, reason)| *reason))
+        .unwrap_or("OK")
+}
+
+/// Whether a refusal may have this status.
+pub(super) fn has_text(status: u16) -> bool {
+    TEXTS.iter().any(|(code, ..)| *code == status)
+}
+
+impl Reply {
+    /// HAProxy's text for a status.
+    pub(super) fn standard(status: u16, cause: [u8; 2]) -> Self {
+        let sentence = TEXTS.iter().find(|(code, ..)| *code == status).map_or("", |(.., sentence)| *sentence);
+        let reason = reason(status);
+        Self {
+            status,
+            reason: reason.into(),
+            fields: b"cache-control: no-cache\r\ncontent-type: text/html\r\n".to_vec(),
+            body: format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n")
+                .into_bytes(),
+            cause,
+            is_delayed: false,
+        }
+    }
+
+    /// Appends the whole answer; without its body where HEAD was asked.
+    pub fn write(&self, keep_alive: bool, head_only: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("HTTP/1.1 {} {}\r\n", self.status, self.reason).as_bytes());
+        // Neither has a body, nor says how long it would be (RFC 9110 8.6).
+        let is_empty = matches!(self.status, 204 | 304);
+        if !is_empty {
+            out.extend_from_slice(format!("content-length: {}\r\n", self.body.len()).as_bytes());
+        }
+        out.extend_from_slice(&self.fields);
+        if !keep_alive {
+            out.extend_from_slice(b"connection: close\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        if !head_only && !is_empty {
+            out.extend_from_slice(&self.body);
+        }
+    }
+}
+
+/// The file that an error is answered with (HAProxy: `errorfile`): a whole response.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ErrorFile(Reply);
+
+/// HAProxy's limit, its buffer.
+const MOST_FILE_BYTES: usize = 16_384;
+
+impl ErrorFile {
+    pub(super) fn read(status: u16, path: &str) -> Result<Self, String> {
+        let bytes = std::fs::read(path).map_err(|error| format!("can't read '{path}': {error}"))?;
+        Self::of(status, &bytes).ok_or_else(|| {
+            format!("'{path}' is no HTTP response of at most {MOST_FILE_BYTES} bytes: expected a status line, fields, an empty line and a body")
+        })
+    }
+
+    /// Fields that say how the message ends are left out.
+    fn of(status: u16, bytes: &[u8]) -> Option<Self> {
+        let text = if bytes.len() <= MOST_FILE_BYTES { bytes } else { return None };
+        let (mut at, mut lines) = (0, Vec::new());
+        loop {
+            let end = at + memchr::memchr(b'\n', &text[at..])?;
+            let line = std::str::from_utf8(&text[at..end]).ok()?.trim_end_matches('\r');
+            at = end + 1;
+            if line.is_empty() {
+                break;
+            }
+            lines.push(line);
+        }
+        let (first, fields) = lines.split_first()?;
+        let mut words = first.splitn(3, ' ');
+        if !words.next()?.starts_with("HTTP/1.") || words.next()?.parse::<u16>().ok()? < 200 {
+            return None;
+        }
+        let mut kept = String::new();
+        for field in fields {
+            let (name, value) = field.split_once(':')?;
+            if !super::message::is_kept(name.as_bytes()) {
+                kept.push_str(&format!("{}: {}\r\n", name.to_ascii_lowercase(), value.trim()));
+            }
+        }
+        let reason = words.next().unwrap_or("").into();
+        let body = text[at..].to_vec();
+        let fields = kept.into_bytes();
+        Some(Self(Reply { status, reason, fields, body, cause: *b"PR", is_delayed: false }))
+    }
+
+    /// The answer.
+    pub fn reply(&self) -> &Reply {
+        &self.0
+    }
+}
+
+/// `redirect`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Redirect {
+    pub(super) kind: RedirectTo,
+    pub(super) to: Format,
+    pub(super) status: u16,
+    pub(super) drops_query: bool,
+    pub(super) appends_slash: bool,
+    /// A `Set-Cookie` value.
+    pub(super) cookie: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RedirectTo {
+    Location,
+    Prefix,
+    Scheme,
+}
+
+impl Redirect {
+    pub(super) fn reply(&self, context: &Context<'_>) -> Reply {
+        let target = sample::path_query(&context.message.target);
+        let (path, query) = match memchr::memchr(b'?', target) {
+            Some(at) => target.split_at(at),
+            None => (target, &b""[..]),
+        };
+        let mut location = self.to.text(context);
+        if self.kind == RedirectTo::Scheme {
+            location.extend_from_slice(b"://");
+            location.extend_from_slice(context.message.last(b"host").unwrap_or_default());
+        }
+        if self.kind != RedirectTo::Location {
+            // A prefix of `/` alone adds nothing.
+            if self.kind == RedirectTo::Prefix && location == b"/" {
+                location.clear();
+            }
+            location.extend_from_slice(path);
+            if self.appends_slash && !path.ends_with(b"/") {
+                location.push(b'/');
+            }
+            if !self.drops_query {
+                location.extend_from_slice(query);
+            }
+        }
+        let mut fields = b"location: ".to_vec();
+        fields.extend_from_slice(&location);
+        fields.extend_from_slice(b"\r\n");
+        if matches!(self.status, 302 | 303 | 307) {
+            fields.extend_from_slice(b"cache-control: no-cache\r\n");
+        }
+        if let Some(cookie) = &self.cookie {
+            fields.extend_from_slice(format!("set-cookie: {cookie}\r\n").as_bytes());
+        }
+        let reason = reason(self.status).into();
+        Reply { status: self.status, reason, fields, body: Vec::new(), cause: *b"LR", is_delayed: false }
+    }
+}
+
+/// `return`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Return {
+    pub(super) status: u16,
+    pub(super) content_type: Option<Arc<str>>,
+    pub(super) body: Option<Format>,
+    pub(super) fields: Vec<(Arc<str>, Format)>,
+    /// Of a refusal: how the request ended.
+    pub(super) cause: [u8; 2],
+}
+
+impl Return {
+    pub(super) fn reply(&self, context: &Context<'_>) -> Reply {
+        let mut fields = Vec::new();
+        for (name, value) in &self.fields {
+            fields.extend_from_slice(name.as_bytes());
+            fields.extend_from_slice(b": ");
+            fields.extend_from_slice(&value.text(context));
+            fields.extend_from_slice(b"\r\n");
+        }
+        let body = self.body.as_ref().map(|body| body.whole_text(context)).unwrap_or_default();
+        if let Some(kind) = self.content_type.as_ref().filter(|_| self.body.is_some()) {
+            fields.extend_from_slice(format!("content-type: {kind}\r\n").as_bytes());
+        }
+        let reason = reason(self.status).into();
+        Reply { status: self.status, reason, fields, body, cause: self.cause, is_delayed: false }
+    }
+}

@@ -1,0 +1,192 @@
+//! Rules on requests and responses: who is sent where, what is refused, what heads gain and lose.
+//!
+//! They are written in HAProxy's words, in a haproxy.cfg and in the TOML alike: `acl = ["static path_beg /static"]`,
+//! `http_request = ["deny if !static { src 10.0.0.0/8 }"]`. Pure: a head and where it came from go in, a changed head or
+//! an answer comes out.
+//!
+//! | | in order |
+//! |---|---|
+//! | request | the frontend's `monitor_uri`, `http_request`, `use_backend`; the backend's `http_request` |
+//! | response | the backend's `http_response`, the frontend's |
+//!
+//! A rule sees what those before it have changed. What comes out is read again like a client's own head, so no rule can
+//! send what a client could not. Fields that say how a message ends are not for rules.
+
+mod action;
+mod answer;
+mod condition;
+mod format;
+mod message;
+mod pattern;
+mod read;
+mod sample;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use self::{
+    action::{Action, Edit},
+    condition::Condition,
+};
+
+pub use self::{
+    answer::{ErrorFile, Reply},
+    message::Message,
+};
+
+/// Where a message came from.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    /// The client.
+    pub client: SocketAddr,
+    /// What it connected to.
+    pub destination: SocketAddr,
+    /// The frontend's name.
+    pub frontend: &'a str,
+    /// How many servers of the backend of this name are usable; `None`: it can't be told here.
+    pub usable: &'a dyn Fn(&str) -> Option<u32>,
+}
+
+/// What rules look at.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    message: &'a Message,
+    method: &'a [u8],
+    client: SocketAddr,
+    destination: SocketAddr,
+    frontend: &'a str,
+    usable: &'a dyn Fn(&str) -> Option<u32>,
+    /// Of a response.
+    status: Option<u16>,
+}
+
+/// One rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Rule {
+    action: Action,
+    condition: Condition,
+}
+
+/// The rules of a frontend or a backend.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Rules {
+    request: Vec<Rule>,
+    response: Vec<Rule>,
+    /// Backends by their place in the configuration.
+    use_backend: Vec<(usize, Condition)>,
+    monitor_uri: Option<Arc<str>>,
+    monitor_fail: Vec<Condition>,
+    error_files: Vec<(u16, ErrorFile)>,
+}
+
+/// What rules have decided on a request.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// It is answered so, and goes nowhere.
+    pub reply: Option<Reply>,
+    /// It is in no log.
+    pub is_silent: bool,
+}
+
+impl Rules {
+    /// Whether there is nothing to do for a request.
+    pub fn is_empty(&self) -> bool {
+        self.request.is_empty() && self.use_backend.is_empty() && self.monitor_uri.is_none()
+    }
+
+    /// Whether responses are looked at.
+    pub fn has_response(&self) -> bool {
+        !self.response.is_empty()
+    }
+
+    /// The backends that requests may go to beside the usual one.
+    pub fn backends(&self) -> impl Iterator<Item = usize> {
+        self.use_backend.iter().map(|(backend, _)| *backend)
+    }
+
+    /// The answer for this error, where a file has it.
+    pub fn error_file(&self, status: u16) -> Option<&Reply> {
+        self.error_files.iter().find(|(of, _)| *of == status).map(|(_, file)| file.reply())
+    }
+
+    /// Changes a request, or says how it is answered.
+    pub fn request(&self, message: &mut Message, origin: &Origin<'_>) -> Verdict {
+        let mut verdict = Verdict::default();
+        if self.monitor_uri.as_ref().is_some_and(|uri| message.target == uri.as_bytes()) {
+            let context = Context::of_request(message, origin);
+            let fails = self.monitor_fail.iter().any(|condition| condition.holds(&context));
+            let status = if fails { 503 } else { 200 };
+            return Verdict { reply: Some(Reply::standard(status, *b"LR")), is_silent: true };
+        }
+        for rule in &self.request {
+            let context = Context::of_request(message, origin);
+            if !rule.condition.holds(&context) {
+                continue;
+            }
+            match &rule.action {
+                Action::Allow => break,
+                Action::Silence => verdict.is_silent = true,
+                Action::Edit(edit) => {
+                    edit.apply(message, |message| text(edit, &Context::of_request(message, origin)));
+                }
+                other => {
+                    verdict.reply = other.reply(&context).map(|reply| self.with_file(reply, other));
+                    break;
+                }
+            }
+        }
+        verdict
+    }
+
+    /// A refusal's text may be in a file.
+    fn with_file(&self, reply: Reply, action: &Action) -> Reply {
+        let file = self.error_file(reply.status).filter(|_| matches!(action, Action::Deny { .. }));
+        match file {
+            Some(file) => Reply { cause: reply.cause, is_delayed: reply.is_delayed, ..file.clone() },
+            None => reply,
+        }
+    }
+
+    /// The backend that a request is sent to beside the usual one, by its place in the configuration.
+    pub fn backend(&self, message: &Message, origin: &Origin<'_>) -> Option<usize> {
+        let context = Context::of_request(message, origin);
+        self.use_backend.iter().find(|(_, condition)| condition.holds(&context)).map(|(backend, _)| *backend)
+    }
+
+    /// Changes a response to a request of this method; false: it may not pass.
+    pub fn response(&self, message: &mut Message, method: &[u8], origin: &Origin<'_>) -> bool {
+        for rule in &self.response {
+            if !rule.condition.holds(&Context::of_response(message, method, origin)) {
+                continue;
+            }
+            match &rule.action {
+                Action::Allow => break,
+                Action::Edit(edit) => {
+                    edit.apply(message, |message| text(edit, &Context::of_response(message, method, origin)));
+                }
+                Action::Deny { .. } => return false,
+                Action::Silence | Action::Return(_) | Action::Redirect(_) => {}
+            }
+        }
+        true
+    }
+}
+
+/// What an edit puts in.
+fn text(edit: &Edit, context: &Context<'_>) -> Vec<u8> {
+    edit.format().map(|format| format.text(context)).unwrap_or_default()
+}
+
+impl<'a> Context<'a> {
+    fn of_request(message: &'a Message, origin: &Origin<'a>) -> Self {
+        let Origin { client, destination, frontend, usable } = *origin;
+        Self { message, method: &message.method, client, destination, frontend, usable, status: None }
+    }
+
+    fn of_response(message: &'a Message, method: &'a [u8], origin: &Origin<'a>) -> Self {
+        let Origin { client, destination, frontend, usable } = *origin;
+        Self { message, method, client, destination, frontend, usable, status: Some(message.status) }
+    }
+}
