@@ -45,6 +45,7 @@ pub(crate) fn check() -> config::Check {
     config::Check {
         address: "127.0.0.1:80".parse().unwrap(),
         request: Some(request.into()),
+        expect: config::Expect::default(),
         soft_drain_on: Some(404),
         send_state: true,
         send_proxy: None,

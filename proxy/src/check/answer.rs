@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::machine::Finding;
 use crate::backend::Checked;
+use crate::config::Expect;
 use crate::http1::MAX_FIELDS;
 
 /// How much of a reason phrase is kept: HAProxy's limit.
@@ -150,7 +151,7 @@ impl fmt::Display for Report {
 }
 
 /// Judges what has come so far; `None`: the head is not complete yet.
-pub(super) fn judge(bytes: &[u8], soft_drain_on: Option<u16>) -> Option<Report> {
+pub(super) fn judge(bytes: &[u8], soft_drain_on: Option<u16>, expect: &Expect) -> Option<Report> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut headers);
     match response.parse(bytes) {
@@ -171,7 +172,7 @@ pub(super) fn judge(bytes: &[u8], soft_drain_on: Option<u16>) -> Option<Report> 
     let code = response.code.unwrap_or_default();
     let status = match code {
         code if Some(code) == soft_drain_on => Status::Conditional,
-        200..=399 => Status::Passed,
+        code if expect.holds(code) => Status::Passed,
         _ => Status::Unexpected,
     };
     let info = if status == Status::Unexpected { response.reason.unwrap_or_default() } else { "" };
@@ -217,7 +218,7 @@ mod tests {
 
     #[track_caller]
     fn check(answer: &str, expected: Option<Status>) {
-        let judged = judge(answer.as_bytes(), Some(404)).map(|report| report.status);
+        let judged = judge(answer.as_bytes(), Some(404), &Expect::default()).map(|report| report.status);
         assert_eq!(judged, expected, "{answer:?}");
     }
 
@@ -243,7 +244,7 @@ mod tests {
         ] {
             check(&format!("HTTP/1.0 {code} Text\r\n\r\n"), Some(expected));
         }
-        let without_drain = judge(b"HTTP/1.0 404 Not Found\r\n\r\n", None).unwrap();
+        let without_drain = judge(b"HTTP/1.0 404 Not Found\r\n\r\n", None, &Expect::default()).unwrap();
         assert_eq!((without_drain.status, without_drain.info.as_str()), (Status::Unexpected, "Not Found"));
     }
 
@@ -277,16 +278,19 @@ mod tests {
             ("softly", None),
         ] {
             let answer = format!("HTTP/1.0 404 Not Found\r\nX-Drain-State: {marker}\r\n\r\n");
-            let report = judge(answer.as_bytes(), Some(404)).unwrap();
+            let report = judge(answer.as_bytes(), Some(404), &Expect::default()).unwrap();
             assert_eq!(report.drain.as_deref(), expected, "{marker}");
             assert_eq!(report.finding(), Finding::Soft { marked: expected.is_some() });
         }
-        assert_eq!(judge(b"HTTP/1.0 404 Not Found\r\n\r\n", Some(404)).unwrap().drain, None);
+        assert_eq!(
+            judge(b"HTTP/1.0 404 Not Found\r\n\r\n", Some(404), &Expect::default()).unwrap().drain,
+            None
+        );
     }
 
     #[test]
     fn a_report_reads_as_in_haproxy() {
-        let mut report = judge(b"HTTP/1.0 500 Bo\"o\r\n\r\n", Some(404)).unwrap();
+        let mut report = judge(b"HTTP/1.0 500 Bo\"o\r\n\r\n", Some(404), &Expect::default()).unwrap();
         report.duration = Duration::from_micros(2700);
         assert_eq!(
             report.to_string(),
@@ -297,7 +301,7 @@ mod tests {
             refused.to_string(),
             "Layer4 connection problem, info: \"Connection refused\", check duration: 0ms"
         );
-        let passed = judge(b"HTTP/1.0 200 OK\r\n\r\n", Some(404)).unwrap();
+        let passed = judge(b"HTTP/1.0 200 OK\r\n\r\n", Some(404), &Expect::default()).unwrap();
         assert_eq!(passed.to_string(), "Layer7 check passed, code: 200, check duration: 0ms");
     }
 }

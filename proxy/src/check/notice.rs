@@ -130,7 +130,10 @@ mod tests {
     use crate::config;
 
     fn report(answer: &str) -> Report {
-        Report { duration: Duration::from_millis(2), ..judge(answer.as_bytes(), Some(404)).unwrap() }
+        Report {
+            duration: Duration::from_millis(2),
+            ..judge(answer.as_bytes(), Some(404), &config::Expect::default()).unwrap()
+        }
     }
 
     #[test]

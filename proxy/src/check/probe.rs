@@ -62,7 +62,7 @@ async fn exchange(mut stream: TcpStream, check: &Check, request: &[u8]) -> Repor
             Ok(0) | Err(_) => return no_answer(),
             Ok(_) => {}
         }
-        if let Some(report) = judge(&answer, check.soft_drain_on) {
+        if let Some(report) = judge(&answer, check.soft_drain_on, &check.expect) {
             return report;
         }
         if answer.len() >= MAX_HEAD_BYTES {

@@ -17,6 +17,8 @@ pub struct Check {
     pub address: SocketAddr,
     /// What is sent; `None`: nothing, and a connection is all that is wanted.
     pub request: Option<Arc<CheckRequest>>,
+    /// The statuses that are wanted.
+    pub expect: Expect,
     /// The status that means a soft drain, 404; `None`: none does, and it is a failure like others.
     pub soft_drain_on: Option<u16>,
     /// Whether `X-Haproxy-Server-State` is sent along.
@@ -52,6 +54,46 @@ pub struct CheckRequest {
     pub host: Option<Arc<str>>,
 }
 
+/// The statuses that a check wants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Expect {
+    /// From, to.
+    ranges: Vec<(u16, u16)>,
+    /// Any but these.
+    negated: bool,
+}
+
+/// HAProxy's.
+impl Default for Expect {
+    fn default() -> Self {
+        Self { ranges: vec![(200, 399)], negated: false }
+    }
+}
+
+impl Expect {
+    /// Whether a check with this status has passed.
+    pub fn holds(&self, status: u16) -> bool {
+        self.ranges.iter().any(|(from, to)| (*from..=*to).contains(&status)) != self.negated
+    }
+
+    /// `200`, `200-299,401`, or `! 500-599`.
+    fn read(value: &Value<'_>) -> Option<Self> {
+        let text = value.text()?;
+        let (negated, ranges) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+        let status =
+            |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..=999).contains(status));
+        let range = |text: &str| {
+            let (from, to) = text.split_once('-').unwrap_or((text, text));
+            Some((status(from)?, status(to)?)).filter(|(from, to)| from <= to)
+        };
+        let ranges: Option<Vec<_>> = ranges.split(',').map(range).collect();
+        if ranges.is_none() {
+            value.wrong("names no statuses", r#"expected such as "200", "200-299,401" or "! 500-599""#);
+        }
+        Some(Self { ranges: ranges?, negated })
+    }
+}
+
 /// A version of HTTP/1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HttpVersion {
@@ -65,6 +107,7 @@ pub enum HttpVersion {
 #[derive(Clone, Debug)]
 pub(super) struct CheckDefaults {
     request: Option<Arc<CheckRequest>>,
+    expect: Expect,
     soft_drain_on: Option<u16>,
     send_state: bool,
     timeout: Option<Duration>,
@@ -120,7 +163,7 @@ impl CheckDefaults {
         }
         let standard = Self::standard(timeout);
         if table.choice("type", false, &[("http", false), ("tcp", true)]).copied() {
-            for key in ["method", "uri", "version", "host", "soft_drain_on", "send_state"] {
+            for key in ["method", "uri", "version", "host", "expect", "soft_drain_on", "send_state"] {
                 if let Some(value) = table.take(key) {
                     value.wrong(
                         "has no effect",
@@ -129,7 +172,8 @@ impl CheckDefaults {
                 }
             }
             let pace = Pace::read(table, standard.pace);
-            return Self { request: None, soft_drain_on: None, send_state: false, timeout, pace };
+            let expect = Expect::default();
+            return Self { request: None, expect, soft_drain_on: None, send_state: false, timeout, pace };
         }
         let (host, version) = (table.take("host"), table.take("version"));
         let words = [("HTTP/1.0", HttpVersion::Http10), ("HTTP/1.1", HttpVersion::Http11)];
@@ -147,6 +191,7 @@ impl CheckDefaults {
         };
         Self {
             request: Some(Arc::new(request)),
+            expect: table.field("expect", Expect::default(), Expect::read).into_inner(),
             soft_drain_on: match table.take("soft_drain_on") {
                 Some(value) => soft_drain_on(&value),
                 None => standard.soft_drain_on,
@@ -161,6 +206,7 @@ impl CheckDefaults {
     pub(super) fn standard(timeout: Option<Duration>) -> Self {
         Self {
             request: Some(Arc::new(CheckRequest::standard())),
+            expect: Expect::default(),
             soft_drain_on: Some(404),
             send_state: true,
             timeout,
@@ -219,6 +265,7 @@ impl Check {
         Self {
             address,
             request: defaults.request.clone(),
+            expect: defaults.expect.clone(),
             soft_drain_on: defaults.soft_drain_on,
             send_state: defaults.send_state,
             send_proxy: None,

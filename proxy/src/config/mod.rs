@@ -32,7 +32,7 @@ pub use agent::Agent;
 pub use announce::AcceptProxy;
 pub use backend::{Backend, WhenAllDrain};
 pub use balance::{Balance, HashType, UriPart};
-pub use check::{Check, CheckRequest, HttpVersion};
+pub use check::{Check, CheckRequest, Expect, HttpVersion};
 pub use condition::{Condition, Matches};
 pub use cookie::{Cookie, CookieMode};
 pub use frontend::{ForwardFor, Frontend, FrontendTimeout};

@@ -90,13 +90,18 @@ pub(super) async fn fail(
     story: &mut Story,
     status: Status,
 ) -> After {
-    let keep_alive = asked.keep_alive && up.is_read() && !core.is_stopping() && status != Status::BadRequest;
+    let file = core.error_file(status.code());
+    let keep_alive = asked.keep_alive
+        && up.is_read()
+        && !core.is_stopping()
+        && status != Status::BadRequest
+        && file.is_none_or(|file| !file.is_nothing);
     let clean = up.is_read() && asked.reusable;
     story.bytes_in = story.bytes_in.max(up.written());
     client.input = up.take_rest();
     let mut output = core.pool.output();
     let head_only = asked.method == Method::Head;
-    match core.error_file(status.code()) {
+    match file {
         Some(file) => file.write(keep_alive, head_only, output.append()),
         None => answer::write(status, keep_alive, head_only, output.append()),
     }
@@ -130,7 +135,7 @@ pub(super) async fn reply(
     {
         return abandon(core, client, asked, story);
     }
-    let keep_alive = asked.keep_alive && up.is_read() && !core.is_stopping();
+    let keep_alive = asked.keep_alive && up.is_read() && !core.is_stopping() && !answer.is_nothing;
     let clean = up.is_read() && asked.reusable;
     client.input = up.take_rest();
     let mut output = core.pool.output();

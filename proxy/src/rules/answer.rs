@@ -19,6 +19,8 @@ pub struct Reply {
     pub cause: [u8; 2],
     /// The client waits first.
     pub is_delayed: bool,
+    /// The connection closes without a word.
+    pub is_nothing: bool,
 }
 
 /// Statuses that have a text, HAProxy's.
@@ -91,11 +93,15 @@ impl Reply {
                 .into_bytes(),
             cause,
             is_delayed: false,
+            is_nothing: false,
         }
     }
 
     /// Appends the whole answer; without its body where HEAD was asked.
     pub fn write(&self, keep_alive: bool, head_only: bool, out: &mut Vec<u8>) {
+        if self.is_nothing {
+            return;
+        }
         out.extend_from_slice(format!("HTTP/1.1 {} {}\r\n", self.status, self.reason).as_bytes());
         // Neither has a body, nor says how long it would be (RFC 9110 8.6).
         let is_empty = matches!(self.status, 204 | 304);
@@ -124,13 +130,17 @@ impl ErrorFile {
     pub(super) fn read(status: u16, path: &str) -> Result<Self, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("can't read '{path}': {error}"))?;
         Self::of(status, &bytes).ok_or_else(|| {
-            format!("'{path}' is no HTTP response of at most {MOST_FILE_BYTES} bytes: expected a status line, fields, an empty line and a body")
+            format!("'{path}' is no HTTP response of at most {MOST_FILE_BYTES} bytes: expected a status line, fields, an empty line and a body, or nothing at all")
         })
     }
 
     /// Fields that say how the message ends are left out.
     fn of(status: u16, bytes: &[u8]) -> Option<Self> {
         let text = if bytes.len() <= MOST_FILE_BYTES { bytes } else { return None };
+        if text.is_empty() {
+            let nothing = Reply { is_nothing: true, ..Reply::standard(status, *b"PR") };
+            return Some(Self(nothing));
+        }
         let (mut at, mut lines) = (0, Vec::new());
         loop {
             let end = at + memchr::memchr(b'\n', &text[at..])?;
@@ -156,7 +166,15 @@ impl ErrorFile {
         let reason = words.next().unwrap_or("").into();
         let body = text[at..].to_vec();
         let fields = kept.into_bytes();
-        Some(Self(Reply { status, reason, fields, body, cause: *b"PR", is_delayed: false }))
+        Some(Self(Reply {
+            status,
+            reason,
+            fields,
+            body,
+            cause: *b"PR",
+            is_delayed: false,
+            is_nothing: false,
+        }))
     }
 
     /// The answer.
@@ -219,7 +237,15 @@ impl Redirect {
             fields.extend_from_slice(format!("set-cookie: {cookie}\r\n").as_bytes());
         }
         let reason = reason(self.status).into();
-        Reply { status: self.status, reason, fields, body: Vec::new(), cause: *b"LR", is_delayed: false }
+        Reply {
+            status: self.status,
+            reason,
+            fields,
+            body: Vec::new(),
+            cause: *b"LR",
+            is_delayed: false,
+            is_nothing: false,
+        }
     }
 }
 
@@ -248,6 +274,14 @@ impl Return {
             fields.extend_from_slice(format!("content-type: {kind}\r\n").as_bytes());
         }
         let reason = reason(self.status).into();
-        Reply { status: self.status, reason, fields, body, cause: self.cause, is_delayed: false }
+        Reply {
+            status: self.status,
+            reason,
+            fields,
+            body,
+            cause: self.cause,
+            is_delayed: false,
+            is_nothing: false,
+        }
     }
 }

@@ -114,7 +114,7 @@ impl Rules {
     /// Changes a request, or says how it is answered.
     pub fn request(&self, message: &mut Message, origin: &Origin<'_>) -> Verdict {
         let mut verdict = Verdict::default();
-        if self.monitor_uri.as_ref().is_some_and(|uri| message.target == uri.as_bytes()) {
+        if self.monitor_uri.as_ref().is_some_and(|uri| is_target(message, uri)) {
             let context = Context::of_request(message, origin);
             let fails = self.monitor_fail.iter().any(|condition| condition.holds(&context));
             let status = if fails { 503 } else { 200 };
@@ -172,6 +172,12 @@ impl Rules {
         }
         true
     }
+}
+
+/// Whether a request is for this; a path is looked for in a target with scheme and authority, too.
+fn is_target(message: &Message, uri: &str) -> bool {
+    let target = if uri.starts_with('/') { sample::path_query(&message.target) } else { &message.target };
+    target == uri.as_bytes()
 }
 
 /// What an edit puts in.

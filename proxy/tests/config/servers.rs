@@ -28,6 +28,7 @@ fn a_servers_check_inherits_what_it_leaves_out() {
     let first = Check {
         address: "10.0.0.1:80".parse().unwrap(),
         request: Some(request),
+        expect: drain_proxy::config::Expect::default(),
         soft_drain_on: None,
         send_state: false,
         send_proxy: None,

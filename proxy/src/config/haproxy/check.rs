@@ -17,6 +17,7 @@ pub(super) struct CheckSettings {
     host: Option<Piece>,
     soft_drain: Option<Piece>,
     send_state: Option<Piece>,
+    expect: Option<Piece>,
 }
 
 impl CheckSettings {
@@ -33,6 +34,9 @@ impl CheckSettings {
             if let Some(piece) = piece {
                 table.one(key, piece.clone());
             }
+        }
+        if let Some(piece) = &self.expect {
+            table.one("check.expect", piece.clone());
         }
         table.one("check.soft_drain_on", self.soft_drain.clone().unwrap_or_else(|| Piece::default("false")));
         table.one("check.send_state", self.send_state.clone().unwrap_or_else(|| Piece::default("false")));
@@ -130,14 +134,16 @@ pub(super) fn send(reading: &mut Reading<'_>, directive: &Directive) {
 
 /// `http-check expect [!] status CODES`, `http-check expect [!] string TEXT` and their like.
 pub(super) fn expect(reading: &mut Reading<'_>, directive: &Directive) {
-    match reading.arguments(directive) {
-        // What is wanted anyway.
-        [kind, codes] if kind == "status" && codes == "200-399" => {}
+    let words: Vec<&str> = reading.arguments(directive).iter().map(String::as_str).collect();
+    let codes = match words.as_slice() {
+        ["status", codes] => (*codes).to_owned(),
+        ["!", "status", codes] => format!("! {codes}"),
         _ => {
-            let text = "'http-check expect' is not supported: a check passes with a status from 200 to 399";
-            reading.alert(&directive.place, text);
+            let text = "'http-check expect' is only supported with 'status' and '! status': what stands in the body is not looked at";
+            return reading.alert(&directive.place, text);
         }
-    }
+    };
+    reading.settings.check.expect = Some(reading.piece(toml::text(&codes), directive));
 }
 
 /// `option tcp-check`

@@ -107,6 +107,22 @@ fn a_section_inherits_and_may_take_back() {
 }
 
 #[test]
+fn a_check_wants_the_statuses_that_it_names() {
+    let text = "listen a\n mode http\n bind :80\n option httpchk GET /\n http-check expect LINE\n server s 127.0.0.1:81 check\n";
+    for (line, good, bad) in
+        [("status 200,204-206", [200, 205], [201, 404]), ("! status 500-599", [200, 404], [500, 503])]
+    {
+        let (config, _) = read(&text.replace("LINE", line)).unwrap();
+        let expect = &config.backends[0].servers[0].check.as_ref().unwrap().expect;
+        assert!(good.iter().all(|status| expect.holds(*status)), "{line}");
+        assert!(!bad.iter().any(|status| expect.holds(*status)), "{line}");
+    }
+    for line in ["string OK", "status x", "status 300-200", "rstatus 2.."] {
+        assert!(read(&text.replace("LINE", line)).is_err(), "{line}");
+    }
+}
+
+#[test]
 fn comments_stay_with_what_they_are_about() {
     let sources = [Source {
         name: "a.cfg".into(),
