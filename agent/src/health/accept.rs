@@ -1,8 +1,7 @@
 //! Taking connections in, and what all of them share.
 
 use std::{
-    io, mem,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -10,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
     sync::{mpsc, oneshot, watch},
     task::{self, AbortHandle},
     time,
@@ -25,8 +22,10 @@ use super::{
     at_once::{self, Served},
     connection,
     held::Held,
+    listener::{Listener, next, of_the_connection},
     request::Request,
     sweep::{SWEEP, Sweep},
+    ticket::Ticket,
 };
 use crate::{
     agent_check::Speaker,
@@ -89,31 +88,6 @@ pub(super) enum Speaks {
     Words(Arc<Speaker>),
 }
 
-/// A socket that listens on this runtime.
-pub(super) type Listener = AsyncFd<TcpListener>;
-
-/// Brings a socket that listens to the present runtime.
-pub(super) fn adopt(listener: TcpListener) -> io::Result<Listener> {
-    listener.set_nonblocking(true)?;
-    #[expect(deprecated, reason = "sound for a socket that owns its descriptor; what follows it is unsafe")]
-    AsyncFd::with_interest(listener, Interest::READABLE)
-}
-
-/// The next connection. It is not entered in the runtime: most never need to be waited for.
-async fn next(listener: &Listener) -> io::Result<(TcpStream, SocketAddr)> {
-    loop {
-        let mut ready = listener.readable().await?;
-        let accept = |listener: &Listener| {
-            Ok(acceptfrom_with(listener.get_ref(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
-        };
-        let Ok(accepted) = ready.try_io(accept) else { continue };
-        let (stream, source) = accepted?;
-        let source = source.and_then(|source| source.try_into().ok());
-        let source = source.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?;
-        return Ok((stream.into(), source));
-    }
-}
-
 async fn accept(listener: Listener, speaks: Speaks, shared: Arc<Shared>) {
     let mut pushed_out = 0;
     loop {
@@ -138,22 +112,6 @@ async fn accept(listener: Listener, speaks: Speaks, shared: Arc<Shared>) {
     }
 }
 
-/// Whether an error of accept(2) concerns the one connection only, so that the next may be well. Linux passes pending
-/// network errors of the new socket on.
-fn of_the_connection(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::ConnectionAborted
-            | Kind::ConnectionReset
-            | Kind::ConnectionRefused
-            | Kind::Interrupted
-            | Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-            | Kind::NetworkDown
-    )
-}
-
 /// What all connections share.
 pub(super) struct Shared {
     answer: watch::Receiver<Option<Answer>>,
@@ -162,7 +120,7 @@ pub(super) struct Shared {
     next_id: AtomicU64,
     tables: Mutex<Tables>,
     /// How many connections have sent something and were not answered.
-    begun: AtomicUsize,
+    pub(super) begun: AtomicUsize,
     pub(super) sweep: Arc<Sweep>,
 }
 
@@ -207,7 +165,7 @@ impl Shared {
             Served::Begun(stream, bytes) => (stream, bytes),
             Served::Gone => return false,
         };
-        let mut ticket = Ticket { id, begun: false, shared: Arc::clone(self) };
+        let mut ticket = Ticket::new(id, Arc::clone(self));
         if !begun.is_empty() {
             ticket.begun();
         }
@@ -221,7 +179,7 @@ impl Shared {
     }
 
     /// Keeps a connection that has its answer until its end.
-    fn keep(&self, id: u64, source: SocketAddr, stream: TcpStream) {
+    pub(super) fn keep(&self, id: u64, source: SocketAddr, stream: TcpStream) {
         let out = self.tables(|tables| {
             let answered = Answered::new(stream, tables.round);
             tables.answered.admit(id, source.ip(), answered)
@@ -229,6 +187,11 @@ impl Shared {
         if out.is_some() {
             self.count_pushed_out();
         }
+    }
+
+    /// The place of a connection that has gone, or has its answer.
+    pub(super) fn release(&self, id: u64) {
+        self.tables(|tables| tables.incomplete.release(id));
     }
 
     /// Finds deadlines that have passed, and ends connections that were answered a round ago or longer.
@@ -328,45 +291,10 @@ pub(super) fn no_verdict() -> Answer {
     }
 }
 
-/// A connection's place in the tables; given back when it is dropped.
-pub(super) struct Ticket {
-    id: u64,
-    /// It counts among those that have sent something and were not answered.
-    begun: bool,
-    pub(super) shared: Arc<Shared>,
-}
-
-impl Ticket {
-    /// Something has come.
-    pub(super) fn begun(&mut self) {
-        if !self.begun {
-            self.begun = true;
-            self.shared.begun.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// The answer is sent: from now on the connection counts among those.
-    pub(super) fn answered(mut self, source: SocketAddr, stream: TcpStream) {
-        self.settle();
-        self.shared.keep(self.id, source, stream);
-    }
-
-    fn settle(&mut self) {
-        if mem::take(&mut self.begun) {
-            self.shared.begun.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.settle();
-        self.shared.tables(|tables| tables.incomplete.release(self.id));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpStream,
@@ -374,7 +302,7 @@ mod tests {
         time::Instant,
     };
 
-    use super::*;
+    use super::{super::listener::adopt, *};
 
     /// An endpoint that knows no verdict, and somebody who has begun to ask it.
     struct Rig {

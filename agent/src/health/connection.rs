@@ -10,10 +10,11 @@ use std::{
 use tokio::net::TcpStream as Waiting;
 
 use super::{
-    accept::{Speaks, Ticket, no_verdict},
+    accept::{Speaks, no_verdict},
     at_once::{self, send},
     request::{self, HEAD_BYTES, Refusal, Request},
     response,
+    ticket::Ticket,
 };
 
 /// How long a request may take to come at least: a balancer sends it in one packet; this is for people with telnet.

@@ -22,9 +22,11 @@ mod answered;
 mod at_once;
 mod connection;
 mod held;
+mod listener;
 mod request;
 mod response;
 mod sweep;
+mod ticket;
 
 use std::{
     io,
@@ -157,12 +159,12 @@ impl Endpoint {
             let _entered = runtime.enter();
             let mut all = Vec::new();
             for listener in listeners {
-                all.push((accept::adopt(listener)?, accept::Speaks::Http));
+                all.push((listener::adopt(listener)?, accept::Speaks::Http));
             }
             if let Some((listeners, speaker)) = agent_check {
                 let speaker = Arc::new(speaker);
                 for listener in listeners {
-                    all.push((accept::adopt(listener)?, accept::Speaks::Words(Arc::clone(&speaker))));
+                    all.push((listener::adopt(listener)?, accept::Speaks::Words(Arc::clone(&speaker))));
                 }
             }
             all

@@ -15,7 +15,7 @@
 //!      asked hard: up ──► hard
 //! ```
 //!
-//! All transitions, each with a test of its own (`tests/edges.rs`):
+//! All transitions, each with a test of its own (`tests/edges.rs`, `tests/guard.rs`):
 //!
 //! | from | to | when |
 //! |---|---|---|

@@ -2,6 +2,7 @@
 
 mod edges;
 mod endings;
+mod guard;
 mod property;
 mod recovery;
 mod requests;
