@@ -110,12 +110,12 @@ fn gathered(processes: impl Iterator<Item = (Option<String>, String, BTreeSet<u1
     all
 }
 
-/// The unit of which /proc/PID/cgroup tells: the innermost service.
+/// The unit of which /proc/PID/cgroup tells: the innermost service. Where both hierarchies are mounted, only one of them
+/// may be systemd's.
 fn unit(cgroup: &str) -> Option<String> {
-    let of_systemd =
-        cgroup.lines().find(|line| line.starts_with("0::") || line.contains(":name=systemd:"))?;
-    let path = of_systemd.rsplit(':').next()?;
-    path.split('/').rfind(|part| stem(part) != *part).map(str::to_owned)
+    let of_systemd = cgroup.lines().filter(|line| line.starts_with("0::") || line.contains(":name=systemd:"));
+    let mut paths = of_systemd.filter_map(|line| line.rsplit(':').next());
+    paths.find_map(|path| path.split('/').rfind(|part| stem(part) != *part).map(str::to_owned))
 }
 
 /// A unit's name without its ending.
@@ -135,6 +135,7 @@ mod tests {
             ("0::/system.slice/apache2.service\n", Some("apache2.service")),
             ("0::/system.slice/system-app.slice/app@1.service\n", Some("app@1.service")),
             ("1:name=systemd:/system.slice/nginx.service\n0::/\n", Some("nginx.service")),
+            ("1:name=systemd:/\n0::/system.slice/apache2.service\n", Some("apache2.service")),
             ("0::/user.slice/user-0.slice/user@0.service/app.slice/web.service\n", Some("web.service")),
             ("0::/user.slice/user-0.slice/session-1.scope\n", None),
             ("", None),
