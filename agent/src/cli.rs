@@ -8,6 +8,7 @@ mod flags;
 
 use std::{
     ffi::OsString,
+    fs,
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -17,7 +18,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use drain_documents::Page;
 
 use self::flags::Flags;
-use crate::config::{self, Config, LoadError};
+use crate::config::{self, By, Config, LoadError};
 
 /// Exit code for a file that can't be used.
 const INVALID: u8 = 1;
@@ -49,7 +50,7 @@ struct CommandLine {
     command: Option<Verb>,
 
     /// The configuration file; then no other flag is allowed
-    #[arg(long, short, value_name = "FILE", required_unless_present_any = ["listen", "port", "command_words"])]
+    #[arg(long, short, value_name = "FILE", required_unless_present_any = ["listen", "port", "way"])]
     config: Option<PathBuf>,
 
     #[command(flatten)]
@@ -69,6 +70,15 @@ enum Verb {
     #[command(hide = true)]
     Generate {
         /// The directory
+        directory: PathBuf,
+    },
+    /// Whether a configuration names this unit as the one to be restarted, or its socket; polkit's rule asks
+    #[command(hide = true)]
+    Permits {
+        /// The unit's whole name
+        unit: String,
+        /// Where the configurations lie
+        #[arg(long = "in", default_value = "/etc/drain-agent")]
         directory: PathBuf,
     },
 }
@@ -156,6 +166,7 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
             Err(Said::Output(summary(&file.display().to_string(), &config)))
         }
         (Some(Verb::Generate { directory }), _) => Err(generate(&directory)),
+        (Some(Verb::Permits { unit, directory }), _) => Err(permits(&unit, &directory)),
         (None, Some(file)) => Ok(Run { config: load(&file)?, file: Some(file) }),
         (None, None) => match line.flags.config() {
             Ok(config) => Ok(Run { config, file: None }),
@@ -171,16 +182,37 @@ fn generate(directory: &Path) -> Said {
     }
 }
 
+/// Whether one of the configurations in `directory` has systemd restart `unit`, or the service of the same name where it
+/// is a socket. One that is not valid permits nothing.
+fn permits(unit: &str, directory: &Path) -> Said {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let configurations = files.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    let service =
+        unit.strip_suffix(".socket").map_or_else(|| unit.to_owned(), |stem| format!("{stem}.service"));
+    let named = configurations
+        .filter_map(|path| {
+            // Who asks may not read the keys that it names.
+            let text = fs::read_to_string(&path).ok()?;
+            Config::parse(&path.display().to_string(), &text, path.file_stem()?.to_str()).ok()
+        })
+        .any(|config| matches!(config.restart.by, By::Unit { unit, .. } if *unit == *service));
+    if named {
+        return Said::Output(format!("{unit} is in a configuration"));
+    }
+    Said::Error(format!("no configuration in {} has the agent restart {unit}", directory.display()), INVALID)
+}
+
 /// One line for a file that is valid.
 fn summary(file: &str, config: &Config) -> String {
     let joined = |words: Vec<String>| words.join(", ");
     let remote = config.control.remote.as_ref();
     let remote = remote.map(|remote| format!(" and https://{}", remote.listen)).unwrap_or_default();
+    let listen = joined(config.listen.iter().map(ToString::to_string).collect());
     format!(
         "{file} is valid: server {} on {}, health checks on {}, control socket {}{remote}",
         config.server.name,
         on(&config.server),
-        joined(config.listen.iter().map(ToString::to_string).collect()),
+        if listen.is_empty() { "what systemd hands over" } else { &listen },
         config.control.socket.display(),
     )
 }
@@ -295,13 +327,40 @@ timout = "9s"
 [control]
 group = "no-such-group"
 look = "root""#;
-        std::fs::write(&file, text).unwrap();
+        fs::write(&file, text).unwrap();
         let text = error(&format!("drain-agent check {}", file.display()));
         assert!(text.contains("unknown key `restart.timout`"), "{text}");
         assert!(text.contains("error: `control.group` is no group of this host\n"), "{text}");
         assert!(text.contains(&format!("--> {}:8:9\n", file.display())), "{text}");
         assert!(text.contains("in /etc/group, or its number, found \"no-such-group\""), "{text}");
         assert!(text.ends_with(": 2 errors"), "{text}");
+    }
+
+    #[test]
+    fn exactly_the_units_of_valid_configurations_are_permitted() {
+        let directory = Scratch::new("permits");
+        let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
+        write("a.toml", "server.ports = [80]\nrestart.unit = 'shop.service'");
+        write("b.toml", "server.ports = [80]\nrestart.unit = 'invalid.service'\nnonsense = 1");
+        write("c.txt", "server.ports = [80]\nrestart.unit = 'other.service'");
+        let permits = |unit: &str| {
+            let said = ask(&format!("drain-agent permits {unit} --in {}", directory.path().display()));
+            said.unwrap_err().code() == ExitCode::SUCCESS
+        };
+        assert!(permits("shop.service") && permits("shop.socket"));
+        for unit in
+            ["invalid.service", "other.service", "shop", "shop.timer", "ssh.service", "shop.service.socket"]
+        {
+            assert!(!permits(unit), "{unit}");
+        }
+    }
+
+    #[test]
+    fn a_unit_takes_the_place_of_a_command() {
+        let run = ask("drain-agent --port 80 --unit apache2.service --listen 0.0.0.0:8404").unwrap();
+        assert!(matches!(run.config.restart.by, By::Unit { .. }));
+        let both = error("drain-agent --port 80 --unit a.service --command true --listen 0.0.0.0:8404");
+        assert!(both.contains("cannot be used with"), "{both}");
     }
 
     #[test]

@@ -24,4 +24,5 @@ mod scratch;
 pub mod setup;
 pub mod signals;
 pub mod state;
+pub mod systemd;
 pub mod traffic;

@@ -13,6 +13,11 @@ use drain_agent::{
     health, log, metrics,
     owner::{Inlets, Owner, Real},
     signals::Signals,
+    systemd::{
+        activation::{self, Inherited},
+        notify,
+        watchdog::{Pulse, Watchdog},
+    },
     traffic::sockets::Doors,
 };
 use tokio::sync::{mpsc, watch};
@@ -53,13 +58,16 @@ fn start(run: Run) -> anyhow::Result<()> {
 }
 
 async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
+    let inherited = Inherited::take()?;
+    if config.listen.is_empty() && inherited.health.is_empty() {
+        return Err(activation::ListenError::Nowhere.into());
+    }
     // First of all: until then SIGUSR1 would end the process.
     let mut signals = Signals::install().context("can't take the signals over")?;
     // Before anything answers: a second agent for the same server must not get further than this.
     let control = control::Server::open(&config.control)?;
     let remote = config.control.remote.as_ref().map(control::Port::open).transpose()?;
-    let listeners =
-        config.listen.iter().map(|address| health::bind(*address)).collect::<Result<Vec<_>, _>>()?;
+    let listeners = activation::listeners(inherited.health, &config.listen)?;
 
     let (checks_in, checks) = mpsc::channel(CHECKS);
     let (asks_in, asks) = mpsc::channel(ASKS);
@@ -67,8 +75,8 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
     let (signals_in, signal_inlet) = mpsc::channel(SIGNALS);
     let metrics = config.metrics.listen.map(metrics::Port::open).transpose()?;
     let outside = Real::new(&config, file)?;
-    let spoken = config.agent_check.iter().flat_map(|agent_check| &agent_check.listen);
-    let spoken = spoken.map(|address| health::bind(*address)).collect::<Result<Vec<_>, _>>()?;
+    let spoken = config.agent_check.as_ref().map_or(&[][..], |agent_check| &agent_check.listen);
+    let spoken = activation::listeners(inherited.agent_check, spoken)?;
     let own = outside.own();
     say_where(&config, &listeners, &spoken);
     let (spoken_as, doors) = (config.agent_check.clone(), Doors::from(&config.server));
@@ -81,7 +89,10 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
         };
         (spoken, Speaker::new(status.borrow().in_or_after_drain(clock::unix_now()), weight))
     });
-    let mut endpoint = health::Endpoint::start_with(listeners, speaker, answer, checks_in)?;
+    let health_pulse = Pulse::default();
+    tokio::spawn(tell_systemd(answer.clone()));
+    let mut endpoint =
+        health::Endpoint::start_with(listeners, speaker, answer, checks_in, health_pulse.clone())?;
     let reports = owner.reports();
     let doctor = Some(Doctor::new(owner.configuration(), own, reports.clone()));
     if let Some(port) = metrics {
@@ -103,14 +114,32 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
             }
         }
     });
+    if let Some(watchdog) = Watchdog::expected([owner.pulse(), health_pulse]) {
+        tokio::spawn(watchdog.run());
+    }
+    notify::ready();
     let outcome = tokio::select! {
         () = owner.run() => Ok(()),
         () = endpoint.ended() => Err(anyhow!("the health endpoint has ended by a fault of its own")),
     };
+    notify::stopping();
     // Its file goes with it.
     serving.abort();
     let _ = serving.await;
     outcome
+}
+
+/// Shows in `systemctl status` what balancers are answered.
+async fn tell_systemd(mut answer: watch::Receiver<Option<health::Answer>>) {
+    loop {
+        let now = answer.borrow_and_update().clone();
+        if let Some(answer) = now {
+            notify::status(&format!("{} (answers {}): {}", answer.phase, answer.status, answer.reason));
+        }
+        if answer.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// The first lines of a log: what runs, and where it can be asked.

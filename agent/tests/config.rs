@@ -4,9 +4,9 @@
 use std::{fs, num::NonZeroU32, path::Path, time::Duration};
 
 use drain_agent::config::{
-    Acknowledge, AgentCheck, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, Config, Control, Drain,
-    Expected, Hard, LongLived, Metrics, MinRemaining, Of, OnFailure, Probe, Proof, Ready, Remote, Report,
-    Restart, Run, Server, Soft, Span, Tls, Traffic, WarmUp, Weight,
+    Acknowledge, AgentCheck, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, By, Config, Control, Drain,
+    Expected, Hard, How, LongLived, Metrics, MinRemaining, Of, OnFailure, Probe, Proof, Ready, Remote,
+    Report, Restart, Run, Server, Soft, Span, Tls, Traffic, WarmUp, Weight,
 };
 use drain_agent::lifecycle::Then;
 use proptest::prelude::*;
@@ -65,7 +65,7 @@ fn a_minimal_file_has_every_default() {
             },
         },
         restart: Restart {
-            command: vec!["apachectl".to_owned(), "restart".to_owned()],
+            by: By::Command(vec!["apachectl".to_owned(), "restart".to_owned()]),
             timeout: Duration::from_secs(90),
             proof: Proof::Process,
             stop: None,
@@ -103,6 +103,21 @@ fn a_minimal_file_has_every_default() {
         metrics: Metrics { listen: None },
     };
     assert_eq!(parse(text).unwrap(), expected);
+}
+
+#[test]
+fn a_unit_is_restarted_and_stopped_by_systemd() {
+    let with =
+        |lines: &str| parse(&format!("[server]\nports = [80]\n[restart]\n{lines}\n[drain]\nthen = 'stop'"));
+    let config = with("unit = 'app@1.service'").unwrap();
+    assert_eq!(config.restart.by, By::Unit { unit: "app@1.service".into(), how: How::Restart });
+    assert_eq!((config.restart.proof, config.restart.can_stop()), (Proof::Process, true));
+    assert_eq!(config.listen, [], "systemd may hand the sockets over");
+    let config = with("unit = 'apache2.service'\nhow = 'reload-or-restart'").unwrap();
+    assert_eq!(config.restart.proof, Proof::None, "a reload keeps the process");
+    for how in ["restart", "stop-start", "reload-or-restart", "try-restart", "try-reload-or-restart"] {
+        with(&format!("unit = 'apache2.service'\nhow = '{how}'")).unwrap();
+    }
 }
 
 #[test]
@@ -207,7 +222,7 @@ fn every_key_is_read() {
     assert_eq!((ready.rise.get(), ready.fall.get()), (4, 5));
     let seconds = Duration::from_secs;
     assert_eq!((ready.interval, ready.timeout, ready.deadline), (seconds(1), seconds(3), seconds(150)));
-    assert_eq!(config.restart.command, ["/bin/sh", "-c", ""]);
+    assert_eq!(config.restart.by, By::Command(["/bin/sh", "-c", ""].map(str::to_owned).into()));
     assert_eq!((config.restart.timeout, config.restart.proof), (seconds(3600), Proof::Workers));
     let drain = config.drain;
     assert_eq!(drain.acknowledge, Acknowledge { limit: seconds(7), at_limit: AtAcknowledgeLimit::Proceed });
@@ -379,7 +394,7 @@ proptest! {
         key in prop::sample::select(vec![
             "listen", "state", "answers", "answers.soft", "server", "server.name", "server.ports", "server.ready",
             "server.ready.url", "server.ready.tcp", "server.ready.status", "server.ready.timeout", "restart.command",
-            "restart.unit", "drain", "drain.soft.quiet", "drain.min_remaining", "balancers.expect", "balancers.trust",
+            "restart.unit", "restart.how", "drain", "drain.soft.quiet", "drain.min_remaining", "balancers.expect", "balancers.trust",
             "control.socket", "control", "control.listen", "control.tls", "control.tls.cert", "control.token_file", "traffic", "traffic.access_log", "traffic.journal", "traffic.gauge",
             "traffic.gauge.url", "traffic.gauge.field", "agent_check", "agent_check.listen", "agent_check.weight",
             "agent_check.weight.cpu", "agent_check.weight.floor",

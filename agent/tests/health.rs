@@ -13,6 +13,7 @@ use drain_agent::{
     clock::Moment,
     health::{Answer, Check, Endpoint, Way, bind},
     lifecycle::Phase,
+    systemd::watchdog::Pulse,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
@@ -111,7 +112,9 @@ fn the_agent_protocol_is_spoken_on_a_port_of_its_own() {
     let (answer, answers) = watch::channel(None);
     let (report, mut checks) = mpsc::channel(1024);
     let speaker = Speaker::new(false, watch::channel(None).1);
-    let _endpoint = Endpoint::start_with(vec![http], Some((vec![spoken], speaker)), answers, report).unwrap();
+    let endpoint =
+        Endpoint::start_with(vec![http], Some((vec![spoken], speaker)), answers, report, Pulse::default());
+    let _endpoint = endpoint.unwrap();
     // What `agent-send` sends, or somebody else, must not destroy the answer.
     let ask = |sends: &[u8]| {
         let mut stream = TcpStream::connect(address).unwrap();

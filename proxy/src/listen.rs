@@ -5,7 +5,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use listenfd::ListenFd;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
 
 use crate::config::Config;
@@ -36,6 +37,9 @@ pub enum ListenError {
 }
 
 /// All that the process listens on.
+///
+/// Sockets that systemd holds (`drain-proxy.socket`) stay open while there is no proxy: who comes then waits in them. All
+/// cores accept from the one that there is of each address, for one of our own beside it would end with the process.
 ///
 /// An address has a listener for each core, among which the kernel shares out the connections (`SO_REUSEPORT`). Closing
 /// one of them resets the connections that wait in it; so each that there is stays as long as its address, whatever
@@ -76,6 +80,38 @@ impl Listeners {
             }
         }
         Ok(Self(bound))
+    }
+
+    /// What systemd hands over to this process, as far as `config` listens there; with the addresses of those that the
+    /// configuration does not have. They can be taken once.
+    pub fn activated(config: &Config) -> (Self, Vec<SocketAddr>) {
+        // listenfd would take them from whom no process is named, too; systemd always names one.
+        let mut handed =
+            if std::env::var_os("LISTEN_PID").is_some() { ListenFd::from_env() } else { ListenFd::empty() };
+        let sockets = (0..handed.len()).filter_map(|index| handed.take_tcp_listener(index).ok().flatten());
+        Self::handed_over(config, sockets)
+    }
+
+    fn handed_over(config: &Config, sockets: impl Iterator<Item = TcpListener>) -> (Self, Vec<SocketAddr>) {
+        let mut surplus = Vec::new();
+        let mut bound: Vec<Bound> = Vec::new();
+        for socket in sockets {
+            let Ok(held) = socket.local_addr() else { continue };
+            let wanted = config.frontends.iter().find_map(|frontend| {
+                let configured = frontend.bind.iter().find(|configured| holds(held, **configured))?;
+                Some((*configured, frontend.name.clone()))
+            });
+            let Some((configured, frontend)) = wanted else {
+                surplus.push(held);
+                continue;
+            };
+            let socket = Arc::new(socket);
+            match bound.iter_mut().find(|known| known.configured == configured) {
+                Some(known) => known.sockets.push(socket),
+                None => bound.push(Bound { configured, frontend, sockets: vec![socket] }),
+            }
+        }
+        (Self(bound), surplus)
     }
 
     /// What was open before.
@@ -139,8 +175,19 @@ fn listen(address: SocketAddr, count: usize, beside: bool) -> Result<Vec<Arc<Tcp
     shared(address, count).map_err(failed)
 }
 
-/// So many more beside this one.
-fn add(to: &TcpListener, count: usize) -> Result<Vec<Arc<TcpListener>>, ListenError> {
+/// Whether a socket at `held` takes what comes to `configured`: systemd listens on both families at once where nothing
+/// but a port is given.
+fn holds(held: SocketAddr, configured: SocketAddr) -> bool {
+    let everywhere = held.is_ipv6() && held.ip().is_unspecified();
+    let same = held.ip().to_canonical() == configured.ip().to_canonical();
+    held.port() == configured.port() && (same || everywhere && configured.ip().is_unspecified())
+}
+
+/// So many more beside this one; where nobody may listen beside it, itself.
+fn add(to: &Arc<TcpListener>, count: usize) -> Result<Vec<Arc<TcpListener>>, ListenError> {
+    if !SockRef::from(&**to).reuse_port().unwrap_or(false) {
+        return Ok(vec![Arc::clone(to); count]);
+    }
     let unknown = |source| ListenError::Refused { address: (Ipv4Addr::UNSPECIFIED, 0).into(), source };
     let address = to.local_addr().map_err(unknown)?;
     shared(address, count).map_err(failure(address))
@@ -241,6 +288,37 @@ mod tests {
         let more = open(ANY, 5, &fewer).unwrap();
         assert_eq!((known(&more, &three.bound()[0].sockets), more.bound()[0].sockets.len()), (3, 5));
         assert_eq!(address(&more), address(&three));
+    }
+
+    #[test]
+    fn what_systemd_holds_is_shared_by_all_cores_and_not_bound_beside() {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = held.local_addr().unwrap();
+        let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+        let strange = stranger.local_addr().unwrap();
+        let config = config(&format!(r#""{at}""#));
+        let (known, surplus) = Listeners::handed_over(&config, [held, stranger].into_iter());
+        assert_eq!(surplus, [strange]);
+        let listeners = Listeners::open(&config, 3, &known).unwrap();
+        let socket = &listeners.bound()[0].sockets[0];
+        for core in 0..3 {
+            let of_core = listeners.of_core(core, 3);
+            assert!(of_core.len() == 1 && Arc::ptr_eq(&of_core[0].1, socket), "core {core}");
+        }
+        let again = Listeners::open(&config, 4, &listeners).unwrap();
+        assert_eq!(again.bound()[0].sockets.len(), 4, "over a reload as well");
+    }
+
+    #[test]
+    fn a_port_alone_in_a_socket_unit_holds_every_address_of_both_families() {
+        let holds = |held: &str, configured: &str| holds(held.parse().unwrap(), configured.parse().unwrap());
+        assert!(
+            holds("[::]:80", "0.0.0.0:80")
+                && holds("[::]:80", "[::]:80")
+                && holds("0.0.0.0:80", "0.0.0.0:80")
+        );
+        assert!(!holds("0.0.0.0:80", "[::]:80") && !holds("[::]:80", "0.0.0.0:81"));
+        assert!(!holds("[::]:80", "10.0.0.1:80"), "whoever binds one address does not want them all");
     }
 
     #[test]

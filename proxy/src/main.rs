@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use drain_proxy::admin::messages::Messages;
 use drain_proxy::cli::{self, Order, Start};
+use drain_proxy::listen::Listeners;
 use drain_proxy::process::{LOG_CLOSE_LIMIT, Process};
 use drain_proxy::upgrade::{Inheritance, Predecessor};
 use rustix::process::{Pid, Signal, kill_process};
@@ -54,7 +55,14 @@ fn run(start: Start) -> anyhow::Result<()> {
         let (predecessor, inheritance) = runtime.block_on(Predecessor::greet())?;
         (Some(predecessor), inheritance)
     } else {
-        (None, Inheritance::default())
+        let (listeners, surplus) = Listeners::activated(&config);
+        for address in surplus {
+            tracing::warn!(
+                "systemd hands over {address}, on which no frontend listens: correct its `bind`, or ListenStream= of \
+                 drain-proxy.socket"
+            );
+        }
+        (None, Inheritance { listeners, ..Inheritance::default() })
     };
     let process = Process::start(files, config, inheritance)?;
     if let Some(file) = pid_file {

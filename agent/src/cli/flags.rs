@@ -14,16 +14,20 @@ use crate::config::{Config, Host};
 #[group(id = "flags", multiple = true, conflicts_with = "config")]
 pub(super) struct Flags {
     /// Address and port where balancers ask for the server's health; repeatable [listen]
-    #[arg(long, value_name = "ADDRESS:PORT", requires_all = ["port", "command_words"], value_parser = text())]
+    #[arg(long, value_name = "ADDRESS:PORT", requires_all = ["port", "way"], value_parser = text())]
     listen: Vec<String>,
 
     /// Port on which the server listens; repeatable [server.ports]
-    #[arg(long, value_name = "PORT", requires_all = ["listen", "command_words"], value_parser = text())]
+    #[arg(long, value_name = "PORT", requires_all = ["listen", "way"], value_parser = text())]
     port: Vec<String>,
 
     /// Program and arguments that restart the server, split as a shell does, but run without one [restart.command]
-    #[arg(long = "command", id = "command_words", value_name = "COMMAND", requires_all = ["listen", "port"], value_parser = text())]
+    #[arg(long = "command", id = "command_words", value_name = "COMMAND", group = "way", requires_all = ["listen", "port"], value_parser = text())]
     command: Option<String>,
+
+    /// Service that systemd restarts, such as apache2.service [restart.unit]
+    #[arg(long, value_name = "UNIT", group = "way", requires_all = ["listen", "port"], value_parser = text())]
+    unit: Option<String>,
 
     /// The server's name [server.name; default: port-PORT]
     #[arg(long, value_name = "NAME", value_parser = text())]
@@ -37,7 +41,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "TIME", value_parser = text())]
     ready_deadline: Option<String>,
 
-    /// How long the restart command may run [restart.timeout; default: 90s]
+    /// How long the restart may take [restart.timeout; default: 90s]
     #[arg(long, value_name = "TIME", value_parser = text())]
     restart_timeout: Option<String>,
 
@@ -107,6 +111,7 @@ impl Flags {
         for (flag, path, value) in [
             ("--name", &["server", "name"][..], &self.name),
             ("--ready-deadline", &["server", "ready", "deadline"], &self.ready_deadline),
+            ("--unit", &["restart", "unit"], &self.unit),
             ("--restart-timeout", &["restart", "timeout"], &self.restart_timeout),
             ("--proof", &["restart", "proof"], &self.proof),
             ("--acknowledge-limit", &["drain", "acknowledge", "limit"], &self.acknowledge_limit),

@@ -101,7 +101,7 @@ pub enum LongLived {
 impl Drain {
     /// `restart` and `runs` are what a signal's drain can end with.
     pub(super) fn read(table: &Table<'_>, restart: Option<&Restart>, runs: &[&str]) -> Self {
-        let can_stop = restart.is_none_or(|restart| restart.stop.is_some());
+        let can_stop = restart.is_none_or(Restart::can_stop);
         Self {
             acknowledge: table.section("acknowledge", Acknowledge::read),
             soft: table.section("soft", Soft::read),

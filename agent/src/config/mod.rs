@@ -20,7 +20,7 @@ pub use control::{Control, Remote, Tls};
 pub use drain::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Drain, Hard, LongLived, MinRemaining, Soft};
 pub use metrics::Metrics;
 pub use report::Report;
-pub use restart::{OnFailure, Proof, Restart, Run, WarmUp};
+pub use restart::{By, How, OnFailure, Proof, Restart, Run, WarmUp};
 pub use server::{Probe, Ready, Server, StatusSet};
 pub use traffic::{AccessLog, Gauge, Lines, Pattern, Traffic};
 
@@ -35,7 +35,7 @@ use drain_config::{Document, Invalid, Mistake, Table, Value};
 /// Everything that an agent is told about its work (DESIGN: "Configuration").
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// Where the balancers' health checks are answered; at least one address.
+    /// Where the balancers' health checks are answered. Empty: on the sockets that systemd hands over.
     pub listen: Vec<SocketAddr>,
     /// The file that holds a drain across the agent's own restart; an absolute path.
     pub state: PathBuf,
@@ -130,8 +130,8 @@ impl Config {
     }
 
     fn read(root: &Table<'_>, name: Option<&str>, host: Host) -> Option<Self> {
-        let listen =
-            root.require("listen", r#""0.0.0.0:8404""#).and_then(|value| value.each_once(Value::address));
+        // One that was given and is wrong has been reported.
+        let listen = root.take("listen").map_or(Some(Vec::new()), |value| value.each_once(Value::address));
         let answers = root.section("answers", Answers::read);
         let mut own = listen.clone().unwrap_or_default();
         let agent_check = root.take("agent_check");

@@ -1,20 +1,20 @@
 //! `[restart]`: how the server is restarted.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use drain_config::{Table, Value};
+use drain_config::{Mistake, Table, Value};
 
 /// How the server is restarted. A restart that fails leaves the server out until somebody asks for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Restart {
-    /// The program and its arguments, run without a shell; never empty. The program is an absolute path, or a
-    /// bare name that is looked up in `PATH`.
-    pub command: Vec<String>,
-    /// How long the command may run before its process group is ended and the restart has failed.
+    /// What restarts it.
+    pub by: By,
+    /// How long that may take: then a command's process group is ended, and a unit's job cancelled, and the restart has
+    /// failed.
     pub timeout: Duration,
     /// What shows that the server is a new one.
     pub proof: Proof,
-    /// What stops the server where a drain asks for that; run as `command` is.
+    /// The command that stops the server where a drain asks for that. Without one a unit is stopped by systemd.
     pub stop: Option<Vec<String>>,
     /// How often a restart that has failed is tried again.
     pub retries: u32,
@@ -24,6 +24,44 @@ pub struct Restart {
     pub on_failure: OnFailure,
     /// The requests that a restarted server gets before its users.
     pub warm_up: WarmUp,
+}
+
+/// What restarts a server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum By {
+    /// A program and its arguments, run without a shell; never empty. The program is an absolute path, or a bare name
+    /// that is looked up in `PATH`.
+    Command(Vec<String>),
+    /// systemd, whose service it is.
+    Unit {
+        /// The service's whole name, such as `apache2.service`.
+        unit: Arc<str>,
+        /// What systemd is asked for.
+        how: How,
+    },
+}
+
+/// What systemd is asked to do to a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// `systemctl restart`: a service that does not run is started.
+    Restart,
+    /// `systemctl stop`, and when that is done `systemctl start`: what else hangs on the service (`PartOf=`) is stopped
+    /// and started with it, as two jobs.
+    StopStart,
+    /// `systemctl reload-or-restart`.
+    ReloadOrRestart,
+    /// `systemctl try-restart`: a service that does not run is left so.
+    TryRestart,
+    /// `systemctl try-reload-or-restart`.
+    TryReloadOrRestart,
+}
+
+impl How {
+    /// Whether the service's processes may be the old ones afterwards.
+    pub const fn may_reload(self) -> bool {
+        matches!(self, Self::ReloadOrRestart | Self::TryReloadOrRestart)
+    }
 }
 
 /// What follows a restart that has failed for the last time.
@@ -101,21 +139,67 @@ const WARM_UP_TIMEOUT: Duration = Duration::from_secs(30);
 /// More requests than that are a load test.
 const MOST_WARM_UPS: usize = 100;
 
+/// The words of `restart.how`.
+const HOW: [(&str, How); 5] = [
+    ("restart", How::Restart),
+    ("stop-start", How::StopStart),
+    ("reload-or-restart", How::ReloadOrRestart),
+    ("try-restart", How::TryRestart),
+    ("try-reload-or-restart", How::TryReloadOrRestart),
+];
+
+/// The longest name of a unit, which is systemd's own limit.
+const LONGEST_UNIT: usize = 255;
+
 /// What a command looks like, for messages.
 const EXAMPLE: &str = r#"["/usr/sbin/apachectl", "restart"]"#;
 
 impl Restart {
+    /// Whether there is a way to stop the server.
+    pub const fn can_stop(&self) -> bool {
+        self.stop.is_some() || matches!(self.by, By::Unit { .. })
+    }
+
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
-        let unit = table
-            .later("unit", r#"restart the unit by command: `command = ["systemctl", "restart", "UNIT"]`"#);
-        let command = if unit { table.take("command") } else { table.require("command", EXAMPLE) };
-        let command = command.and_then(|value| command_line(&value));
+        let (unit, command) = (table.take("unit"), table.take("command"));
+        let how = table.choice("how", How::Restart, &HOW);
+        if let (None, Some(place)) = (&unit, how.place().cloned()) {
+            let title = "`restart.how` is for a unit";
+            table.report(Mistake::new(place, title, "expected `restart.unit` beside it"));
+        }
+        let by = match (unit, command) {
+            (Some(_), Some(command)) => {
+                command
+                    .wrong("is given beside `unit`", "expected one of both: systemd restarts a unit itself");
+                None
+            }
+            (Some(unit), None) => service(&unit).map(|unit| By::Unit { unit, how: *how.as_inner() }),
+            (None, Some(command)) => command_line(&command).map(By::Command),
+            (None, None) => {
+                let title = "`restart.unit` is missing";
+                let help = format!(
+                    "write for example `unit = \"apache2.service\"` in `[restart]`, or, without systemd, \
+                     `command = {EXAMPLE}`"
+                );
+                table.report(Mistake::new(table.place(), title, "").help(help));
+                None
+            }
+        };
         let timeout = table.duration("timeout", TIMEOUT).copied();
+        let reloads = matches!(by, Some(By::Unit { how, .. }) if how.may_reload());
         let proof = table.choice(
             "proof",
-            Proof::Process,
+            if reloads { Proof::None } else { Proof::Process },
             &[("process", Proof::Process), ("workers", Proof::Workers), ("none", Proof::None)],
         );
+        if reloads
+            && *proof.as_inner() == Proof::Process
+            && let Some(place) = proof.place().cloned()
+        {
+            let title = "`restart.proof` can't be had";
+            let label = "a reload keeps the main process: expected \"workers\", \"none\", or another `how`";
+            table.report(Mistake::new(place, title, label));
+        }
         let stop = table.take("stop").map(|value| command_line(&value));
         let retries = table.number("retries", 0, 0, MOST_RETRIES).copied();
         let retry_after = table.duration("retry_after", RETRY_AFTER).copied();
@@ -126,7 +210,7 @@ impl Restart {
             timeout: table.duration("warm_up_timeout", WARM_UP_TIMEOUT).copied(),
         };
         Some(Self {
-            command: command?,
+            by: by?,
             timeout,
             proof: proof.copied(),
             // Where it is there and wrong, that has been said.
@@ -137,6 +221,29 @@ impl Restart {
             warm_up,
         })
     }
+}
+
+/// The whole name of a service.
+fn service(value: &Value<'_>) -> Option<Arc<str>> {
+    let name = value.text()?;
+    let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    let Some(stem) = name.strip_suffix(".service") else {
+        let whole = if name.contains('.') { "apache2.service" } else { &format!("{name}.service") };
+        value.wrong("is no service", format!("expected the whole name of one, such as {whole:?}"));
+        return None;
+    };
+    if stem.is_empty() || name.len() > LONGEST_UNIT || !name.bytes().all(is_sound) {
+        value.wrong(
+            "can't be the name of a unit",
+            format!("expected at most {LONGEST_UNIT} letters, digits, `:`, `-`, `_`, `.`, `\\` or `@`"),
+        );
+        return None;
+    }
+    if stem.ends_with('@') {
+        value.wrong("is a template", format!("expected one of its instances, such as \"{stem}1.service\""));
+        return None;
+    }
+    Some(name.into())
 }
 
 /// An array of a program and its arguments.

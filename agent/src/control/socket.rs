@@ -87,7 +87,11 @@ impl SocketFile {
             let new = path.with_extension("sock.new");
             remove_if_there(&new)?;
             let listener = UnixListener::bind(&new)?;
-            chown(&new, None, gid)?;
+            match chown(&new, None, gid) {
+                // Who is in no such group can't give it the file: who may drain is told by the peer, and not by the file.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                given => given?,
+            }
             fs::set_permissions(&new, fs::Permissions::from_mode(MODE))?;
             fs::rename(&new, path)?;
             let inode = fs::symlink_metadata(path)?.ino();

@@ -64,7 +64,7 @@ impl Doctor {
         findings.extend(server::traffic(&status.traffic));
         findings.push(server::ready(&config, self.own.clone()).await);
         findings.extend(server::suspicious(&config));
-        findings.extend(restart::may("restart.command", &config.restart.command).await);
+        findings.extend(restart::may_restart(&config.restart.by).await);
         if let Some(stop) = &config.restart.stop {
             findings.extend(restart::may("restart.stop", stop).await);
         }

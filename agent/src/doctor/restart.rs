@@ -11,11 +11,48 @@ use rustix::fs::{Access, access};
 use tokio::{process::Command, time::timeout};
 
 use super::Finding;
+use crate::{
+    config::By,
+    systemd::bus::{Standing, Systemd},
+};
 
 const ABOUT: &str = "restart";
 
 /// How long systemctl may take to tell of a unit: it asks a local service.
 const SYSTEMCTL: Duration = Duration::from_secs(5);
+
+/// Whether what restarts the server is there.
+pub(super) async fn may_restart(by: &By) -> Vec<Finding> {
+    match by {
+        By::Command(command) => may("restart.command", command).await,
+        By::Unit { unit, .. } => vec![is_there(unit).await],
+    }
+}
+
+/// Whether systemd has the unit.
+async fn is_there(unit: &str) -> Finding {
+    let standing = async { Systemd::connect().await?.standing(unit).await };
+    match standing.await {
+        Ok(standing) => judge_unit(unit, &standing),
+        Err(error) => Finding::failure(
+            ABOUT,
+            format!("systemd tells nothing of {unit}: {error}"),
+            "see that systemd and its D-Bus run here; else restart the server by restart.command",
+        ),
+    }
+}
+
+fn judge_unit(unit: &str, standing: &Standing) -> Finding {
+    let text = format!("{unit} is {}, and {standing}", standing.loaded);
+    if standing.loaded != "loaded" {
+        let cure = "correct restart.unit; `systemctl list-units --type=service` has the names";
+        return Finding::failure(ABOUT, text, cure);
+    }
+    if standing.runs() {
+        return Finding::ok(ABOUT, text);
+    }
+    Finding::warning(ABOUT, text, "start it; if another unit is the server, name that one as restart.unit")
+}
 
 /// Whether `command`, the value of `key`, can be run, and, where it is systemctl's, whether its units are there.
 pub(super) async fn may(key: &str, command: &[String]) -> Vec<Finding> {
@@ -120,6 +157,18 @@ fn judge(key: &str, unit: &str, shown: Result<(String, String), String>) -> Find
 #[cfg(test)]
 mod tests {
     use super::{super::Level, *};
+
+    #[test]
+    fn a_unit_must_be_there_and_should_run() {
+        let level = |loaded: &str, active: &str| {
+            let standing = Standing { loaded: loaded.into(), active: active.into(), ..Standing::default() };
+            judge_unit("shop.service", &standing).level
+        };
+        assert_eq!(level("loaded", "active"), Level::Ok);
+        assert_eq!(level("loaded", "inactive"), Level::Warning);
+        assert_eq!(level("not-found", "inactive"), Level::Failure);
+        assert_eq!(level("masked", "inactive"), Level::Failure);
+    }
 
     #[tokio::test]
     async fn a_program_is_found_by_path_or_name() {

@@ -42,7 +42,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
-use crate::{agent_check::Speaker, clock::Moment, lifecycle::Phase};
+use crate::{agent_check::Speaker, clock::Moment, lifecycle::Phase, systemd::watchdog::Pulse};
 
 /// What the endpoint says until the next one is published. The owner of the life cycle publishes it in a
 /// `tokio::sync::watch`; `None` means that no verdict about the server is known yet.
@@ -142,15 +142,16 @@ impl Endpoint {
         answer: watch::Receiver<Option<Answer>>,
         checks: mpsc::Sender<Check>,
     ) -> Result<Self, Error> {
-        Self::start_with(listeners, None, answer, checks)
+        Self::start_with(listeners, None, answer, checks, Pulse::default())
     }
 
-    /// The same, with listeners on which HAProxy's agent protocol is spoken.
+    /// The same, with listeners on which HAProxy's agent protocol is spoken; as long as its thread lives, `pulse` beats.
     pub fn start_with(
         listeners: Vec<TcpListener>,
         agent_check: Option<(Vec<TcpListener>, Speaker)>,
         answer: watch::Receiver<Option<Answer>>,
         checks: mpsc::Sender<Check>,
+        pulse: Pulse,
     ) -> Result<Self, Error> {
         let counters = Arc::new(Counters::default());
         let shared = Arc::new(accept::Shared::new(answer, checks, Arc::clone(&counters)));
@@ -173,7 +174,12 @@ impl Endpoint {
         let (end, ended) = oneshot::channel();
         let thread =
             thread::Builder::new().name("health".to_owned()).stack_size(STACK_BYTES).spawn(move || {
-                runtime.block_on(accept::all(listeners, shared, stopped));
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = accept::all(listeners, shared, stopped) => {}
+                        () = pulse.beat_on() => {}
+                    }
+                });
                 drop(end);
             })?;
         Ok(Self { stop: Some(stop), ended, thread: Some(thread), counters })

@@ -67,7 +67,7 @@ impl From<&Config> for Rules {
             ready_deadline: config.server.ready.deadline,
             restart_limit: config.restart.timeout.saturating_add(RESTART_GRACE),
             then: config.drain.then.clone(),
-            can_stop: config.restart.stop.is_some(),
+            can_stop: config.restart.can_stop(),
             runs: config
                 .runs
                 .iter()

@@ -12,6 +12,7 @@ use crate::{
     lifecycle::{Course, Effects, Ended, Outcome, Ran, Stage, Traffic},
     metrics::{Counters, Failed},
     report::{Record, Reports, Sample},
+    systemd::watchdog::Pulse,
     traffic::Reading,
 };
 
@@ -27,6 +28,11 @@ impl<O: Outside> Owner<O> {
     /// What is counted, for who shows it.
     pub fn counters(&self) -> Counters {
         self.counters.clone()
+    }
+
+    /// The owner's pulse, for who must know whether it lives.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// The configuration that holds, for who only reads it.

@@ -26,6 +26,7 @@ use crate::{
     metrics::Counters,
     report::{History, Reports},
     state::{self, Found},
+    systemd::watchdog::Pulse,
     traffic::sources::Sources,
 };
 
@@ -117,6 +118,7 @@ impl<O: Outside> Owner<O> {
             generation: 0,
             renew: false,
             alone: Alone::default(),
+            pulse: Pulse::default(),
             curious: Vec::new(),
             probed: "not probed yet".into(),
             last_known,

@@ -139,7 +139,9 @@ impl Real {
         progress: Progress,
     ) -> Result<String, RestartError> {
         let running = self.restarter.begin(&restart.then, &restart.mark).await?;
-        progress.begun(running.process().clone()).await;
+        if let Some(process) = running.process() {
+            progress.begun(process.clone()).await;
+        }
         let done = self.restarter.ended(running).await?;
         progress.ended().await;
         let done = self.restarter.proved(&restart.then, done, &restart.before).await?;
@@ -215,11 +217,16 @@ impl Outside for Real {
     /// | does not run | don't run, or can't be looked at | is still there | not |
     /// | does not run | | is gone, or can't be looked at | perhaps |
     ///
+    /// Of a unit systemd tells.
+    ///
     /// A command that is no restart replaces nothing: where it does not run any more, and has not been seen to end, it
     /// has perhaps been run.
     async fn left_behind(&self, restart: &mut state::Restart) -> Replaced {
         if restart.has_ended {
             return Replaced::UnderWay;
+        }
+        if let Some(replaced) = self.restarter.unit_left_behind(&restart.then, &restart.before).await {
+            return replaced;
         }
         let marked = restart.mark.carried().await.ok();
         if restart.command.is_none() {

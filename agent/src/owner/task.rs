@@ -31,6 +31,7 @@ use crate::{
     restart::Identity,
     signals::{Signal, Wish},
     state,
+    systemd::watchdog::Pulse,
     traffic::{Reading, sockets::Doors, sources::Sources},
 };
 
@@ -61,6 +62,8 @@ pub struct Owner<O> {
     pub(super) renew: bool,
     /// Whether this server is alone in being out.
     pub(super) alone: Alone,
+    /// Beats each time that the owner gets round to something, twice a second at least.
+    pub(super) pulse: Pulse,
     /// Who wants the status to show a fresh look.
     pub(super) curious: Vec<oneshot::Sender<()>>,
     /// What the last probe has found, for people.
@@ -119,6 +122,7 @@ impl<O: Outside> Owner<O> {
     pub async fn run(mut self) {
         let mut checks = Vec::with_capacity(CHECKS_AT_ONCE);
         loop {
+            self.pulse.beat();
             self.start_tasks();
             let (wake, awaits_checks) = (self.wake(), self.awaits_checks());
             let awaits_ends = self.awaits_ends();

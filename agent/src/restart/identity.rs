@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::time;
 
-use super::process::{self, Found, LOOK_INTERVAL, Process, blocking};
+use super::{
+    process::{self, Found, LOOK_INTERVAL, Process, blocking},
+    unit::Run,
+};
 use crate::{
     config::Proof,
     traffic::sockets::{Doors, Listener, LookError},
@@ -23,12 +26,20 @@ pub struct Identity {
     pub main: Vec<Process>,
     /// The others: a main process has made them and lets them serve.
     pub workers: Vec<Process>,
+    /// The run of the unit that they belong to, where systemd is to restart it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Run>,
 }
 
 impl Identity {
     /// Who listens at `doors` now.
     pub async fn of(doors: Doors) -> Result<Self, IdentityError> {
         blocking(move || Self::look_again(&doors)).await
+    }
+
+    /// A unit's run with its main process and the others.
+    pub(super) fn of_unit((run, main, workers): (Run, Vec<Process>, Vec<Process>)) -> Self {
+        Self { main, workers, unit: Some(run) }
     }
 
     /// Whether nobody listens.

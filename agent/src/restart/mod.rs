@@ -1,4 +1,4 @@
-//! The restart of the server, and the proof that it is a new one.
+//! The restart of the server, by a command or by systemd, and the proof that it is a new one.
 //!
 //! ```text
 //! identity ──► begin ──► end: the command ends ──► the old processes are gone ──► done
@@ -15,23 +15,28 @@ mod mark;
 mod output;
 mod process;
 mod transcript;
+mod unit;
 
-pub use command::{CommandError, Done, Running};
+pub use command::{CommandError, Done};
 pub use identity::{Identity, IdentityError, ProofError};
 pub use mark::{Mark, Marked, VARIABLE};
 pub use output::Output;
 pub use process::Process;
 pub use transcript::Transcript;
+pub use unit::{Run, UnitError};
 
-use std::{sync::Arc, time::Duration};
+use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use self::command::Command;
+use self::{
+    command::Command,
+    unit::{Act, Left, Unit},
+};
 use crate::{
     clock::Moment,
-    config::{self, Proof},
-    lifecycle::Then,
+    config::{self, By, Proof},
+    lifecycle::{Replaced, Then},
     traffic::sockets::Doors,
 };
 
@@ -49,15 +54,43 @@ pub struct Restarter {
     proof: Proof,
 }
 
-/// A command, and what shows that it has done what it is for.
+/// What is done, and what shows that it has done what it is for.
 #[derive(Clone, Debug)]
 struct Way {
-    command: Command,
+    means: Means,
     timeout: Duration,
     proof: Shows,
 }
 
-/// What shows that a command has done what it is for.
+/// By what a thing is done.
+#[derive(Clone, Debug)]
+enum Means {
+    /// By a command.
+    Command(Command),
+    /// By systemd.
+    Unit(Unit),
+}
+
+/// A restart, or whatever else, that was begun. Dropping it leaves it going on.
+#[derive(Debug)]
+pub enum Running {
+    /// A command runs.
+    Command(Box<command::Running>),
+    /// systemd is at it.
+    Unit(Box<unit::Restarting>),
+}
+
+impl Running {
+    /// The command's process; systemd has none for it.
+    pub const fn process(&self) -> Option<&Process> {
+        match self {
+            Self::Command(running) => Some(running.process()),
+            Self::Unit(_) => None,
+        }
+    }
+}
+
+/// What shows that a thing has done what it is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Shows {
     /// The server is a new one.
@@ -77,24 +110,26 @@ impl Restarter {
         doors: Doors,
         transcript: &Arc<Transcript>,
     ) -> Self {
-        let way = |called: &str, argv: &[String], timeout, proof| Way {
-            command: Command::new(called, argv, Arc::clone(transcript)),
-            timeout,
-            proof,
+        let command = |called: &str, argv: &[String]| {
+            Means::Command(Command::new(called, argv, Arc::clone(transcript)))
         };
+        let way = |means, timeout, proof| Way { means, timeout, proof };
         let gone = if restart.proof == Proof::None { Shows::Nothing } else { Shows::Gone };
+        let (by, stops) = match &restart.by {
+            By::Command(argv) => (command("restart command", argv), None),
+            By::Unit { unit, how } => {
+                let act = |act| Means::Unit(Unit::new(Arc::clone(unit), act));
+                (act(Act::Restart(*how)), Some(act(Act::Stop)))
+            }
+        };
+        let stops = restart.stop.as_deref().map(|argv| command("stop command", argv)).or(stops);
         let runs = runs.iter().map(|run| {
-            let called = format!("command {}", run.name);
-            (run.name.clone(), way(&called, &run.command, run.timeout, Shows::Nothing))
+            let means = command(&format!("command {}", run.name), &run.command);
+            (run.name.clone(), way(means, run.timeout, Shows::Nothing))
         });
         Self {
-            restart: way(
-                "restart command",
-                &restart.command,
-                restart.timeout,
-                Shows::Replaced(restart.proof),
-            ),
-            stop: restart.stop.as_ref().map(|argv| way("stop command", argv, restart.timeout, gone)),
+            restart: way(by, restart.timeout, Shows::Replaced(restart.proof)),
+            stop: stops.map(|stop| way(stop, restart.timeout, gone)),
             runs: runs.collect(),
             doors,
             proof: restart.proof,
@@ -118,9 +153,15 @@ impl Restarter {
     /// gone before the restart prove nothing. It looks through the open files of all processes of the host,
     /// about a millisecond for each hundred, in a thread of its own.
     ///
+    /// Of a unit systemd tells its run and its processes, without any right to look at them.
+    ///
     /// Without a proof nobody needs to be permitted to look: then what can't be found out is left empty.
-    pub async fn identity(&self) -> Result<Identity, IdentityError> {
-        match Identity::of(self.doors.clone()).await {
+    pub async fn identity(&self) -> Result<Identity, RestartError> {
+        let identity = match &self.restart.means {
+            Means::Unit(unit) => unit.present().await.map(Identity::of_unit).map_err(RestartError::from),
+            Means::Command(_) => Identity::of(self.doors.clone()).await.map_err(RestartError::from),
+        };
+        match identity {
             Err(error) if self.proof == Proof::None => {
                 tracing::debug!(%error, "the server's processes are unknown, and restart.proof asks for none");
                 Ok(Identity::default())
@@ -138,11 +179,31 @@ impl Restarter {
         Ok(!before.remaining(self.proof).await?.is_empty())
     }
 
+    /// What has become of `then`, if systemd was to do it to what `before` names: an agent that has been away asks.
+    /// `None`: no unit was to be replaced.
+    pub async fn unit_left_behind(&self, then: &Then, before: &Identity) -> Option<Replaced> {
+        let (Way { means: Means::Unit(unit), .. }, Some(run)) = (self.way(then).ok()?, &before.unit) else {
+            return None;
+        };
+        Some(match unit.left(run).await {
+            Ok(Left::UnderWay) => Replaced::UnderWay,
+            Ok(Left::Not) => Replaced::Not,
+            Ok(Left::Perhaps) => Replaced::Perhaps,
+            Err(error) => {
+                tracing::warn!("what has become of the restart can't be told: {error}");
+                Replaced::Perhaps
+            }
+        })
+    }
+
     /// Begins `then`, whose processes will carry `mark`. Write [`Running::process`] down before anything else, so that
     /// an agent that comes after a crash of this one knows that a restart is under way.
     pub async fn begin(&self, then: &Then, mark: &Mark) -> Result<Running, RestartError> {
         let way = self.way(then)?;
-        Ok(way.command.start(way.timeout, mark).await?)
+        Ok(match &way.means {
+            Means::Command(command) => Running::Command(Box::new(command.start(way.timeout, mark).await?)),
+            Means::Unit(unit) => Running::Unit(Box::new(unit.begin(way.timeout).await?)),
+        })
     }
 
     /// Waits until the restart has ended and the server that `before` names has been replaced.
@@ -153,25 +214,45 @@ impl Restarter {
 
     /// The first half of [`Self::end`]: waits until the restart has ended.
     pub async fn ended(&self, running: Running) -> Result<Done, RestartError> {
-        Ok(running.end().await?)
+        Ok(match running {
+            Running::Command(running) => running.end().await?,
+            Running::Unit(running) => {
+                let took = running.end().await?;
+                Done { status: ExitStatus::from_raw(0), output: Output::default(), took }
+            }
+        })
     }
 
     /// The other half: waits until what `then` is for has happened to the server that `before` names.
     pub async fn proved(&self, then: &Then, done: Done, before: &Identity) -> Result<Done, RestartError> {
         let way = self.way(then)?;
         let limit = way.timeout.saturating_sub(done.took).max(PROOF_AT_LEAST);
-        match self.shown(way.proof, before, limit).await {
-            Ok(()) => Ok(done),
-            Err(error) => Err(RestartError::Proof { error, output: done.output }),
-        }
+        self.shown(way, before, limit, || done.output.clone()).await?;
+        Ok(done)
     }
 
-    async fn shown(&self, proof: Shows, before: &Identity, limit: Duration) -> Result<(), ProofError> {
-        match proof {
+    /// Waits until what `way` is for has happened; `output` is what its command has said.
+    async fn shown(
+        &self,
+        way: &Way,
+        before: &Identity,
+        limit: Duration,
+        output: impl FnOnce() -> Output,
+    ) -> Result<(), RestartError> {
+        if let (Means::Unit(unit), Some(run)) = (&way.means, &before.unit) {
+            match way.proof {
+                Shows::Replaced(Proof::Process) => return Ok(unit.replaced(run, limit).await?),
+                Shows::Gone => return Ok(unit.stopped(limit).await?),
+                // Its processes tell: systemd has named them.
+                Shows::Replaced(Proof::Workers | Proof::None) | Shows::Nothing => {}
+            }
+        }
+        let shown = match way.proof {
             Shows::Replaced(proof) => before.replaced(self.doors.clone(), proof, limit).await,
             Shows::Gone => before.gone(limit).await,
             Shows::Nothing => Ok(()),
-        }
+        };
+        shown.map_err(|error| RestartError::Proof { error, output: output() })
     }
 
     /// [`Self::begin`] and [`Self::end`].
@@ -203,12 +284,15 @@ impl Restarter {
             }
             None => limit,
         };
-        let shown = self.shown(way.proof, before, left).await;
-        let output = way.command.output();
-        match shown {
-            Ok(()) => Ok(output),
-            Err(error) => Err(RestartError::Proof { error, output }),
+        let output = || match &way.means {
+            Means::Command(command) => command.output(),
+            Means::Unit(_) => Output::default(),
+        };
+        if let Means::Unit(unit) = &way.means {
+            unit.follow(left).await?;
         }
+        self.shown(way, before, left, output).await?;
+        Ok(output())
     }
 }
 
@@ -218,6 +302,9 @@ pub enum RestartError {
     /// The command did not do it.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// systemd did not do it.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
     /// The command did, but the server is not a new one.
     #[error("{error}{}", said(.output))]
     Proof {
@@ -238,7 +325,7 @@ pub enum RestartError {
         limit: Duration,
     },
     /// The configuration has changed since it was asked for.
-    #[error("expected a command for {0} in the configuration, found none any more; add it and ask again")]
+    #[error("expected a way to {0} in the configuration, found none any more; add it and ask again")]
     NoCommand(Then),
     /// The processes could not be looked at.
     #[error(transparent)]
@@ -251,6 +338,7 @@ impl RestartError {
         match self {
             Self::Command(CommandError::Failed { output, .. } | CommandError::TimedOut { output, .. })
             | Self::Proof { output, .. } => Some(output),
+            Self::Unit(error) => error.output(),
             Self::Command(CommandError::Start { .. })
             | Self::Orphan { .. }
             | Self::NoCommand(_)

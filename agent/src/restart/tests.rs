@@ -84,7 +84,7 @@ impl Place {
 
     fn restarter_within(&self, timeout: Duration, script: &str, proof: Proof) -> Restarter {
         let restart = config::Restart {
-            command: sh(script),
+            by: By::Command(sh(script)),
             timeout,
             proof,
             stop: Some(sh(&self.signal("TERM"))),

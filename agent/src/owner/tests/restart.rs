@@ -39,7 +39,7 @@ async fn processes_that_were_looked_up_in_an_earlier_drain_are_not_those_to_repl
     agent.reach(Phase::Up).await;
     time::sleep(Duration::from_secs(1)).await;
     let new = Process { pid: 2, started_seconds: 2, name: "new".into() };
-    let new = Identity { main: vec![new], workers: Vec::new() };
+    let new = Identity { main: vec![new], ..Identity::default() };
     agent.fake.world(|world| world.identity = Ok(new));
     agent.signal(Wish::Hard).await;
     agent.reach(Phase::Restarting).await;

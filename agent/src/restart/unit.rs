@@ -1,0 +1,500 @@
+//! The restart of a systemd unit.
+//!
+//! ```text
+//! standing ──► begin: a job ──► end: the job is done ──► another run of the unit, with another main process ──► done
+//!                                  │ failed, cancelled, late         │ not, or not in time
+//!                                  └──────────────► failed, with the unit's last lines in the journal
+//! ```
+//!
+//! What proves a restart is the unit's invocation id, which systemd gives anew to each run, and its main process. Nobody
+//! needs a right to see them, other than the files of somebody else's processes.
+
+use std::{process::Stdio, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::{
+    process::Command,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Output,
+    output::KEPT,
+    process::{self, LOOK_INTERVAL, Process, blocking},
+};
+use crate::{
+    clock::{self, Moment},
+    config::How,
+    systemd::bus::{BusError, Job, Standing, Systemd, Verb},
+};
+
+/// How many of its last lines in the journal are told of a unit that has failed.
+const LINES: u32 = 30;
+
+/// How long the journal may take: some gigabytes on a slow disk.
+const JOURNAL_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often a unit whose job's end nobody tells is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A unit, and what is done to it.
+#[derive(Clone, Debug)]
+pub(super) struct Unit {
+    name: Arc<str>,
+    act: Act,
+}
+
+/// What is done to a unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Act {
+    /// It is restarted.
+    Restart(How),
+    /// It is stopped, and the sockets by which it would be started again.
+    Stop,
+}
+
+/// One run of a unit.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// The unit.
+    pub unit: String,
+    /// What systemd calls the run; empty: it has not run since the host's start.
+    pub invocation: String,
+    /// Whether it was under way.
+    pub active: bool,
+    /// Its main process, where it had one.
+    pub main: Option<u32>,
+}
+
+/// What has become of a restart that nobody has followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Left {
+    /// It is under way.
+    UnderWay,
+    /// It has not happened.
+    Not,
+    /// It has happened, or nobody can tell.
+    Perhaps,
+}
+
+/// Why a unit was not restarted or stopped.
+#[derive(Debug, Error)]
+pub enum UnitError {
+    /// systemd can't be asked, or says no.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// There is no such unit.
+    #[error(
+        "expected the unit {unit}, but systemd says that it is {loaded}; correct restart.unit (`systemctl list-units \
+         --type=service` has the names), or install what it belongs to"
+    )]
+    NotLoaded {
+        /// The unit.
+        unit: String,
+        /// How it is.
+        loaded: String,
+    },
+    /// The job has not been done.
+    #[error("expected systemd to {verb} {unit}, found the job {result}{}", said(.output))]
+    Job {
+        /// What it was to do.
+        verb: Verb,
+        /// The unit.
+        unit: String,
+        /// What has become of it, and why.
+        result: String,
+        /// The unit's last lines in the journal.
+        output: Output,
+    },
+    /// It has not ended in time.
+    #[error("expected systemd to {verb} {unit} within {limit:?}, so the job was cancelled{}", said(.output))]
+    TimedOut {
+        /// What it was to do.
+        verb: Verb,
+        /// The unit.
+        unit: String,
+        /// `restart.timeout`.
+        limit: Duration,
+        /// The unit's last lines in the journal.
+        output: Output,
+    },
+    /// The job is done, but the unit does not run anew.
+    #[error("expected {unit} to run anew after its restart, found it {found}{}", said(.output))]
+    NotReplaced {
+        /// The unit.
+        unit: String,
+        /// How it is instead.
+        found: String,
+        /// Its last lines in the journal.
+        output: Output,
+    },
+    /// It was to be stopped.
+    #[error("expected {unit} to be stopped, found it {found}{}", said(.output))]
+    NotStopped {
+        /// The unit.
+        unit: String,
+        /// How it is instead.
+        found: String,
+        /// Its last lines in the journal.
+        output: Output,
+    },
+}
+
+impl UnitError {
+    /// The unit's last lines in the journal, where they were asked for.
+    pub(super) const fn output(&self) -> Option<&Output> {
+        match self {
+            Self::Job { output, .. }
+            | Self::TimedOut { output, .. }
+            | Self::NotReplaced { output, .. }
+            | Self::NotStopped { output, .. } => Some(output),
+            Self::Bus(_) | Self::NotLoaded { .. } => None,
+        }
+    }
+}
+
+fn said(output: &Output) -> String {
+    if output.is_empty() { String::new() } else { format!("; the journal has of it: {output}") }
+}
+
+impl Unit {
+    pub(super) const fn new(name: Arc<str>, act: Act) -> Self {
+        Self { name, act }
+    }
+
+    /// The present run, and its processes: the main one, and the others.
+    pub(super) async fn present(&self) -> Result<(Run, Vec<Process>, Vec<Process>), UnitError> {
+        let mut systemd = Systemd::connect().await?;
+        let standing = self.standing(&mut systemd).await?;
+        let pids = if standing.runs() { systemd.processes(&self.name).await? } else { Vec::new() };
+        let main = standing.main;
+        let found = blocking(move || process::find(&pids)).await.unwrap_or_default();
+        let (main, others) =
+            found.into_values().map(|found| found.process).partition(|process| Some(process.pid) == main);
+        Ok((self.run(&standing), main, others))
+    }
+
+    fn run(&self, standing: &Standing) -> Run {
+        Run {
+            unit: self.name.to_string(),
+            invocation: standing.invocation.clone(),
+            active: standing.runs(),
+            main: standing.main,
+        }
+    }
+
+    async fn standing(&self, systemd: &mut Systemd) -> Result<Standing, UnitError> {
+        let standing = systemd.standing(&self.name).await?;
+        if standing.loaded == "loaded" {
+            return Ok(standing);
+        }
+        Err(UnitError::NotLoaded { unit: self.name.to_string(), loaded: standing.loaded })
+    }
+
+    /// Begins, and does not wait for anything but systemd's word that it has.
+    pub(super) async fn begin(&self, limit: Duration) -> Result<Restarting, UnitError> {
+        let began = Moment::now();
+        let began_unix = clock::unix_now();
+        let mut systemd = Systemd::connect().await?;
+        let standing = self.standing(&mut systemd).await?;
+        let mut steps = self.steps(&standing).into_iter();
+        let (verb, name) = steps.next().unwrap_or((Verb::Restart, self.name.to_string()));
+        let job = systemd.begin(verb, &name).await?;
+        Ok(Restarting {
+            systemd,
+            unit: self.clone(),
+            job,
+            at: (verb, name),
+            then: steps.collect(),
+            began,
+            began_unix,
+            limit,
+        })
+    }
+
+    /// What systemd is asked for, one after the other.
+    ///
+    /// A unit that sockets start is stopped with them, and first: who comes to one of them, as a probe of its readiness
+    /// does, would start it again. One that was stopped so is started with them.
+    fn steps(&self, standing: &Standing) -> Vec<(Verb, String)> {
+        let sockets = || standing.triggered_by.iter().filter(|unit| unit.ends_with(".socket")).cloned();
+        let unit = |verb| (verb, self.name.to_string());
+        let verbs: &[Verb] = match self.act {
+            Act::Stop => {
+                return sockets().map(|socket| (Verb::Stop, socket)).chain([unit(Verb::Stop)]).collect();
+            }
+            Act::Restart(How::StopStart) => &[Verb::Stop, Verb::Start],
+            Act::Restart(How::Restart) => &[Verb::Restart],
+            Act::Restart(How::TryRestart) => &[Verb::TryRestart],
+            Act::Restart(How::ReloadOrRestart) => &[Verb::ReloadOrRestart],
+            Act::Restart(How::TryReloadOrRestart) => &[Verb::TryReloadOrRestart],
+        };
+        let starts = matches!(self.act, Act::Restart(How::Restart | How::StopStart | How::ReloadOrRestart));
+        let first = sockets().filter(|_| starts && !standing.runs()).map(|socket| (Verb::Start, socket));
+        first.chain(verbs.iter().map(|verb| unit(*verb))).collect()
+    }
+
+    /// What has become of what was to replace `before`.
+    ///
+    /// | a job for it | it runs | as the same run | restart | stop |
+    /// |---|---|---|---|---|
+    /// | yes | | | under way | under way |
+    /// | no | yes | yes | not | not |
+    /// | no | yes | no | perhaps | perhaps: somebody has started it since |
+    /// | no | no | | not: between a stop and a start, or it had not run | perhaps |
+    pub(super) async fn left(&self, before: &Run) -> Result<Left, UnitError> {
+        let mut systemd = Systemd::connect().await?;
+        Ok(self.judge(&self.standing(&mut systemd).await?, before))
+    }
+
+    fn judge(&self, now: &Standing, before: &Run) -> Left {
+        let same = now.invocation == before.invocation;
+        match (now.has_job, now.runs(), self.act) {
+            (true, _, _) => Left::UnderWay,
+            (false, true, _) if same => Left::Not,
+            (false, false, Act::Restart(_)) => Left::Not,
+            (false, _, _) => Left::Perhaps,
+        }
+    }
+
+    /// Follows what an earlier agent has begun, to its end.
+    pub(super) async fn follow(&self, limit: Duration) -> Result<(), UnitError> {
+        let mut systemd = Systemd::connect().await?;
+        let done = async {
+            while self.standing(&mut systemd).await?.has_job {
+                sleep(LOOK_EVERY).await;
+            }
+            Ok::<_, UnitError>(())
+        };
+        // Where it takes longer, the proof says what is lacking.
+        timeout(limit, done).await.unwrap_or(Ok(()))?;
+        let is_stopped = !self.standing(&mut systemd).await?.runs();
+        if is_stopped && self.act == Act::Restart(How::StopStart) {
+            // The agent that was to start it again is no more.
+            systemd.begin(Verb::Start, &self.name).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until another run than `before` is under way. One that did not run and was not to be started has nothing to
+    /// prove.
+    pub(super) async fn replaced(&self, before: &Run, limit: Duration) -> Result<(), UnitError> {
+        let tries = matches!(self.act, Act::Restart(How::TryRestart | How::TryReloadOrRestart));
+        if tries && !before.active {
+            return Ok(());
+        }
+        let began_unix = clock::unix_now();
+        self.becomes(limit, |now| is_another(now, before))
+            .await?
+            .map_err(async |now| {
+                let same = now.runs();
+                let found = if same { format!("{now}, and the same run as before") } else { now.to_string() };
+                let output = journal(&self.name, began_unix.saturating_sub(limit.as_secs())).await;
+                UnitError::NotReplaced { unit: self.name.to_string(), found, output }
+            })
+            .await
+    }
+
+    /// Waits until it does not run.
+    pub(super) async fn stopped(&self, limit: Duration) -> Result<(), UnitError> {
+        let began_unix = clock::unix_now();
+        let is = |now: &Standing| matches!(now.active.as_str(), "inactive" | "failed") && !now.has_job;
+        self.becomes(limit, is)
+            .await?
+            .map_err(async |now| {
+                let output = journal(&self.name, began_unix.saturating_sub(limit.as_secs())).await;
+                UnitError::NotStopped { unit: self.name.to_string(), found: now.to_string(), output }
+            })
+            .await
+    }
+
+    /// Waits until it `is` so; gives how it is instead when that can't be any more, or not in time.
+    async fn becomes(&self, limit: Duration, is: impl Fn(&Standing) -> bool) -> Result<Became, UnitError> {
+        let mut systemd = Systemd::connect().await?;
+        let began = Moment::now();
+        loop {
+            let now = self.standing(&mut systemd).await?;
+            if is(&now) {
+                return Ok(Became(None));
+            }
+            let is_over = now.active == "failed" && !now.has_job;
+            if is_over || Moment::now().since(began) >= limit {
+                return Ok(Became(Some(now)));
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+    }
+}
+
+/// How a unit is that did not become what it was to.
+struct Became(Option<Standing>);
+
+impl Became {
+    async fn map_err(self, error: impl AsyncFnOnce(Standing) -> UnitError) -> Result<(), UnitError> {
+        match self.0 {
+            None => Ok(()),
+            Some(now) => Err(error(now).await),
+        }
+    }
+}
+
+/// Whether what is under way `now` is another run than `before`, by its id and its main process.
+fn is_another(now: &Standing, before: &Run) -> bool {
+    let other_main = now.main.is_none() || now.main != before.main;
+    now.runs() && !now.has_job && now.invocation != before.invocation && (other_main || !before.active)
+}
+
+/// A restart or a stop that systemd has begun.
+#[derive(Debug)]
+pub struct Restarting {
+    systemd: Systemd,
+    unit: Unit,
+    job: Job,
+    at: (Verb, String),
+    then: Vec<(Verb, String)>,
+    began: Moment,
+    began_unix: u64,
+    limit: Duration,
+}
+
+impl Restarting {
+    /// Waits for the end of all of it, and gives how long it took.
+    pub(super) async fn end(mut self) -> Result<Duration, UnitError> {
+        let mut then = std::mem::take(&mut self.then).into_iter();
+        loop {
+            self.end_job().await?;
+            let Some(next) = then.next() else { return Ok(Moment::now().since(self.began)) };
+            self.job = self.systemd.begin(next.0, &next.1).await?;
+            self.at = next;
+        }
+    }
+
+    async fn end_job(&mut self) -> Result<(), UnitError> {
+        let left = self.limit.saturating_sub(Moment::now().since(self.began));
+        let (verb, unit) = self.at.clone();
+        let result = match timeout(left, self.systemd.end(&self.job)).await {
+            Ok(Some(result)) => result,
+            // The bus was restarted, or systemd itself: the unit tells.
+            Ok(None) => return self.unit.follow(left).await,
+            Err(_late) => {
+                // What comes late must not meet a new restart.
+                self.systemd.cancel(&self.job).await;
+                let output = journal(&unit, self.began_unix).await;
+                return Err(UnitError::TimedOut { verb, unit, limit: self.limit, output });
+            }
+        };
+        if result == "done" {
+            return Ok(());
+        }
+        let output = journal(&unit, self.began_unix).await;
+        Err(UnitError::Job { verb, unit, result: meaning(&result).to_owned(), output })
+    }
+}
+
+/// What systemd's word for a job's end means.
+fn meaning(result: &str) -> &str {
+    match result {
+        "failed" => "failed",
+        "canceled" => "cancelled by somebody else, with `systemctl cancel` or by asking for the contrary",
+        "timeout" => "ended by its own time limit (JobTimeoutSec=)",
+        "dependency" => "failed because a unit that this one requires has failed",
+        "skipped" => "skipped, since the unit can't do that or does not run",
+        "assert" => "failed by an Assert of the unit",
+        other => other,
+    }
+}
+
+/// The last lines that the journal has of a unit since then, systemd's own about it included; nothing where the agent may
+/// not read it.
+async fn journal(unit: &str, since_unix: u64) -> Output {
+    let mut command = Command::new("journalctl");
+    command
+        .arg(format!("--unit={unit}"))
+        .arg(format!("--since=@{since_unix}"))
+        .arg(format!("--lines={LINES}"))
+        .args(["--output=cat", "--no-pager", "--quiet"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let Ok(Ok(said)) = timeout(JOURNAL_WITHIN, command.output()).await else { return Output::default() };
+    let mut tail = said.stdout;
+    let from = tail.len().saturating_sub(KEPT);
+    tail.drain(..from);
+    Output::new(tail, from as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(act: Act) -> Unit {
+        Unit::new("shop.service".into(), act)
+    }
+
+    fn standing(active: &str, invocation: &str, has_job: bool) -> Standing {
+        Standing { active: active.into(), invocation: invocation.into(), has_job, ..Standing::default() }
+    }
+
+    fn before() -> Run {
+        Run { unit: "shop.service".into(), invocation: "a".into(), active: true, main: Some(7) }
+    }
+
+    #[test]
+    fn what_has_become_of_it_is_told_by_job_and_invocation() {
+        let (restart, stop) = (unit(Act::Restart(How::Restart)), unit(Act::Stop));
+        for (active, invocation, has_job, restarted, stopped) in [
+            ("deactivating", "a", true, Left::UnderWay, Left::UnderWay),
+            ("active", "b", true, Left::UnderWay, Left::UnderWay),
+            ("active", "a", false, Left::Not, Left::Not),
+            ("reloading", "a", false, Left::Not, Left::Not),
+            ("active", "b", false, Left::Perhaps, Left::Perhaps),
+            ("inactive", "a", false, Left::Not, Left::Perhaps),
+            ("failed", "a", false, Left::Not, Left::Perhaps),
+        ] {
+            let now = standing(active, invocation, has_job);
+            assert_eq!(restart.judge(&now, &before()), restarted, "{now:?}");
+            assert_eq!(stop.judge(&now, &before()), stopped, "{now:?}");
+        }
+    }
+
+    #[test]
+    fn another_run_has_another_id_and_another_main_process() {
+        let now = |invocation: &str, main| Standing { main, ..standing("active", invocation, false) };
+        assert!(is_another(&now("b", Some(8)), &before()));
+        assert!(is_another(&now("b", None), &before()), "a unit need not have a main process");
+        assert!(!is_another(&now("b", Some(7)), &before()));
+        assert!(!is_another(&now("a", Some(8)), &before()));
+        assert!(!is_another(&standing("inactive", "b", false), &before()));
+        assert!(!is_another(&Standing { main: Some(8), ..standing("active", "b", true) }, &before()));
+    }
+
+    #[test]
+    fn sockets_that_would_start_it_again_are_stopped_first_and_started_with_it() {
+        let by_socket = |active: &str| Standing {
+            triggered_by: vec!["shop.socket".into(), "shop.timer".into()],
+            ..standing(active, "a", false)
+        };
+        let steps = |act, active| {
+            let steps = unit(act).steps(&by_socket(active));
+            steps.iter().map(|(verb, unit)| format!("{verb} {unit}")).collect::<Vec<_>>()
+        };
+        assert_eq!(steps(Act::Stop, "active"), ["stop shop.socket", "stop shop.service"]);
+        assert_eq!(steps(Act::Restart(How::Restart), "active"), ["restart shop.service"]);
+        assert_eq!(
+            steps(Act::Restart(How::Restart), "inactive"),
+            ["start shop.socket", "restart shop.service"]
+        );
+        assert_eq!(steps(Act::Restart(How::TryRestart), "inactive"), ["try-restart shop.service"]);
+        assert_eq!(
+            steps(Act::Restart(How::StopStart), "active"),
+            ["stop shop.service", "start shop.service"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_unit_that_was_not_to_be_started_has_nothing_to_prove() {
+        let before = Run { active: false, ..before() };
+        unit(Act::Restart(How::TryRestart)).replaced(&before, Duration::ZERO).await.unwrap();
+    }
+}

@@ -1,0 +1,8 @@
+//! What the agent has to do with systemd, where it is the host's: it restarts units ([`bus`]), says how it is itself
+//! ([`notify`], [`watchdog`]), and takes over sockets that systemd holds for it ([`activation`]).
+
+pub mod activation;
+pub mod bus;
+pub mod dbus;
+pub mod notify;
+pub mod watchdog;
