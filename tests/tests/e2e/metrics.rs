@@ -1,10 +1,11 @@
 //! The proxy's numbers, as programs that nobody here wrote read them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
     net::SocketAddr,
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -125,5 +126,22 @@ fn exported(place: &Place, from: &str) {
         "haproxy_server_limit_sessions{backend=\"shop\",server=\"b\"} 10",
     ] {
         assert!(page.lines().any(|own| own == line), "{line}\n{page}");
+    }
+}
+
+#[test]
+fn every_number_of_the_dashboard_is_there() {
+    let place = Place::new("metrics_dashboard");
+    let (_proxy, admin) = served(&place, "");
+    let page = got(admin, "/metrics").expect("the numbers");
+    let known = types(&page);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/dashboards/grafana.json");
+    let dashboard = fs::read_to_string(file).expect("read the dashboard");
+    let words = dashboard.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let wanted: BTreeSet<&str> =
+        words.filter(|word| word.starts_with("haproxy_") || word.starts_with("drain_proxy_")).collect();
+    assert!(wanted.len() > 15, "{wanted:?}");
+    for name in wanted {
+        assert!(known.contains_key(name), "{name}");
     }
 }
