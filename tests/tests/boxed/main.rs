@@ -1,4 +1,9 @@
 //! Tests in a real systemd, booted in namespaces of its own. `tests/run box` runs them.
 
 mod guard;
+mod host;
 mod machine;
+mod restart;
+mod socket;
+mod units;
+mod users;

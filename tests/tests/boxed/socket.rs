@@ -1,0 +1,57 @@
+//! The health port, held open by systemd.
+
+use drain_tests::Place;
+
+use crate::host::{AGENT, Host};
+
+/// So often the agent is restarted, by systemctl and by a crash in turn.
+const RESTARTS: usize = 20;
+
+#[test]
+fn an_agent_that_is_restarted_twenty_times_is_never_seen_as_down() {
+    let place = Place::new("box_socket");
+    let Some(host) = Host::bare(&place) else { return };
+    let config = crate::host::CONFIG.replace("listen = \"127.0.0.1:8404\"\n", "");
+    assert!(!config.contains("listen"));
+    host.machine.write("/etc/drain-agent/apache2.toml", &config);
+    host.machine.sh("systemctl start apache2 drain-agent@apache2.socket");
+    // Nobody has started it: the first check does.
+    assert_eq!(host.machine.property(AGENT, "ActiveState"), "inactive");
+    let mut balancer = host.balancer(|lb| lb.check("inter 100 fall 1 rise 1").line("timeout check 30s"));
+    assert_eq!(host.machine.property(AGENT, "ActiveState"), "active");
+    for number in 0..RESTARTS {
+        let main = host.machine.main_pid(AGENT);
+        if number % 2 == 0 {
+            host.machine.sh(&format!("systemctl restart {AGENT}"));
+        } else {
+            host.machine.sh(&format!("systemctl kill --kill-whom=main -s KILL {AGENT}"));
+        }
+        host.machine.wait_for("another agent", || {
+            let (now, active) = (host.machine.main_pid(AGENT), host.machine.property(AGENT, "ActiveState"));
+            if now != main && now != 0 && active == "active" {
+                Ok(())
+            } else {
+                Err(format!("{active}, pid {now}"))
+            }
+        });
+    }
+    balancer.wait_for_status("s1", "UP", crate::host::WITHIN);
+    let log = balancer.child().log_text();
+    assert!(!log.contains("s1 is DOWN"), "{log}");
+}
+
+#[test]
+fn a_socket_that_the_configuration_does_not_have_is_told() {
+    let place = Place::new("box_mismatch");
+    let Some(host) = Host::bare(&place) else { return };
+    host.machine.write("/etc/drain-agent/apache2.toml", &crate::host::CONFIG.replace(":8404", ":8405"));
+    host.machine.sh(&format!("systemctl start apache2 drain-agent@apache2.socket {AGENT}"));
+    host.machine.wait_for("a warning", || {
+        let journal = host.machine.journal(AGENT);
+        if journal.contains("0.0.0.0:8404, which is not in the configuration") {
+            Ok(())
+        } else {
+            Err(journal)
+        }
+    });
+}

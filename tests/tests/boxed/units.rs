@@ -1,0 +1,118 @@
+//! The units as they stand in the repository: sound, narrow, and enough.
+
+use drain_agent::lifecycle::Phase;
+use drain_tests::Place;
+
+use crate::host::{AGENT, APACHE, Host};
+
+/// `systemd-analyze security` gives at most this, from 0 (safe) to 10.
+const EXPOSURE: f64 = 2.0;
+
+#[test]
+fn systemd_finds_no_fault_with_any_unit() {
+    let place = Place::new("box_verify");
+    let Some(host) = Host::bare(&place) else { return };
+    host.machine.install(&drain_tests::place::built("drain-proxy"), "/usr/bin/drain-proxy");
+    for unit in [
+        "drain-agent@apache2.service",
+        "drain-agent@apache2.socket",
+        "drain-proxy.service",
+        "drain-proxy.socket",
+    ] {
+        // It ends with 0 on keys that it does not know; they are told on standard error.
+        let out = host.machine.try_sh(&format!("systemd-analyze verify --man=no {unit}"));
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success() && said.trim().is_empty(), "{unit}: {said}");
+    }
+    for unit in ["drain-agent@apache2.service", "drain-proxy.service"] {
+        let said = host.machine.sh(&format!("systemd-analyze security --no-pager {unit} | tail -1"));
+        let exposure = said.split_whitespace().find_map(|word| word.parse::<f64>().ok());
+        assert!(exposure.is_some_and(|exposure| exposure <= EXPOSURE), "{unit}: {said}");
+    }
+}
+
+#[test]
+fn the_agents_user_may_restart_the_configured_unit_and_nothing_else() {
+    let place = Place::new("box_polkit");
+    let Some(host) = Host::guarded(&place, "") else { return };
+    let may = |what: &str| {
+        let out = host.machine.try_sh_as("drain-agent", &format!("{what} 2>&1"));
+        (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned())
+    };
+    for allowed in ["restart", "try-restart", "reload-or-restart", "stop", "start"] {
+        let (done, said) = may(&format!("systemctl --no-ask-password {allowed} {APACHE}"));
+        assert!(done, "{allowed}: {said}");
+    }
+    for forbidden in [
+        "systemctl --no-ask-password restart nginx.service",
+        "systemctl --no-ask-password stop dbus.service",
+        "systemctl --no-ask-password start apache2@other.service",
+        "systemctl --no-ask-password kill apache2.service",
+        "systemctl --no-ask-password mask apache2.service",
+        "systemctl --no-ask-password daemon-reload",
+        "systemctl --no-ask-password set-property apache2.service CPUWeight=1",
+        "systemd-run --no-ask-password true",
+    ] {
+        let (done, said) = may(forbidden);
+        assert!(!done, "{forbidden}: {said}");
+    }
+    // Another user may nothing by our rule.
+    let out = host.machine.try_sh_as("www-data", &format!("systemctl --no-ask-password restart {APACHE}"));
+    assert!(!out.status.success());
+}
+
+#[test]
+fn the_sandbox_holds() {
+    let place = Place::new("box_sandbox");
+    let Some(host) = Host::guarded(&place, "") else { return };
+    let pid = host.machine.main_pid(AGENT);
+    let status = host.machine.sh(&format!("cat /proc/{pid}/status"));
+    let value = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.map(|value| value.trim().to_owned()).unwrap_or_default()
+    };
+    for set in ["CapEff", "CapPrm", "CapBnd", "CapAmb"] {
+        assert_eq!(value(set), "0000000000000000", "{set}");
+    }
+    assert_eq!((value("NoNewPrivs").as_str(), value("Seccomp").as_str()), ("1", "2"));
+    let uid = host.machine.sh("id -u drain-agent");
+    assert!(value("Uid").split_whitespace().all(|one| one == uid.trim()), "{}", value("Uid"));
+    // As that user and in its view of the file system, nothing can be written but the agent's own state.
+    let within = |what: &str| {
+        let enter =
+            format!("nsenter -t {pid} -m setpriv --reuid drain-agent --regid drain-agent --init-groups");
+        host.machine.try_sh(&format!("{enter} {what}")).status.success()
+    };
+    assert!(within("touch /var/lib/drain-agent/x") && within("touch /run/drain-agent/x"));
+    for path in ["/etc/x", "/usr/x", "/var/www/html/x", "/var/log/x", "/root/x", "/home/x"] {
+        assert!(!within(&format!("touch {path}")), "{path}");
+        let as_root = host.machine.try_sh(&format!("nsenter -t {pid} -m touch {path}"));
+        assert!(!as_root.status.success(), "even as root: {path}");
+    }
+    // It listens where it is told to, and nowhere else.
+    let ports = host.machine.sh(&format!("ss -Hltnp | grep 'pid={pid},' | awk '{{print $4}}'"));
+    assert_eq!(ports.trim(), crate::host::HEALTH);
+}
+
+#[test]
+fn an_agent_that_hangs_is_ended_by_the_watchdog_and_started_anew() {
+    let place = Place::new("box_watchdog");
+    let Some(host) = Host::guarded(&place, "") else { return };
+    host.machine.write(
+        "/etc/systemd/system/drain-agent@.service.d/short.conf",
+        "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\n",
+    );
+    host.machine.sh(&format!("systemctl daemon-reload && systemctl restart {AGENT}"));
+    let main = host.machine.main_pid(AGENT);
+    // One that lives is left alone over several limits.
+    host.machine.sh("sleep 7");
+    assert_eq!(host.machine.main_pid(AGENT), main, "{}", host.machine.journal(AGENT));
+    assert!(host.machine.property(AGENT, "StatusText").starts_with("up (answers 200)"));
+    host.machine.sh(&format!("kill -STOP {main}"));
+    host.machine.wait_for("another agent", || {
+        let now = host.machine.main_pid(AGENT);
+        if now != main && now != 0 { Ok(()) } else { Err(format!("pid {now}")) }
+    });
+    host.wait_until("up", |status| status.phase == Phase::Up);
+    assert!(host.machine.journal(AGENT).contains("Watchdog timeout"));
+}
