@@ -44,7 +44,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd-box");
 /// How long units may take to reach a state: a second as a rule, and longer on an overloaded machine.
 const UNIT_WITHIN: Duration = Duration::from_mins(1);
 /// How long the box may take to go: what its keeper gives the services, and some.
-const GONE_WITHIN: Duration = Duration::from_secs(40);
+const GONE_WITHIN: Duration = Duration::from_mins(2);
 /// How many lines of the box's journal a failure shows.
 const JOURNAL_LINES: &str = "120";
 

@@ -94,7 +94,7 @@ impl Doctor {
             server: status.server.clone(),
             findings,
             health_ports: config.listen.iter().map(SocketAddr::port).collect(),
-            spoken_ports: spoken(&config).map(|address| address.port()).collect(),
+            spoken_ports: spoken(&config).map(SocketAddr::port).collect(),
             server_ports: config.server.ports.iter().map(|port| port.get()).collect(),
             names: status.balancers.iter().filter_map(|balancer| balancer.name.clone()).collect(),
             acknowledge_seconds: config.drain.acknowledge.limit.as_secs_f64(),

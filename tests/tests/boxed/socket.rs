@@ -18,7 +18,7 @@ fn an_agent_that_is_restarted_twenty_times_is_never_seen_as_down() {
     // Nobody has started it: the first check does.
     assert_eq!(host.machine.property(AGENT, "ActiveState"), "inactive");
     let mut balancer = host.balancer(|lb| lb.check("inter 100 fall 1 rise 1").line("timeout check 30s"));
-    assert_eq!(host.machine.property(AGENT, "ActiveState"), "active");
+    host.machine.wait_for_property(AGENT, "ActiveState", "active");
     for number in 0..RESTARTS {
         let main = host.machine.main_pid(AGENT);
         if number % 2 == 0 {
