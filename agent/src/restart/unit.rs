@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Output,
+    IdentityError, Output,
     output::KEPT,
     process::{self, LOOK_INTERVAL, Process, blocking},
 };
@@ -37,6 +37,10 @@ const JOURNAL_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often a unit whose job's end nobody tells is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long systemd may take to tell how a unit is while the owner of the life cycle waits for it: a third of the
+/// watchdog's limit (`WatchdogSec=30s`), after which systemd would end the agent, and the next one would wait again.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// A unit, and what is done to it.
 #[derive(Clone, Debug)]
@@ -84,6 +88,14 @@ pub enum UnitError {
     /// systemd can't be asked, or says no.
     #[error(transparent)]
     Bus(#[from] BusError),
+    /// It is silent.
+    #[error(
+        "systemd does not answer within {TOLD_WITHIN:?}; see that dbus.service and systemd itself do not hang"
+    )]
+    Silent,
+    /// The unit's processes could not be looked at.
+    #[error(transparent)]
+    Processes(#[from] IdentityError),
     /// There is no such unit.
     #[error(
         "expected the unit {unit}, but systemd says that it is {loaded}; correct restart.unit (`systemctl list-units \
@@ -149,7 +161,7 @@ impl UnitError {
             | Self::TimedOut { output, .. }
             | Self::NotReplaced { output, .. }
             | Self::NotStopped { output, .. } => Some(output),
-            Self::Bus(_) | Self::NotLoaded { .. } => None,
+            Self::Bus(_) | Self::Silent | Self::Processes(_) | Self::NotLoaded { .. } => None,
         }
     }
 }
@@ -165,11 +177,16 @@ impl Unit {
 
     /// The present run, and its processes: the main one, and the others.
     pub(super) async fn present(&self) -> Result<(Run, Vec<Process>, Vec<Process>), UnitError> {
-        let mut systemd = Systemd::connect().await?;
-        let standing = self.standing(&mut systemd).await?;
-        let pids = if standing.runs() { systemd.processes(&self.name).await? } else { Vec::new() };
+        let ask = async {
+            let mut systemd = Systemd::connect().await?;
+            let standing = self.standing(&mut systemd).await?;
+            let pids = if standing.runs() { systemd.processes(&self.name).await? } else { Vec::new() };
+            Ok((standing, pids))
+        };
+        let (standing, pids) = told(ask).await?;
         let main = standing.main;
-        let found = blocking(move || process::find(&pids)).await.unwrap_or_default();
+        // Processes that can't be looked at are not none: then anything that listens would be a new server.
+        let found = blocking(move || process::find(&pids)).await?;
         let (main, others) =
             found.into_values().map(|found| found.process).partition(|process| Some(process.pid) == main);
         Ok((self.run(&standing), main, others))
@@ -242,10 +259,12 @@ impl Unit {
     /// | yes | | | under way | under way |
     /// | no | yes | yes | not | not |
     /// | no | yes | no | perhaps | perhaps: somebody has started it since |
-    /// | no | no | | not: between a stop and a start, or it had not run | perhaps |
+    /// | no | no | yes, or it has none | not: between a stop and a start, or it had not run | perhaps |
+    /// | no | no | no | perhaps: another run has begun and ended | perhaps |
     pub(super) async fn left(&self, before: &Run) -> Result<Left, UnitError> {
-        let mut systemd = Systemd::connect().await?;
-        Ok(self.judge(&self.standing(&mut systemd).await?, before))
+        // Nobody answers health checks before this is known.
+        let now = told(async { self.standing(&mut Systemd::connect().await?).await }).await?;
+        Ok(self.judge(&now, before))
     }
 
     fn judge(&self, now: &Standing, before: &Run) -> Left {
@@ -253,7 +272,7 @@ impl Unit {
         match (now.has_job, now.runs(), self.act) {
             (true, _, _) => Left::UnderWay,
             (false, true, _) if same => Left::Not,
-            (false, false, Act::Restart(_)) => Left::Not,
+            (false, false, Act::Restart(_)) if same || now.invocation.is_empty() => Left::Not,
             (false, _, _) => Left::Perhaps,
         }
     }
@@ -325,6 +344,11 @@ impl Unit {
             sleep(LOOK_INTERVAL).await;
         }
     }
+}
+
+/// What systemd tells, if it does in time.
+async fn told<T>(ask: impl Future<Output = Result<T, UnitError>>) -> Result<T, UnitError> {
+    timeout(TOLD_WITHIN, ask).await.unwrap_or(Err(UnitError::Silent))
 }
 
 /// How a unit is that did not become what it was to.
@@ -451,11 +475,24 @@ mod tests {
             ("active", "b", false, Left::Perhaps, Left::Perhaps),
             ("inactive", "a", false, Left::Not, Left::Perhaps),
             ("failed", "a", false, Left::Not, Left::Perhaps),
+            ("inactive", "", false, Left::Not, Left::Perhaps),
+            ("failed", "b", false, Left::Perhaps, Left::Perhaps),
+            ("activating", "b", false, Left::Perhaps, Left::Perhaps),
         ] {
             let now = standing(active, invocation, has_job);
             assert_eq!(restart.judge(&now, &before()), restarted, "{now:?}");
             assert_eq!(stop.judge(&now, &before()), stopped, "{now:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_systemd_is_given_up_long_before_the_watchdog_ends_the_agent() {
+        let error = timeout(TOLD_WITHIN * 2, told(std::future::pending::<Result<(), _>>()))
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert!(error.to_string().contains("does not answer within 10s"), "{error}");
+        assert_eq!(told(async { Ok(7) }).await.unwrap(), 7);
     }
 
     #[test]

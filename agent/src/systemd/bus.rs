@@ -183,6 +183,13 @@ impl Systemd {
             Ok(value.string()?.to_owned())
         };
         let loaded = self.property(&unit, UNIT, "LoadState", text).await?;
+        // First: of a job that ends in between there is then one too many, and not a state from before its end without it.
+        let job = self.property(&unit, UNIT, "Job", |value| {
+            value.variant("(uo)")?;
+            value.structure()?;
+            value.u32()
+        });
+        let has_job = job.await? != 0;
         let active = self.property(&unit, UNIT, "ActiveState", text).await?;
         let sub = self.property(&unit, UNIT, "SubState", text).await?;
         let invocation = self.property(&unit, UNIT, "InvocationID", |value| {
@@ -195,12 +202,6 @@ impl Systemd {
             Ok(id)
         });
         let invocation = invocation.await?;
-        let job = self.property(&unit, UNIT, "Job", |value| {
-            value.variant("(uo)")?;
-            value.structure()?;
-            value.u32()
-        });
-        let has_job = job.await? != 0;
         let triggered_by = self.property(&unit, UNIT, "TriggeredBy", |value| {
             value.variant("as")?;
             value.strings()
