@@ -344,13 +344,20 @@ look = "root""#;
         write("b.toml", "server.ports = [80]\nrestart.unit = 'invalid.service'\nnonsense = 1");
         write("c.txt", "server.ports = [80]\nrestart.unit = 'other.service'");
         let permits = |unit: &str| {
-            let said = ask(&format!("drain-agent permits {unit} --in {}", directory.path().display()));
+            let said = ask(&format!("drain-agent permits --in {} -- {unit}", directory.path().display()));
             said.unwrap_err().code() == ExitCode::SUCCESS
         };
         assert!(permits("shop.service") && permits("shop.socket"));
-        for unit in
-            ["invalid.service", "other.service", "shop", "shop.timer", "ssh.service", "shop.service.socket"]
-        {
+        for unit in [
+            "invalid.service",
+            "other.service",
+            "shop",
+            "shop.timer",
+            "ssh.service",
+            "shop.service.socket",
+            "-h.service",
+            "--help",
+        ] {
             assert!(!permits(unit), "{unit}");
         }
     }

@@ -122,7 +122,7 @@ fn what_drainctl_has_run_is_in_the_history_with_how_it_ended() {
     assert_eq!(apache.restarts().len(), 1);
     balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
     let record = last_record(agent);
-    assert_eq!(record.command.as_deref(), Some(format!("sh -c '{script}'").as_str()));
+    assert_eq!(record.command.as_deref(), Some("sh"), "its arguments may hold a password");
     assert_eq!((record.outcome, &record.then), (Some(Outcome::Done), &Some(Then::Hold)), "{record:#?}");
     let [ran] = &record.restarts[..] else { panic!("{record:#?}") };
     assert_eq!(ran.failure.as_deref(), Some("exit status: 3"));

@@ -8,7 +8,7 @@ use std::{
 
 use drain_agent::{
     control::api::{Options, Reply, Status, Then},
-    guard::{self, AtStop, Mode, UnitName, UnitState},
+    guard::{self, AtStart, AtStop, Mode, UnitName, UnitState},
     lifecycle::Phase,
 };
 use tokio::time::{self, Instant};
@@ -48,8 +48,8 @@ enum End {
     Drained,
     /// Some still use it, or may.
     Cut(String),
-    /// The stop was taken back; what was done about it.
-    Cancelled,
+    /// The stop was taken back, and the guard's own drain with it; somebody else's goes on.
+    Cancelled { is_ours: bool },
 }
 
 impl fmt::Display for End {
@@ -58,7 +58,12 @@ impl fmt::Display for End {
             Self::Nothing(why) => write!(f, "nothing to drain: {why}"),
             Self::Drained => f.write_str("drained: nobody uses the server"),
             Self::Cut(why) => write!(f, "NOT DRAINED: {why}; the stop goes on"),
-            Self::Cancelled => f.write_str("the stop was taken back, and the drain with it"),
+            Self::Cancelled { is_ours: true } => {
+                f.write_str("the stop was taken back, and the drain with it")
+            }
+            Self::Cancelled { is_ours: false } => {
+                f.write_str("the stop was taken back; the drain that it had joined goes on")
+            }
         }
     }
 }
@@ -154,18 +159,26 @@ impl Stop<'_> {
         }
     }
 
-    /// The unit stays: so does the server with the balancers. The companion is started again, or the next stop would
-    /// not drain.
+    /// The unit stays: so does the server with the balancers, unless somebody else has taken it out. The companion is
+    /// started again, or the next stop would not drain.
     async fn take_back(&self) -> Result<End, Fault> {
-        self.client.ask("/v1/up", NOTHING).await?;
+        let is_ours = is_ours(self.unit, &self.client.status().await?);
+        if is_ours {
+            self.client.ask("/v1/up", NOTHING).await?;
+        }
         self.systemd.start_later(&self.unit.companion()).await?;
-        Ok(End::Cancelled)
+        Ok(End::Cancelled { is_ours })
     }
 }
 
 /// Whether nothing stops the unit any more. Where systemd does not answer, the stop goes on.
 fn is_taken_back(state: Result<UnitState, Fault>) -> bool {
     state.is_ok_and(|state| state.runs && !state.leaves())
+}
+
+/// Whether what keeps the server out is the guard's own drain, and nothing that somebody has made of it since.
+fn is_ours(unit: &UnitName, status: &Status) -> bool {
+    status.asked.is_some() && guard::at_start(status, &guard::reason(unit)) == AtStart::Return
 }
 
 /// Whether the drain `id` is at its end, as the agent says; nothing while it is to be waited for.
@@ -180,8 +193,8 @@ fn judge(id: u64, status: &Status) -> Option<End> {
     if !(asked.drain == id && asked.reached && status.phase == Phase::Hard) {
         return None;
     }
-    let is_quiet = status.traffic.quiet_seconds.is_some() || status.traffic.in_flight == Some(0);
-    Some(if is_quiet {
+    // Nobody in flight is not enough: that counts sockets, and a gauge, a log or a balancer may tell of more, or be lost.
+    Some(if status.traffic.quiet_seconds.is_some() {
         End::Drained
     } else {
         End::Cut(format!("the agent's limit has passed: {}", still(status)))
@@ -230,12 +243,31 @@ mod tests {
         (reached.traffic.quiet_seconds, reached.traffic.in_flight) = (None, Some(3));
         let Some(End::Cut(why)) = judge(7, &reached) else { panic!("expected that it is told") };
         assert!(why.contains("3 in flight"), "{why}");
+        reached.traffic.in_flight = Some(0);
+        assert!(matches!(judge(7, &reached), Some(End::Cut(_))), "no socket, and yet not quiet");
         let mut withdrawn = soft();
         withdrawn.asked = None;
         let last = withdrawn.drains[0].clone();
         let text = "not acknowledged in time".to_owned();
         withdrawn.drains.push(Drain { id: 7, outcome: Outcome::Withdrawn, text, ..last });
         assert_eq!(judge(7, &withdrawn), Some(End::Cut("not acknowledged in time".to_owned())));
+    }
+
+    #[test]
+    fn only_the_guards_own_drain_ends_with_a_stop_that_is_taken_back() {
+        let unit: UnitName = "apache2".parse().unwrap();
+        let mut status = hard(false);
+        let mut of = |reason: Option<String>, then| {
+            let asked = status.asked.as_mut().unwrap();
+            (asked.reason, asked.then) = (reason, Some(then));
+            is_ours(&unit, &status)
+        };
+        assert!(of(Some(guard::reason(&unit)), Then::Hold));
+        assert!(!of(Some(guard::reason(&unit)), Then::Restart), "somebody has made a restart of it");
+        assert!(!of(Some("new disk".to_owned()), Then::Hold));
+        assert!(!of(None, Then::Hold));
+        let failed = Status { phase: Phase::Failed, asked: None, ..soft() };
+        assert!(!is_ours(&unit, &failed), "no drain");
     }
 
     #[test]
