@@ -278,6 +278,7 @@ impl Process {
             return;
         }
         notify::stopping();
+        self.call_off();
         if *self.stop.borrow() == Stop::No && self.door.say_farewell(self.config.admin.leave) {
             let limits = self.config.admin.leave;
             tracing::info!("SIGUSR1: connections are accepted for another {:?}", limits.soft + limits.hard);
@@ -422,12 +423,17 @@ impl Process {
         Ok(difference)
     }
 
+    /// Ends the process that is to take over, if it has not yet: this one is told to end, and nothing shall go on.
+    fn call_off(&self) {
+        if let (Stop::No, Some(successor)) = (*self.stop.borrow(), &self.successor) {
+            successor.cancel();
+        }
+    }
+
     /// What has begun to end does not go back.
     fn stop(&mut self, order: Stop) {
-        if let (Stop::No, Stop::Softly | Stop::Now, Some(successor)) =
-            (*self.stop.borrow(), order, &self.successor)
-        {
-            successor.cancel();
+        if order > Stop::Leaving {
+            self.call_off();
         }
         self.listeners.close();
         let deadline = clock::now().checked_add(self.config.limits.finish);

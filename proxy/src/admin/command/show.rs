@@ -94,7 +94,7 @@ pub(super) fn states(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
         Some(Some(backend)) => Some(backend),
         Some(None) => return "Can't find backend.\n".to_owned(),
     };
-    state::written(&generation, of.as_deref(), &desk.statistics.facts, clock::now())
+    state::written(&generation, of.as_deref(), state::Word::Every, &desk.statistics.facts, clock::now())
 }
 
 pub(super) fn connections(desk: &Desk, _: &mut Session, words: &[&str]) -> String {

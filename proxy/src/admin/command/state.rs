@@ -32,8 +32,23 @@ const AGENT: u8 = 16;
 /// What HAProxy calls `Initializing`.
 const INITIALIZING: u8 = 1;
 
+/// Whose word about a server is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Word {
+    /// Everybody's, its agent's too.
+    Every,
+    /// Its checks' and the operators'. Its agent says again what it wants, and may want something else by then.
+    Ordered,
+}
+
 /// All servers' state, or that of one backend's.
-pub(super) fn written(generation: &Generation, of: Option<&Backend>, facts: &Facts, now: Instant) -> String {
+pub(super) fn written(
+    generation: &Generation,
+    of: Option<&Backend>,
+    word: Word,
+    facts: &Facts,
+    now: Instant,
+) -> String {
     let mut text = HEADER.to_owned();
     for proxy in proxies(generation) {
         let Some(backend) = proxy.backend else { continue };
@@ -42,7 +57,7 @@ pub(super) fn written(generation: &Generation, of: Option<&Backend>, facts: &Fac
         }
         for server in backend.servers() {
             text.push_str(&format!("{} {} ", proxy.number, backend.name()));
-            text.push_str(&line(server, facts, now));
+            text.push_str(&line(server, word, facts, now));
         }
     }
     text
@@ -50,18 +65,23 @@ pub(super) fn written(generation: &Generation, of: Option<&Backend>, facts: &Fac
 
 /// That of all servers, for a file.
 pub fn all_states(statistics: &Statistics, now: Instant) -> String {
-    written(&statistics.generation(), None, &statistics.facts, now)
+    written(&statistics.generation(), None, Word::Ordered, &statistics.facts, now)
 }
 
 /// A server's line, from its number on.
-fn line(server: &Server, facts: &Facts, now: Instant) -> String {
+fn line(server: &Server, word: Word, facts: &Facts, now: Instant) -> String {
     let (settings, history, forced) = (server.settings(), server.history(), server.forced());
-    let (is_maintained, is_drained) = match server.administration() {
+    let (administration, operation) = match (word, server.ordered()) {
+        (Word::Every, _) => (server.administration(), server.operation()),
+        (Word::Ordered, ordered @ Administration::Maintenance) => (ordered, Operation::Down),
+        (Word::Ordered, ordered) => (ordered, server.checks()),
+    };
+    let (is_maintained, is_drained) = match administration {
         Administration::Ready => (false, false),
         Administration::Drain => (false, true),
         Administration::Maintenance => (true, false),
     };
-    let operation = match server.operation() {
+    let operation = match operation {
         Operation::Down => 0,
         Operation::Soft if server.checks() == Operation::Soft => 3,
         _ if server.slow_for(now).is_some() => 1,

@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 
-use super::super::socket::answer;
+use super::super::socket;
 use super::super::stats::Facts;
 use super::*;
 use crate::admin::log::Logs;
+use crate::backend::{Administration, Asked};
 use crate::clock;
 use crate::config::Config;
 
@@ -44,6 +45,11 @@ fn desk() -> Desk {
 
 fn session(level: AdminLevel) -> Session {
     Session::new(level, Duration::from_secs(10))
+}
+
+/// All that is said to a line.
+fn answer(desk: &Desk, session: &mut Session, line: &str) -> String {
+    commands(line).iter().map_while(|words| socket::answer(desk, session, words)).collect()
 }
 
 /// Each command, and what HAProxy 2.6.12 has answered to it with the same configuration.
@@ -229,6 +235,20 @@ async fn what_is_commanded_is_seen_and_can_be_listed_as_commands() {
     say("enable server shop/a;enable server shop/b;set weight shop/b 100%;set maxconn server shop/a 50");
     say("enable frontend web;set maxconn global 0");
     assert_eq!(say("show changes"), "\n");
+}
+
+#[tokio::test]
+async fn what_an_agent_asks_is_told_but_not_kept_in_the_file_of_orders() {
+    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
+    answer(&desk, &mut session, "set server shop/b state drain");
+    let backend = find_backend(&desk.statistics.generation(), "shop").unwrap();
+    let asked = Asked { administration: Administration::Drain, down: true };
+    crate::check::ask(&backend, &backend.servers()[2], asked);
+    let told = answer(&desk, &mut session, "show servers state shop");
+    assert!(told.contains("\n3 shop 3 d 127.0.0.1 0 8 1 1 "), "{told}");
+    let kept = all_states(&desk.statistics, clock::now());
+    assert!(kept.contains("\n3 shop 3 d 127.0.0.1 2 0 1 1 "), "{kept}");
+    assert!(kept.contains("\n3 shop 2 b 127.0.0.1 2 8 5 5 "), "{kept}");
 }
 
 #[tokio::test]

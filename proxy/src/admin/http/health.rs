@@ -78,7 +78,10 @@ mod tests {
     fn a_proxy_that_goes_says_so_as_its_servers_do() {
         let since = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let up = Announced::up(since);
-        assert_eq!((up.standing.status().as_u16(), up.marker()), (200, up.marker()));
+        assert_eq!(
+            (up.standing.status().as_u16(), up.marker()),
+            (200, "up; reason=\"started\"; since=1700000000".to_owned())
+        );
         let soft = Announced { standing: Standing::Soft, reason: "SIGUSR1", since };
         assert_eq!(soft.standing.status().as_u16(), 404);
         assert_eq!(soft.marker(), "soft; reason=\"SIGUSR1\"; since=1700000000");

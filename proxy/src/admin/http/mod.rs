@@ -11,7 +11,7 @@
 //! | `/act`, and forms to the statistics | sets servers to soft, hard, up | those who are let in, at the level operate |
 //!
 //! Each connection has one request, so that nobody holds a place by doing nothing: [`CONNECTIONS`] are served at once,
-//! a head has [`HEAD`] to come, and a client that takes nothing off its hands is dropped after [`STALLED`].
+//! a head has [`HEAD`] to come, a body as long, and a client that takes nothing off its hands is dropped after [`STALLED`].
 
 mod act;
 mod auth;

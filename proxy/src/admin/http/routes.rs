@@ -1,17 +1,18 @@
 //! What is answered at which path.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    body::Body,
-    extract::{DefaultBodyLimit, Request, State},
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response, Sse},
     routing::{any, get, post},
 };
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::{Subject, act, auth::Guests, statistics};
 use crate::{
@@ -25,6 +26,9 @@ use crate::{
 
 /// What is sent with a request is a line of JSON or a short form.
 const BODY_BYTES: usize = 4096;
+
+/// How long that may take to come, as long as a head: who never sends what they announce must not hold a place.
+const BODY: Duration = Duration::from_secs(5);
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -55,13 +59,13 @@ pub(super) fn router(settings: &AdminPort, guests: Guests, subject: Subject) -> 
         .route("/act", post(act::by_button))
         .route("/metrics", get(metrics))
         .fallback(rest)
+        .layer(middleware::from_fn(complete))
         .layer(middleware::from_fn_with_state(desk.clone(), admit));
     let router = Router::new()
         .route("/healthz", get(healthz))
         // HAProxy asks with OPTIONS.
         .route("/readyz", any(readyz))
         .merge(guarded)
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::map_response(harden))
         .with_state(desk);
     (router, observer)
@@ -109,9 +113,15 @@ async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response 
 }
 
 /// HAProxy's statistics, whose address may be anything, or the live page.
-async fn rest(State(desk): State<Arc<Desk>>, method: Method, uri: Uri, form: String) -> Response {
+async fn rest(
+    State(desk): State<Arc<Desk>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    form: String,
+) -> Response {
     if let Some(suffix) = statistics::suffix(&desk, &uri) {
-        return statistics::answer(&desk, &method, suffix, &form);
+        return statistics::answer(&desk, &method, &headers, suffix, &form);
     }
     if uri.path() == "/" {
         return typed(HTML, page::PAGE);
@@ -132,6 +142,25 @@ async fn admit(State(desk): State<Arc<Desk>>, headers: HeaderMap, request: Reque
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], text).into_response()
 }
 
+/// Goes on with the whole body.
+async fn complete(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match whole(body).await {
+        Ok(bytes) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// A body, if it comes in time and is not too long.
+async fn whole(body: Body) -> Result<Bytes, (StatusCode, String)> {
+    let read = timeout(BODY, to_bytes(body, BODY_BYTES)).await.map_err(|_| {
+        (StatusCode::REQUEST_TIMEOUT, format!("expected the body within {} s\n", BODY.as_secs()))
+    })?;
+    read.map_err(|_| {
+        (StatusCode::PAYLOAD_TOO_LARGE, format!("expected a body of at most {BODY_BYTES} bytes\n"))
+    })
+}
+
 /// What every answer says, so that no other page can use it and no browser keeps it.
 async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
@@ -142,7 +171,8 @@ async fn harden(mut response: Response) -> Response {
              form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // With `no-referrer` the page's own form would not say where it is from.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-cache"),
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -153,4 +183,26 @@ async fn harden(mut response: Response) -> Response {
 /// An answer with a type.
 pub(super) fn typed(kind: &'static str, text: impl Into<Cow<'static, str>>) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], Body::from(text.into())).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    async fn refused(body: Body) -> Option<u16> {
+        whole(body).await.err().map(|(status, _)| status.as_u16())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_comes_or_is_too_long_is_refused() {
+        let never = tokio_stream::pending::<Result<Bytes, Infallible>>();
+        let began = clock::now();
+        assert_eq!(refused(Body::from_stream(never)).await, Some(408));
+        assert_eq!(clock::now().duration_since(began).as_secs(), BODY.as_secs());
+        assert_eq!(refused(Body::from(vec![b'a'; BODY_BYTES])).await, None);
+        assert_eq!(refused(Body::from(vec![b'a'; BODY_BYTES + 1])).await, Some(413));
+        assert_eq!(refused(Body::empty()).await, None);
+    }
 }

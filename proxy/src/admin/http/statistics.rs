@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use axum::{
-    http::{Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 
@@ -23,6 +23,9 @@ use crate::{
 
 /// A scope is part of a proxy's name, and HAProxy takes no longer one.
 const LONGEST_SCOPE: usize = 20;
+
+/// In which a browser says whether a page of another site sends the form. Only browsers have it, and no page can set it.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What is asked for behind the address.
 #[derive(Debug, Default, PartialEq)]
@@ -77,10 +80,16 @@ pub(super) fn suffix<'u>(desk: &Desk, uri: &'u Uri) -> Option<&'u str> {
 }
 
 /// The answer to `method` there.
-pub(super) fn answer(desk: &Arc<Desk>, method: &Method, suffix: &str, form: &str) -> Response {
+pub(super) fn answer(
+    desk: &Arc<Desk>,
+    method: &Method,
+    headers: &HeaderMap,
+    suffix: &str,
+    form: &str,
+) -> Response {
     let may = desk.settings.level == PortLevel::Operate;
     if method == Method::POST {
-        let outcome = if may { act::by_form(desk, form) } else { "DENY" };
+        let outcome = if may && is_own(headers) { act::by_form(desk, form) } else { "DENY" };
         let place = format!("{};st={outcome}", desk.settings.statistics);
         return (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response();
     }
@@ -101,6 +110,22 @@ pub(super) fn answer(desk: &Arc<Desk>, method: &Method, suffix: &str, form: &str
         Form::Typed => typed("text/plain", format::typed(&rows, false)),
         Form::Page => typed("text/html; charset=utf-8", page(&snapshot, &rows, &asked, desk, may)),
     }
+}
+
+/// Whether a form comes from this port's own page, or from a program. A browser adds the password to whatever a page sends
+/// here, whose ever page it is; so it must not be another's. Programs say neither.
+fn is_own(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get(SITE) {
+        return site == "same-origin" || site == "none";
+    }
+    // A browser that is spoken to without TLS says only where its page is from.
+    headers.get(header::ORIGIN).is_none_or(|origin| {
+        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_ascii_lowercase);
+        let origin = text(origin);
+        let place = origin.as_deref().and_then(|origin| origin.split_once("://")).map(|(_, place)| place);
+        let host = headers.get(header::HOST).and_then(text);
+        place.is_some() && place == host.as_deref()
+    })
 }
 
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -157,7 +182,9 @@ const fn outcome(code: &str) -> &'static str {
         b"DONE" => "Action processed successfully.",
         b"NONE" => "Nothing has changed.",
         b"PART" => "Action partially processed. Some server names are probably unknown or ambiguous.",
-        b"DENY" => "Access denied: this port may be looked at only (admin.level).",
+        b"DENY" => {
+            "Access denied: this port may be looked at only (admin.level), or another site's page sent the form."
+        }
         _ => "Action not processed: the request could not be understood.",
     }
 }
@@ -294,6 +321,29 @@ mod tests {
         assert_eq!(Asked::read("?scope=shop&csv").scope, "shop");
         assert_eq!(Asked::read(&format!("?scope={}", "x".repeat(99))).scope.len(), LONGEST_SCOPE);
         assert_eq!(Asked::read(""), Asked::default());
+    }
+
+    #[test]
+    fn a_form_of_another_sites_page_is_denied() {
+        let own = |pairs: &[(&'static str, &'static str)]| {
+            is_own(
+                &pairs.iter().map(|&(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect(),
+            )
+        };
+        let host = ("host", "lb1:8404");
+        assert!(own(&[host]), "a program");
+        assert!(own(&[host, ("origin", "http://LB1:8404")]) && own(&[host, ("sec-fetch-site", "none")]));
+        assert!(
+            own(&[host, ("sec-fetch-site", "same-origin"), ("origin", "https://lb1.example")]),
+            "behind TLS"
+        );
+        for site in ["cross-site", "same-site", ""] {
+            assert!(!own(&[host, ("sec-fetch-site", site), ("origin", "http://lb1:8404")]), "{site}");
+        }
+        for origin in ["null", "http://evil.example", "http://lb1", "http://lb1:8404.evil.example", ""] {
+            assert!(!own(&[host, ("origin", origin)]), "{origin}");
+        }
+        assert!(!own(&[("origin", "null")]), "without a host");
     }
 
     #[test]

@@ -59,11 +59,15 @@ async fn talk(mut stream: UnixStream, desk: &Desk, settings: &AdminSocket) -> io
     let mut session = Session::new(settings.level, settings.timeout);
     let mut input = Vec::new();
     while let Some(line) = next_line(&mut stream, &mut input, session.timeout).await? {
-        let answer = answer(desk, &mut session, &line);
+        // Before it is obeyed: it may end with giving the level up.
         if session.level == AdminLevel::Admin {
             report(&stream, &line);
         }
-        timeout(session.timeout, stream.write_all(answer.as_bytes())).await??;
+        // One after the other: a short line may ask for all statistics a thousand times.
+        for words in command::commands(&line) {
+            let Some(answer) = answer(desk, &mut session, &words) else { break };
+            timeout(session.timeout, stream.write_all(answer.as_bytes())).await??;
+        }
         if session.ended || !session.interactive {
             break;
         }
@@ -71,21 +75,14 @@ async fn talk(mut stream: UnixStream, desk: &Desk, settings: &AdminSocket) -> io
     stream.shutdown().await
 }
 
-/// What there is to say to a line.
-pub(super) fn answer(desk: &Desk, session: &mut Session, line: &str) -> String {
-    let mut answer = String::new();
-    for words in command::commands(line) {
-        let text = command::obey(desk, session, &words);
-        if session.ended {
-            break;
-        }
-        answer.push_str(&text);
-        answer.push('\n');
-        if session.interactive {
-            answer.push_str("> ");
-        }
+/// What there is to say to a command; `None`: nothing more.
+pub(super) fn answer(desk: &Desk, session: &mut Session, words: &[String]) -> Option<String> {
+    let mut answer = command::obey(desk, session, words);
+    if session.ended {
+        return None;
     }
-    answer
+    answer.push_str(if session.interactive { "\n> " } else { "\n" });
+    Some(answer)
 }
 
 /// Tells who has changed something.
