@@ -135,7 +135,7 @@ impl Lineage {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{backend_of, checked, granted, limited, queued, server, settings};
-    use super::super::{Operation, Wish};
+    use super::super::{Administration, Operation, Wish};
     use super::*;
     use crate::config;
 
@@ -169,6 +169,27 @@ mod tests {
         assert_eq!(new.servers()[0].operation(), Operation::Starting);
         // Requests that began before have no other.
         assert_eq!(granted(old.admit(ANY)).server().settings().address.port(), 80);
+    }
+
+    #[test]
+    fn an_operators_order_stays_with_the_name_of_a_server_that_moves() {
+        let old = backend_of(settings(vec![checked("a"), checked("b")]));
+        for index in 0..2 {
+            old.set_operation(index, Operation::Up, false);
+            old.set_ordered(index, Administration::Maintenance);
+        }
+        let at = |port: u16| config::Server { address: ([127, 0, 0, 1], port).into(), ..checked("a") };
+        let moved = old.renewed(settings(vec![at(81), checked("c")]));
+        let ordered = |backend: &Backend, index: usize| backend.servers()[index].ordered();
+        assert_eq!(
+            (moved.servers()[0].checks(), ordered(&moved, 0)),
+            (Operation::Starting, Administration::Maintenance)
+        );
+        assert_eq!(ordered(&moved, 1), Administration::Ready);
+        moved.set_ordered(0, Administration::Ready);
+        // And back, while the one before still has what was ordered for it then.
+        let back = moved.renewed(settings(vec![at(80)]));
+        assert_eq!(ordered(&back, 0), Administration::Ready);
     }
 
     #[test]

@@ -156,6 +156,9 @@ impl Backend {
         let servers = settings.servers.iter().enumerate().map(server).collect();
         let renewed = Self::of(settings, servers, self.lineage.clone());
         let before: HashMap<_, _> = self.servers.iter().map(|server| (server.key(), server)).collect();
+        let stays: HashSet<_> = renewed.servers.iter().map(|server| server.key()).collect();
+        let leaves = self.servers.iter().filter(|server| !stays.contains(&server.key()));
+        let leaves: HashMap<_, _> = leaves.map(|server| (server.name(), server)).collect();
         for server in &renewed.servers {
             let operation = match (before.get(&server.key()), server.settings().check.is_some()) {
                 (None, true) => Operation::Starting,
@@ -171,14 +174,15 @@ impl Backend {
             if !before.contains_key(&server.key()) && server.asked() != Asked::default() {
                 renewed.set_asked(server.index(), Asked::default());
             }
-            if !before.contains_key(&server.key()) && server.ordered() != Administration::Ready {
-                renewed.set_ordered(server.index(), Administration::Ready);
+            // An operator's order is for a name, wherever its server moves.
+            let ordered = leaves.get(server.name()).map_or(Administration::Ready, |old| old.ordered());
+            if !before.contains_key(&server.key()) && server.ordered() != ordered {
+                renewed.set_ordered(server.index(), ordered);
             }
             if !before.contains_key(&server.key()) && server.maxconn_asked().is_some() {
                 renewed.set_maxconn(server.index(), None);
             }
         }
-        let stays: HashSet<_> = renewed.servers.iter().map(|server| server.key()).collect();
         self.check_no_more(|server| !stays.contains(&server.key()));
         renewed
     }

@@ -43,11 +43,31 @@ fn orders(server: &Server) -> Orders {
 
 /// Tells servers what another process knew of them: they go on from there, and nobody waits for a first check. A weight
 /// that was changed at run time stays, unless the configuration says another one than before; what an agent has asked
-/// stays as long as there is one.
-pub fn resuming(known: &[Known], now: Instant) -> impl Fn(&config::Backend, &Server) {
+/// stays as long as there is one. Where only the address is another, an operator's order stays, and nothing else.
+pub fn resuming<'k>(known: &'k [Known], now: Instant) -> impl Fn(&config::Backend, &Server) + use<'k> {
+    let named = |known: &'k Known| ((&*known.name.backend, &*known.name.server), known);
+    let by_name: HashMap<(&str, &str), &Known> = known.iter().map(named).collect();
     let known: HashMap<&Name, &Known> = known.iter().map(|known| (&known.name, known)).collect();
     move |backend: &config::Backend, server: &Server| {
-        let Some(known) = known.get(&name(&backend.name, server)) else { return };
+        let Some(known) = known.get(&name(&backend.name, server)) else {
+            let moved = by_name.get(&(&*backend.name, server.name()));
+            let stays = |known: &Known| {
+                let Name { server, address, .. } = &known.name;
+                backend.servers.iter().any(|other| *other.name == **server && other.address == *address)
+            };
+            if let Some(known) = moved.filter(|known| !stays(known)) {
+                server.resume(Resumed {
+                    checks: server.checks(),
+                    draining: false,
+                    weight: server.weight(),
+                    asked: Asked::default(),
+                    ordered: known.orders.unwrap_or_default().ordered.into(),
+                    maxconn: None,
+                    up_for: None,
+                });
+            }
+            return;
+        };
         for &(key, ago_s) in &known.users {
             server.users().recall(key, ago_s, now);
         }
@@ -205,6 +225,32 @@ mod tests {
         // They leave when they would have left.
         assert_eq!(b.users().count(now + Duration::from_secs(290)), 100);
         assert_eq!(b.users().count(now + Duration::from_secs(310)), 0);
+    }
+
+    #[test]
+    fn an_operators_order_stays_with_the_name_of_a_server_that_moves() {
+        let now = clock::now();
+        let old = backend(vec![fixture::checked("a"), fixture::checked("b")]);
+        for index in 0..2 {
+            old[0].set_operation(index, Operation::Down, false);
+            old[0].set_ordered(index, Administration::Maintenance);
+        }
+        let known = of(&old, now);
+        let moved = |name: &str| config::Server {
+            address: "127.0.0.1:81".parse().unwrap(),
+            ..fixture::checked(name)
+        };
+        let servers = vec![moved("a"), moved("c"), moved("b"), fixture::checked("b")];
+        let new = [Backend::resumed(fixture::settings(servers), resuming(&known, now))];
+        let is = |index: usize| {
+            let server = &new[0].servers()[index];
+            (server.checks(), server.ordered())
+        };
+        assert_eq!(is(0), (Operation::Starting, Administration::Maintenance));
+        assert_eq!(is(1), (Operation::Starting, Administration::Ready));
+        // The one that was there is still there: this is another.
+        assert_eq!(is(2), (Operation::Starting, Administration::Ready));
+        assert_eq!(is(3), (Operation::Down, Administration::Maintenance));
     }
 
     /// A server with an agent.
