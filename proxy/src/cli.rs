@@ -288,6 +288,8 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
     let CommandLine { files, take_over, pid_file, finish, terminate, .. } = line;
     // Whoever is taken over from has said it.
     let warnings = if take_over { String::new() } else { lines(&messages) };
+    // And has signalled them: the numbers may be others' by now.
+    let (finish, terminate) = if take_over { (Vec::new(), Vec::new()) } else { (finish, terminate) };
     Ok((Start { config, files, take_over, pid_file, finish, terminate }, warnings))
 }
 
@@ -420,6 +422,9 @@ mod tests {
         let line = format!("drain-proxy -d -db -W -q -f {OLD} -p /run/x.pid -sf 12 13 -st 14");
         let (start, warnings) = ask(&line).unwrap();
         assert_eq!((start.finish, start.terminate), (vec![12, 13], vec![14]));
+        // Who takes over has the arguments of the one before.
+        let (start, _) = ask(&format!("{line} {TAKE_OVER}")).unwrap();
+        assert_eq!((start.finish, start.terminate), (vec![], vec![]));
         assert_eq!((start.pid_file, start.files), (Some("/run/x.pid".into()), vec![PathBuf::from(OLD)]));
         assert!(warnings.starts_with("[WARNING]  ("), "{warnings}");
     }
