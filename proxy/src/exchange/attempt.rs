@@ -26,6 +26,7 @@ use crate::{
     },
     clock,
     config::{self, Failure, RetryOn, Reuse},
+    http1::BadResponse,
     served::Counter,
 };
 
@@ -386,11 +387,13 @@ impl<'a> Attempts<'a> {
             Tried::NoConnection(cause) if cause != b"RC" => return Some(Observed::NoConnection),
             _ => return None,
         };
-        Some(match (remains.end, self.story.status) {
+        Some(match (remains.end, self.story.said) {
             (End::Unwanted(status), _) | (_, Some(status)) => Observed::of_status(status),
             // It was closing an idle connection, as it may.
             (End::Silence, None) if connection.reused => Observed::Connected,
             (End::Silence | End::HeadCutOff, None) => Observed::Broken,
+            // It is a rule that does not let it pass.
+            (End::BadHead(BadResponse::Denied), None) => Observed::Answered,
             (End::BadHead(_), None) => Observed::BadAnswer,
             (End::HeadTimeout, None) => Observed::Late,
             (_, None) => Observed::Connected,

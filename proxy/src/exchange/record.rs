@@ -80,6 +80,8 @@ pub(super) struct Story {
     pub(super) answered: Option<Instant>,
     pub(super) server: Option<Arc<Server>>,
     pub(super) status: Option<u16>,
+    /// The server's own status, whatever rules have made of it.
+    pub(super) said: Option<u16>,
     pub(super) bytes: u64,
     /// Bytes that went to servers, or of the head where none did.
     pub(super) bytes_in: u64,
@@ -106,6 +108,7 @@ impl Story {
             answered: None,
             server: None,
             status: None,
+            said: None,
             bytes: 0,
             bytes_in: 0,
             refused: false,
@@ -122,7 +125,7 @@ impl Story {
 
     /// What a server has answered counts for nothing: another is asked.
     pub(super) const fn forget_answer(&mut self) {
-        (self.status, self.answered, self.cookie) = (None, None, *b"--");
+        (self.status, self.said, self.answered, self.cookie) = (None, None, None, *b"--");
     }
 
     /// How it ended; only the first cause counts.

@@ -216,9 +216,16 @@ impl Edit {
                 }
             }
             Self::Method(_) => {
-                message.method = context(message);
+                let method = context(message);
+                // The client reads the answer by the method that it has sent.
+                if decides_answers_end(&message.method) || decides_answers_end(&method) {
+                    return;
+                }
+                message.method = method;
                 message.is_edited = true;
             }
+            // The body that the server sends, or does not send, is there by its own status.
+            Self::Status(status, _) if has_body(*status) != has_body(message.status) => {}
             Self::Status(status, reason) => {
                 message.status = *status;
                 message.reason = reason.as_ref().map_or_else(
@@ -308,6 +315,17 @@ impl Names {
             Self::Matches(regex) => regex.matches(&name),
         }
     }
+}
+
+/// Whether an answer to this method ends otherwise than its head says. One that is no token is not let in either.
+fn decides_answers_end(method: &[u8]) -> bool {
+    let word = method.split(|byte| *byte == b' ').next().unwrap_or_default();
+    matches!(word, b"HEAD" | b"CONNECT")
+}
+
+/// Whether an answer of this status has a body, be it an empty one.
+const fn has_body(status: u16) -> bool {
+    !matches!(status, 100..=199 | 204 | 304)
 }
 
 /// The name of a field that rules may touch.

@@ -219,7 +219,13 @@ impl Redirect {
             if self.kind == RedirectTo::Prefix && location == b"/" {
                 location.clear();
             }
-            location.extend_from_slice(path);
+            // `//host`, and what browsers take for it, is another site.
+            let is_bare = location.is_empty() && path.starts_with(b"/");
+            let slashes = path.iter().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
+            location.extend_from_slice(if is_bare { &path[slashes - 1..] } else { path });
+            if is_bare {
+                location[0] = b'/';
+            }
             if self.appends_slash && !path.ends_with(b"/") {
                 location.push(b'/');
             }

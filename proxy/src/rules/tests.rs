@@ -128,6 +128,13 @@ fn rules(lines: &[&str], side: action::Side) -> Rules {
     }
 }
 
+impl Rules {
+    /// Of responses.
+    pub(crate) fn of_responses(lines: &[&str]) -> Self {
+        rules(lines, action::Side::Response)
+    }
+}
+
 fn edited(lines: &[&str]) -> String {
     let mut message = message(HEAD);
     let verdict = rules(lines, action::Side::Request).request(&mut message, &origin());
@@ -165,6 +172,33 @@ fn heads_gain_and_lose() {
 }
 
 #[test]
+fn no_rule_changes_how_the_client_reads_the_answers_end() {
+    for (line, method) in [
+        ("HEAD / HTTP/1.1", "GET"),
+        ("GET / HTTP/1.1", "HEAD"),
+        ("GET / HTTP/1.1", "'HEAD /x'"),
+        ("GET / HTTP/1.1", "CONNECT"),
+        ("CONNECT h:80 HTTP/1.1", "GET"),
+    ] {
+        let mut message = message(&format!("{line}\r\nHost: h:80\r\n\r\n"));
+        let rule = format!("set-method {method}");
+        rules(&[&rule], action::Side::Request).request(&mut message, &origin());
+        assert_eq!(message.edited(), None, "{line}: {method}");
+    }
+    for (status, to, expected) in
+        [(200, 204, 200), (200, 304, 200), (204, 200, 204), (101, 200, 101), (304, 204, 204), (200, 404, 404)]
+    {
+        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: 5\r\n\r\n");
+        let mut storage = Storage::new();
+        let head = ResponseHead::parse(head.as_bytes(), Method::Get, &mut storage).unwrap();
+        let mut message = Message::of_response(&head);
+        let rule = format!("set-status {to}");
+        assert!(Rules::of_responses(&[&rule]).response(&mut message, b"GET", &origin()));
+        assert_eq!(message.status, expected, "{status}: {to}");
+    }
+}
+
+#[test]
 fn no_value_begins_a_line_of_its_own() {
     // `\r\n` of the configuration's language, where a blank was.
     let head = edited(&[r#""set-header" X-B "%[urlp(y),url_dec,regsub(' ','\r\n',g)]""#]);
@@ -172,7 +206,11 @@ fn no_value_begins_a_line_of_its_own() {
 }
 
 fn answer(line: &str) -> String {
-    let mut message = message(HEAD);
+    answer_to(HEAD, line)
+}
+
+fn answer_to(head: &str, line: &str) -> String {
+    let mut message = message(head);
     let verdict = rules(&[line], action::Side::Request).request(&mut message, &origin());
     let mut out = Vec::new();
     verdict.reply.expect("an answer").write(true, false, &mut out);
@@ -209,6 +247,20 @@ fn answers_are_haproxys() {
             continue;
         }
         assert!(answer(line).contains(expected), "{line}: {}", answer(line));
+    }
+}
+
+#[test]
+fn a_redirect_without_a_prefix_leads_to_no_other_site() {
+    for (target, expected) in [
+        ("//evil.example/x//y", "/evil.example/x//y"),
+        ("///evil.example", "/evil.example"),
+        ("/\\evil.example", "/evil.example"),
+        ("//", "/"),
+        ("/x//y", "/x//y"),
+    ] {
+        let answer = answer_to(&format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"), "redirect prefix /");
+        assert!(answer.contains(&format!("\r\nlocation: {expected}\r\n")), "{target}: {answer}");
     }
 }
 

@@ -120,17 +120,19 @@ impl Remains {
             return None;
         }
         match self.end {
-            End::Silence | End::HeadCutOff | End::BodyCutOff => Some(Failure::Empty),
-            End::BadHead(_) | End::OtherBody(_) | End::BadChunks => Some(Failure::Junk),
-            End::HeadTimeout | End::BodyTimeout => Some(Failure::Timeout),
-            End::Unwanted(status) => Some(Failure::Status(status)),
             End::Complete
             | End::ShutDown(_)
             | End::ClientGone
             | End::ClientLeft
             | End::ClientTimeout
             | End::BadRequest
-            | End::RequestLost => None,
+            | End::RequestLost
+            // It is a rule that does not let it pass: no other server's would be welcome.
+            | End::BadHead(BadResponse::Denied) => None,
+            End::Silence | End::HeadCutOff | End::BodyCutOff => Some(Failure::Empty),
+            End::BadHead(_) | End::OtherBody(_) | End::BadChunks => Some(Failure::Junk),
+            End::HeadTimeout | End::BodyTimeout => Some(Failure::Timeout),
+            End::Unwanted(status) => Some(Failure::Status(status)),
         }
     }
 }

@@ -98,6 +98,10 @@ impl Relay<'_> {
             input.consume(length);
             return Ok(true);
         }
+        let said = head.status;
+        let is_tunnel = |status: u16| {
+            status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&status))
+        };
         let changed: Vec<u8>;
         let mut second;
         let head = match &self.asked.from {
@@ -107,13 +111,18 @@ impl Relay<'_> {
                 Some(bytes) => {
                     changed = bytes;
                     second = Storage::new();
-                    ResponseHead::parse(&changed, self.asked.method, &mut second)?
+                    let own = (head.framing, is_tunnel(said));
+                    let head = ResponseHead::parse(&changed, self.asked.method, &mut second)?;
+                    // What the server sends behind it ends where its own head says.
+                    if (head.framing, is_tunnel(head.status)) != own {
+                        return Err(BadResponse::Denied.into());
+                    }
+                    head
                 }
             },
         };
         self.up.forget();
-        let tunnel =
-            head.status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&head.status));
+        let tunnel = is_tunnel(head.status);
         let goes_on = self.request == Request::Sending && head.reusable && !self.up.is_held_back();
         self.remainder = if goes_on { Remainder::Sent } else { Remainder::Dropped };
         self.keep_alive = self.asked.keep_alive
@@ -126,6 +135,7 @@ impl Relay<'_> {
         self.further = further(&head, self.asked);
         let framing = head.framing;
         self.story.status = Some(head.status);
+        self.story.said = Some(said);
         if let Some(captured) = &mut self.story.captured {
             captured.set_response(&self.core.frontend.logging.captures, &head.fields);
         }

@@ -6,6 +6,7 @@ use super::{GET, OK, Proxy, Server, on_a_core, with_paused_time};
 use crate::{
     backend::{Operation, observed::Observed},
     config::{Failure, Layer, Observe, OnError, RetryOn},
+    rules::Rules,
 };
 
 #[test]
@@ -105,4 +106,32 @@ fn errors_that_users_meet_in_a_row_are_told() {
         }
         assert_eq!(proxy.backend.servers()[0].errors().too_many().await, Observed::BadStatus);
     });
+}
+
+#[test]
+fn what_rules_make_of_an_answer_is_no_error_of_the_server() {
+    for (rule, expected) in [("deny", "HTTP/1.1 502 "), ("set-status 503", "HTTP/1.1 503 ")] {
+        on_a_core(async {
+            let (one, two) = (Server::start().await, Server::start().await);
+            let proxy = Proxy::with(&[&one, &two], |_, backend| {
+                backend.retry.on = RetryOn::STANDARD.and(Failure::Junk);
+                backend.rules = Rules::of_responses(&[rule]).into();
+                let error_limit = NonZeroU32::MIN;
+                let observe = Observe { layer: Layer::Seven, error_limit, on_error: OnError::MarkDown };
+                backend.servers[0].passive.observe = Some(observe);
+            })
+            .await;
+            let mut client = proxy.send(GET).await;
+            let (mut wire, _) = one.request().await;
+            wire.send(OK).await;
+            assert!(client.head().await.starts_with(expected));
+            assert!(two.is_left_alone().await);
+            let told = tokio::select! {
+                biased;
+                _ = proxy.backend.servers()[0].errors().too_many() => true,
+                () = tokio::task::yield_now() => false,
+            };
+            assert!(!told, "{rule}");
+        });
+    }
 }

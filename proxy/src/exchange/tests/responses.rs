@@ -40,6 +40,32 @@ fn responses_without_a_body_end_with_their_head() {
 }
 
 #[test]
+fn no_rule_makes_of_a_body_the_next_answer() {
+    for (method, answer, rule, expected) in [
+        (
+            "GET /",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+            "set-status 204",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+        ),
+        ("CONNECT h:80", "HTTP/1.1 200 OK\r\n\r\n", "set-status 404", "HTTP/1.1 502 "),
+        ("CONNECT h:80", "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "set-status 200", "HTTP/1.1 502 "),
+    ] {
+        on_a_core(async {
+            let server = Server::start().await;
+            let proxy = Proxy::with(&[&server], |frontend, _| {
+                frontend.rules = crate::rules::Rules::of_responses(&[rule]).into();
+            })
+            .await;
+            let mut client = proxy.send(format!("{method} HTTP/1.1\r\nHost: h:80\r\n\r\n")).await;
+            let (mut wire, _) = server.request().await;
+            wire.send(answer).await;
+            client.expect(expected).await;
+        });
+    }
+}
+
+#[test]
 fn a_response_that_lasts_until_the_server_closes_closes_the_client() {
     on_a_core(async {
         let (found, log) = answered("GET", "HTTP/1.1 200 OK\r\n\r\nall of it").await;
