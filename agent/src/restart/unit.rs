@@ -279,17 +279,21 @@ impl Unit {
 
     /// Follows what an earlier agent has begun, to its end.
     pub(super) async fn follow(&self, limit: Duration) -> Result<(), UnitError> {
-        let mut systemd = Systemd::connect().await?;
+        let mut line = Line::of(self);
         let done = async {
-            while self.standing(&mut systemd).await?.has_job {
+            while insist(limit, &mut line).await?.has_job {
                 sleep(LOOK_EVERY).await;
             }
             Ok::<_, UnitError>(())
         };
         // Where it takes longer, the proof says what is lacking.
         timeout(limit, done).await.unwrap_or(Ok(()))?;
-        let is_stopped = !self.standing(&mut systemd).await?.runs();
-        if is_stopped && self.act == Act::Restart(How::StopStart) {
+        let mut line = Line::of(self);
+        let is_stopped = !insist(Duration::ZERO, &mut line).await?.runs();
+        if is_stopped
+            && self.act == Act::Restart(How::StopStart)
+            && let Some(systemd) = &mut line.systemd
+        {
             // The agent that was to start it again is no more.
             systemd.begin(Verb::Start, &self.name).await?;
         }
@@ -330,10 +334,11 @@ impl Unit {
 
     /// Waits until it `is` so; gives how it is instead when that can't be any more, or not in time.
     async fn becomes(&self, limit: Duration, is: impl Fn(&Standing) -> bool) -> Result<Became, UnitError> {
-        let mut systemd = Systemd::connect().await?;
+        let mut line = Line::of(self);
         let began = Moment::now();
         loop {
-            let now = self.standing(&mut systemd).await?;
+            let left = limit.saturating_sub(Moment::now().since(began));
+            let now = insist(left, &mut line).await?;
             if is(&now) {
                 return Ok(Became(None));
             }
@@ -349,6 +354,56 @@ impl Unit {
 /// What systemd tells, if it does in time.
 async fn told<T>(ask: impl Future<Output = Result<T, UnitError>>) -> Result<T, UnitError> {
     timeout(TOLD_WITHIN, ask).await.unwrap_or(Err(UnitError::Silent))
+}
+
+/// Who can be asked again.
+trait Ask: Send {
+    /// What is answered.
+    type Answer: Send;
+    /// Asks once.
+    fn ask(&mut self) -> impl Future<Output = Result<Self::Answer, UnitError>> + Send;
+}
+
+/// How a unit is, over a connection that is kept while it answers: it is dead once the bus was restarted.
+struct Line<'a> {
+    unit: &'a Unit,
+    systemd: Option<Systemd>,
+}
+
+impl<'a> Line<'a> {
+    const fn of(unit: &'a Unit) -> Self {
+        Self { unit, systemd: None }
+    }
+}
+
+impl Ask for Line<'_> {
+    type Answer = Standing;
+
+    async fn ask(&mut self) -> Result<Standing, UnitError> {
+        let mut systemd = match self.systemd.take() {
+            Some(systemd) => systemd,
+            None => Systemd::connect().await?,
+        };
+        let standing = self.unit.standing(&mut systemd).await?;
+        self.systemd = Some(systemd);
+        Ok(standing)
+    }
+}
+
+/// Asks again while the bus fails, as in its own restart, for `limit`, and no less than for an answer in time.
+async fn insist<A: Ask>(limit: Duration, line: &mut A) -> Result<A::Answer, UnitError> {
+    let mut failed = UnitError::Silent;
+    let answered = async {
+        loop {
+            match line.ask().await {
+                Err(error @ UnitError::Bus(_)) => failed = error,
+                answer => return answer,
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    let answered = timeout(limit.max(TOLD_WITHIN), answered).await.ok();
+    answered.unwrap_or(Err(failed))
 }
 
 /// How a unit is that did not become what it was to.
@@ -387,10 +442,33 @@ impl Restarting {
     pub(super) async fn end(mut self) -> Result<Duration, UnitError> {
         let mut then = std::mem::take(&mut self.then).into_iter();
         loop {
-            self.end_job().await?;
+            if let Err(error) = self.end_job().await {
+                if let Some((verb, name)) = owed(&self.at, then.as_slice()) {
+                    self.start_all_the_same(*verb, name).await;
+                }
+                return Err(error);
+            }
             let Some(next) = then.next() else { return Ok(Moment::now().since(self.began)) };
+            // In a connection that answers: the old one is dead where the bus was restarted meanwhile. Asked for once
+            // only: of what gets no answer nobody knows whether it has begun.
+            let left = self.limit.saturating_sub(Moment::now().since(self.began));
+            let unit = self.unit.clone();
+            let mut line = Line::of(&unit);
+            insist(left, &mut line).await?;
+            if let Some(systemd) = line.systemd {
+                self.systemd = systemd;
+            }
             self.job = self.systemd.begin(next.0, &next.1).await?;
             self.at = next;
+        }
+    }
+
+    /// Has started what was to be stopped and started, and has perhaps been stopped. How it ends the readiness tells.
+    async fn start_all_the_same(&mut self, verb: Verb, name: &str) {
+        // In a connection of its own: this one may be what has failed.
+        let begun = async { Ok(Systemd::connect().await?.begin(verb, name).await?) };
+        if let Err(error) = told(begun).await {
+            tracing::error!("{name} is perhaps stopped, and systemd was not asked to {verb} it: {error}");
         }
     }
 
@@ -414,6 +492,11 @@ impl Restarting {
         let output = journal(&unit, self.began_unix).await;
         Err(UnitError::Job { verb, unit, result: meaning(&result).to_owned(), output })
     }
+}
+
+/// What must be asked for although the step `at` has failed: what that was to stop must not stay so.
+fn owed<'a>(at: &(Verb, String), then: &'a [(Verb, String)]) -> Option<&'a (Verb, String)> {
+    then.iter().find(|(verb, name)| at.0 == Verb::Stop && *verb == Verb::Start && *name == at.1)
 }
 
 /// What systemd's word for a job's end means.
@@ -495,6 +578,34 @@ mod tests {
         assert_eq!(told(async { Ok(7) }).await.unwrap(), 7);
     }
 
+    /// Fails so many times before it answers.
+    struct Failing(u32, fn() -> Result<u32, UnitError>);
+
+    impl Ask for Failing {
+        type Answer = u32;
+
+        async fn ask(&mut self) -> Result<u32, UnitError> {
+            let Some(left) = self.0.checked_sub(1) else { return self.1() };
+            self.0 = left;
+            Err(BusError::Silent.into())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bus_that_is_restarted_is_asked_again_until_the_limit() {
+        let back = insist(Duration::ZERO, &mut Failing(3, || Ok(7))).await;
+        assert_eq!(back.unwrap(), 7);
+        let mut dead = Failing(u32::MAX, || Ok(7));
+        let error = timeout(Duration::from_secs(61), insist(Duration::from_mins(1), &mut dead))
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert!(matches!(error, UnitError::Bus(_)), "{error}");
+        let gone = || Err(UnitError::NotLoaded { unit: "shop.service".into(), loaded: "masked".into() });
+        let error = insist(Duration::ZERO, &mut Failing(0, gone)).await.unwrap_err();
+        assert!(error.to_string().contains("masked"), "{error}");
+    }
+
     #[test]
     fn another_run_has_another_id_and_another_main_process() {
         let now = |invocation: &str, main| Standing { main, ..standing("active", invocation, false) };
@@ -527,6 +638,16 @@ mod tests {
             steps(Act::Restart(How::StopStart), "active"),
             ["stop shop.service", "start shop.service"]
         );
+    }
+
+    #[test]
+    fn what_was_to_be_stopped_and_started_is_started_although_its_stop_has_failed() {
+        let step = |verb, name: &str| (verb, name.to_owned());
+        let (stop, start) = (step(Verb::Stop, "shop.service"), step(Verb::Start, "shop.service"));
+        assert_eq!(owed(&stop, std::slice::from_ref(&start)), Some(&start));
+        assert_eq!(owed(&start, &[]), None, "a start that fails is not repeated");
+        assert_eq!(owed(&step(Verb::Stop, "shop.socket"), &[stop]), None, "what is to be stopped stays so");
+        assert_eq!(owed(&step(Verb::Start, "shop.socket"), &[start]), None);
     }
 
     #[tokio::test]
