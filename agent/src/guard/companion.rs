@@ -74,6 +74,8 @@ impl Companion {
         let Self { unit, reach, mode, limit, .. } = self;
         let agent_unit = self.agent_unit.as_deref();
         let limit = seconds(*limit);
+        // In the lines of commands `\` begins an escape; `%`, a specifier everywhere, is in no name.
+        let word = unit.as_str().replace('\\', "\\\\");
         let after = agent_unit.map(|agent| format!(" {agent}")).unwrap_or_default();
         let wants = agent_unit.map(|agent| format!("Wants={agent}\n")).unwrap_or_default();
         format!(
@@ -89,8 +91,8 @@ impl Companion {
              [Service]\n\
              Type=oneshot\n\
              RemainAfterExit=yes\n\
-             ExecStart=/usr/bin/drainctl {reach} guarded start {unit}\n\
-             ExecStop=/usr/bin/drainctl {reach} guarded stop {unit} --mode {mode} --limit {limit}\n\
+             ExecStart=/usr/bin/drainctl {reach} guarded start {word}\n\
+             ExecStop=/usr/bin/drainctl {reach} guarded stop {word} --mode {mode} --limit {limit}\n\
              TimeoutStartSec={}\n\
              # The limit, and what the hook needs beside the drain.\n\
              TimeoutStopSec={}\n\
@@ -126,6 +128,11 @@ impl Companion {
     /// Whether a unit file was written by `drainctl guard`.
     pub fn is_ours(text: &str) -> bool {
         text.starts_with(MARK)
+    }
+
+    /// The unit that such a file guards. `app@1` and `app-1` share a companion's name.
+    pub fn guarded(text: &str) -> Option<UnitName> {
+        text.lines().find_map(|line| line.strip_prefix("PartOf="))?.parse().ok()
     }
 }
 
@@ -187,6 +194,22 @@ mod tests {
         }
         assert!(Companion::is_ours(&text));
         assert!(!Companion::is_ours("[Unit]\nDescription=of somebody else\n"));
+    }
+
+    #[test]
+    fn an_escaped_name_reaches_the_hooks_as_it_is() {
+        let unit: UnitName = r"app@a\x2db.service".parse().unwrap();
+        let text = Companion { unit: unit.clone(), ..companion() }.text();
+        for line in [
+            r"PartOf=app@a\x2db.service",
+            r"WantedBy=app@a\x2db.service",
+            r"ExecStart=/usr/bin/drainctl -n apache2 guarded start app@a\\x2db.service",
+            r"ExecStop=/usr/bin/drainctl -n apache2 guarded stop app@a\\x2db.service --mode hard --limit 60s",
+        ] {
+            assert!(text.lines().any(|there| there == line), "expected {line:?} in\n{text}");
+        }
+        assert_eq!(Companion::guarded(&text), Some(unit));
+        assert!("a%b.service".parse::<UnitName>().is_err(), "no specifier is in a name");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   /proc: who listens, in which unit ──► servers ──► Candidate ─┐
-//!   what people say (drainctl setup) ───────────────────────────┴─► Plan ──► the configuration, the socket's
-//!                                                                            drop-in, the lines for haproxy.cfg
+//!   what people say (drainctl setup) ───────────────────────────┴─► Plan ──► the configuration and
+//!                                                                            the lines for haproxy.cfg
 //! ```
 //!
 //! What is written is made here, from values; `drainctl setup` asks, probes and writes.

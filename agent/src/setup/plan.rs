@@ -55,7 +55,7 @@ impl Plan {
                 ports.first().unwrap_or(&80)
             ),
         };
-        let _ = write!(text, "\n[restart]\ncommand = [\"systemctl\", \"restart\", {unit:?}]\n");
+        let _ = write!(text, "\n[restart]\nunit = {unit:?}\n");
         if let Some(group) = &self.group {
             let _ = write!(
                 text,
@@ -84,7 +84,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Probe};
+    use crate::config::{By, Config, Probe};
 
     fn plan() -> Plan {
         Plan {
@@ -109,6 +109,7 @@ mod tests {
         assert_eq!(config.server.ports.iter().map(|port| port.get()).collect::<Vec<_>>(), [80, 443]);
         assert!(matches!(&config.server.ready.probe, Probe::Http { url, .. } if url.path() == "/health"));
         assert_eq!(config.control.group.as_deref(), Some("www-data"));
+        assert!(matches!(&config.restart.by, By::Unit { unit, .. } if **unit == *"apache2.service"));
     }
 
     #[test]

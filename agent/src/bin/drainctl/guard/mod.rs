@@ -68,7 +68,7 @@ pub(crate) async fn guard(place: &Place, guard: Guard) -> Result<Done, Fault> {
     }
     companion.fits(&shutdowns).map_err(|unfit| Fault::Usage(unfit.to_string()))?;
     let path = path_of(&companion.unit);
-    ours(&path)?;
+    ours(&path, &companion.unit)?;
     write(&path, &companion.text())?;
     Systemd.reload().await?;
     let drains = companion.unit.companion();
@@ -106,7 +106,7 @@ pub(crate) async fn unguard(unguard: Unguard) -> Result<Done, Fault> {
         if !path.exists() {
             return Ok(Done::said(format!("{unit} is not guarded")));
         }
-        ours(&path)?;
+        ours(&path, &unit)?;
         // Its stop finds that nothing stops the unit, and so drains nobody.
         Systemd.disable_and_stop(&unit.companion()).await?;
         fs::remove_file(&path).map_err(|error| unwritten(&path, &error))?;
@@ -128,7 +128,7 @@ fn guarded() -> Result<Vec<UnitName>, Fault> {
         let name = entry.file_name().into_string().ok()?;
         name.strip_suffix("-drain.service")?;
         let text = fs::read_to_string(entry.path()).ok().filter(|text| Companion::is_ours(text))?;
-        text.lines().find_map(|line| line.strip_prefix("PartOf="))?.parse().ok()
+        Companion::guarded(&text)
     });
     Ok(units.collect())
 }
@@ -137,10 +137,16 @@ fn path_of(unit: &UnitName) -> PathBuf {
     Path::new(DIRECTORY).join(unit.companion())
 }
 
-/// Whether the file at `path` is ours, or not there.
-fn ours(path: &Path) -> Result<(), Fault> {
+/// Whether the file at `path` is ours and guards `unit`, or is not there.
+fn ours(path: &Path, unit: &UnitName) -> Result<(), Fault> {
     match fs::read_to_string(path) {
-        Ok(text) if Companion::is_ours(&text) => Ok(()),
+        Ok(text) if Companion::is_ours(&text) => match Companion::guarded(&text) {
+            Some(other) if other != *unit => Err(Fault::Failed(format!(
+                "{} belongs to another unit, {other}, and is left as it is; `drainctl unguard {other}` takes it away",
+                path.display()
+            ))),
+            _ => Ok(()),
+        },
         Ok(_) => Err(Fault::Failed(format!(
             "{} was not written by `drainctl guard`, and is left as it is; move it away first",
             path.display()
@@ -177,10 +183,14 @@ mod tests {
     fn a_file_of_somebody_else_is_left_as_it_is() {
         let directory = std::env::temp_dir().join(format!("drainctl-guard-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        let path = directory.join("apache2-drain.service");
+        let unit: UnitName = "app@1".parse().unwrap();
+        let ours = |path: &Path| ours(path, &unit);
+        let path = directory.join(unit.companion());
         ours(&path).unwrap();
-        write(&path, "# Written by `drainctl guard apache2.service`\n").unwrap();
+        write(&path, "# Written by `drainctl guard app@1.service`\nPartOf=app@1.service\n").unwrap();
         ours(&path).unwrap();
+        write(&path, "# Written by `drainctl guard app-1.service`\nPartOf=app-1.service\n").unwrap();
+        assert!(ours(&path).unwrap_err().to_string().contains("belongs to another unit, app-1.service"));
         write(&path, "[Unit]\n").unwrap();
         assert!(ours(&path).unwrap_err().to_string().contains("was not written by"));
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing is left beside it");
