@@ -355,7 +355,8 @@ fn run_brings_the_server_back_after_the_command() {
     assert!(mark.exists());
     let requests = fake.requests();
     let [Request::Soft(hold), Request::Return(Some(ran))] = &requests[..] else { panic!("{requests:?}") };
-    assert_eq!((&hold.then, &hold.command), (&Some(Then::Hold), &Some(format!("sh -c '{touch}'"))));
+    // What stands behind the program's name may be secret.
+    assert_eq!((&hold.then, hold.command.as_deref()), (&Some(Then::Hold), Some("sh")));
     assert_eq!(ran.failure, None);
 }
 
