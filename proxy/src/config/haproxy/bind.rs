@@ -1,6 +1,6 @@
 //! `bind`: where requests come in.
 
-use super::{nearest::did_you_mean, section::Directive, settings::Reading, toml};
+use super::{directives::Treatment, nearest::did_you_mean, section::Directive, settings::Reading, toml};
 
 /// What becomes of a keyword of `bind`.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,17 @@ pub(super) enum Takes {
     Ignored(usize, &'static str),
     /// So many words; it is refused, for this reason.
     Refused(usize, &'static str),
+}
+
+impl Takes {
+    pub(super) const fn treatment(self) -> Treatment {
+        match self {
+            // It asks for what is so anyway, or takes back what another has asked for.
+            Self::Ignored(_, why) if !why.is_empty() => Treatment::Ignored(why),
+            Self::Refused(_, why) => Treatment::Refused(why),
+            _ => Treatment::Supported,
+        }
+    }
 }
 
 const NO_TLS: &str = "TLS is not spoken here: put a program in front that ends it, and let it send the PROXY protocol (`accept-proxy`)";

@@ -13,15 +13,19 @@
 //! Where HAProxy and the TOML have different defaults, HAProxy's is written out. What is not supported is refused, never
 //! ignored in silence: [`directives`] has every directive with what becomes of it.
 
+mod backend;
 mod bind;
 mod check;
 mod condition;
 mod directives;
+mod frontend;
 mod global;
+mod keyword;
 mod lexer;
 mod log;
 mod message;
 mod nearest;
+mod obey;
 mod proxy;
 mod rules;
 mod section;

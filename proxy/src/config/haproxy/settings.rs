@@ -5,9 +5,10 @@
 
 use super::{
     check::CheckSettings,
+    keyword::Keywords,
     message::{Messages, Place},
     section::Directive,
-    server::{Keywords, Server},
+    server::Server,
     toml::{Origin, Piece},
 };
 

@@ -2,47 +2,32 @@
 
 use super::{
     bind,
-    directives::{BEGINNINGS, DIRECTIVES, Does, Known, SECTIONS},
-    server,
+    directives::{self, BEGINNINGS, Known, SECTIONS, Treatment},
+    keyword,
 };
 
 /// `proxy/DIRECTIVES.md`: every directive of HAProxy 2.6, and what becomes of it.
 pub fn table() -> String {
     let mut text = String::from(INTRODUCTION);
-    let counts = |wanted: &str| DIRECTIVES.iter().filter(|known| treatment(known).0 == wanted).count();
+    let words = directives::all().map(|known| cells(known.treatment()).0);
+    let words: Vec<_> = words.collect();
+    let count = |wanted: &str| words.iter().filter(|word| **word == wanted).count();
     text.push_str(&format!(
         "\nOf {} directives {} are supported, {} ignored with a warning, and {} refused.\n\n",
-        DIRECTIVES.len(),
-        counts("supported"),
-        counts("ignored"),
-        counts("refused"),
+        words.len(),
+        count("supported"),
+        count("ignored"),
+        count("refused"),
     ));
     text.push_str("| directive | in | | |\n|---|---|---|---|\n");
-    for known in DIRECTIVES.iter().chain(BEGINNINGS) {
-        let (what, why) = treatment(known);
-        let star = if BEGINNINGS.iter().any(|other| other.name == known.name) { "*" } else { "" };
+    let rows = directives::all().map(|known| (known, "")).chain(BEGINNINGS.iter().map(|known| (known, "*")));
+    for (known, star) in rows {
+        let (what, why) = cells(known.treatment());
         text.push_str(&format!("| `{}{star}` | {} | {what} | {why} |\n", known.name, sections(known)));
     }
-    text.push_str("\n## Keywords of `server` and `default-server`\n\n| keyword | | |\n|---|---|---|\n");
-    for (name, takes) in server::KEYWORDS {
-        let (what, why) = match takes {
-            server::Takes::Ignored(_, "") => ("supported", ""),
-            server::Takes::Ignored(_, why) => ("ignored", *why),
-            server::Takes::Refused(_, why) => ("refused", *why),
-            _ => ("supported", ""),
-        };
-        text.push_str(&format!("| `{name}` | {what} | {why} |\n"));
-    }
-    text.push_str("\n## Keywords of `bind`\n\n| keyword | | |\n|---|---|---|\n");
-    for (name, takes) in bind::KEYWORDS {
-        let (what, why) = match takes {
-            bind::Takes::Ignored(_, "") => ("supported", ""),
-            bind::Takes::Ignored(_, why) => ("ignored", *why),
-            bind::Takes::Refused(_, why) => ("refused", *why),
-            _ => ("supported", ""),
-        };
-        text.push_str(&format!("| `{name}` | {what} | {why} |\n"));
-    }
+    let servers = keyword::KEYWORDS.iter().map(|(name, takes)| (*name, takes.treatment()));
+    keywords("`server` and `default-server`", servers, &mut text);
+    keywords("`bind`", bind::KEYWORDS.iter().map(|(name, takes)| (*name, takes.treatment())), &mut text);
     text.push_str("\n## Other sections\n\nAll are refused.\n\n| section | |\n|---|---|\n");
     for (name, why) in SECTIONS {
         text.push_str(&format!("| `{name}` | {why} |\n"));
@@ -59,11 +44,20 @@ What `drain-proxy -f haproxy.cfg` makes of each directive of HAProxy 2.6. This f
 configuration is not used, and the message says the file, the line, why, and what to write instead.
 ";
 
-fn treatment(known: &Known) -> (&'static str, &'static str) {
-    match known.does {
-        Does::Ignored(why) => ("ignored", why),
-        Does::Refused(why) => ("refused", why),
-        _ => ("supported", ""),
+/// The keywords of a directive.
+fn keywords(of: &str, rows: impl Iterator<Item = (&'static str, Treatment)>, text: &mut String) {
+    text.push_str(&format!("\n## Keywords of {of}\n\n| keyword | | |\n|---|---|---|\n"));
+    for (name, treatment) in rows {
+        let (what, why) = cells(treatment);
+        text.push_str(&format!("| `{name}` | {what} | {why} |\n"));
+    }
+}
+
+const fn cells(treatment: Treatment) -> (&'static str, &'static str) {
+    match treatment {
+        Treatment::Supported => ("supported", ""),
+        Treatment::Ignored(why) => ("ignored", why),
+        Treatment::Refused(why) => ("refused", why),
     }
 }
 

@@ -1,216 +1,22 @@
-//! Every directive of HAProxy 2.6, and what becomes of it here.
-//!
-//! The table that people read (`proxy/DIRECTIVES.md`) is written from this one.
+//! What stands in `defaults`, `frontend`, `backend` and `listen`.
 
 use super::{
-    bind, check, global, log, proxy, rules,
-    section::Directive,
-    server,
-    settings::{Kind, Reading, Side},
+    Does::{Flag, Ignored, Nothing, Number, Reads, Refused, Time, Words},
+    GONE, Known, NO_STICK, known,
+};
+use crate::config::haproxy::{
+    bind, check, global, keyword, log, proxy, rules, server,
+    settings::Side::{Back, Front},
 };
 
-/// What becomes of a directive.
-#[derive(Clone, Copy)]
-pub(super) enum Does {
-    /// It is read by this.
-    Reads(fn(&mut Reading<'_>, &Directive)),
-    /// A time for this key.
-    Time(Side, &'static str),
-    /// A number for this key.
-    Number(Side, &'static str),
-    /// All its words for this key.
-    Words(Side, &'static str),
-    /// An option, which sets this key or, after `no`, unsets it.
-    Flag(Side, &'static str),
-    /// What it asks for is so anyway.
-    Nothing,
-    /// It is ignored with a warning, for this reason.
-    Ignored(&'static str),
-    /// It is refused; this is why, and what to use.
-    Refused(&'static str),
-}
-
-/// A directive.
-#[derive(Clone, Copy)]
-pub(super) struct Known {
-    /// Its name, of one to three words.
-    pub(super) name: &'static str,
-    /// Where it may stand: `G` global, `D` defaults, `F` frontend and listen, `B` backend and listen.
-    pub(super) sections: &'static str,
-    pub(super) does: Does,
-}
-
-impl Known {
-    pub(super) fn stands_in(&self, kind: Kind) -> bool {
-        let letters: &[char] = match kind {
-            Kind::Global => &['G'],
-            Kind::Defaults => &['D'],
-            Kind::Frontend => &['F'],
-            Kind::Backend => &['B'],
-            Kind::Listen => &['F', 'B'],
-        };
-        self.sections.contains(letters)
-    }
-
-    /// How many words its name has.
-    pub(super) fn words(&self) -> usize {
-        self.name.split(' ').count()
-    }
-}
-
-const fn known(name: &'static str, sections: &'static str, does: Does) -> Known {
-    Known { name, sections, does }
-}
-
-use Does::{Flag, Ignored, Nothing, Number, Reads, Refused, Time, Words};
-use Side::{Back, Front};
-
-const SERVICE: &str = "that is the service manager's work: set it in the unit (`User=`, `RootDirectory=`, `LimitNOFILE=` and the like)";
-const NO_TLS: &str = "TLS is not spoken here: put a program in front that ends it";
-const NO_LUA: &str = "there is no Lua";
-const NO_STICK: &str = "there are no stick tables: users are kept on their server by `cookie`";
 const NO_TCP: &str = "connections are proxied as HTTP only: there are no rules for bytes of TCP";
 const NO_FILTER: &str = "there are no filters: let the servers do that";
 const KERNEL: &str = "the kernel's own setting holds";
-const TUNING: &str = "it tunes HAProxy's own insides";
-const GONE: &str = "HAProxy has removed it, too";
 const PROTOCOL_CHECK: &str =
     "servers are checked by HTTP or a connection: let the server answer HTTP, and use `option httpchk`";
 
-/// All of them, in the order of the alphabet within each group.
+/// All of them, in the order of the alphabet.
 pub(super) const DIRECTIVES: &[Known] = &[
-    // Of the process.
-    known("51degrees-cache-size", "G", Refused(NO_FILTER)),
-    known("51degrees-data-file", "G", Refused(NO_FILTER)),
-    known("51degrees-property-name-list", "G", Refused(NO_FILTER)),
-    known("51degrees-property-separator", "G", Refused(NO_FILTER)),
-    known("busy-polling", "G", Ignored(TUNING)),
-    known("ca-base", "G", Ignored("it is about certificates")),
-    known("chroot", "G", Ignored(SERVICE)),
-    known("close-spread-time", "G", Ignored("idle connections of a proxy that ends close at once")),
-    known("cluster-secret", "G", Ignored("it is about QUIC")),
-    known("cpu-map", "G", Ignored("the kernel's scheduler places the threads")),
-    known("crt-base", "G", Ignored("it is about certificates")),
-    known(
-        "daemon",
-        "G",
-        Ignored("the program stays in the foreground, where a service manager wants it; there is no -D"),
-    ),
-    known("debug", "G", Ignored("there is one level of messages")),
-    known("default-path", "G", Refused("write absolute paths")),
-    known("description", "G", Ignored("it is shown nowhere")),
-    known("expose-experimental-directives", "G", Ignored("there are none")),
-    known(
-        "external-check",
-        "G",
-        Refused("checks run no programs: let the server answer HTTP, and use `option httpchk`"),
-    ),
-    known("fd-hard-limit", "G", Ignored(SERVICE)),
-    known("gid", "G", Ignored(SERVICE)),
-    known("grace", "G", Refused("write `leave` under [admin] of a TOML configuration")),
-    known("group", "G", Ignored(SERVICE)),
-    known("h1-case-adjust", "G", Nothing),
-    known("h1-case-adjust-file", "G", Nothing),
-    known("h2-workaround-bogus-websocket-clients", "G", Nothing),
-    known("hard-stop-after", "G", Reads(global::hard_stop_after)),
-    known("insecure-fork-wanted", "G", Ignored("checks run no programs")),
-    known("insecure-setuid-wanted", "G", Ignored("checks run no programs")),
-    known("issuers-chain-path", "G", Ignored("it is about certificates")),
-    known("key-base", "G", Ignored("it is about certificates")),
-    known("localpeer", "G", Ignored("there are no peers")),
-    known("log", "G", Reads(log::global_log)),
-    known("log-send-hostname", "G", Reads(global::log_send_hostname)),
-    known("log-tag", "GDFB", Reads(global::log_tag)),
-    known("lua-load", "G", Refused(NO_LUA)),
-    known("lua-load-per-thread", "G", Refused(NO_LUA)),
-    known("lua-prepend-path", "G", Refused(NO_LUA)),
-    known("master-worker", "G", Ignored("a reload (SIGHUP) or an upgrade (SIGUSR2) needs no master process")),
-    known("max-spread-checks", "G", Ignored("first checks are spread over the interval")),
-    known("maxcompcpuusage", "G", Ignored("nothing is compressed")),
-    known("maxcomprate", "G", Ignored("nothing is compressed")),
-    known(
-        "maxconnrate",
-        "G",
-        Refused("there is no limit on rates: limit the number of connections by `maxconn`"),
-    ),
-    known("maxpipes", "G", Ignored(TUNING)),
-    known(
-        "maxsessrate",
-        "G",
-        Refused("there is no limit on rates: limit the number of connections by `maxconn`"),
-    ),
-    known("maxsslconn", "G", Ignored("it is about TLS")),
-    known("maxsslrate", "G", Ignored("it is about TLS")),
-    known("maxzlibmem", "G", Ignored("nothing is compressed")),
-    known("mworker-max-reloads", "G", Ignored("a reload needs no master process")),
-    known("nbproc", "G", Refused(GONE)),
-    known("nbthread", "G", Reads(global::number)),
-    known("no-memory-trimming", "G", Ignored(TUNING)),
-    known("node", "G", Ignored("the machine's own name is told")),
-    known("noepoll", "G", Ignored(TUNING)),
-    known("noevports", "G", Ignored(TUNING)),
-    known("nogetaddrinfo", "G", Ignored(TUNING)),
-    known("nokqueue", "G", Ignored(TUNING)),
-    known("nopoll", "G", Ignored(TUNING)),
-    known("noreuseport", "G", Ignored("each core has its own listener")),
-    known("nosplice", "G", Ignored(TUNING)),
-    known("numa-cpu-mapping", "G", Ignored("the kernel's scheduler places the threads")),
-    known("pidfile", "G", Ignored("a service manager knows the process; start it with -p to have a file")),
-    known("pp2-never-send-local", "G", Nothing),
-    known("prealloc-fd", "G", Ignored(TUNING)),
-    known("presetenv", "G", Reads(global::environment)),
-    known("quiet", "G", Ignored("there is one level of messages")),
-    known("resetenv", "G", Refused("name what is to go: `unsetenv NAME`")),
-    known(
-        "server-state-base",
-        "G",
-        Ignored("what is known of servers goes from one process to the next by itself"),
-    ),
-    known(
-        "server-state-file",
-        "G",
-        Ignored("what is known of servers goes from one process to the next by itself"),
-    ),
-    known("set-dumpable", "G", Ignored(SERVICE)),
-    known("set-var", "G", Refused("there are no variables of the process")),
-    known("set-var-fmt", "G", Refused("there are no variables of the process")),
-    known("setcap", "G", Ignored(SERVICE)),
-    known("setenv", "G", Reads(global::environment)),
-    known("spread-checks", "G", Ignored("checks keep their interval")),
-    known("ssl-default-bind-ciphers", "G", Ignored("it is about TLS")),
-    known("ssl-default-bind-ciphersuites", "G", Ignored("it is about TLS")),
-    known("ssl-default-bind-curves", "G", Ignored("it is about TLS")),
-    known("ssl-default-bind-options", "G", Ignored("it is about TLS")),
-    known("ssl-default-server-ciphers", "G", Ignored("it is about TLS")),
-    known("ssl-default-server-ciphersuites", "G", Ignored("it is about TLS")),
-    known("ssl-default-server-options", "G", Ignored("it is about TLS")),
-    known("ssl-dh-param-file", "G", Ignored("it is about TLS")),
-    known("ssl-engine", "G", Ignored("it is about TLS")),
-    known("ssl-load-extra-del-ext", "G", Ignored("it is about TLS")),
-    known("ssl-load-extra-files", "G", Ignored("it is about TLS")),
-    known("ssl-mode-async", "G", Ignored("it is about TLS")),
-    known("ssl-server-verify", "G", Ignored("it is about TLS")),
-    known("ssl-skip-self-issued-ca", "G", Ignored("it is about TLS")),
-    known("stats bind-process", "G", Ignored("there is one process")),
-    known("stats maxconn", "G", Ignored("ten connections of operators are served at once")),
-    known("stats socket", "G", Reads(global::stats_socket)),
-    known("stats timeout", "G", Reads(global::stats_timeout)),
-    known("strict-limits", "G", Ignored("the limit on descriptors is raised as far as it goes")),
-    known("thread-group", "G", Ignored("the kernel's scheduler places the threads")),
-    known("thread-groups", "G", Ignored("the kernel's scheduler places the threads")),
-    known("tune.bufsize", "G", Reads(global::buffer)),
-    known("tune.maxrewrite", "G", Reads(global::buffer)),
-    known("uid", "G", Ignored(SERVICE)),
-    known("ulimit-n", "G", Ignored("the limit on descriptors is raised as far as it goes")),
-    known("unix-bind", "G", Ignored("clients come by TCP")),
-    known("unsetenv", "G", Reads(global::environment)),
-    known("user", "G", Ignored(SERVICE)),
-    known(
-        "zero-warning",
-        "G",
-        Refused("what is ignored is said, and a configuration with warnings is valid"),
-    ),
-    // Of proxies.
     known("acl", "DFB", Reads(rules::acl)),
     known("appsession", "DFB", Refused(GONE)),
     known("backlog", "DF", Ignored("4096 connections may wait in the kernel")),
@@ -229,7 +35,7 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("contimeout", "DFB", Refused("HAProxy has removed it, too: write `timeout connect`")),
     known("cookie", "DB", Reads(proxy::cookie)),
     known("declare capture", "F", Refused("write `capture request header` or `capture response header`")),
-    known("default-server", "DB", Reads(server::default_server)),
+    known("default-server", "DB", Reads(keyword::default_server)),
     known("default_backend", "DF", Reads(proxy::default_backend)),
     known("description", "FB", Ignored("it is shown nowhere")),
     known("disabled", "DFB", Reads(proxy::disabled)),
@@ -431,70 +237,3 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("use-server", "B", Refused("users are kept on their server by `cookie`")),
     known("use_backend", "F", Reads(rules::use_backend)),
 ];
-
-/// What a directive is that the table does not have by name, but by its beginning.
-pub(super) const BEGINNINGS: &[Known] = &[
-    known("deviceatlas-", "G", Refused(NO_FILTER)),
-    known("httpclient.", "G", Ignored("no requests of its own are made")),
-    known("profiling.", "G", Ignored(TUNING)),
-    known("tune.", "G", Ignored(TUNING)),
-    known("wurfl-", "G", Refused(NO_FILTER)),
-];
-
-/// Sections that hold nothing that is supported, and what is used in their place.
-pub(super) const SECTIONS: &[(&str, &str)] = &[
-    ("userlist", "users are authenticated by the servers"),
-    ("peers", NO_STICK),
-    ("resolvers", "names are looked up once, when the configuration is read"),
-    ("mailers", "no mail is sent: changes of servers are in the log"),
-    ("cache", "nothing is cached: put a cache behind"),
-    ("program", "programs are started by the service manager"),
-    ("ring", "logs go to a syslog, a file or standard output"),
-    ("http-errors", "write `errorfile` for each status"),
-    ("fcgi-app", "servers speak HTTP"),
-    ("log-forward", "it is no syslog server"),
-    ("crt-list", NO_TLS),
-    ("traces", "it is about HAProxy's insides"),
-    ("dynamic-update", "the file's servers are all there are"),
-    ("namespace_list", "start drain-proxy in the namespace in which its servers are"),
-];
-
-/// The directive whose name these words begin with, in a section of this kind; failing that, in any.
-pub(super) fn find(words: &[String], kind: Kind) -> Option<(&'static Known, usize)> {
-    let is_it = |known: &&Known| {
-        let name: Vec<_> = known.name.split(' ').collect();
-        words.len() >= name.len() && words.iter().zip(&name).all(|(word, part)| word == part)
-    };
-    let longest = |known: &&Known| known.words();
-    let here = DIRECTIVES.iter().filter(|known| known.stands_in(kind)).filter(is_it).max_by_key(longest);
-    let found = here.or_else(|| DIRECTIVES.iter().filter(is_it).max_by_key(longest));
-    let begins = |known: &&Known| words[0].starts_with(known.name);
-    let found = found.or_else(|| BEGINNINGS.iter().find(begins));
-    found.map(|known| (known, known.words()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_name_stands_once_in_a_section() {
-        for (index, one) in DIRECTIVES.iter().enumerate() {
-            assert!(one.words() <= 3 && !one.sections.is_empty(), "{}", one.name);
-            let again = DIRECTIVES[index + 1..].iter().filter(|other| other.name == one.name);
-            for other in again {
-                assert!(!other.sections.contains(|c| one.sections.contains(c)), "{}", one.name);
-            }
-        }
-    }
-
-    #[test]
-    fn the_longest_name_counts() {
-        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let name = |text: &str, kind| find(&words(text), kind).map(|(known, _)| known.name);
-        assert_eq!(name("http-check send-state", Kind::Backend), Some("http-check send-state"));
-        assert_eq!(name("http-check send meth GET", Kind::Backend), Some("http-check send"));
-        assert_eq!(name("tune.idletimer 1", Kind::Global), Some("tune."));
-        assert_eq!(name("nope", Kind::Global), None);
-    }
-}

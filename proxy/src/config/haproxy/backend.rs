@@ -1,0 +1,74 @@
+//! A backend's tables: how its servers are chosen and asked, and each of them.
+
+use super::{
+    keyword::Key,
+    message::{Messages, Place},
+    settings::{Kind, Side},
+    toml::{self, Piece, Table},
+    translate::Proxy,
+};
+
+/// What HAProxy does where nothing is said, and the TOML would do otherwise.
+const HAPROXYS: [(&str, &str); 7] = [
+    ("balance", "\"roundrobin\""),
+    ("redispatch", "false"),
+    ("retry_on", "[\"conn-failure\"]"),
+    ("http_reuse", "\"safe\""),
+    ("resume", "false"),
+    ("when_all_drain", "\"refuse\""),
+    ("retries", "3"),
+];
+
+/// `[backend.NAME]` and its `[[backend.NAME.server]]`.
+pub(super) fn tables(proxy: &Proxy<'_>, messages: &mut Messages) -> Vec<Table> {
+    let settings = &proxy.settings;
+    let head = format!("[backend.{}]", toml::key(proxy.name));
+    // In `listen` they stand above the frontend.
+    let comments = if proxy.kind == Kind::Backend { proxy.head.comments.clone() } else { Vec::new() };
+    let mut table = Table::new(head, Some(proxy.origin()), comments);
+    for (side, key, piece) in &settings.values {
+        if *side == Side::Back {
+            table.one(*key, piece.clone());
+        }
+    }
+    for (key, value) in HAPROXYS {
+        if settings.value(Side::Back, key).is_none() {
+            table.one(key, Piece::default(value));
+        }
+    }
+    let timeouts = ["timeout.connect", "timeout.server"];
+    proxy.missing_timeouts(Side::Back, &timeouts, !settings.servers.is_empty(), &mut table, messages);
+    let checks = settings.servers.iter().any(|server| server.keywords.has(Key::Check));
+    if checks {
+        settings.check.write(&mut table);
+    }
+    // Those of `listen` are its frontend's.
+    if proxy.kind == Kind::Backend {
+        proxy.rules(&mut table);
+    }
+    if settings.servers.is_empty() {
+        table.one("server", Piece::default("[]"));
+    }
+    let mut tables = vec![table];
+    for server in &settings.servers {
+        if server.keywords.has(Key::Disabled) {
+            refuse_disabled(&server.directive.place, proxy.name, &server.name, messages);
+        }
+        tables.push(server.table(proxy.name, checks));
+    }
+    tables
+}
+
+fn refuse_disabled(place: &Place, backend: &str, server: &str, messages: &mut Messages) {
+    let text = format!("'server {backend}/{server}' : 'disabled' is not supported: leave the server out.");
+    messages.alert(place, text);
+}
+
+/// The backend of a frontend that has none: 503.
+pub(super) fn nowhere(proxy: &Proxy<'_>) -> Table {
+    let head = format!("[backend.{}]", toml::key(proxy.name));
+    let comments = vec!["No server: what no rule takes is answered 503.".to_owned()];
+    let mut table = Table::new(head, Some(proxy.origin()), comments);
+    table.one("server", Piece::default("[]"));
+    table
+}
