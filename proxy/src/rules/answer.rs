@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, format::Format, sample};
+use super::{Context, fetch, format::Format};
 
 /// An answer, but for how it ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,19 +81,22 @@ pub(super) fn has_text(status: u16) -> bool {
 }
 
 impl Reply {
+    /// A status with its reason, no field and no body.
+    pub(super) fn bare(status: u16, cause: [u8; 2]) -> Self {
+        let reason = reason(status).into();
+        let (fields, body) = (Vec::new(), Vec::new());
+        Self { status, reason, fields, body, cause, is_delayed: false, is_nothing: false }
+    }
+
     /// HAProxy's text for a status.
     pub(super) fn standard(status: u16, cause: [u8; 2]) -> Self {
         let sentence = TEXTS.iter().find(|(code, ..)| *code == status).map_or("", |(.., sentence)| *sentence);
         let reason = reason(status);
         Self {
-            status,
-            reason: reason.into(),
             fields: b"cache-control: no-cache\r\ncontent-type: text/html\r\n".to_vec(),
             body: format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n")
                 .into_bytes(),
-            cause,
-            is_delayed: false,
-            is_nothing: false,
+            ..Self::bare(status, cause)
         }
     }
 
@@ -136,15 +139,17 @@ impl ErrorFile {
 
     /// Fields that say how the message ends are left out.
     fn of(status: u16, bytes: &[u8]) -> Option<Self> {
-        let text = if bytes.len() <= MOST_FILE_BYTES { bytes } else { return None };
-        if text.is_empty() {
-            let nothing = Reply { is_nothing: true, ..Reply::standard(status, *b"PR") };
+        if bytes.len() > MOST_FILE_BYTES {
+            return None;
+        }
+        if bytes.is_empty() {
+            let nothing = Reply { is_nothing: true, ..Reply::bare(status, *b"PR") };
             return Some(Self(nothing));
         }
         let (mut at, mut lines) = (0, Vec::new());
         loop {
-            let end = at + memchr::memchr(b'\n', &text[at..])?;
-            let line = std::str::from_utf8(&text[at..end]).ok()?.trim_end_matches('\r');
+            let end = at + memchr::memchr(b'\n', &bytes[at..])?;
+            let line = std::str::from_utf8(&bytes[at..end]).ok()?.trim_end_matches('\r');
             at = end + 1;
             if line.is_empty() {
                 break;
@@ -164,17 +169,8 @@ impl ErrorFile {
             }
         }
         let reason = words.next().unwrap_or("").into();
-        let body = text[at..].to_vec();
-        let fields = kept.into_bytes();
-        Some(Self(Reply {
-            status,
-            reason,
-            fields,
-            body,
-            cause: *b"PR",
-            is_delayed: false,
-            is_nothing: false,
-        }))
+        let body = bytes[at..].to_vec();
+        Some(Self(Reply { reason, fields: kept.into_bytes(), body, ..Reply::bare(status, *b"PR") }))
     }
 
     /// The answer.
@@ -204,7 +200,7 @@ pub(super) enum RedirectTo {
 
 impl Redirect {
     pub(super) fn reply(&self, context: &Context<'_>) -> Reply {
-        let target = sample::path_query(&context.message.target);
+        let target = fetch::path_query(&context.message.target);
         let (path, query) = match memchr::memchr(b'?', target) {
             Some(at) => target.split_at(at),
             None => (target, &b""[..]),
@@ -242,16 +238,7 @@ impl Redirect {
         if let Some(cookie) = &self.cookie {
             fields.extend_from_slice(format!("set-cookie: {cookie}\r\n").as_bytes());
         }
-        let reason = reason(self.status).into();
-        Reply {
-            status: self.status,
-            reason,
-            fields,
-            body: Vec::new(),
-            cause: *b"LR",
-            is_delayed: false,
-            is_nothing: false,
-        }
+        Reply { fields, ..Reply::bare(self.status, *b"LR") }
     }
 }
 
@@ -279,15 +266,6 @@ impl Return {
         if let Some(kind) = self.content_type.as_ref().filter(|_| self.body.is_some()) {
             fields.extend_from_slice(format!("content-type: {kind}\r\n").as_bytes());
         }
-        let reason = reason(self.status).into();
-        Reply {
-            status: self.status,
-            reason,
-            fields,
-            body,
-            cause: self.cause,
-            is_delayed: false,
-            is_nothing: false,
-        }
+        Reply { fields, body, ..Reply::bare(self.status, self.cause) }
     }
 }

@@ -15,6 +15,9 @@
 mod action;
 mod answer;
 mod condition;
+mod converter;
+mod edit;
+mod fetch;
 mod format;
 mod message;
 mod pattern;
@@ -26,10 +29,7 @@ mod words;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use self::{
-    action::{Action, Edit},
-    condition::Condition,
-};
+use self::{action::Action, condition::Condition, edit::Edit};
 
 pub use self::{
     answer::{ErrorFile, Reply},
@@ -176,7 +176,7 @@ impl Rules {
 
 /// Whether a request is for this; a path is looked for in a target with scheme and authority, too.
 fn is_target(message: &Message, uri: &str) -> bool {
-    let target = if uri.starts_with('/') { sample::path_query(&message.target) } else { &message.target };
+    let target = if uri.starts_with('/') { fetch::path_query(&message.target) } else { &message.target };
     target == uri.as_bytes()
 }
 
