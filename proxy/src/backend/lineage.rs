@@ -135,81 +135,13 @@ impl Lineage {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{backend_of, checked, granted, limited, queued, server, settings};
-    use super::super::{Administration, Operation, Wish};
+    use super::super::{Operation, Wish};
     use super::*;
-    use crate::config;
 
     const ANY: Wish = Wish::ANY;
 
     fn by_name(backend: &Backend, name: &str) -> usize {
         backend.servers().iter().position(|server| server.name() == name).expect("a server of this name")
-    }
-
-    #[test]
-    fn a_server_that_stays_keeps_what_is_known_of_it() {
-        let old = backend_of(settings(vec![checked("a"), checked("b")]));
-        old.set_operation(0, Operation::Up, false);
-        old.set_operation(1, Operation::Soft, true);
-        let _slot = granted(old.admit(Wish::Pinned(1)));
-        let heavy = config::Server { weight: 9, ..checked("b") };
-        let new = old.renewed(settings(vec![heavy, checked("c"), checked("a")]));
-        let [b, c, a] = [0, 1, 2].map(|index| &new.servers()[index]);
-        assert_eq!((b.operation(), b.is_draining(), b.in_flight()), (Operation::Soft, true, 1));
-        assert_eq!((b.requests(), b.settings().weight), (1, 9));
-        assert_eq!((c.operation(), a.operation()), (Operation::Starting, Operation::Up));
-        assert_eq!(granted(new.admit(ANY)).server().name(), "a");
-    }
-
-    #[test]
-    fn a_server_at_another_address_is_another_server() {
-        let old = backend_of(settings(vec![checked("a")]));
-        old.set_operation(0, Operation::Up, false);
-        let moved = config::Server { address: "127.0.0.1:81".parse().unwrap(), ..checked("a") };
-        let new = old.renewed(settings(vec![moved]));
-        assert_eq!(new.servers()[0].operation(), Operation::Starting);
-        // Requests that began before have no other.
-        assert_eq!(granted(old.admit(ANY)).server().settings().address.port(), 80);
-    }
-
-    #[test]
-    fn an_operators_order_stays_with_the_name_of_a_server_that_moves() {
-        let old = backend_of(settings(vec![checked("a"), checked("b")]));
-        for index in 0..2 {
-            old.set_operation(index, Operation::Up, false);
-            old.set_ordered(index, Administration::Maintenance);
-        }
-        let at = |port: u16| config::Server { address: ([127, 0, 0, 1], port).into(), ..checked("a") };
-        let moved = old.renewed(settings(vec![at(81), checked("c")]));
-        let ordered = |backend: &Backend, index: usize| backend.servers()[index].ordered();
-        assert_eq!(
-            (moved.servers()[0].checks(), ordered(&moved, 0)),
-            (Operation::Starting, Administration::Maintenance)
-        );
-        assert_eq!(ordered(&moved, 1), Administration::Ready);
-        moved.set_ordered(0, Administration::Ready);
-        // And back, while the one before still has what was ordered for it then.
-        let back = moved.renewed(settings(vec![at(80)]));
-        assert_eq!(ordered(&back, 0), Administration::Ready);
-    }
-
-    #[test]
-    fn nobody_waits_for_the_first_check_of_a_server_that_is_gone() {
-        let old = backend_of(settings(vec![checked("a")]));
-        let mut waiting = queued(old.admit(ANY));
-        let new = old.renewed(settings(vec![checked("b")]));
-        assert_eq!(waiting.answer.try_recv().unwrap().unwrap().server().name(), "a");
-        let mut waiting = queued(new.admit(ANY));
-        new.retire();
-        assert_eq!(waiting.answer.try_recv().unwrap().unwrap().server().name(), "b");
-    }
-
-    #[test]
-    fn a_check_that_is_added_or_removed_does_not_stop_a_server() {
-        let old = backend_of(settings(vec![server("a"), checked("b")]));
-        old.set_operation(1, Operation::Down, false);
-        let new = old.renewed(settings(vec![checked("a"), server("b")]));
-        let operations = [0, 1].map(|index| new.servers()[index].operation());
-        assert_eq!(operations, [Operation::Up, Operation::Unchecked]);
     }
 
     #[test]

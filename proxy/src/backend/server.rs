@@ -7,6 +7,8 @@ mod connections;
 mod forced;
 mod handover;
 mod history;
+mod slots;
+mod standing;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -194,26 +196,6 @@ impl Server {
         self.weight.store(weight, Ordering::Relaxed);
     }
 
-    /// The `maxconn` that is asked for it at run time, 0 being none; `None`: nobody asks.
-    pub fn maxconn_asked(&self) -> Option<u32> {
-        Some(self.state.maxconn.load(Ordering::Relaxed)).filter(|&most| most != AS_CONFIGURED)
-    }
-
-    pub(super) fn set_maxconn(&self, most: Option<u32>) {
-        let most = most.map_or(AS_CONFIGURED, |most| most.min(AS_CONFIGURED - 1));
-        self.state.maxconn.store(most, Ordering::SeqCst);
-        // Who waits for a connection looks again.
-        self.state.closed.notify_waiters();
-    }
-
-    /// How many requests it may have at once, by its configuration or by what is asked for it.
-    fn limits(&self) -> Limits {
-        match self.maxconn_asked() {
-            None => self.limits,
-            Some(most) => self.limits.with_maxconn(NonZeroU32::new(most)),
-        }
-    }
-
     /// How far it has come since it came up.
     pub(super) fn warmth(&self) -> &Warmth {
         &self.state.warmth
@@ -227,40 +209,6 @@ impl Server {
     /// How far its slow start has come, in per cent; `None`: it is not in one.
     pub fn throttle(&self, now: Instant) -> Option<u32> {
         self.state.warmth.throttle(self.settings.slowstart, now)
-    }
-
-    /// What it is to its users.
-    pub fn operation(&self) -> Operation {
-        self.standing().operation()
-    }
-
-    /// What its checks say.
-    pub fn checks(&self) -> Operation {
-        self.standing().checks
-    }
-
-    /// What its agent asks for it.
-    pub fn asked(&self) -> Asked {
-        self.standing().asked
-    }
-
-    /// What an operator orders for it.
-    pub fn ordered(&self) -> Administration {
-        self.standing().ordered
-    }
-
-    /// What becomes of its users by either of them.
-    pub fn administration(&self) -> Administration {
-        self.standing().administration()
-    }
-
-    fn standing(&self) -> Standing {
-        Standing::unpacked(self.state.standing.load(Ordering::Acquire))
-    }
-
-    /// Whether it has said, by the marker of its last answer, that it goes on purpose.
-    pub fn is_draining(&self) -> bool {
-        self.state.draining.load(Ordering::Acquire)
     }
 
     /// The health of its check machine after the last check.
@@ -365,103 +313,4 @@ impl Server {
     pub fn shutdowns(&self) -> watch::Receiver<(u64, u8)> {
         self.state.shutdowns.subscribe()
     }
-
-    /// Takes a slot if one is free. `newcomers` are requests that nothing counts yet.
-    pub(super) fn try_take(&self, newcomers: u32) -> bool {
-        let is_taken = add_within(&self.state.counters.in_flight, self.limit(newcomers));
-        if is_taken {
-            // On the cache line that was just written.
-            self.most_in_flight().note(self.in_flight());
-        }
-        is_taken
-    }
-
-    /// Whether a newcomer would get a slot now, as far as anybody can tell without taking it.
-    pub(super) fn has_room(&self) -> bool {
-        self.limit(1).is_none_or(|limit| self.in_flight() < limit) && self.queued() == 0
-    }
-
-    /// What `leastconn` goes by (HAProxy's `fwlc_queue_by_weight`): an idle server counts nothing, whatever its weight.
-    pub(super) fn load(&self) -> u32 {
-        let requests = self.in_flight() + self.queued();
-        if requests == 0 { 0 } else { requests + 1 }
-    }
-
-    /// Whether its limit on requests in flight changes with time or load, or has fallen below what is in flight.
-    pub(super) fn has_changing_limit(&self) -> bool {
-        let limits = self.limits();
-        limits.maxconn.is_some()
-            && (limits.follow_load()
-                || !self.state.warmth.is_full()
-                || self.limit(0).is_some_and(|limit| self.in_flight() > limit))
-    }
-
-    fn limit(&self, newcomers: u32) -> Option<u32> {
-        let limits = self.limits();
-        limits.maxconn?;
-        let load = if limits.follow_load() { self.lineage.load() + newcomers } else { 0 };
-        limits.at(load, self.state.warmth.percent())
-    }
-
-    pub(super) fn count_request(&self) {
-        self.state.counters.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn give_back(&self) {
-        self.state.counters.in_flight.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    pub(super) fn waiting(&self) -> &AtomicU32 {
-        &self.bound_waiting
-    }
-
-    /// Stores what the checks say; gives back what it was before.
-    pub(super) fn set_operation(&self, operation: Operation, draining: bool) -> Operation {
-        self.state.draining.store(draining, Ordering::Release);
-        self.change_standing(|standing| Standing { checks: operation, ..standing })
-    }
-
-    /// Stores what its agent asks for it; gives back what it was before.
-    pub(super) fn set_asked(&self, asked: Asked) -> Operation {
-        self.change_standing(|standing| Standing { asked, ..standing })
-    }
-
-    /// Stores what an operator orders for it; gives back what it was before.
-    pub(super) fn set_ordered(&self, ordered: Administration) -> Operation {
-        self.change_standing(|standing| {
-            let administration = if ordered == Administration::Maintenance {
-                standing.asked.administration
-            } else {
-                Administration::Ready
-            };
-            Standing { ordered, asked: Asked { administration, ..standing.asked }, ..standing }
-        })
-    }
-
-    fn change_standing(&self, change: impl Fn(Standing) -> Standing) -> Operation {
-        let changed = |bits: u8| change(Standing::unpacked(bits));
-        let standing = &self.state.standing;
-        let (Ok(before) | Err(before)) =
-            standing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |bits| Some(changed(bits).packed()));
-        let (now, before) = (changed(before).operation(), Standing::unpacked(before).operation());
-        if before != now {
-            self.state.chronicle.turned(now == Operation::Down);
-        }
-        if !now.takes_new_users() && before != now {
-            self.lineage.order(IdleOrder { server: self.identity(), all: true });
-        }
-        before
-    }
-}
-
-/// Adds one where the result stays within the limit, if there is one.
-fn add_within(counter: &AtomicU32, limit: Option<u32>) -> bool {
-    let Some(limit) = limit else {
-        // Cores that add at the same time don't make each other try again.
-        counter.fetch_add(1, Ordering::SeqCst);
-        return true;
-    };
-    counter
-        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < limit).then(|| count + 1))
-        .is_ok()
 }

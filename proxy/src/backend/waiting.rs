@@ -9,21 +9,8 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::queue::{Answer, Bond, Place, Queue, Reply, Waiter};
-use super::select::Selection;
+use super::{Admission, Backend, Operation, Refusal, Slot, Ticket, Wish};
 use crate::config::Redispatch;
-
-use super::{Admission, Backend, Operation, Refusal, Server, Slot, Ticket, Wish, member, ring};
-
-/// What a change of a server did to those who waited.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Moved {
-    /// Moved from this server's queue to another one, or to the common one.
-    pub requeued: usize,
-    /// Still waiting for this server.
-    pub remaining: usize,
-    /// Still waiting in the backend.
-    pub total: usize,
-}
 
 impl Backend {
     /// Has a request wait, unless it can go after all.
@@ -80,59 +67,6 @@ impl Backend {
             && !self.servers[index].has_room()
     }
 
-    /// Has this generation act on a change of a server that is one of its own.
-    pub(super) fn act_on(self: &Arc<Self>, server: &Server) {
-        // Mostly it has the same place in all generations.
-        let same = self.servers.get(server.index()).filter(|known| known.is(server));
-        let known = same.or_else(|| self.servers.iter().find(|known| known.is(server)));
-        if let Some(known) = known {
-            self.act_on_change(known.index(), || {});
-        }
-    }
-
-    /// Makes a change of a server. From the moment this returns, nobody new is sent where they must not go; waiters that
-    /// lost their server have been moved, and those that can go now have been let go.
-    pub(super) fn act_on_change(self: &Arc<Self>, index: usize, change: impl FnOnce()) -> Moved {
-        let mut answers = Vec::new();
-        let mut moved = Moved::default();
-        {
-            let mut queue = self.lock();
-            change();
-            queue.members[index] = member(&self.servers[index], &self.rules);
-            let before = self.selection.load_full();
-            let ring_before = before.ring.as_ref().map(|ring| (ring, &*self.servers[index]));
-            let ring = ring(&self.rules, &self.servers, ring_before);
-            let selection = Selection::new(&queue.members, &self.rules, ring, Some(&before));
-            let selection = Arc::new(selection);
-            self.selection.store(selection.clone());
-            if queue.waiting() > 0 {
-                let place = |place, bond| self.place_now(&selection, place, bond);
-                queue.resettle(place, |before| moved.requeued += usize::from(before == Some(index)));
-                for busy in queue.busy() {
-                    self.let_go(&mut queue, Some(busy), &mut answers);
-                }
-                self.let_go(&mut queue, None, &mut answers);
-                self.count_waiting(&mut queue);
-            }
-            moved.remaining = queue.waiting_at(Some(index));
-            moved.total = queue.waiting();
-        }
-        send(answers);
-        moved
-    }
-
-    /// Where a waiter belongs.
-    fn place_now(&self, selection: &Selection, place: Place, bond: Bond) -> Place {
-        match (place, bond) {
-            (Some(index), Bond::Cookie) => {
-                self.servers[index].operation().keeps_pinned_users().then_some(index)
-            }
-            (Some(index), Bond::Hash { .. }) if selection.contains(index) => place,
-            (_, Bond::Hash { key, avoid }) => selection.bound(Some(key), avoid),
-            (_, Bond::Forced) | (None, Bond::Cookie) => place,
-        }
-    }
-
     /// Whether those who are bound to a server can go there now: who is still bound to one that is down goes there
     /// all the same.
     fn serves_bound(&self, index: usize) -> bool {
@@ -162,6 +96,15 @@ impl Backend {
             let waiter = queue.pop(place).expect("somebody waits there");
             answers.push(self.granted(index, waiter));
         }
+    }
+
+    /// Lets go whoever can of all that wait.
+    pub(super) fn let_all_go(self: &Arc<Self>, queue: &mut Queue, answers: &mut Vec<(Reply, Answer)>) {
+        for busy in queue.busy() {
+            self.let_go(queue, Some(busy), answers);
+        }
+        self.let_go(queue, None, answers);
+        self.count_waiting(queue);
     }
 
     /// Passes a slot on to the oldest waiter that may take it, or gives it back.
@@ -216,12 +159,7 @@ impl Backend {
         for generation in self.lineage.all() {
             let mut answers = Vec::new();
             {
-                let mut queue = generation.lock();
-                for busy in queue.busy() {
-                    generation.let_go(&mut queue, Some(busy), &mut answers);
-                }
-                generation.let_go(&mut queue, None, &mut answers);
-                generation.count_waiting(&mut queue);
+                generation.let_all_go(&mut generation.lock(), &mut answers);
             }
             send(answers);
         }
@@ -269,7 +207,7 @@ impl Backend {
 }
 
 /// Outside the lock: an answer that nobody takes drops its slot here, which goes on to the next waiter.
-fn send(answers: Vec<(Reply, Answer)>) {
+pub(super) fn send(answers: Vec<(Reply, Answer)>) {
     for (reply, answer) in answers {
         drop(reply.send(answer));
     }

@@ -1,5 +1,7 @@
 //! The attempts to have a request answered: by which server, and what follows one that failed.
 
+mod verdict;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,19 +16,17 @@ use super::{
     record::Story,
     relay::{End, Relay, Remains},
     request::Asked,
-    resume::{self, Resume},
+    resume::Resume,
     retry::{self, Failed, Next},
 };
 use crate::{
     backend::{
         Server, Slot, Wish,
         idle::{Claim, Connection, Shared},
-        observed::Observed,
         persistence::Persistence,
     },
     clock,
     config::{self, Failure, RetryOn, Reuse},
-    http1::BadResponse,
     served::Counter,
 };
 
@@ -93,19 +93,8 @@ impl<'a> Attempts<'a> {
         loop {
             let slot = match connect::slot(self.core, wish, self.client, self.story).await {
                 Ok(slot) => slot,
-                Err(error) => {
-                    let cause = match error {
-                        NoSlot::NoServer => *b"SC",
-                        NoSlot::QueueTimeout => {
-                            // Waiting is all that this request did, and Tw says for how long.
-                            self.story.admitted = Some(clock::now());
-                            *b"sQ"
-                        }
-                        NoSlot::QueueFull => *b"SQ",
-                        NoSlot::ClientGone => return self.abandoned(*b"CQ"),
-                    };
-                    return Box::pin(self.unavailable(cause)).await;
-                }
+                Err(NoSlot::ClientGone) => return self.abandoned(*b"CQ"),
+                Err(error) => return Box::pin(self.without_slot(error)).await,
             };
             if matches!(wish, Wish::Balanced { .. }) {
                 self.core.backend.served().count(Counter::Balanced);
@@ -324,16 +313,6 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// The server has closed an idle connection while the request was on its way there.
-    fn was_closing(&self, remains: &Remains) -> bool {
-        remains.end == End::Silence && (self.is_broken_off(remains) || self.failure(remains).is_some())
-    }
-
-    /// The client has a part of a response that can be continued.
-    fn is_broken_off(&self, remains: &Remains) -> bool {
-        remains.is_broken_off() && resume::asks_for_all(self.up.output.whole())
-    }
-
     /// The idle connections that will do.
     fn claim(&self, server: &Server) -> Claim {
         let bound = self.client.is_bound_to(server);
@@ -357,21 +336,6 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// What the server has failed in, where the request may be sent again.
-    fn failure(&self, remains: &Remains) -> Option<Failure> {
-        if remains.end == End::Silence && self.up.is_untouched() {
-            return Some(Failure::Connection);
-        }
-        remains
-            .failure()
-            .filter(|_| self.asked.repeatable && self.up.is_rewindable() && !self.is_clients_delay(remains))
-    }
-
-    /// The server had nothing to answer yet: the rest of the request has not come. Another would wait as long.
-    fn is_clients_delay(&self, remains: &Remains) -> bool {
-        remains.end == End::HeadTimeout && self.up.waits_for_source()
-    }
-
     /// Nobody waits for the answer any more.
     fn abandoned(self, cause: [u8; 2]) -> After {
         self.story.bytes += self.rest.as_ref().map_or(0, |rest| rest.down.written());
@@ -379,25 +343,19 @@ impl<'a> Attempts<'a> {
         abandon(self.core, self.client, self.asked, self.story)
     }
 
-    /// What a server's passive health has from an attempt; `None`: the server had no part in it.
-    fn observed(&self, tried: &Tried) -> Option<Observed> {
-        let (remains, connection) = match tried {
-            Tried::Ended(remains, _) if self.is_clients_delay(remains) => return None,
-            Tried::Ended(remains, connection) => (remains, connection),
-            Tried::NoConnection(cause) if cause != b"RC" => return Some(Observed::NoConnection),
-            _ => return None,
+    /// No server has been found for it.
+    async fn without_slot(mut self, error: NoSlot) -> After {
+        let cause = match error {
+            NoSlot::NoServer => *b"SC",
+            NoSlot::QueueTimeout => {
+                // Waiting is all that this request did, and Tw says for how long.
+                self.story.admitted = Some(clock::now());
+                *b"sQ"
+            }
+            NoSlot::QueueFull => *b"SQ",
+            NoSlot::ClientGone => return self.abandoned(*b"CQ"),
         };
-        Some(match (remains.end, self.story.said) {
-            (End::Unwanted(status), _) | (_, Some(status)) => Observed::of_status(status),
-            // It was closing an idle connection, as it may.
-            (End::Silence, None) if connection.reused => Observed::Connected,
-            (End::Silence | End::HeadCutOff, None) => Observed::Broken,
-            // It is a rule that does not let it pass.
-            (End::BadHead(BadResponse::Denied), None) => Observed::Answered,
-            (End::BadHead(_), None) => Observed::BadAnswer,
-            (End::HeadTimeout, None) => Observed::Late,
-            (_, None) => Observed::Connected,
-        })
+        self.unavailable(cause).await
     }
 
     /// No server has answered, or continued what another has begun.

@@ -18,6 +18,7 @@
 mod answer;
 mod attempt;
 mod authentication;
+mod body;
 mod buffer;
 mod capture;
 mod client;

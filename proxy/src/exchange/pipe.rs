@@ -13,11 +13,12 @@ use std::{
 use tokio::{io::AsyncWrite, net::TcpStream};
 
 use super::{
+    body::Body,
     buffer::{Buffer, Output, Pool, Size, poll_fill},
     replay::Kept,
     splice::Conduit,
 };
-use crate::http1::{ChunkError, ChunkedBody, Framing};
+use crate::http1::{ChunkError, Framing};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathering write.
 const COPIED: usize = 8 * 1_024;
@@ -48,15 +49,6 @@ pub(super) struct Pipe {
     read: u64,
     written: u64,
     pool: Rc<Pool>,
-}
-
-/// What is still to come.
-#[derive(Debug)]
-enum Body {
-    Done,
-    Length(u64),
-    Chunked(ChunkedBody),
-    UntilClose,
 }
 
 /// Why a body has not come through.
@@ -102,12 +94,7 @@ impl Pipe {
 
     /// A body of this kind follows.
     pub(super) fn expect(&mut self, framing: Framing) {
-        self.body = match framing {
-            Framing::None | Framing::Length(0) => Body::Done,
-            Framing::Length(length) => Body::Length(length),
-            Framing::Chunked => Body::Chunked(ChunkedBody::default()),
-            Framing::UntilClose => Body::UntilClose,
-        };
+        self.body = Body::of(framing);
     }
 
     /// The source sends the body when it is asked for it (`Expect: 100-continue`), unless it has begun already.
@@ -197,10 +184,7 @@ impl Pipe {
 
     /// Bytes of the body that have not come, where its length is known.
     pub(super) const fn left(&self) -> Option<u64> {
-        match self.body {
-            Body::Length(left) => Some(left),
-            _ => None,
-        }
+        self.body.left()
     }
 
     /// The body has been read to its end.
@@ -333,15 +317,12 @@ impl Pipe {
 
     /// Takes some of a long body, nothing of which is here, past the buffers; `None`: there is no pipe.
     fn poll_splice(&mut self, cx: &mut Context<'_>, source: &TcpStream) -> Option<Poll<io::Result<usize>>> {
-        let Body::Length(left) = &mut self.body else { return None };
+        let left = self.body.left()?;
         let mut conduit = self.pool.pipes.lend()?;
-        let polled = conduit.poll_take(cx, source, *left);
+        let polled = conduit.poll_take(cx, source, left);
         if let Poll::Ready(Ok(count)) = polled {
-            *left -= count as u64;
+            self.body.take(count);
             self.read += count as u64;
-            if *left == 0 {
-                self.body = Body::Done;
-            }
         }
         self.conduit = Some(conduit).filter(Conduit::holds_bytes);
         Some(polled)
@@ -352,30 +333,22 @@ impl Pipe {
         let Some(input) = self.input.as_mut().filter(|input| !input.is_empty() && self.direct == 0) else {
             return Ok(());
         };
-        let count = match &mut self.body {
-            Body::Done => return Ok(()),
-            Body::Chunked(chunks) => {
-                let framed = self.output.append().len();
-                let taken = chunks.advance(input.filled(), self.output.append())?;
-                if chunks.is_done() {
-                    self.body = Body::Done;
-                }
-                input.consume(taken);
-                if let Some(kept) = &mut self.kept {
-                    kept.append(&self.output.append()[framed..]);
-                }
-                return Ok(());
+        if let Body::Chunked(chunks) = &mut self.body {
+            let framed = self.output.append().len();
+            let taken = chunks.advance(input.filled(), self.output.append())?;
+            if chunks.is_done() {
+                self.body = Body::Done;
             }
-            Body::UntilClose => input.filled().len(),
-            Body::Length(left) => {
-                let count = input.filled().len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= count as u64;
-                if *left == 0 {
-                    self.body = Body::Done;
-                }
-                count
+            input.consume(taken);
+            if let Some(kept) = &mut self.kept {
+                kept.append(&self.output.append()[framed..]);
             }
-        };
+            return Ok(());
+        }
+        let count = self.body.take(input.filled().len());
+        if count == 0 {
+            return Ok(());
+        }
         let bytes = &input.filled()[..count];
         if let Some(kept) = &mut self.kept {
             kept.append(bytes);

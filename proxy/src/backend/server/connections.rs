@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::broadcast;
 
-use super::{Server, add_within};
+use super::{Server, slots::add_within};
 
 /// What the idle pools of all cores and generations are told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
