@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arc_swap::Guard;
 use thiserror::Error;
 
-use super::queue::Place;
+use super::queue::{Place, Queue};
+use super::select::Selection;
 use super::{Backend, Key, Slot, Ticket};
 use crate::http1::RequestHead;
 
@@ -86,7 +88,27 @@ impl Backend {
     /// it waited.
     pub fn still_takes(&self, index: usize, pinned: bool) -> bool {
         let pinned = pinned && self.servers[index].operation().keeps_pinned_users();
-        pinned || self.selection.load().contains(index)
+        pinned || {
+            let selection = self.selection();
+            selection.contains(index) && selection.still_has(&self.servers[index])
+        }
+    }
+
+    /// What one server is chosen from. After a change the first request makes it anew, if it is not too dear for that.
+    fn selection(&self) -> Guard<Arc<Selection>> {
+        let selection = self.selection.load();
+        if selection.lasts() { selection } else { self.selection_now(&self.lock()) }
+    }
+
+    /// The same with all changes so far; their writers have the lock.
+    pub(super) fn selection_now(&self, queue: &Queue) -> Guard<Arc<Selection>> {
+        let before = self.selection.load();
+        if before.is_current() {
+            return before;
+        }
+        let selection = Selection::new(&queue.census, &self.rules, queue.ring.clone(), Some(&before));
+        self.selection.store(Arc::new(selection));
+        self.selection.load()
     }
 
     /// The lock-free path: nobody waits and a slot is free.
@@ -99,7 +121,7 @@ impl Backend {
             Wish::Pinned(_) => self.take_balanced(None, take),
             Wish::Forced(index) => take(index).then_some(index),
             Wish::Balanced { avoid, key: Some(key) } => {
-                let bound = self.selection.load().bound(Some(key), avoid);
+                let bound = self.selection().bound(Some(key), avoid);
                 bound.filter(|&index| take(index))
             }
             Wish::Balanced { avoid, key: None } => self.take_balanced(avoid, take),
@@ -110,15 +132,15 @@ impl Backend {
         if self.balanced_waiting.load(Ordering::SeqCst) > 0 {
             return None;
         }
-        self.selection.load().take(&self.servers, avoid, take)
+        self.selection().take(&self.servers, avoid, take)
     }
 
     /// For whom a request waits, as things are now. To be asked under the lock, so that it stays true.
-    pub(super) fn place(&self, wish: Wish) -> Place {
+    pub(super) fn place(&self, queue: &Queue, wish: Wish) -> Place {
         match wish {
             Wish::Pinned(index) => self.servers[index].operation().keeps_pinned_users().then_some(index),
             Wish::Forced(index) => Some(index),
-            Wish::Balanced { avoid, key } => self.selection.load().bound(key, avoid),
+            Wish::Balanced { avoid, key } => self.selection_now(queue).bound(key, avoid),
         }
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::census::Member;
 use super::queue::{Bond, Place};
 use super::select::Selection;
 use super::waiting::send;
-use super::{Administration, Asked, Backend, Operation, Server, member, ring, slowstart};
+use super::{Administration, Asked, Backend, Operation, Server, ring, slowstart};
 use crate::config;
 
 /// Why a weight can't be set.
@@ -135,14 +136,14 @@ impl Backend {
         {
             let mut queue = self.lock();
             change();
-            queue.members[index] = member(&self.servers[index], &self.rules);
-            let before = self.selection.load_full();
-            let ring_before = before.ring.as_ref().map(|ring| (ring, &*self.servers[index]));
-            let ring = ring(&self.rules, &self.servers, ring_before);
-            let selection = Selection::new(&queue.members, &self.rules, ring, Some(&before));
-            let selection = Arc::new(selection);
-            self.selection.store(selection.clone());
+            let server = &self.servers[index];
+            queue.census.change(index, Member::of(server, self.rules.method));
+            let before = queue.ring.take();
+            queue.ring = ring(&self.rules, &self.servers, before.as_ref().map(|ring| (ring, &**server)));
+            self.usable.store(Arc::new(queue.census.usable(&self.rules)));
+            self.selection.load().outdate(queue.census.tier(&self.rules));
             if queue.waiting() > 0 {
+                let selection = self.selection_now(&queue);
                 let place = |place, bond| self.place_now(&selection, place, bond);
                 queue.resettle(place, |before| moved.requeued += usize::from(before == Some(index)));
                 self.let_all_go(&mut queue, &mut answers);

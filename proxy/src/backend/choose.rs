@@ -55,7 +55,8 @@ impl Selection {
         if self.is_empty() {
             return None;
         }
-        let may = |index: usize| Some(index) != avoid;
+        let is_in = |index: usize| self.still_has(&servers[index]);
+        let may = |index: usize| Some(index) != avoid && is_in(index);
         let taken = match self.method {
             Method::Turns(_) | Method::Map | Method::Ring => {
                 self.take_turn(|index| may(index) && take(index))
@@ -72,7 +73,7 @@ impl Selection {
                 self.least(servers, drawn.map(|place| cycle[place] as usize), may)
             }),
         };
-        taken.or_else(|| self.take_any(avoid, take))
+        taken.or_else(|| self.take_any(avoid, |index| is_in(index) && take(index)))
     }
 
     /// As many turns as there are servers: a full server loses its turn as in HAProxy.

@@ -14,6 +14,7 @@
 mod admission;
 mod announce;
 mod asked;
+mod census;
 mod change;
 mod choose;
 mod cycle;
@@ -47,19 +48,20 @@ use arc_swap::ArcSwap;
 
 pub use admission::{Admission, Refusal, Wish};
 pub use asked::{Administration, Asked};
+pub use census::Usable;
 pub use change::{Moved, WeightRefused};
 pub use hash::Key;
 pub use operation::Operation;
 pub(crate) use persistence::captured_cookie;
 pub use queue::Ticket;
-pub use select::Usable;
 pub use server::{Checked, Elsewhere, Forced, History, IdleOrder, OpenConnection, Resumed, Server};
 pub use slot::Slot;
 
+use census::{Census, Member};
 use lineage::Lineage;
 use queue::Queue;
 use ring::Ring;
-use select::{FULL_WEIGHT, Member, Rules, Selection};
+use select::{FULL_WEIGHT, Rules, Selection};
 use server::Surroundings;
 use tally::Tally;
 use users::Users;
@@ -82,6 +84,7 @@ pub struct Backend {
     /// Slots that are held are counted in the lineage.
     counts_active: bool,
     selection: ArcSwap<Selection>,
+    usable: ArcSwap<Usable>,
     queue: Mutex<Queue>,
     /// Length of the common queue; changed under the lock, read without.
     balanced_waiting: AtomicU32,
@@ -125,14 +128,17 @@ impl Backend {
 
     fn of(settings: config::Backend, servers: Vec<Arc<Server>>, lineage: Arc<Lineage>) -> Arc<Self> {
         let rules = Rules::of(&settings);
-        let members: Vec<Member> = servers.iter().map(|server| member(server, &rules)).collect();
+        let members = servers.iter().map(|server| Member::of(server, rules.method));
+        let census = Census::new(members.collect());
         let ring = ring(&rules, &servers, None);
-        let selection = Selection::new(&members, &rules, ring, None);
+        let selection = Selection::new(&census, &rules, ring.clone(), None);
         let follows_load = |server: &config::Server| server.minconn.is_some();
         let limits_change = |server: &config::Server| follows_load(server) || !server.slowstart.is_zero();
+        let usable = census.usable(&rules);
         let backend = Arc::new(Self {
-            queue: Mutex::new(Queue::new(members)),
+            queue: Mutex::new(Queue::new(census, ring)),
             selection: ArcSwap::from_pointee(selection),
+            usable: ArcSwap::from_pointee(usable),
             rules,
             limits_change: settings.servers.iter().any(limits_change),
             counts_active: servers.len() > MANY_SERVERS || settings.servers.iter().any(follows_load),
@@ -210,22 +216,12 @@ impl Backend {
     /// Servers that take new users at present: active ones and backups. A first check that is under way does not
     /// count against a server.
     pub fn usable(&self) -> Usable {
-        self.selection.load().usable()
+        **self.usable.load()
     }
 
     /// A server's weight as the state header says it: while it starts slowly, what it has reached, rounded up.
     pub fn effective_weight(&self, server: &Server) -> u32 {
-        member(server, &self.rules).share.div_ceil(FULL_WEIGHT)
-    }
-}
-
-/// What the choice must know of a server.
-fn member(server: &Server, rules: &Rules) -> Member {
-    let sixteenths = if rules.method.is_static() { FULL_WEIGHT } else { server.warmth().sixteenths() };
-    Member {
-        operation: server.operation(),
-        backup: server.settings().backup,
-        share: u32::from(server.weight()) * sixteenths,
+        Member::of(server, self.rules.method).share.div_ceil(FULL_WEIGHT)
     }
 }
 

@@ -16,8 +16,9 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
+use super::census::Census;
 use super::hash::Key;
-use super::select::Member;
+use super::ring::Ring;
 use super::{Backend, Refusal, Slot};
 
 /// Sent to a waiter once.
@@ -57,20 +58,23 @@ pub(super) struct Queue {
     busy: BTreeSet<usize>,
     /// Servers whose lines have changed since they were counted.
     pub(super) changed: Vec<usize>,
-    /// What the choice was last made of.
-    pub(super) members: Vec<Member>,
+    /// What the choice is made of.
+    pub(super) census: Census,
+    /// The ring, where the method needs one.
+    pub(super) ring: Option<Arc<Ring>>,
 }
 
 impl Queue {
-    pub(super) fn new(members: Vec<Member>) -> Self {
+    pub(super) fn new(census: Census, ring: Option<Arc<Ring>>) -> Self {
         Self {
             next_number: 0,
             balanced: BTreeMap::new(),
-            bound: members.iter().map(|_| BTreeMap::new()).collect(),
+            bound: census.members().iter().map(|_| BTreeMap::new()).collect(),
             places: HashMap::new(),
             busy: BTreeSet::new(),
             changed: Vec::new(),
-            members,
+            census,
+            ring,
         }
     }
 

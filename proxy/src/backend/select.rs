@@ -1,24 +1,32 @@
-//! Among whom a server is chosen: computed once for each change of a server's state or weight, and then only read.
+//! Among whom a server is chosen: prepared once, and then only read, until some server's state or weight has changed.
 //!
-//! The first of these tiers that has a server is used:
-//! 1. active servers that are up and have a weight;
-//! 2. nobody yet, while an active server's first check is under way: requests wait;
-//! 3. the first backup that is up; all of them with `allbackups`;
-//! 4. nobody yet, while a backup's first check is under way;
-//! 5. servers in soft drain, where the backend serves when all drain.
+//! A change outdates it in constant time. What is cheap is made anew for the next request; what is dear serves for so
+//! many further choices that its cost is small beside theirs, and each of them looks whether the server that it has
+//! found is still in. So nobody is sent to a server that has left, and one that has come waits for a part of a turn.
 //!
-//! How one of them is chosen is in [`choose`](super::choose).
+//! Which servers these are is in [`census`](super::census), how one of them is chosen in [`choose`](super::choose).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::Operation;
+use super::Server;
+use super::census::{Census, Member, Tier};
 use super::cycle::{Order, cycle};
 use super::ring::Ring;
 use crate::config::{self, Balance, HashType, WhenAllDrain};
 
 /// What a weight of 1 counts: weights grow by sixteenths after a start, as in HAProxy (`BE_WEIGHT_SCALE`).
 pub(super) const FULL_WEIGHT: u32 = 16;
+
+/// Nothing has changed; no patience comes near it.
+const CURRENT: u32 = u32::MAX;
+
+/// Places of an order from which on it is dear to make: below it that takes some 100 microseconds.
+const DEAR: usize = 4096;
+
+/// So many places of an order may be made for one choice (a microsecond or so), and by so much of a turn a server that
+/// has come is late.
+const PLACES_PER_CHOICE: usize = 16;
 
 /// How one server is chosen among those that may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,26 +83,6 @@ impl Rules {
     }
 }
 
-/// What the choice must know of a server; small, because it is read for all servers at each change of one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Member {
-    pub(super) operation: Operation,
-    pub(super) backup: bool,
-    /// Its weight in sixteenths.
-    pub(super) share: u32,
-}
-
-/// Servers that take new users.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Usable {
-    /// Those that are no backups.
-    pub active: usize,
-    /// Backups.
-    pub backup: usize,
-    /// The weights of those among whom new users are shared out.
-    pub weight: u32,
-}
-
 /// What can be chosen from at present.
 #[derive(Debug)]
 pub(super) struct Selection {
@@ -108,9 +96,10 @@ pub(super) struct Selection {
     /// Indices in the order in which they take their turns; made when it is first needed, because servers may change
     /// faster than requests come.
     cycle: OnceLock<Vec<u32>>,
-    usable: Usable,
-    /// Nobody can be chosen, but a first check will tell soon.
-    pending: bool,
+    /// Whom the candidates are.
+    tier: Tier,
+    /// How many more choices are made from it; [`CURRENT`]: any number, for nothing has changed.
+    left: AtomicU32,
 }
 
 /// Changed by each request of every core, and so on a cache line of its own.
@@ -125,43 +114,17 @@ impl Turn {
     }
 }
 
-/// Who is in which tier.
-#[derive(Default)]
-struct Tiers {
-    active: Vec<u32>,
-    backup: Vec<u32>,
-    soft_active: Vec<u32>,
-    soft_backup: Vec<u32>,
-    starting: Usable,
-}
-
 impl Selection {
     /// The choice among these servers as they are now. `before` is what it was: turns go on where they were.
     pub(super) fn new(
-        members: &[Member],
+        census: &Census,
         rules: &Rules,
         ring: Option<Arc<Ring>>,
         before: Option<&Self>,
     ) -> Self {
-        let tiers = Tiers::of(members);
-        let usable = tiers.usable(members, rules);
-        let mut backups = tiers.backup;
-        let mut soft_backups = tiers.soft_backup;
-        if !rules.allbackups {
-            backups.truncate(1);
-            soft_backups.truncate(1);
-        }
-        let serves = rules.when_all_drain == WhenAllDrain::Serve;
-        let pending = tiers.active.is_empty()
-            && (tiers.starting.active > 0 || (backups.is_empty() && tiers.starting.backup > 0));
-        let of_tier = [
-            (true, tiers.active),
-            (!pending, backups),
-            (!pending && serves, tiers.soft_active),
-            (!pending && serves, soft_backups),
-        ];
-        let first = of_tier.into_iter().find(|(may, tier)| *may && !tier.is_empty());
-        let candidates = first.map(|(_, tier)| tier).unwrap_or_default();
+        let tier = census.tier(rules);
+        let candidates = census.candidates(tier);
+        let members = census.members();
         let mut shares = vec![0; members.len()];
         for &index in &candidates {
             shares[index as usize] = members[index as usize].share;
@@ -174,14 +137,55 @@ impl Selection {
             ring,
             turn: Turn(AtomicUsize::new(turn)),
             cycle: OnceLock::new(),
-            usable,
-            pending,
+            tier,
+            left: AtomicU32::new(CURRENT),
         }
+    }
+
+    /// Some server has changed, and new users are shared out among this tier now.
+    pub(super) fn outdate(&self, tier: Tier) {
+        let left = if tier == self.tier { self.patience() } else { 0 };
+        self.left.fetch_min(left, Ordering::SeqCst);
+    }
+
+    /// How many choices it is good for after a change.
+    fn patience(&self) -> u32 {
+        // Who goes by a hash goes to the same server through every proxy; and of a single candidate nobody can tell by
+        // itself that it is no longer the first.
+        let keeps = matches!(self.method, Method::Turns(_) | Method::LeastConn | Method::Random(_));
+        if !keeps || self.tier.is_one() {
+            return 0;
+        }
+        let places = self.cycle.get().map_or(self.candidates.len(), Vec::len);
+        if places < DEAR { 0 } else { (places / PLACES_PER_CHOICE) as u32 }
+    }
+
+    /// Whether nothing has changed since it was made.
+    pub(super) fn is_current(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == CURRENT
+    }
+
+    /// Whether one more choice may be made from it.
+    pub(super) fn lasts(&self) -> bool {
+        // Mostly that costs a load.
+        self.is_current()
+            || self
+                .left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| match left {
+                    CURRENT => None,
+                    left => left.checked_sub(1),
+                })
+                .is_ok()
+    }
+
+    /// Whether a server that is a candidate is one still.
+    pub(super) fn still_has(&self, server: &Server) -> bool {
+        self.is_current() || self.tier.has(Member::of(server, self.method))
     }
 
     /// Whether a first check will soon tell whom to choose.
     pub(super) fn is_pending(&self) -> bool {
-        self.pending
+        self.tier == Tier::Pending
     }
 
     /// Whether there is nobody to choose.
@@ -192,11 +196,6 @@ impl Selection {
     /// Whether this server takes new users.
     pub(super) fn contains(&self, index: usize) -> bool {
         self.shares[index] > 0
-    }
-
-    /// Servers that take new users, or will when their first check has come back.
-    pub(super) fn usable(&self) -> Usable {
-        self.usable
     }
 
     /// The candidates in the order in which they take their turns; empty if there is none.
@@ -212,57 +211,5 @@ impl Selection {
             let places = cycle(&weights, order);
             places.into_iter().map(|place| self.candidates[place as usize]).collect()
         })
-    }
-}
-
-impl Tiers {
-    fn of(members: &[Member]) -> Self {
-        let mut tiers = Self::default();
-        for (index, member) in members.iter().enumerate().filter(|(_, member)| member.share > 0) {
-            let tier = match (member.operation, member.backup) {
-                (operation, false) if operation.takes_new_users() => &mut tiers.active,
-                (operation, true) if operation.takes_new_users() => &mut tiers.backup,
-                (Operation::Soft, false) => &mut tiers.soft_active,
-                (Operation::Soft, true) => &mut tiers.soft_backup,
-                (Operation::Starting, backup) => {
-                    tiers.starting.count(backup, member.share);
-                    continue;
-                }
-                _ => continue,
-            };
-            tier.push(index as u32);
-        }
-        tiers
-    }
-
-    /// A first check that is under way does not count against a server.
-    fn usable(&self, members: &[Member], rules: &Rules) -> Usable {
-        let shares = |tier: &[u32]| -> u32 { tier.iter().map(|&index| members[index as usize].share).sum() };
-        let active = self.active.len() + self.starting.active;
-        let backup = self.backup.len() + self.starting.backup;
-        let is_usable = |member: &&Member| {
-            member.backup
-                && member.share > 0
-                && (member.operation.takes_new_users() || member.operation == Operation::Starting)
-        };
-        let weight = if active > 0 {
-            shares(&self.active) + self.starting.weight
-        } else {
-            let count = if rules.allbackups { members.len() } else { 1 };
-            members.iter().filter(is_usable).take(count).map(|member| member.share).sum()
-        };
-        Usable { active, backup, weight: weight.div_ceil(FULL_WEIGHT) }
-    }
-}
-
-impl Usable {
-    /// Counts one more; the weight is that of active ones.
-    fn count(&mut self, backup: bool, share: u32) {
-        if backup {
-            self.backup += 1;
-        } else {
-            self.active += 1;
-            self.weight += share;
-        }
     }
 }

@@ -19,7 +19,7 @@ use crate::clock;
 /// HAProxy's number of steps.
 const STEPS: u32 = 20;
 
-/// Steps come no faster: each makes the order of the backend's servers anew.
+/// Steps come no faster: after each the order of the backend's servers is made anew.
 const SHORTEST_STEP: Duration = Duration::from_millis(100);
 
 /// Warm, in thousandths.

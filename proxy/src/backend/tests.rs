@@ -1,4 +1,5 @@
 mod algorithms;
+mod many;
 mod queues;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -20,7 +20,7 @@ impl Backend {
         let (number, place, before) = {
             let mut queue = self.lock();
             // Servers may have changed since the caller looked.
-            let (wish, place) = match self.place(wish) {
+            let (wish, place) = match self.place(&queue, wish) {
                 Some(index) if self.is_full_up(&queue, index) => match wish {
                     // As in HAProxy a hash would lead to the same server again.
                     Wish::Pinned(_) if self.settings.retry.redispatch != Redispatch::Never => {
@@ -80,7 +80,7 @@ impl Backend {
     /// Lets go whoever can of those who wait there; who waits for anybody is refused when there is nobody left who could
     /// ever come.
     fn let_go(self: &Arc<Self>, queue: &mut Queue, place: Place, answers: &mut Vec<(Reply, Answer)>) {
-        let selection = self.selection.load();
+        let selection = self.selection_now(queue);
         if place.is_none() && selection.is_empty() && !selection.is_pending() {
             while let Some(waiter) = queue.pop(None) {
                 answers.push((waiter.reply, Err(Refusal::NoServer)));
@@ -150,7 +150,7 @@ impl Backend {
     }
 
     fn next_for(&self, queue: &mut Queue, index: usize) -> Option<Waiter> {
-        let balanced = self.selection.load().contains(index);
+        let balanced = self.selection_now(queue).contains(index);
         queue.next_for(index, self.serves_bound(index), balanced)
     }
 

@@ -1,7 +1,6 @@
 //! Who waits for whom, and limits that change.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -262,31 +261,5 @@ proptest! {
             }
             held = tickets[at].answer.try_recv().unwrap().unwrap();
         }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn with_ten_thousand_servers_a_change_and_a_choice_stay_cheap() {
-    // Not a measurement: what takes the square of the number of servers for each would not end.
-    const SERVERS: usize = 10_000;
-    let names: Vec<String> = (0..SERVERS).map(|server| format!("s{server}")).collect();
-    let servers = || {
-        let one = |(at, name): (usize, &String)| config::Server {
-            weight: (at % 256) as u16 + 1,
-            cookie: None,
-            ..server(name)
-        };
-        names.iter().enumerate().map(one).collect::<Vec<_>>()
-    };
-    for balance in [Balance::RoundRobin, Balance::LeastConn, Balance::Source] {
-        let settings = config::Backend { balance, hash_type: HashType::Consistent, ..settings(servers()) };
-        let backend = backend_of(settings);
-        for index in 0..20 {
-            backend.set_operation(index, Operation::Down, false);
-            let key = backend.settings().balance.is_hash().then(|| Key::new(&index.to_be_bytes()));
-            assert!(granted(backend.admit(Wish::ANY.with_key(key))).server().index() >= index);
-        }
-        assert_eq!(backend.usable().active, SERVERS - 20);
-        tokio::time::advance(Duration::from_millis(1)).await;
     }
 }
