@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, time::Duration};
 use rustix::process::Signal;
 
 use crate::{
-    child::Child,
+    child::{self, Child, is_alive},
     client::Connection,
     haproxy::Runtime,
     place::{self, Place},
@@ -14,6 +14,11 @@ use crate::{
 
 /// The proxy listens at once; a loaded machine may need longer.
 const START_WITHIN: Duration = Duration::from_secs(10);
+
+/// An upgrade takes a tenth of a second; a loaded machine may need much longer.
+const UPGRADE_WITHIN: Duration = Duration::from_mins(1);
+/// What an old process says when another one is ready.
+const TAKEN_OVER: &str = "another process has taken over";
 
 /// One drain-proxy. When dropped it is stopped; the test fails if it had died or logged an error.
 #[derive(Debug)]
@@ -163,6 +168,41 @@ impl Proxy {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         self.child.as_ref().expect("this proxy was started").signal(signal);
+    }
+
+    /// Has another process take over, and waits until it has.
+    pub fn upgrade(&mut self) {
+        self.child().may_end();
+        let (pid, before) = self.newest();
+        child::send(pid, Signal::USR2).expect("a proxy that runs");
+        self.place.wait_for("another process to take over", UPGRADE_WITHIN, || match self.newest() {
+            (_, upgrades) if upgrades > before => Ok(()),
+            _ => Err("none has".to_owned()),
+        });
+    }
+
+    /// Ends the process that works after upgrades; those before it end by themselves.
+    pub fn end_newest(&self) {
+        let (pid, _) = self.newest();
+        child::send(pid, Signal::TERM).expect("a proxy that runs");
+        self.place.wait_for("the last process to end", UPGRADE_WITHIN, || {
+            if is_alive(pid) { Err("it lives".to_owned()) } else { Ok(()) }
+        });
+    }
+
+    /// The process that works, and how often another has taken over.
+    fn newest(&self) -> (u32, usize) {
+        let first = self.child.as_ref().expect("this proxy was started");
+        let (mut at_work, mut started, mut upgrades) = (first.pid(), None, 0);
+        for line in first.log_text().lines() {
+            if let Some((_, pid)) = line.rsplit_once(" is started as process ") {
+                started = pid.parse().ok();
+            } else if line.contains(TAKEN_OVER) {
+                at_work = started.take().unwrap_or(at_work);
+                upgrades += 1;
+            }
+        }
+        (at_work, upgrades)
     }
 
     /// Its access log.

@@ -10,8 +10,6 @@ use drain_tests::{
 };
 use rustix::process::Signal;
 
-use crate::upgrade;
-
 /// Checks come every 500 ms; a loaded machine may need longer.
 const SEEN_WITHIN: Duration = Duration::from_mins(1);
 
@@ -154,13 +152,13 @@ fn an_order_outlasts_checks_a_reload_an_upgrade_and_a_restart_and_is_listed() {
         holds(log.contains("SIGHUP: "), || log)
     });
     stays("the order to hold after a reload");
-    upgrade::upgrade(&place, &mut proxy);
+    proxy.upgrade();
     stays("the order to hold after an upgrade");
     let mut listing = place.command(drain_tests::place::built("drain-proxy"));
     listing.arg("changes").arg(proxy.config_file());
     let listed = String::from_utf8_lossy(&output(listing).stdout).into_owned();
     assert_eq!(listed, "set server shop/s1 weight 5\nset server shop/s2 state maint\n");
-    upgrade::end(&place, &mut proxy);
+    proxy.end_newest();
     let text = std::fs::read_to_string(&state).expect("the state that was written at the end");
     assert!(text.contains(" shop 2 s2 127.0.0.1 0 1 1 1 "), "{text}");
     proxy.launch();

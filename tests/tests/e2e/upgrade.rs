@@ -2,11 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use drain_tests::{
-    Place, Proxy,
-    child::{self, is_alive},
-    client::Connection,
-};
+use drain_tests::{Place, Proxy, child::is_alive, client::Connection};
 use rustix::process::Signal;
 
 use crate::{
@@ -17,44 +13,6 @@ use crate::{
 /// An upgrade takes a tenth of a second; a loaded machine may need much longer.
 const WITHIN: Duration = Duration::from_mins(1);
 const UPGRADES: usize = 20;
-/// What an old process says when another one is ready.
-const TAKEN_OVER: &str = "another process has taken over";
-
-/// The process that works, and what has been written.
-fn newest(proxy: &mut Proxy) -> (u32, String) {
-    let log = proxy.child().log_text();
-    let (mut at_work, mut started) = (proxy.child().pid(), None);
-    for line in log.lines() {
-        if let Some((_, pid)) = line.rsplit_once(" is started as process ") {
-            started = pid.parse().ok();
-        } else if line.contains(TAKEN_OVER) {
-            at_work = started.take().unwrap_or(at_work);
-        }
-    }
-    (at_work, log)
-}
-
-/// Has another process take over, and waits until it has.
-pub(crate) fn upgrade(place: &Place, proxy: &mut Proxy) {
-    proxy.child().may_end();
-    let (pid, before) = newest(proxy);
-    let taken_over = |log: &str| log.matches(TAKEN_OVER).count();
-    child::send(pid, Signal::USR2).expect("a proxy that runs");
-    place.wait_for("another process to take over", WITHIN, || {
-        let (_, log) = newest(proxy);
-        if taken_over(&log) > taken_over(&before) { Ok(()) } else { Err("none has".to_owned()) }
-    });
-}
-
-/// Ends the process that works at last; the others end by themselves.
-pub(crate) fn end(place: &Place, proxy: &mut Proxy) {
-    let (pid, _) = newest(proxy);
-    child::send(pid, Signal::TERM).expect("a proxy that runs");
-    place.wait_for("the last process to end", WITHIN, || {
-        if is_alive(pid) { Err("it lives".to_owned()) } else { Ok(()) }
-    });
-}
-
 #[test]
 fn twenty_upgrades_with_other_numbers_of_threads_refuse_and_reset_nobody() {
     let place = Place::new("upgrade_twenty");
@@ -72,13 +30,13 @@ fn twenty_upgrades_with_other_numbers_of_threads_refuse_and_reset_nobody() {
         all_go_on(&place, &crews, 5);
         let threads = [1, 3, 2, 4][number % 4];
         fs::write(&file, format!("{text}\n[limits]\nthreads = {threads}\n")).expect("write proxy.toml");
-        upgrade(&place, &mut proxy);
+        proxy.upgrade();
     }
     all_go_on(&place, &crews, 20);
     for crew in crews {
         assert!(crew.finish_unharmed(&place) > 5 * UPGRADES);
     }
-    end(&place, &mut proxy);
+    proxy.end_newest();
 }
 
 #[test]
@@ -96,7 +54,7 @@ fn an_answer_ends_in_the_old_process_and_the_new_one_tells_the_server_of_it() {
         _ => Ok(()),
     });
 
-    upgrade(&place, &mut proxy);
+    proxy.upgrade();
     let seen = a.checks().len();
     a.wait_for_check(&place, seen, "scur=1/1");
     let old = proxy.child().pid();
@@ -114,7 +72,7 @@ fn an_answer_ends_in_the_old_process_and_the_new_one_tells_the_server_of_it() {
     });
     let seen = a.checks().len();
     a.wait_for_check(&place, seen, "scur=0/0");
-    end(&place, &mut proxy);
+    proxy.end_newest();
 }
 
 #[test]
@@ -136,8 +94,8 @@ fn a_new_process_that_cannot_start_changes_nothing() {
     place.check(log.contains("did you mean `weight`?") && log.contains("this process goes on"), &log);
     crew.go_on(&place, 20);
     fs::write(&file, text).expect("write proxy.toml");
-    upgrade(&place, &mut proxy);
+    proxy.upgrade();
     crew.go_on(&place, 20);
     crew.finish_unharmed(&place);
-    end(&place, &mut proxy);
+    proxy.end_newest();
 }

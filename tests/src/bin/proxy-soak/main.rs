@@ -8,6 +8,11 @@
 //!
 //! `cargo run --release -p drain-tests --bin proxy-soak -- --minutes 30`
 //!
+//! `cargo run --release -p drain-tests --bin proxy-soak -- --upgrades 20`
+//!
+//! With `--upgrades` nothing dies: connections come at an even rate while one process after the other takes over
+//! ([`upgrades`]).
+//!
 //! The seed decides what is asked and what happens; when exactly, the machine does. Ctrl-C ends it early, with the
 //! verdict on what has been.
 
@@ -22,6 +27,7 @@ mod page;
 mod rule;
 mod server;
 mod serving;
+mod upgrades;
 mod verdict;
 
 use std::{
@@ -73,6 +79,12 @@ struct Args {
     /// What decides what happens; another one each time unless given
     #[arg(long)]
     seed: Option<u64>,
+    /// Instead of all that: so many upgrades while connections come and go
+    #[arg(long, conflicts_with_all = ["minutes", "seed"], value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    upgrades: Option<u32>,
+    /// How many of them a second
+    #[arg(long, default_value_t = 1_000, requires = "upgrades", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    connections: u32,
 }
 
 fn minutes(text: &str) -> Result<Duration, String> {
@@ -81,7 +93,11 @@ fn minutes(text: &str) -> Result<Duration, String> {
 }
 
 fn main() -> Result<ExitCode> {
-    let Args { minutes: total, seed } = Args::parse();
+    let Args { minutes: total, seed, upgrades, connections } = Args::parse();
+    if let Some(upgrades) = upgrades {
+        build()?;
+        return Ok(upgrades::run(upgrades, connections));
+    }
     let seed = seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let over = interruption()?;
     build()?;
