@@ -327,7 +327,7 @@ fn good_end(drain: &Drain) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::show::tests::soft;
+    use crate::sample::soft;
 
     fn ended(outcome: Outcome) -> Status {
         let mut status = soft();

@@ -17,6 +17,8 @@ mod place;
 mod progress;
 mod remote;
 mod run;
+#[cfg(test)]
+mod sample;
 mod setup;
 mod show;
 mod verdict;

@@ -126,7 +126,7 @@ fn rewrite(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::show::tests::soft;
+    use crate::sample::soft;
 
     #[test]
     fn a_drain_shows_who_what_and_how_long() {

@@ -218,7 +218,7 @@ mod tests {
     use drain_agent::control::api::{Drain, Outcome};
 
     use super::*;
-    use crate::show::tests::soft;
+    use crate::sample::soft;
 
     fn hard(reached: bool) -> Status {
         let mut status = Status { phase: Phase::Hard, ..soft() };

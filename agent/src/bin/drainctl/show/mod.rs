@@ -1,11 +1,16 @@
 //! What people see of a status.
 
+mod span;
+mod table;
+
 use std::fmt::Write;
 
 use drain_agent::control::api::{
-    Asked, Balancer, Drain, Limit, Origin, Outcome, Source, Status, Target, Then, Traffic, Verdict, Wait,
+    Asked, Drain, Limit, Origin, Outcome, Status, Target, Then, Traffic, Verdict, Wait,
 };
-use jiff::SignedDuration;
+
+pub(crate) use span::{ago, span};
+pub(crate) use table::{balancers, sources, table};
 
 /// What an older look has found is not shown as if it were so now.
 const OLD_SECONDS: f64 = 2.0;
@@ -52,80 +57,6 @@ pub(crate) fn status(status: &Status, now_unix: u64) -> String {
     }
     out.truncate(out.trim_end().len());
     out
-}
-
-/// The table of sources of traffic.
-pub(crate) fn sources(traffic: &Traffic) -> String {
-    let head = ["TRAFFIC", "IN FLIGHT", "IDLE", "USERS", "REQUESTS", "LAST", "READ", "VERDICT"];
-    let mut rows = vec![head.map(str::to_owned)];
-    for source in &traffic.sources {
-        let number = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |number| number.to_string());
-        let ago =
-            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |ago| format!("{} ago", span(ago)));
-        rows.push([
-            source.name.clone(),
-            number(source.in_flight),
-            number(source.idle),
-            number(source.users),
-            source.requests.map_or_else(|| "-".to_owned(), |count| count.to_string()),
-            ago(source.last_seconds),
-            ago(source.age_seconds),
-            verdict(source, traffic.needed_seconds),
-        ]);
-    }
-    table(&rows)
-}
-
-/// What a source says; `needed`: how long a drain waits for it to be quiet.
-fn verdict(source: &Source, needed: Option<f64>) -> String {
-    match (source.verdict, source.quiet_seconds) {
-        (Verdict::Unknown, _) => format!("unknown: {}", source.why),
-        (Verdict::Holds, _) if needed.is_some() => format!("holds: {}", source.why),
-        (Verdict::Holds, _) => source.why.clone(),
-        (Verdict::Quiet, Some(quiet)) => format!("quiet for {}", span(quiet)),
-        (Verdict::Quiet, None) => "quiet".to_owned(),
-    }
-}
-
-/// The table of balancers; `now_unix` in seconds since 1970.
-pub(crate) fn balancers(balancers: &[Balancer], now_unix: u64) -> String {
-    if balancers.is_empty() {
-        return "no balancer has asked for the server's health yet".to_owned();
-    }
-    let head = [
-        "SOURCE",
-        "NODE",
-        "NAME",
-        "SINCE",
-        "LAST",
-        "EVERY",
-        "ANSWER",
-        "VIEW",
-        "WEIGHT",
-        "SCUR",
-        "USERS",
-        "ACKNOWLEDGED",
-    ];
-    let mut rows = vec![head.map(str::to_owned)];
-    for balancer in balancers {
-        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-        let number = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |number| number.to_string());
-        rows.push([
-            balancer.source.to_string(),
-            text(&balancer.node),
-            text(&balancer.name),
-            format!("{} ago", ago(balancer.since_unix, now_unix)),
-            format!("{} ago", span(balancer.last_seconds)),
-            balancer.interval_seconds.map_or_else(|| "-".to_owned(), span),
-            balancer.answer.to_string(),
-            text(&balancer.view),
-            text(&balancer.weight),
-            number(balancer.scur),
-            number(balancer.users),
-            format!("{}: {}", if balancer.acknowledged { "yes" } else { "no" }, balancer.why),
-        ]);
-    }
-    table(&rows)
 }
 
 /// "2 of 3", and who is missing.
@@ -182,19 +113,6 @@ fn limit(limit: &Limit, then: Option<&Then>) -> String {
         Wait::Time => "the time that was asked for",
     };
     format!("{what}, at most {}, then: {}", span(limit.seconds_left), limit.then)
-}
-
-/// A time in seconds as people write it: `0.4s`, `12s`, `4m 10s`.
-pub(crate) fn span(seconds: f64) -> String {
-    if seconds < 9.95 {
-        let text = format!("{seconds:.1}");
-        return format!("{}s", text.strip_suffix(".0").unwrap_or(&text));
-    }
-    format!("{:#}", SignedDuration::from_secs(seconds.round() as i64))
-}
-
-pub(crate) fn ago(then_unix: u64, now_unix: u64) -> String {
-    span(now_unix.saturating_sub(then_unix) as f64)
 }
 
 fn asked(asked: &Asked, now_unix: u64) -> String {
@@ -269,137 +187,12 @@ fn took(drain: &Drain, span: &str) -> String {
     }
 }
 
-/// Columns as wide as their widest cell.
-pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use drain_agent::{
-        clock::Moment,
-        control::api::{Acknowledged, Agent, Readiness},
-        lifecycle::Phase,
-    };
+mod tests {
+    use drain_agent::control::api::Acknowledged;
 
     use super::*;
-
-    /// A status in the middle of a soft drain.
-    pub(crate) fn soft() -> Status {
-        Status {
-            server: "shop".to_owned(),
-            phase: Phase::Soft,
-            answer: 404,
-            reason: "soft drain".to_owned(),
-            since_unix: 1000,
-            generation: 3,
-            asked: Some(Asked {
-                drain: 7,
-                what: Target::Soft,
-                then: Some(Then::Restart),
-                until_unix: None,
-                origin: Origin::Control { pid: Some(4711), uid: 1000, gid: 1000 },
-                reason: Some("new kernel".to_owned()),
-                since_unix: 1000,
-                reached: false,
-                again: false,
-                stopped: false,
-                command: None,
-            }),
-            limit: Some(Limit { waits_for: Wait::Quiet, seconds_left: 250.4, then: "hard".to_owned() }),
-            acknowledged: Acknowledged { count: 1, of: 2, complete: false },
-            balancers: vec![
-                Balancer {
-                    source: "10.0.0.2".parse().unwrap(),
-                    node: Some("lb1".to_owned()),
-                    name: Some("shop/a".to_owned()),
-                    since_unix: 10,
-                    interval_seconds: Some(0.5),
-                    last_seconds: 0.2,
-                    answer: 404,
-                    view: Some("NOLB".to_owned()),
-                    weight: Some("0/2".to_owned()),
-                    scur: Some(3),
-                    users: None,
-                    acknowledged: true,
-                    why: "its header says NOLB".to_owned(),
-                },
-                Balancer {
-                    source: "10.0.0.3".parse().unwrap(),
-                    node: None,
-                    name: None,
-                    since_unix: 10,
-                    interval_seconds: None,
-                    last_seconds: 12.0,
-                    answer: 200,
-                    view: None,
-                    weight: None,
-                    scur: None,
-                    users: None,
-                    acknowledged: false,
-                    why: "was given 1 of 3 answers".to_owned(),
-                },
-            ],
-            traffic: Traffic {
-                in_flight: Some(3),
-                idle: Some(12),
-                quiet_seconds: None,
-                needed_seconds: Some(300.0),
-                age_seconds: Some(0.2),
-                unknown: Vec::new(),
-                sources: sources_of_soft(),
-            },
-            readiness: Readiness { ready: Some(true), text: "200 in 3 ms".to_owned() },
-            drains: vec![Drain {
-                id: 6,
-                outcome: Outcome::Done,
-                text: "restarted".to_owned(),
-                ended_unix: 900,
-                then: Some(Then::Restart),
-                restart_seconds: Some(2.34),
-                output: None,
-                users_back_seconds: Some(1.24),
-            }],
-            warnings: vec!["lb9 takes 404 for a failure".to_owned()],
-            agent: Agent { pid: 99, version: "0.1.0".to_owned(), uptime_seconds: 3700.0 },
-            taken: Moment::default(),
-        }
-    }
-
-    fn sources_of_soft() -> Vec<Source> {
-        vec![
-            Source {
-                name: "sockets".to_owned(),
-                in_flight: Some(3),
-                idle: Some(12),
-                users: None,
-                requests: None,
-                last_seconds: Some(0.2),
-                age_seconds: Some(0.2),
-                quiet_seconds: None,
-                verdict: Verdict::Holds,
-                why: "3 in flight".to_owned(),
-            },
-            Source {
-                name: "access_log /var/log/shop.log".to_owned(),
-                in_flight: None,
-                idle: None,
-                users: None,
-                requests: Some(4711),
-                last_seconds: Some(15.0),
-                age_seconds: Some(0.1),
-                quiet_seconds: Some(14.8),
-                verdict: Verdict::Quiet,
-                why: String::new(),
-            },
-        ]
-    }
+    use crate::sample::soft;
 
     #[test]
     fn a_status_tells_everything_in_a_screen() {
@@ -470,14 +263,5 @@ SOURCE    NODE  NAME    SINCE        LAST      EVERY  ANSWER  VIEW  WEIGHT  SCUR
     fn nobody_is_not_everybody() {
         let alone = Status { acknowledged: Acknowledged::default(), balancers: Vec::new(), ..soft() };
         assert_eq!(acknowledged(&alone), "no balancer is known");
-    }
-
-    #[test]
-    fn spans_are_written_as_in_the_configuration() {
-        for (seconds, text) in
-            [(0.0, "0s"), (0.44, "0.4s"), (3.0, "3s"), (9.96, "10s"), (60.0, "1m"), (5025.0, "1h 23m 45s")]
-        {
-            assert_eq!(span(seconds), text);
-        }
     }
 }
