@@ -12,6 +12,7 @@
 
 mod curve;
 mod history;
+mod open;
 mod record;
 mod recorder;
 

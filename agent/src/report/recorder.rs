@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Acknowledgement, Cut, Record, Sample, Step, Try, curve};
+use super::{Cut, Record, Sample, open::Open};
 use crate::{
     balancers::{Key, Standing},
     clock::Moment,
     control::api::Asked,
-    lifecycle::{Ended, Level, Outcome, Stage, Transition},
+    lifecycle::{Ended, Level, Transition},
 };
 
 /// For how long after its end a drain's record waits for the users: balancers give a server that is back new users
@@ -18,18 +18,6 @@ const USERS_BACK: Duration = Duration::from_mins(1);
 
 /// How many records may be open: one that waits for users, one under way, one that is to follow, and one more.
 pub(super) const OPEN: usize = 4;
-
-/// How many steps are kept: a drain that waits for others may go back and forth for an hour.
-const STEPS: usize = 64;
-
-/// How many acknowledgements are kept, soft and hard together: people have a handful of balancers.
-const ACKNOWLEDGEMENTS: usize = 64;
-
-/// How many tries to restart are kept.
-const TRIES: usize = 10;
-
-/// How much of a try's output is kept: what went wrong stands at its end.
-const OUTPUT_BYTES: usize = 4 * 1024;
 
 /// Notes what happens.
 #[derive(Clone, Debug, Default)]
@@ -41,20 +29,6 @@ pub struct Recorder {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Saved(Vec<Open>);
-
-/// A record that is not whole.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-struct Open {
-    record: Record,
-    /// When it was asked, or the agent has taken it up after the host's restart.
-    begun: Moment,
-    /// What lies before that, in seconds.
-    before: f64,
-    /// Since when it waits for the users.
-    over: Option<Moment>,
-    /// What a look has found last.
-    seen: Option<Sample>,
-}
 
 impl Recorder {
     /// Goes on where an earlier agent has ended.
@@ -85,98 +59,40 @@ impl Recorder {
     /// A drain is under way, or is to follow; or it was asked for more.
     pub fn follow(&mut self, asked: &Asked, server: &str, now: Moment) {
         if let Some(open) = self.find(asked.drain) {
-            open.record.what = asked.what;
-            open.record.then.clone_from(&asked.then);
-            open.record.reason.clone_from(&asked.reason);
-            open.record.command.clone_from(&asked.command);
+            open.joined(asked);
             return;
         }
         if self.open.len() == OPEN {
             // The machine has one under way and one to follow; others only wait for users.
             self.open.remove(0);
         }
-        let record = Record {
-            drain: asked.drain,
-            server: server.to_owned(),
-            asked_unix: asked.since_unix,
-            what: asked.what,
-            then: asked.then.clone(),
-            origin: asked.origin.clone(),
-            reason: asked.reason.clone(),
-            command: asked.command.clone(),
-            outcome: None,
-            text: String::new(),
-            ended_at: None,
-            steps: Vec::new(),
-            acknowledgements: Vec::new(),
-            traffic: Vec::new(),
-            cut: None,
-            restarts: Vec::new(),
-            ready_at: None,
-            users_back_at: None,
-            agent_restarts: 0,
-        };
-        self.open.push(Open { record, begun: now, before: 0.0, over: None, seen: None });
+        self.open.push(Open::new(asked, server, now));
     }
 
     /// A step along the life cycle.
     pub fn step(&mut self, now: Moment, transition: &Transition) {
-        let Some(open) = transition.drain.and_then(|id| self.find(id)) else { return };
-        let at = open.at(now);
-        if let Some(seen) = open.seen.take() {
-            curve::add(&mut open.record.traffic, seen, true);
-        }
-        let Transition { from, to, why, .. } = transition.clone();
-        if (from, to) == (Stage::Warming, Stage::Up) {
-            open.record.ready_at = Some(at);
-        }
-        open.record.text.clone_from(&why);
-        if open.record.steps.len() < STEPS {
-            open.record.steps.push(Step { at, from, to, why });
+        if let Some(open) = transition.drain.and_then(|id| self.find(id)) {
+            open.step(now, transition);
         }
     }
 
     /// A balancer stands so to what is announced. Says whether it had not acknowledged before.
     pub fn stands(&mut self, drain: u64, now: Moment, level: Level, key: &Key, how: Standing) -> bool {
-        if how == Standing::Pending {
-            return false;
-        }
-        let Some(open) = self.find(drain) else { return false };
-        let at = open.at(now);
-        let known = &mut open.record.acknowledgements;
-        let is_it = |known: &&mut Acknowledgement| {
-            known.level == level
-                && known.source == key.source
-                && known.node == key.node
-                && known.name == key.name
-        };
-        if let Some(known) = known.iter_mut().find(is_it) {
-            // What was only guessed may be proved yet, and one that has acted may go; its first moment counts.
-            if how == Standing::Proven {
-                known.how = how;
-            }
-            return false;
-        }
-        if known.len() == ACKNOWLEDGEMENTS {
-            return false;
-        }
-        let Key { source, node, name } = key.clone();
-        known.push(Acknowledgement { at, level, source, node, name, how });
-        true
+        how != Standing::Pending && self.find(drain).is_some_and(|open| open.stands(now, level, key, how))
     }
 
     /// A look has found this; `drain` is under way.
     pub fn seen(&mut self, drain: u64, now: Moment, found: Sample) {
-        let Some(open) = self.find(drain) else { return };
-        let sample = Sample { at: open.at(now), ..found };
-        curve::add(&mut open.record.traffic, sample, false);
-        open.seen = Some(sample).filter(|sample| open.record.traffic.last() != Some(sample));
+        if let Some(open) = self.find(drain) {
+            open.seen(now, found);
+        }
     }
 
     /// This was in flight when its limit had passed and its restart began.
     pub fn cut(&mut self, drain: u64, now: Moment, cut: Cut) {
-        let Some(open) = self.find(drain) else { return };
-        open.record.cut = Some(Cut { at: open.at(now), ..cut });
+        if let Some(open) = self.find(drain) {
+            open.record.cut = Some(Cut { at: open.at(now), ..cut });
+        }
     }
 
     /// A try to restart the server has ended.
@@ -188,15 +104,8 @@ impl Recorder {
         result: &Result<(), String>,
         output: Option<&str>,
     ) {
-        let Some(open) = self.find(drain) else { return };
-        let one = Try {
-            at: open.at(began),
-            seconds: now.since(began).as_secs_f64(),
-            failure: result.clone().err().map(|why| end_of(&why).to_owned()),
-            output: output.filter(|output| !output.is_empty()).map(|output| end_of(output).to_owned()),
-        };
-        if open.record.restarts.len() < TRIES {
-            open.record.restarts.push(one);
+        if let Some(open) = self.find(drain) {
+            open.tried(began, now, result, output);
         }
     }
 
@@ -206,13 +115,7 @@ impl Recorder {
         let Some(index) = self.open.iter().position(|open| open.record.drain == ended.id) else {
             return Vec::new();
         };
-        let open = &mut self.open[index];
-        open.record.outcome = Some(ended.outcome);
-        end_of(&ended.text).clone_into(&mut open.record.text);
-        open.record.ended_at = Some(open.at(now));
-        // Where the server was taken out and is back, users are to come again.
-        if ended.outcome == Outcome::Done && open.record.ready_at.is_some() {
-            open.over = Some(now);
+        if self.open[index].ended(now, ended) {
             return Vec::new();
         }
         let last = self.open.remove(index);
@@ -262,26 +165,16 @@ impl Recorder {
     }
 }
 
-impl Open {
-    fn at(&self, now: Moment) -> f64 {
-        // To the millisecond: more says nothing, and makes the lines long.
-        ((self.before + now.since(self.begun).as_secs_f64()) * 1000.0).round() / 1000.0
-    }
-}
-
-/// The end of a text, as far as it is kept.
-fn end_of(text: &str) -> &str {
-    let mut start = text.len().saturating_sub(OUTPUT_BYTES);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    &text[start..]
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
-    use crate::control::api::{Origin, Target, Then};
+    use super::{
+        super::open::{ACKNOWLEDGEMENTS, STEPS},
+        *,
+    };
+    use crate::{
+        control::api::{Origin, Target, Then},
+        lifecycle::{Outcome, Stage},
+    };
 
     fn at(seconds: f64) -> Moment {
         Moment::from_boot(Duration::from_secs_f64(1000.0 + seconds))
