@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use super::{
     super::Finding,
-    file::{Kind, Line, Section, lineage, sections},
-    server_line::{Server, time},
+    ABOUT,
+    backend::Backend,
+    file::{Kind, lineage, sections},
+    server_line::Server,
 };
-
-const ABOUT: &str = "haproxy";
-
-/// The least `timeout check`: an agent that has just begun lets checks wait for its first verdict, 300 ms at most.
-const TIMEOUT_CHECK: Duration = Duration::from_millis(500);
 
 /// What is known of the agent for which the file is read.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,7 +31,7 @@ pub fn examine(file: &str, text: &str, wanted: &Wanted<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut concerned = 0;
     for (index, section) in sections.iter().enumerate().filter(|(_, section)| section.kind == Kind::Backend) {
-        let backend = Backend { file, section, lineage: lineage(&sections, index).collect() };
+        let backend = Backend::new(file, section, lineage(&sections, index));
         let servers: Vec<Server> =
             backend.servers().filter(|server| wanted.concerns(&section.name, server)).collect();
         if servers.is_empty() {
@@ -45,7 +42,7 @@ pub fn examine(file: &str, text: &str, wanted: &Wanted<'_>) -> Vec<Finding> {
         // What checks by HTTP need says nothing of servers that are asked in other words.
         let by_http = servers.iter().any(|server| server.check || !server.agent_check);
         findings.extend(backend.options(by_http));
-        findings.extend(servers.iter().flat_map(|server| backend.server(server, wanted)));
+        findings.extend(servers.iter().flat_map(|server| of_server(&backend, server, wanted)));
         if findings.len() == before {
             let text = format!("backend {} does what a drain needs", section.name);
             findings.push(Finding::ok(ABOUT, text).at(format!("{file}:{}", section.number)));
@@ -81,207 +78,59 @@ impl Wanted<'_> {
     }
 }
 
-/// A backend with all that it inherits.
-struct Backend<'a> {
-    file: &'a str,
-    section: &'a Section,
-    /// Itself first.
-    lineage: Vec<&'a Section>,
-}
-
-impl Backend<'_> {
-    fn servers(&self) -> impl Iterator<Item = Server> {
-        let of = |section: &'_ Section, number: usize| {
-            section
-                .lines
-                .iter()
-                .filter(move |line| line.words[0] == "default-server" && line.number < number)
-                .cloned()
-                .collect::<Vec<Line>>()
-        };
-        self.section.lines.iter().filter(|line| line.words[0] == "server").filter_map(move |line| {
-            let inherited = self.lineage[1..].iter().rev().flat_map(|section| of(section, usize::MAX));
-            let defaults: Vec<Line> = inherited.chain(of(self.section, line.number)).collect();
-            Server::read(defaults.iter(), line)
-        })
+/// What is said of one server.
+fn of_server(backend: &Backend<'_>, server: &Server, wanted: &Wanted<'_>) -> Vec<Finding> {
+    let name = format!("server {}/{}", backend.section.name, server.name);
+    let here = || backend.place(server.number);
+    let ports = list(wanted.health_ports);
+    let mut findings = Vec::new();
+    if let Some(line) = server.shuts_down {
+        findings.push(
+            Finding::failure(
+                ABOUT,
+                format!("{name} has its requests killed when it is marked down, which 500 does"),
+                "take `on-marked-down shutdown-sessions` out",
+            )
+            .at(backend.place(line)),
+        );
     }
-
-    /// The line that begins with `words` and holds for this backend; nothing where `no` takes it back.
-    fn says(&self, words: &[&str]) -> Option<&Line> {
-        let begins = |line: &&Line, with: &[&str]| {
-            line.words.len() >= with.len() && line.words.iter().zip(with).all(|(own, with)| own == with)
-        };
-        let no: Vec<&str> = std::iter::once("no").chain(words.iter().copied()).collect();
-        let said = self.lineage.iter().find_map(|section| {
-            section.lines.iter().rev().find(|line| begins(line, words) || begins(line, &no))
-        })?;
-        (said.words[0] != "no").then_some(said)
+    if !server.check && server.agent_check {
+        findings.extend(agent_check(server, &name, wanted).map(|finding| finding.at(here())));
+        return findings;
     }
-
-    fn place(&self, line: usize) -> String {
-        format!("{}:{line}", self.file)
+    if !server.check {
+        findings.push(
+            Finding::failure(ABOUT, format!("{name} is not checked"), format!("add `check port {ports}`"))
+                .at(here()),
+        );
+        return findings;
     }
-
-    /// What is said of the whole backend; `by_http`: its servers are checked by HTTP.
-    fn options(&self, by_http: bool) -> Vec<Finding> {
-        let name = &self.section.name;
-        let here = || self.place(self.section.number);
-        let mut findings = Vec::new();
-        if !by_http {
-            // The agent protocol needs nothing of it.
-        } else if self.says(&["option", "httpchk"]).is_none() {
-            findings.push(
-                Finding::failure(
-                    ABOUT,
-                    format!("backend {name} only connects: it sees neither 404 nor 500"),
-                    "add `option httpchk`",
-                )
-                .at(here()),
-            );
-        } else {
-            findings.extend(self.checks());
-        }
-        if let Some(line) = self.says(&["option", "persist"]) {
-            findings.push(
-                Finding::failure(
-                    ABOUT,
-                    format!("backend {name} sends users with a cookie to a server that is DOWN, so that a restart meets them"),
-                    "take `option persist` out",
-                )
-                .at(self.place(line.number)),
-            );
-        }
-        if let Some(line) = self.says(&["force-persist"]) {
-            findings.push(
-                Finding::warning(
-                    ABOUT,
-                    format!("backend {name} sends some users to a server that is DOWN"),
-                    "see that the condition of `force-persist` is for tests only",
-                )
-                .at(self.place(line.number)),
-            );
-        }
-        if self.says(&["option", "redispatch"]).is_none() {
-            findings.push(
-                Finding::warning(
-                    ABOUT,
-                    format!(
-                        "backend {name} leaves requests that wait for this server in its queue when it goes"
-                    ),
-                    "add `option redispatch`",
-                )
-                .at(here()),
-            );
-        }
-        findings
+    match server.asks() {
+        Some(port) if !wanted.health_ports.contains(&port) => findings.push(
+            Finding::failure(
+                ABOUT,
+                format!("{name} is checked on port {port}, and the agent answers on {ports}"),
+                format!("write `check port {ports}`"),
+            )
+            .at(here()),
+        ),
+        _ => {}
     }
-
-    /// What is said of its HTTP checks.
-    fn checks(&self) -> Vec<Finding> {
-        let name = &self.section.name;
-        let here = || self.place(self.section.number);
-        let mut findings = Vec::new();
-        if self.says(&["http-check", "disable-on-404"]).is_none() {
-            findings.push(
-                Finding::failure(
-                    ABOUT,
-                    format!("backend {name} takes 404 for a failure: a soft drain moves the users at once"),
-                    "add `http-check disable-on-404`",
-                )
-                .at(here()),
-            );
-        }
-        if self.says(&["http-check", "send-state"]).is_none() {
-            findings.push(
-                Finding::warning(
-                    ABOUT,
-                    format!("backend {name} does not send its state: the agent counts answers, and nothing is proved"),
-                    "add `http-check send-state`",
-                )
-                .at(here()),
-            );
-        }
-        let limit = self.says(&["timeout", "check"]);
-        match limit.map(|line| (line, line.words.get(2).and_then(|word| time(word)))) {
-            Some((line, Some(limit))) if limit < TIMEOUT_CHECK => findings.push(
-                Finding::warning(
-                    ABOUT,
-                    format!("backend {name} gives a check only {limit:?}: under load it fails, and drains by itself"),
-                    "set `timeout check 2s`",
-                )
-                .at(self.place(line.number)),
-            ),
-            Some(_) => {}
-            None => findings.push(
-                Finding::warning(
-                    ABOUT,
-                    format!("backend {name} has no `timeout check`: connection and answer together must fit into `inter`"),
-                    "set `timeout check 2s`",
-                )
-                .at(here()),
-            ),
-        }
-        findings
+    let within = server.acknowledges_within();
+    if within >= wanted.acknowledge {
+        findings.push(
+            Finding::failure(
+                ABOUT,
+                format!(
+                    "{name} takes {within:?} to be taken out, and a drain is withdrawn after {:?}",
+                    wanted.acknowledge
+                ),
+                "check more often (`inter 500 fastinter 100`), or give drain.acknowledge.limit more",
+            )
+            .at(here()),
+        );
     }
-
-    /// What is said of one server.
-    fn server(&self, server: &Server, wanted: &Wanted<'_>) -> Vec<Finding> {
-        let name = format!("server {}/{}", self.section.name, server.name);
-        let here = || self.place(server.number);
-        let ports = list(wanted.health_ports);
-        let mut findings = Vec::new();
-        if let Some(line) = server.shuts_down {
-            findings.push(
-                Finding::failure(
-                    ABOUT,
-                    format!("{name} has its requests killed when it is marked down, which 500 does"),
-                    "take `on-marked-down shutdown-sessions` out",
-                )
-                .at(self.place(line)),
-            );
-        }
-        if !server.check && server.agent_check {
-            findings.extend(agent_check(server, &name, wanted).map(|finding| finding.at(here())));
-            return findings;
-        }
-        if !server.check {
-            findings.push(
-                Finding::failure(
-                    ABOUT,
-                    format!("{name} is not checked"),
-                    format!("add `check port {ports}`"),
-                )
-                .at(here()),
-            );
-            return findings;
-        }
-        match server.asks() {
-            Some(port) if !wanted.health_ports.contains(&port) => findings.push(
-                Finding::failure(
-                    ABOUT,
-                    format!("{name} is checked on port {port}, and the agent answers on {ports}"),
-                    format!("write `check port {ports}`"),
-                )
-                .at(here()),
-            ),
-            _ => {}
-        }
-        let within = server.acknowledges_within();
-        if within >= wanted.acknowledge {
-            findings.push(
-                Finding::failure(
-                    ABOUT,
-                    format!(
-                        "{name} takes {within:?} to be taken out, and a drain is withdrawn after {:?}",
-                        wanted.acknowledge
-                    ),
-                    "check more often (`inter 500 fastinter 100`), or give drain.acknowledge.limit more",
-                )
-                .at(here()),
-            );
-        }
-        findings
-    }
+    findings
 }
 
 /// What is said of a server that is asked by `agent-check` alone.
