@@ -87,6 +87,22 @@ impl Reading {
     }
 }
 
+#[cfg(test)]
+impl Reading {
+    /// Nobody uses the server: the default, for constants.
+    pub(crate) const EMPTY: Self = Self {
+        busy: 0,
+        unsure: Silence { count: 0, shortest: None },
+        opaque: Silence { count: 0, shortest: None },
+        answered: Silence { count: 0, shortest: None },
+        fresh: 0,
+        ended: None,
+        deserted: None,
+        abandoned: false,
+        requests: None,
+    };
+}
+
 /// Connections on which nothing moves, and since when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Silence {

@@ -340,14 +340,4 @@ async fn balance(fake: Fake, answer: watch::Receiver<Option<Answer>>, checks: mp
 
 const BUSY: Reading = Reading { busy: 1, ..EMPTY };
 
-const EMPTY: Reading = Reading {
-    busy: 0,
-    unsure: Silence { count: 0, shortest: None },
-    opaque: Silence { count: 0, shortest: None },
-    answered: Silence { count: 0, shortest: None },
-    fresh: 0,
-    ended: None,
-    deserted: None,
-    abandoned: false,
-    requests: None,
-};
+const EMPTY: Reading = Reading::EMPTY;
