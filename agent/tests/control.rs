@@ -1,5 +1,7 @@
 //! The control socket, asked by something that is not `drainctl`.
 
+mod sample;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use drain_agent::{
@@ -7,9 +9,9 @@ use drain_agent::{
     config::Control,
     control::{
         Ask, Owner, Server,
-        api::{Acknowledged, Agent, Options, Origin, Readiness, Reply, Status, Then, Traffic},
+        api::{Options, Origin, Reply, Status, Then, Traffic},
     },
-    lifecycle::{Phase, Request},
+    lifecycle::Request,
     report::{History, Reports},
 };
 use tokio::{
@@ -30,10 +32,16 @@ impl Rig {
     fn start(test: &str) -> Self {
         let directory = std::env::temp_dir().join(format!("drain-control-{test}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
-        let (status, statuses) = watch::channel(Arc::new(status()));
+        let (status, statuses) = watch::channel(Arc::new(sample::up()));
         let (ask, asks) = mpsc::channel(8);
         let (look, looks) = mpsc::channel(8);
-        let server = Server::open(&at(&directory.join("a.sock"))).unwrap();
+        let server = Server::open(&Control {
+            socket: directory.join("a.sock"),
+            group: None,
+            look: None,
+            remote: None,
+        })
+        .unwrap();
         let reports = Reports::new(History::at(&directory.join("a.history.jsonl")));
         tokio::spawn(server.run(Owner { status: statuses, asks: ask, looks: look, reports, doctor: None }));
         Self { directory, status, asks, looks }
@@ -67,32 +75,6 @@ fn seen(answer: &str) -> Status {
 /// What a look has found that was made so long ago.
 fn in_flight(count: u32, age_seconds: f64) -> Traffic {
     Traffic { in_flight: Some(count), age_seconds: Some(age_seconds), ..Traffic::default() }
-}
-
-/// A socket at `path`, for everybody to look.
-fn at(path: &std::path::Path) -> Control {
-    Control { socket: path.to_owned(), group: None, look: None, remote: None }
-}
-
-fn status() -> Status {
-    Status {
-        server: "shop".to_owned(),
-        phase: Phase::Up,
-        answer: 200,
-        reason: "ready".to_owned(),
-        since_unix: 1000,
-        generation: 1,
-        asked: None,
-        limit: None,
-        acknowledged: Acknowledged::default(),
-        balancers: Vec::new(),
-        traffic: Traffic::default(),
-        readiness: Readiness::default(),
-        drains: Vec::new(),
-        warnings: Vec::new(),
-        agent: Agent { pid: 1, version: "0.1.0".to_owned(), uptime_seconds: 1.0 },
-        taken: Moment::now(),
-    }
 }
 
 #[tokio::test]

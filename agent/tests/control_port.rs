@@ -1,5 +1,7 @@
 //! The HTTPS control port, asked by something that is not `drainctl`.
 
+mod sample;
+
 use std::{
     fs,
     net::SocketAddr,
@@ -14,10 +16,9 @@ use drain_agent::{
     config::Config,
     control::{
         Ask, Owner, Port,
-        api::{Acknowledged, Agent, Origin, Readiness, Reply, Status, Traffic},
+        api::{Origin, Reply, Status},
         tls,
     },
-    lifecycle::Phase,
     report::{History, Reports},
 };
 use rustls::pki_types::ServerName;
@@ -62,7 +63,7 @@ impl Rig {
         let port = Port::open(config.control.remote.as_ref().unwrap()).unwrap();
         let address = port.address().unwrap();
         let (config, configs) = watch::channel(config);
-        let (status, statuses) = watch::channel(Arc::new(status()));
+        let (status, statuses) = watch::channel(Arc::new(sample::up()));
         let (asks, mut inlet) = mpsc::channel::<Ask>(8);
         let (origins, asked) = mpsc::channel(8);
         let (looks, _) = mpsc::channel(1);
@@ -112,27 +113,6 @@ fn config(directory: &Path, more: &str) -> Config {
          tls = {{ cert = '{directory}/server.pem', key = '{directory}/server.key'{more} }}"
     );
     Config::parse("f", &text, Some("s")).unwrap()
-}
-
-fn status() -> Status {
-    Status {
-        server: "shop".to_owned(),
-        phase: Phase::Up,
-        answer: 200,
-        reason: "ready".to_owned(),
-        since_unix: 1000,
-        generation: 1,
-        asked: None,
-        limit: None,
-        acknowledged: Acknowledged::default(),
-        balancers: Vec::new(),
-        traffic: Traffic::default(),
-        readiness: Readiness::default(),
-        drains: Vec::new(),
-        warnings: Vec::new(),
-        agent: Agent { pid: 1, version: "0.1.0".to_owned(), uptime_seconds: 1.0 },
-        taken: Moment::now(),
-    }
 }
 
 async fn answer(stream: &mut TlsStream<TcpStream>, request: &str, headers: &str) -> std::io::Result<String> {
