@@ -1,41 +1,17 @@
-//! What the agent says about configurations: each `config/NAME.toml` is wrong, and `config/NAME.err` is what is
-//! said about it. `UPDATE_EXPECTED=1 cargo test` writes what is said now.
+//! What the keys say, and what holds without them.
 
-use std::{fs, num::NonZeroU32, path::Path, time::Duration};
+use std::{num::NonZeroU32, path::Path, time::Duration};
 
-use drain_agent::config::{
-    Acknowledge, AgentCheck, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, By, Config, Control, Drain,
-    Expected, Hard, How, LongLived, Metrics, MinRemaining, Of, OnFailure, Probe, Proof, Ready, Remote,
-    Report, Restart, Run, Server, Soft, Span, Tls, Traffic, WarmUp, Weight,
+use drain_agent::{
+    config::{
+        Acknowledge, AgentCheck, Answers, AtAcknowledgeLimit, AtHardLimit, Balancers, By, Config, Control,
+        Drain, Expected, Hard, How, LongLived, Metrics, MinRemaining, Of, OnFailure, Probe, Proof, Ready,
+        Remote, Report, Restart, Run, Server, Soft, Span, Tls, Traffic, WarmUp, Weight,
+    },
+    lifecycle::Then,
 };
-use drain_agent::lifecycle::Then;
-use proptest::prelude::*;
 
-fn parse(text: &str) -> Result<Config, drain_config::Invalid> {
-    Config::parse("apache2.toml", text, Some("apache2"))
-}
-
-#[test]
-fn every_mistake_is_shown_at_its_place() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
-    let mut seen = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|ending| ending != "toml") {
-            continue;
-        }
-        seen += 1;
-        let said = parse(&fs::read_to_string(&path).unwrap()).expect_err(&path.display().to_string());
-        let said = format!("{said}\n");
-        let expected = path.with_extension("err");
-        if std::env::var_os("UPDATE_EXPECTED").is_some() {
-            fs::write(&expected, &said).unwrap();
-        }
-        let expected = fs::read_to_string(&expected).unwrap_or_default();
-        assert_eq!(said, expected, "of {}", path.display());
-    }
-    assert_eq!(seen, 17, "files in tests/config");
-}
+use super::parse;
 
 #[test]
 fn a_minimal_file_has_every_default() {
@@ -282,136 +258,4 @@ fn where_reports_and_numbers_go_is_read() {
     let config = parse(text).unwrap();
     assert_eq!(config.metrics.listen, Some("127.0.0.1:9404".parse().unwrap()));
     assert_eq!(config.report.history.to_str(), Some("/tmp/history"));
-}
-
-#[test]
-fn a_command_in_one_string_is_explained_and_no_file_has_two_uses() {
-    const REST: &str = "listen = '127.0.0.1:1'\nserver.ports = [80]\n";
-    let said = |lines: &str| parse(&format!("{REST}{lines}")).expect_err(lines).to_string();
-    let command = said("restart.command = ['systemctl restart x']");
-    assert!(command.contains(r#"expected ["systemctl", "restart", "x"]"#), "{command}");
-    let rest = "restart.command = ['true']\nstate = '/var/lib/a.json'\n";
-    for history in ["/var/lib/a.json", "/var/lib/a.json.output", "/var/lib/a.json.new"] {
-        let said = said(&format!("{rest}report.history = '{history}'"));
-        assert!(said.contains("`report.history` is where the state is kept"), "{said}");
-    }
-    assert!(parse(&format!("{REST}{rest}report.history = '/var/lib/a.jsonl'")).is_ok());
-}
-
-#[test]
-fn a_default_gives_way_to_a_shorter_limit() {
-    let text = r#"
-        listen = "0.0.0.0:8404"
-        server = { ports = [80], ready = { deadline = "300ms" } }
-        restart = { command = ["true"] }
-        [drain]
-        soft = { limit = "1m" }
-        hard = { limit = "1s" }"#;
-    let config = parse(text).unwrap();
-    assert_eq!(config.drain.soft.quiet, Duration::from_mins(1));
-    assert_eq!(config.drain.hard.quiet, Duration::from_secs(1));
-    assert_eq!(config.server.ready.interval, Duration::from_millis(300));
-    assert_eq!(config.server.ready.timeout, Duration::from_millis(300));
-}
-
-#[test]
-fn the_example_is_valid() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/apache2.toml");
-    // Its group need not be one of this host.
-    let config = parse(&fs::read_to_string(path).unwrap()).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(&*config.server.name, "apache2");
-}
-
-#[test]
-fn a_file_is_named_after_its_server_or_must_say_its_name() {
-    let text = "listen = '0.0.0.0:1'\nserver = { ports = [80] }\nrestart = { command = ['true'] }";
-    assert!(
-        Config::parse("f", text, Some("my server"))
-            .unwrap_err()
-            .to_string()
-            .contains("`server.name` is missing")
-    );
-    assert_eq!(&*Config::parse("f", text, Some("blog@2")).unwrap().server.name, "blog@2");
-}
-
-#[test]
-fn a_server_may_be_behind_unix_sockets_alone_and_in_another_namespace() {
-    let file = |server: &str| {
-        let rest = "listen = '0.0.0.0:1'\nrestart = { command = ['true'] }";
-        parse(&format!("{rest}\n[server]\n{server}")).map(|config| config.server)
-    };
-    let server = file("unix = ['/run/app.sock', '/run/b.sock']\nnetns = 'blue'").unwrap();
-    assert_eq!((server.ports.len(), server.unix.len()), (0, 2));
-    assert_eq!(server.ready.probe, Probe::Unix("/run/app.sock".into()));
-    assert_eq!(server.netns.unwrap().to_str(), Some("/run/netns/blue"));
-    let both = file("ports = [80]\nunix = ['/run/app.sock']\nnetns = '/proc/7/ns/net'").unwrap();
-    assert_eq!(both.ready.probe, Probe::Tcp("127.0.0.1:80".parse().unwrap()));
-    assert_eq!(both.netns.unwrap().to_str(), Some("/proc/7/ns/net"));
-    for (wrong, named) in [
-        ("unix = []", "server.unix"),
-        ("ports = []\nunix = ['/run/app.sock']", "server.ports"),
-        ("unix = ['app.sock']", "server.unix"),
-        ("unix = ['/run/app.sock', '/run/app.sock']", "server.unix"),
-        ("ports = [80]\nnetns = 'a/b'", "server.netns"),
-        ("ports = [80]\nnetns = '..'", "server.netns"),
-    ] {
-        assert!(file(wrong).unwrap_err().to_string().contains(named), "{wrong}");
-    }
-}
-
-#[test]
-fn long_lived_connections_can_be_ignored_after_a_silence() {
-    let file = |value: &str| {
-        let rest = "listen = '0.0.0.0:1'\nserver = { ports = [80] }\nrestart = { command = ['true'] }";
-        parse(&format!("{rest}\ndrain = {{ long_lived = '{value}' }}")).map(|config| config.drain.long_lived)
-    };
-    assert_eq!(file("ignore after 1m 30s").unwrap(), LongLived::IgnoreAfter(Duration::from_secs(90)));
-    for wrong in ["ignore", "ignore after", "ignore after 30", "ignores"] {
-        assert!(file(wrong).unwrap_err().to_string().contains("drain.long_lived"), "{wrong}");
-    }
-}
-
-#[test]
-fn deep_nesting_is_refused_and_not_followed() {
-    for open in ["[", "{a=", "a."] {
-        let text = format!("x = {}", open.repeat(200_000));
-        assert!(parse(&text).is_err());
-        assert!(parse(&format!("{}=1", open.repeat(200_000))).is_err());
-    }
-}
-
-proptest! {
-    #[test]
-    fn no_text_makes_it_panic(text in any::<String>()) {
-        if let Err(invalid) = parse(&text) {
-            prop_assert!(!invalid.mistakes().is_empty());
-            prop_assert!(!invalid.render(true).is_empty());
-        }
-    }
-
-    #[test]
-    fn no_value_of_any_key_makes_it_panic(
-        key in prop::sample::select(vec![
-            "listen", "state", "answers", "answers.soft", "server", "server.name", "server.ports", "server.ready",
-            "server.ready.url", "server.ready.tcp", "server.ready.status", "server.ready.timeout", "restart.command",
-            "restart.unit", "restart.how", "drain", "drain.soft.quiet", "drain.min_remaining", "balancers.expect", "balancers.trust",
-            "control.socket", "control", "control.listen", "control.tls", "control.tls.cert", "control.token_file", "traffic", "traffic.access_log", "traffic.journal", "traffic.gauge",
-            "traffic.gauge.url", "traffic.gauge.field", "agent_check", "agent_check.listen", "agent_check.weight",
-            "agent_check.weight.cpu", "agent_check.weight.floor",
-            "report", "report.history", "metrics.listen",
-        ]),
-        value in prop_oneof![
-            Just("[]".to_owned()), Just("{}".to_owned()), Just("[[]]".to_owned()), Just("1979-05-27".to_owned()),
-            any::<i64>().prop_map(|n| n.to_string()),
-            any::<f64>().prop_map(|n| format!("{n:?}")),
-            any::<bool>().prop_map(|b| b.to_string()),
-            "[a-z0-9:/.%\\[\\]-]{0,12}".prop_map(|s| format!("'{s}'")),
-            "\\PC{0,8}".prop_map(|s| format!("[1, {s:?}, {{ x = '' }}]")),
-        ],
-    ) {
-        if let Err(invalid) = parse(&format!("{key} = {value}")) {
-            prop_assert!(!invalid.mistakes().is_empty());
-            prop_assert!(!invalid.render(false).is_empty());
-        }
-    }
 }
