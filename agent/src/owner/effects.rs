@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::{error, warn};
 
-use super::{Outside, Owner, errands::IDENTITY_AGE, journal, records::Lasts, task::Core};
+use super::{Outside, Owner, errands::IDENTITY_AGE, hearing::STALL, journal, records::Lasts, task::Core};
 use crate::{
     clock::Moment,
     control::api,
@@ -31,10 +31,10 @@ impl<O: Outside> Owner<O> {
             && let Err(why) = self.prepare_restart(drain, now).await
         {
             if is_request {
-                self.core = before;
+                self.restore(before, now);
                 return Err(Refusal::ServerUnknown(why));
             }
-            return self.withdraw(before, drain, why, cause).await;
+            return self.withdraw(before, now, drain, why, cause).await;
         }
         if !self.core.machine.course().is_replacing() {
             self.core.restart = None;
@@ -50,12 +50,12 @@ impl<O: Outside> Owner<O> {
             && let Err(why) = self.write_now(lasts).await
         {
             if is_request && drains(self.core.machine.course().stage()) {
-                self.core = before;
+                self.restore(before, now);
                 return Err(Refusal::StateUnwritable(why));
             }
             if let Some(drain) = effects.restart {
                 let why = format!("the restart can't be written down: {why}");
-                return self.withdraw(before, drain, why, cause).await;
+                return self.withdraw(before, now, drain, why, cause).await;
             }
         }
         let drain = self.core.machine.course().drain().or(before.machine.course().drain()).cloned();
@@ -75,17 +75,27 @@ impl<O: Outside> Owner<O> {
         Ok(effects.said.take())
     }
 
+    /// Everything is as it was at `since`, but for what was heard meanwhile, which is lost.
+    fn restore(&mut self, before: Core, since: Moment) {
+        self.core = before;
+        let now = self.outside.now();
+        if now.since(since) >= STALL / 2 {
+            Arc::make_mut(&mut self.core.table).missed(now);
+        }
+    }
+
     /// The restart for `drain` can't be done, so the drain is given up. Where it is one that was to follow another, that
     /// one goes on as if nothing had been asked meanwhile: its event is taken once more.
     async fn withdraw(
         &mut self,
         before: Core,
+        since: Moment,
         drain: u64,
         why: String,
         cause: Option<Event>,
     ) -> Result<Option<Said>, Refusal> {
         error!(drain, "the drain is given up: {why}");
-        self.core = before;
+        self.restore(before, since);
         let course = self.core.machine.course();
         let follows = course.next().is_some_and(|next| next.id == drain);
         let event = match course.stage() {
@@ -119,9 +129,11 @@ impl<O: Outside> Owner<O> {
     /// Notes what is to be replaced, before the restart.
     async fn prepare_restart(&mut self, drain: u64, now: Moment) -> Result<(), String> {
         let known = self.identity.take().filter(|(at, _)| now.since(*at) < IDENTITY_AGE);
-        let before = match known {
-            Some((_, identity)) => identity,
-            None => self.outside.identity().await?,
+        let before = if let Some((_, identity)) = known {
+            identity
+        } else {
+            let outside = Arc::clone(&self.outside);
+            self.hearing(Box::pin(async move { outside.identity().await })).await?
         };
         if let Some(ignored) = self.sources.ignored() {
             warn!(drain, "the restart cuts what may be long-lived: {ignored}");
@@ -180,12 +192,36 @@ impl<O: Outside> Owner<O> {
         self.outlets.answer.send_replace(Some(Answer { status, phase, reason, since_unix, generation }));
     }
 
+    /// Writes the state down. Where that fails, the records tell of it and try again.
     pub(super) async fn write(&mut self) {
-        // The records tell of a failure, and try again.
         let _ = self.write_now(Lasts::OverBoots).await;
     }
 
+    /// Writes the state down. What is on its way goes first, so that nothing older comes after.
     async fn write_now(&mut self, lasts: Lasts) -> Result<(), String> {
+        // Whether that could be written says nothing of this.
+        let _ = self.await_written().await;
+        self.begin_to_write(lasts);
+        self.await_written().await
+    }
+
+    async fn await_written(&mut self) -> Result<(), String> {
+        let Some(written) = self.records.take_written() else { return Ok(()) };
+        let result = self.hearing(written).await;
+        self.note_written(result.clone());
+        result
+    }
+
+    /// Notes how the writing of the state has ended.
+    pub(super) fn note_written(&mut self, result: Result<(), String>) {
+        if result.is_err() {
+            self.counters.failed(Failed::State);
+        }
+        self.records.note(result);
+    }
+
+    /// Begins to write the state down.
+    pub(super) fn begin_to_write(&mut self, lasts: Lasts) {
         let now = self.outside.now();
         let state = State {
             machine: self.core.machine.saved(),
@@ -196,11 +232,7 @@ impl<O: Outside> Owner<O> {
             reports: self.history.recorder().saved(),
             ..State::new(self.records.boot.clone())
         };
-        let written = self.records.write(state, lasts, now).await;
-        if written.is_err() {
-            self.counters.failed(Failed::State);
-        }
-        written
+        self.records.begin(state, lasts, now);
     }
 }
 

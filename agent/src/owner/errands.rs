@@ -6,8 +6,9 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Outside, Owner, Progress, Restarted,
+    hearing::STALL,
     schedule::{self, Look},
-    task::{STALL, TABLE, VERDICT},
+    task::{TABLE, VERDICT},
 };
 use crate::{
     clock::Moment,
@@ -160,7 +161,8 @@ impl<O: Outside> Owner<O> {
         let look = self.may_look().then(|| self.next_look(now));
         let probe = self.may_probe().then_some(self.errands.next_probe);
         let verdict = (machine.server() == Verdict::Unknown).then_some(self.started + VERDICT);
-        let write = self.records.stale.then_some(self.records.written_at + TABLE);
+        let may_write = self.records.stale && !self.records.is_writing();
+        let write = may_write.then_some(self.records.written_at + TABLE);
         let status = self.status_stale.then(|| self.status_due());
         let moments =
             [machine.deadline(), self.core.table.deadline(now), look, probe, verdict, write, status];

@@ -9,8 +9,8 @@
 //!   time ────────────┘        └──────────┘
 //! ```
 //!
-//! It awaits nothing that can hang: what takes long runs in tasks that report back. What changes an answer is
-//! written to the state file first, so that no drain is forgotten by a crash.
+//! What takes long runs in tasks that report back. What changes an answer is written to the state file first, so that no
+//! drain is forgotten by a crash; while the owner waits for the disk, it still hears who asks.
 
 mod account;
 mod alone;
@@ -18,6 +18,7 @@ mod begin;
 mod caller;
 mod effects;
 mod errands;
+mod hearing;
 mod journal;
 mod outside;
 mod progress;

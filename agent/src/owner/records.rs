@@ -1,8 +1,8 @@
 //! The owner's hand on the state file: what was written last, and whether writing works.
 
-use std::{mem, time::Duration};
+use std::{future, mem, time::Duration};
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tracing::{error, info};
 
 use crate::{
@@ -25,7 +25,12 @@ pub(super) struct Records {
     pub(super) trouble: Option<String>,
     /// Something beside the course has changed since the last attempt.
     pub(super) stale: bool,
+    /// What is on its way.
+    writing: Option<Writing>,
 }
+
+/// A state on its way to the disk, off this thread.
+type Writing = JoinHandle<Result<(), String>>;
 
 /// What a state that is written must outlive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +47,7 @@ const RETRY: Duration = Duration::from_secs(5);
 impl Records {
     /// The records in `file`.
     pub(super) fn new(file: File, boot: String, now: Moment) -> Self {
-        Self { file, boot, written_at: now, tried: None, trouble: None, stale: false }
+        Self { file, boot, written_at: now, tried: None, trouble: None, stale: false, writing: None }
     }
 
     /// What an earlier agent has left.
@@ -59,20 +64,44 @@ impl Records {
         !is_tried || (self.trouble.is_some() && now >= self.written_at + RETRY)
     }
 
-    /// Writes `state`, off this thread; `lasts` says what it must outlive.
-    pub(super) async fn write(&mut self, state: State, lasts: Lasts, now: Moment) -> Result<(), String> {
-        let file = self.file.clone();
-        let course = state.machine.course.clone();
-        let write = move || match lasts {
-            Lasts::OverBoots => file.write(&state),
-            Lasts::ThisBoot => file.write_for_this_boot(&state),
-        };
-        let result = spawn_blocking(move || write().map_err(|error| error.to_string()))
-            .await
-            .unwrap_or_else(|_| Err("the thread that wrote it has ended early".into()));
+    /// Begins to write `state`, off this thread, when nothing is on its way; `lasts` says what it must outlive.
+    pub(super) fn begin(&mut self, state: State, lasts: Lasts, now: Moment) {
+        debug_assert!(self.writing.is_none(), "one after the other");
         self.written_at = now;
         self.stale = false;
-        let before = mem::replace(&mut self.trouble, result.clone().err());
+        self.tried = Some(state.machine.course.clone());
+        let file = self.file.clone();
+        self.writing = Some(spawn_blocking(move || {
+            let written = match lasts {
+                Lasts::OverBoots => file.write(&state),
+                Lasts::ThisBoot => file.write_for_this_boot(&state),
+            };
+            written.map_err(|error| error.to_string())
+        }));
+    }
+
+    /// Whether a state is on its way to the disk.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// How the writing of what is on its way ends; never, where nothing is.
+    pub(super) async fn written(&mut self) -> Result<(), String> {
+        let Some(writing) = &mut self.writing else { return future::pending().await };
+        let result = writing.await.unwrap_or_else(ended_early);
+        self.writing = None;
+        result
+    }
+
+    /// The same for who does something else meanwhile.
+    pub(super) fn take_written(&mut self) -> Option<impl Future<Output = Result<(), String>> + use<>> {
+        let writing = self.writing.take()?;
+        Some(async move { writing.await.unwrap_or_else(ended_early) })
+    }
+
+    /// Tells of a failure that is new, and of its end.
+    pub(super) fn note(&mut self, result: Result<(), String>) {
+        let before = mem::replace(&mut self.trouble, result.err());
         match &self.trouble {
             Some(why) if before.as_ref() != Some(why) => {
                 error!("{why}; an agent that begins now would not know of the present state");
@@ -80,9 +109,11 @@ impl Records {
             None if before.is_some() => info!("the state can be written again"),
             _ => {}
         }
-        self.tried = Some(course);
-        result
     }
+}
+
+fn ended_early(_panicked: JoinError) -> Result<(), String> {
+    Err("the thread that wrote it has ended early".into())
 }
 
 #[cfg(test)]
@@ -96,6 +127,13 @@ mod tests {
         Moment::from_boot(Duration::from_secs(second))
     }
 
+    async fn write(records: &mut Records, now: Moment) -> Result<(), String> {
+        records.begin(State::new("boot".into()), Lasts::OverBoots, now);
+        let result = records.written().await;
+        records.note(result.clone());
+        result
+    }
+
     #[tokio::test]
     async fn what_could_not_be_written_is_tried_again_after_a_while_and_what_is_new_at_once() {
         let directory = Scratch::new("records");
@@ -104,12 +142,12 @@ mod tests {
         fs::create_dir_all(file.join("in the way")).unwrap();
         let mut records = Records::new(File::at(&file), "boot".into(), at(0));
         assert!(records.lack(&Course::Up, at(0)), "never written");
-        records.write(State::new("boot".into()), Lasts::OverBoots, at(10)).await.unwrap_err();
+        write(&mut records, at(10)).await.unwrap_err();
         assert!(!records.lack(&Course::Up, at(14)));
         assert!(records.lack(&Course::Up, at(15)));
         assert!(records.lack(&Course::Failed { why: String::new() }, at(10)));
         fs::remove_dir_all(&file).unwrap();
-        records.write(State::new("boot".into()), Lasts::OverBoots, at(15)).await.unwrap();
+        write(&mut records, at(15)).await.unwrap();
         assert!(!records.lack(&Course::Up, at(60)));
     }
 }

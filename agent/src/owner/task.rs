@@ -13,8 +13,9 @@ use super::{
     Inlets, Outlets, Outside, Restarted,
     alone::Alone,
     errands::{Errands, IDENTITY_RETRY, Report},
+    hearing::{CHECKS_AT_ONCE, STALL},
     journal,
-    records::Records,
+    records::{Lasts, Records},
     sources::Readings,
 };
 use crate::{
@@ -22,7 +23,6 @@ use crate::{
     clock::Moment,
     config::Config,
     control::{Ask, api},
-    health::Check,
     lifecycle::{
         Course, Event, Level, Machine, Options, Origin, Phase, Refusal, Request, Said, Stage, Verdict, View,
     },
@@ -101,11 +101,6 @@ pub(super) struct Core {
     pub(super) since: Option<(Phase, u64)>,
 }
 
-/// Checks taken at once: so many are merged into one step.
-const CHECKS_AT_ONCE: usize = 256;
-/// An owner that has heard nothing for longer was stopped, or waited for its disk, and may have missed checks: it
-/// wakes twice as often.
-pub(super) const STALL: Duration = Duration::from_secs(1);
 /// After so long without a verdict the last one known holds: the health endpoint lets checks wait for 300 ms.
 pub(super) const VERDICT: Duration = Duration::from_millis(250);
 /// How often the status is brought up to date while nothing happens but checks.
@@ -125,7 +120,7 @@ impl<O: Outside> Owner<O> {
             self.pulse.beat();
             self.start_tasks();
             let (wake, awaits_checks) = (self.wake(), self.awaits_checks());
-            let awaits_ends = self.awaits_ends();
+            let (awaits_ends, is_writing) = (self.awaits_ends(), self.records.is_writing());
             tokio::select! {
                 biased;
                 Some(signal) = self.inlets.signals.recv() => {
@@ -148,6 +143,7 @@ impl<O: Outside> Owner<O> {
                 () = self.outside.ended(), if awaits_ends => {
                     self.errands.heard_end = Some(self.outside.now());
                 }
+                result = self.records.written(), if is_writing => self.note_written(result),
                 () = time::sleep(wake) => self.see().await,
             }
             self.keep_up().await;
@@ -196,12 +192,6 @@ impl<O: Outside> Owner<O> {
         said
     }
 
-    /// Whether a check is to wake the owner: it may acknowledge. In use none does, and it is heard with whatever comes
-    /// next, after half a [`STALL`] at the latest.
-    fn awaits_checks(&self) -> bool {
-        !matches!(self.core.machine.course().stage(), Stage::Up | Stage::Failed)
-    }
-
     /// Whether the end of a connection is to bring the next look forward: nothing but a request in flight keeps the
     /// restart from being due.
     fn awaits_ends(&self) -> bool {
@@ -212,40 +202,6 @@ impl<O: Outside> Owner<O> {
         };
         let busy = self.sources.sockets().is_some_and(is_busy);
         waits && busy && !self.errands.looking && self.errands.heard_end.is_none()
-    }
-
-    /// Hears all checks that were answered until now, so that nobody is silent who has only not been heard.
-    pub(super) fn hear(&mut self) {
-        let now = self.outside.now();
-        let waiting = self.inlets.checks.len();
-        let full = waiting == self.inlets.checks.max_capacity();
-        if full || now.since(self.heard) > STALL {
-            Arc::make_mut(&mut self.core.table).missed(now);
-        }
-        self.heard = now;
-        let mut checks = Vec::with_capacity(waiting);
-        while checks.len() < waiting
-            && let Ok(check) = self.inlets.checks.try_recv()
-        {
-            checks.push(check);
-        }
-        self.checked(&mut checks);
-    }
-
-    fn checked(&mut self, checks: &mut Vec<Check>) {
-        if checks.is_empty() {
-            return;
-        }
-        let unix = self.outside.unix();
-        let table = Arc::make_mut(&mut self.core.table);
-        for check in checks.drain(..) {
-            self.counters.answered(check.source.ip().to_canonical(), check.status);
-            if table.observe(&check, unix) {
-                info!(source = %check.source.ip(), state = check.state.as_deref(), "a new balancer asks");
-                self.records.stale = true;
-            }
-        }
-        self.status_stale = true;
     }
 
     async fn reported(&mut self, report: Report) {
@@ -317,15 +273,18 @@ impl<O: Outside> Owner<O> {
 
     /// What the time brings, whatever else keeps the owner busy.
     async fn keep_up(&mut self) {
+        if self.outside.now().since(self.heard) >= STALL / 2 {
+            self.see().await;
+        }
         let now = self.outside.now();
         self.keep_lock(now);
         self.look_for_caller(now);
         if self.core.machine.server() == Verdict::Unknown && now >= self.started + VERDICT {
             let _ = self.step(Event::NoVerdict { last: self.last_known }).await;
         }
-        if self.records.stale && now >= self.records.written_at + TABLE {
+        if self.records.stale && !self.records.is_writing() && now >= self.records.written_at + TABLE {
             Arc::make_mut(&mut self.core.table).tidy(now);
-            self.write().await;
+            self.begin_to_write(Lasts::OverBoots);
         }
         if self.status_stale && now >= self.status_due() {
             self.publish_status(now);

@@ -3,6 +3,7 @@
 mod acknowledgement;
 mod drain;
 mod endings;
+mod hearing;
 mod quiet;
 mod recovery;
 mod report;

@@ -34,9 +34,7 @@ fn the_agents_own_restart_does_not_wait_for_itself() {
     let Some(stage) = Stage::guarded(&place, "min_remaining = 0") else { return };
     let _crowd = Crowd::before(&stage);
     let before = stage.invocation();
-    // Of an agent that has just begun it may be withdrawn, since others may not have asked yet.
-    let restart = || stage.machine.try_sh("drainctl restart --hard --reason release").status.success();
-    assert!((0..3).any(|_| restart()), "{}", stage.machine.journal("drain-agent@apache2"));
+    stage.machine.sh("drainctl restart --hard --reason release");
     assert_ne!(stage.invocation(), before);
     stage.wait_for_word("the agent itself restarts the server");
     stage.machine.wait_for_property("apache2-drain.service", "ActiveState", "active");
