@@ -6,9 +6,6 @@
 //! | USR2 | the program is started anew and takes over, see [`crate::upgrade`] |
 //! | USR1 | balancers above are told ([`Door`]), then a soft stop |
 //! | TERM, INT | stop |
-//!
-//! A reload is all or nothing: what may fail (the file, log targets, addresses) comes first and leaves everything as it
-//! was; the rest can't fail.
 
 mod difference;
 mod door;
@@ -16,38 +13,36 @@ mod farewell;
 mod files;
 mod notify;
 mod pressure;
+mod reload;
+mod start;
 mod state;
 
 use std::future;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
 use signal_hook_tokio::Signals;
-use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_stream::StreamExt;
 
-use crate::admin::http::PortError;
-use crate::admin::log::{Logs, OpenError};
-use crate::admin::service::{AdminError, Service};
-use crate::admin::stats::{Facts, Statistics};
-use crate::adopt;
+use crate::admin::log::Logs;
+use crate::admin::service::Service;
 use crate::check::Checks;
 use crate::clock;
-use crate::config::{Config, LoadError};
-use crate::listen::{ListenError, Listeners};
+use crate::config::Config;
+use crate::listen::Listeners;
 use crate::upgrade::message::Report;
-use crate::upgrade::{Event, Inheritance, Legacy, Predecessor, REPORT_EVERY, Successor, knowledge};
-use crate::worker::{self, Generation, Share, Stop};
+use crate::upgrade::{Event, Legacy, Predecessor, REPORT_EVERY, Successor, knowledge};
+use crate::worker::{Generation, Share, Stop};
 
 use self::door::Door;
 use self::pressure::Pressure;
 
 pub use self::difference::Difference;
+pub use self::start::StartError;
 
 /// How long a slow log target may hold up the end.
 pub const LOG_CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -102,105 +97,7 @@ enum Happening {
     LookDue,
 }
 
-/// Why there is no running proxy.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// A log can't be written.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// An address can't be listened on.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The admin port can't be had.
-    #[error(transparent)]
-    Port(#[from] PortError),
-    /// No thread for checks.
-    #[error("can't start the checks")]
-    Checks(#[source] io::Error),
-    /// Nobody could command it.
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-    /// A core can't work.
-    #[error("core {core} can't work, so drain-proxy does not start")]
-    Worker {
-        /// Which.
-        core: usize,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// Why a configuration that was read again does not hold.
-#[derive(Debug, Error)]
-enum ReloadError {
-    #[error("{}", said(.0))]
-    Load(#[from] LoadError),
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    #[error("{}", with_source(.0))]
-    Listen(#[from] ListenError),
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-    #[error(transparent)]
-    Port(#[from] PortError),
-}
-
 impl Process {
-    /// Starts everything; `files` are where the configuration came from, and `inheritance` what another process had. Must
-    /// be called on a runtime.
-    pub fn start(files: Vec<PathBuf>, config: Config, inheritance: Inheritance) -> Result<Self, StartError> {
-        files::raise_limit(&config);
-        let cores = config.limits.threads.get();
-        let logs = Logs::open(&config)?;
-        let Inheritance { listeners, mut servers, rooms } = inheritance;
-        if servers.is_empty() {
-            servers = state::read(&config);
-        }
-        let takes_over = !listeners.bound().is_empty();
-        let mut known = listeners.bound().to_vec();
-        known.extend(adopt::adopted(&config, cores, &known)?);
-        let listeners = Listeners::open(&config, cores, &Listeners::inherited(known))?;
-        let generation = Generation::resumed(&config, &logs, knowledge::resuming(&servers, clock::now()));
-        knowledge::reopen(&generation, &rooms);
-        let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let checks = Checks::start(generation.backends(), node.clone()).map_err(StartError::Checks)?;
-        let facts = Facts { started: clock::now(), started_wall: clock::wall(), node, threads: cores };
-        let statistics = Statistics::new(generation.clone(), facts);
-        let door = Door::open(&config.admin, takes_over, statistics.clone())?;
-        let stop = watch::Sender::new(Stop::No);
-        let (running, ended) = mpsc::channel(1);
-        let mut workers = Vec::with_capacity(cores);
-        for core in 0..cores {
-            let share = Share { generation: generation.clone(), listeners: listeners.of_core(core, cores) };
-            let (sender, shares) = mpsc::unbounded_channel();
-            worker::spawn(core, share, shares, stop.subscribe(), running.clone())
-                .map_err(|source| StartError::Worker { core, source })?;
-            workers.push(sender);
-        }
-        // Last: from here on nobody commands another process by these sockets.
-        let admin = Service::start(&config.admin, statistics)?;
-        tracing::info!("drain-proxy {} is ready: {listeners}", env!("CARGO_PKG_VERSION"));
-        let (deadline, reports, successor) = (None, None, None);
-        Ok(Self {
-            files,
-            config,
-            cores,
-            logs,
-            admin,
-            listeners,
-            generation,
-            checks: Some(checks),
-            workers,
-            stop,
-            ended,
-            deadline,
-            reports,
-            successor,
-            door,
-            pressure: Pressure::default(),
-        })
-    }
-
     /// Obeys signals until all is done. `predecessor` is told that this process accepts.
     pub async fn run(mut self, mut signals: Signals, predecessor: Option<Predecessor>) {
         if let Some(predecessor) = predecessor {
@@ -356,73 +253,6 @@ impl Process {
         knowledge::note(self.generation.backends(), &report.unwrap_or_default(), clock::now());
     }
 
-    /// Reads the configuration again and works by it from now on. A bad one is reported and changes nothing.
-    fn reload(&mut self) {
-        if self.successor.is_some() && *self.stop.borrow() == Stop::No {
-            // It may have read the file before, or not yet.
-            tracing::error!(
-                "SIGHUP is not obeyed: another process is taking over; send it again when it has"
-            );
-            return;
-        }
-        if self.is_ending() {
-            tracing::info!(
-                "SIGHUP: log files are opened anew; the configuration is not read by a proxy that ends"
-            );
-            return self.logs.reopen();
-        }
-        match self.try_reload() {
-            Ok(difference) => tracing::info!("SIGHUP: {difference}; log files are opened anew"),
-            Err(error) => {
-                tracing::error!(
-                    "SIGHUP: nothing is changed, because the new configuration can't be used: {error}"
-                );
-            }
-        }
-        self.logs.reopen();
-    }
-
-    fn try_reload(&mut self) -> Result<Difference, ReloadError> {
-        let (config, messages) = Config::load_all(&self.files)?;
-        if !messages.sorted().is_empty() {
-            tracing::warn!("{}", messages.render(std::process::id()));
-        }
-        let difference = Difference::between(&self.config, &config);
-        if config == self.config {
-            return Ok(difference);
-        }
-        let logs = Logs::open_beside(&config, &self.logs)?;
-        let listeners = Listeners::open(&config, self.cores, &self.listeners)?;
-        let door = self.door.change(&config.admin)?;
-        self.admin.follow(&config.admin)?;
-        // Nothing fails from here on.
-        if config.limits.connections != self.config.limits.connections {
-            files::raise_limit(&config);
-        }
-        if config.limits.threads.get() != self.cores {
-            tracing::warn!(
-                "limits.threads = {} takes an upgrade (SIGUSR2) or a restart; {} threads work on",
-                config.limits.threads,
-                self.cores
-            );
-        }
-        self.generation = self.generation.renewed(&config, &logs);
-        self.admin.statistics().follow(self.generation.clone());
-        if let Some(checks) = &self.checks {
-            checks.follow(self.generation.backends());
-        }
-        for (core, worker) in self.workers.iter().enumerate() {
-            let listeners = listeners.of_core(core, self.cores);
-            // A worker that has ended has said why.
-            let _ = worker.send(Share { generation: self.generation.clone(), listeners });
-        }
-        self.logs.make_way_for(logs);
-        self.listeners = listeners;
-        self.door.take(door);
-        self.config = config;
-        Ok(difference)
-    }
-
     /// Ends the process that is to take over, if it has not yet: this one is told to end, and nothing shall go on.
     fn call_off(&self) {
         if let (Stop::No, Some(successor)) = (*self.stop.borrow(), &self.successor) {
@@ -470,17 +300,4 @@ async fn next_event(successor: &mut Option<Successor>) -> Option<Event> {
         Some(successor) => successor.next().await,
         None => future::pending().await,
     }
-}
-
-/// With its places, as `drain-proxy check` says it.
-fn said(error: &LoadError) -> String {
-    match error {
-        LoadError::Invalid(invalid) => invalid.render(false),
-        LoadError::Unreadable { .. } | LoadError::Haproxy(_) => error.to_string(),
-    }
-}
-
-fn with_source(error: &ListenError) -> String {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    format!("{error}{source}")
 }

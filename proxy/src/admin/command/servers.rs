@@ -100,35 +100,43 @@ fn order(named: &Named, ordered: Administration) -> String {
 }
 
 pub(super) fn disable_health(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
-    with(desk, words, |named, _| {
-        named.server().forced().pause_checks(named.server().settings().check.is_some());
-        String::new()
-    })
+    pause(desk, words, Probe::Check, true)
 }
 
 pub(super) fn enable_health(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
-    with(desk, words, |named, _| {
-        if named.server().settings().check.is_none() {
-            return "Health check was not configured on this server, cannot enable.\n".to_owned();
-        }
-        named.server().forced().pause_checks(false);
-        String::new()
-    })
+    pause(desk, words, Probe::Check, false)
 }
 
 pub(super) fn disable_agent(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
-    with(desk, words, |named, _| {
-        named.server().forced().pause_agent(named.server().settings().agent.is_some());
-        String::new()
-    })
+    pause(desk, words, Probe::Agent, true)
 }
 
 pub(super) fn enable_agent(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
+    pause(desk, words, Probe::Agent, false)
+}
+
+/// By whom a server's state is found.
+#[derive(Clone, Copy)]
+enum Probe {
+    Check,
+    Agent,
+}
+
+/// No longer has the server probed, or has it again. What it has not can't be had, but well be had no longer.
+fn pause(desk: &Desk, words: &[&str], probe: Probe, paused: bool) -> String {
     with(desk, words, |named, _| {
-        if named.server().settings().agent.is_none() {
-            return "Agent was not configured on this server, cannot enable.\n".to_owned();
+        let (settings, forced) = (named.server().settings(), named.server().forced());
+        let (is_there, name) = match probe {
+            Probe::Check => (settings.check.is_some(), "Health check"),
+            Probe::Agent => (settings.agent.is_some(), "Agent"),
+        };
+        if !is_there && !paused {
+            return format!("{name} was not configured on this server, cannot enable.\n");
         }
-        named.server().forced().pause_agent(false);
+        match probe {
+            Probe::Check => forced.pause_checks(is_there && paused),
+            Probe::Agent => forced.pause_agent(is_there && paused),
+        }
         String::new()
     })
 }

@@ -1,12 +1,13 @@
 //! Commands that only look.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::super::stats::{Filter, Hide, VERSION, format, proxies};
 use super::{Desk, Session, find_backend, state};
-use crate::backend::Administration;
+use crate::backend::{Administration, Backend};
 use crate::clock;
 use crate::config::AdminLevel;
 use crate::worker::Generation;
@@ -87,22 +88,26 @@ pub(super) fn backends(desk: &Desk, _: &mut Session, _: &[&str]) -> String {
     format!("# name\n{names}")
 }
 
+/// The backend that the first word names; `None`: all are wanted.
+fn wanted(generation: &Generation, words: &[&str]) -> Result<Option<Arc<Backend>>, String> {
+    let named = |name: &&str| find_backend(generation, name).ok_or("Can't find backend.\n".to_owned());
+    words.first().map(named).transpose()
+}
+
 pub(super) fn states(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
     let generation = desk.statistics.generation();
-    let of = match words.first().map(|name| find_backend(&generation, name)) {
-        None => None,
-        Some(Some(backend)) => Some(backend),
-        Some(None) => return "Can't find backend.\n".to_owned(),
+    let of = match wanted(&generation, words) {
+        Ok(of) => of,
+        Err(wrong) => return wrong,
     };
     state::written(&generation, of.as_deref(), state::Word::Every, &desk.statistics.facts, clock::now())
 }
 
 pub(super) fn connections(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
     let generation = desk.statistics.generation();
-    let of = match words.first().map(|name| find_backend(&generation, name)) {
-        None => None,
-        Some(Some(backend)) => Some(backend),
-        Some(None) => return "Can't find backend.\n".to_owned(),
+    let of = match wanted(&generation, words) {
+        Ok(of) => of,
+        Err(wrong) => return wrong,
     };
     let mut text = format!("{CONNECTIONS}[1]\n");
     for proxy in proxies(&generation) {

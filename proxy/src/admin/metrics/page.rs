@@ -2,7 +2,7 @@
 
 use super::{
     own::Own,
-    table::{BACKEND, FRONTEND, Metric, PROCESS, SERVER},
+    table::{PROCESS, ROWS},
 };
 use crate::admin::stats::{Field, InfoField, Kind, Row, Snapshot, Value};
 
@@ -44,9 +44,9 @@ pub fn page(snapshot: &Snapshot, own: &Own, form: Form) -> String {
         page.family("haproxy_process_build_info", "Build info");
         page.sample(&[("version", &version.to_string())], "1");
     }
-    for (kind, metrics) in [(Kind::Frontend, FRONTEND), (Kind::Backend, BACKEND), (Kind::Server, SERVER)] {
+    for kind in [Kind::Frontend, Kind::Backend, Kind::Server] {
         let rows: Vec<&Row> = snapshot.rows.iter().filter(|row| row.kind == kind).collect();
-        page.of_kind(kind, metrics, &rows);
+        page.of_kind(kind, &rows);
     }
     page.aggregate(&snapshot.rows);
     own.write(&mut page, snapshot);
@@ -112,9 +112,10 @@ pub(super) fn state(status: &str) -> &'static str {
 }
 
 impl Page {
-    fn of_kind(&mut self, kind: Kind, metrics: &[Metric<Field>], rows: &[&Row]) {
+    fn of_kind(&mut self, kind: Kind, rows: &[&Row]) {
         let word = word(kind);
-        for metric in metrics {
+        let of_kind = ROWS.iter().filter(|(kinds, _)| kinds.contains(&kind));
+        for metric in of_kind.flat_map(|(_, metrics)| *metrics) {
             self.family(&format!("haproxy_{word}_{}", metric.name), metric.field.description());
             for row in rows {
                 let value = row.value(metric.field).and_then(|value| number(value, metric.is_milliseconds));

@@ -14,15 +14,17 @@ mod collect;
 mod field;
 pub mod format;
 mod info;
+mod process;
 mod rate;
 mod select;
 mod statistics;
 mod status;
 
 pub use self::{
-    collect::{Proxy, VERSION, proxies},
+    collect::{Proxy, proxies},
     field::{Field, Tags},
     info::{Info, InfoField},
+    process::VERSION,
     select::{Filter, Hide},
     statistics::{Facts, Statistics},
 };

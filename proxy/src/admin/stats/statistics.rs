@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::rate::{Cleared, EVERY, Rate, Seen};
-use super::{Info, Snapshot, collect};
+use super::{Info, Snapshot, collect, process};
 use crate::backend::Server;
 use crate::served::{Counter, Served};
 use crate::worker::Generation;
@@ -85,14 +85,14 @@ impl Statistics {
         let generation = self.generation();
         let seen = self.lock();
         Snapshot {
-            info: collect::info(&generation, &seen, &self.facts, now),
+            info: process::info(&generation, &seen, &self.facts, now),
             rows: collect::rows(&generation, &seen, &self.facts, now),
         }
     }
 
     /// The process alone, which takes no time however many servers there are.
     pub fn info(&self, now: Instant) -> Info {
-        collect::info(&self.generation(), &self.lock(), &self.facts, now)
+        process::info(&self.generation(), &self.lock(), &self.facts, now)
     }
 
     /// Looks once a second, for ever.
@@ -140,7 +140,7 @@ impl Statistics {
         of.retain(|place, _| there.contains(place));
         process.connections.look(connections, now);
         process.bytes_out.look(bytes_out, now);
-        process.busy.look(collect::busy().as_micros() as u64, now);
+        process.busy.look(process::busy().as_micros() as u64, now);
     }
 
     /// Forgets what was highest; with `all`, counts everything anew.

@@ -1,22 +1,25 @@
 //! The command line of `drain-proxy`: which configuration it runs with.
 //!
-//! What starts HAProxy can start this: its options are taken, too, see [`haproxy_options`].
+//! What starts HAProxy can start this: its options are taken, too, see [`options`].
+
+mod options;
+mod said;
 
 use std::{
     ffi::OsString,
-    io::{IsTerminal, Read, Write},
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    io::{IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use drain_documents::Page;
 
-use crate::config::{
-    Config, LoadError,
-    haproxy::{self, Import, Messages},
+use self::{
+    options::haproxy_options,
+    said::{Said, changes, check, generate, import, lines, load},
 };
+use crate::config::{Config, haproxy};
 
 /// Exit code for a file that can't be used.
 const INVALID: u8 = 1;
@@ -190,69 +193,6 @@ pub fn order(arguments: impl IntoIterator<Item = OsString>) -> Order {
     Order::Done(said.code())
 }
 
-/// What is said instead of running.
-#[derive(Debug)]
-enum Said {
-    /// Wrong usage, help or version, as clap has it.
-    Usage(clap::Error),
-    /// What was asked for, and what stands beside it on standard error.
-    Output { text: String, beside: String },
-    /// Why there is no configuration.
-    Error(String),
-    /// The outcome of `-cc`.
-    Condition(u8),
-}
-
-impl Said {
-    fn output(text: impl Into<String>) -> Self {
-        Self::Output { text: text.into(), beside: String::new() }
-    }
-
-    fn code(&self) -> ExitCode {
-        match self {
-            Self::Usage(error) if error.use_stderr() => ExitCode::from(USAGE),
-            Self::Usage(_) | Self::Output { .. } => ExitCode::SUCCESS,
-            Self::Error(_) => ExitCode::from(INVALID),
-            Self::Condition(code) => ExitCode::from(*code),
-        }
-    }
-}
-
-/// HAProxy's options in words that can be told apart: `-db` is one option there, and `-sf` takes all that follows.
-fn haproxy_options(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut words = arguments.into_iter().peekable();
-    let mut read: Vec<OsString> = words.next().into_iter().collect();
-    while let Some(word) = words.next() {
-        let Some(text) = word.to_str() else {
-            read.push(word);
-            continue;
-        };
-        match text {
-            "-cc" => read.push("--cc".into()),
-            // The name of a peer, and limits that the configuration has: nothing of it is used.
-            "-L" | "-n" | "-m" | "-N" => drop(words.next()),
-            "-vv" => read.push("-v".into()),
-            "-sf" | "-st" => {
-                let long = format!("-{text}");
-                let is_number =
-                    |word: &OsString| word.to_str().is_some_and(|text| text.parse::<u32>().is_ok());
-                while let Some(pid) = words.next_if(is_number) {
-                    read.extend([long.clone().into(), pid]);
-                }
-            }
-            "-d" | "-db" | "-dM" | "-dr" | "-dV" | "-q" | "-V" | "-W" | "-Ws" | "-de" | "-dp" | "-dG"
-            | "-dS" | "-dR" => {}
-            // A value that looks like an option belongs to the one before it.
-            "-f" | "-p" | "--cc" | "--config" => {
-                read.push(word);
-                read.extend(words.next());
-            }
-            _ => read.push(word),
-        }
-    }
-    read
-}
-
 fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Result<(Start, String), Said> {
     let line = CommandLine::try_parse_from(haproxy_options(arguments)).map_err(Said::Usage)?;
     match line.command {
@@ -291,84 +231,6 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
     // And has signalled them: the numbers may be others' by now.
     let (finish, terminate) = if take_over { (Vec::new(), Vec::new()) } else { (finish, terminate) };
     Ok((Start { config, files, take_over, pid_file, finish, terminate }, warnings))
-}
-
-fn lines(messages: &Messages) -> String {
-    let text = messages.render(std::process::id());
-    if text.is_empty() { text } else { text + "\n" }
-}
-
-fn load(files: &[PathBuf], colours: bool) -> Result<(Config, Messages), Said> {
-    Config::load_all(files).map_err(|error| match error {
-        LoadError::Invalid(invalid) => Said::Error(invalid.render(colours)),
-        LoadError::Unreadable { .. } => Said::Error(format!("error: {error}")),
-        LoadError::Haproxy(messages) => Said::Error(messages.render(std::process::id())),
-    })
-}
-
-fn check(files: &[PathBuf], colours: bool) -> Result<Said, Said> {
-    let (config, messages) = load(files, colours)?;
-    let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-    Ok(Said::Output { text: summary(&names.join(", "), &config), beside: lines(&messages) })
-}
-
-fn import(files: &[PathBuf]) -> Result<Said, Said> {
-    let sources = Config::sources(files).map_err(|error| Said::Error(format!("error: {error}")))?;
-    let import = Import::of(&sources, &|name| std::env::var(name).ok());
-    if import.messages.is_fatal() {
-        return Err(Said::Error(import.messages.render(std::process::id())));
-    }
-    let beside = match import.messages.sorted().len() {
-        0 => "Nothing changes its meaning.\n".to_owned(),
-        count => format!("{}{count} to look at.\n", lines(&import.messages)),
-    };
-    Ok(Said::Output { text: import.toml().trim_end().to_owned(), beside })
-}
-
-fn generate(directory: &Path) -> Said {
-    match drain_documents::write(CommandLine::command(), &PAGE, directory) {
-        Ok(()) => Said::output(format!("written below {}", directory.display())),
-        Err(error) => Said::Error(format!("error: can't write to {}: {error}", directory.display())),
-    }
-}
-
-/// What the proxy of this configuration says that was changed.
-fn changes(config: &Config) -> Said {
-    let Some(socket) = config.admin.sockets.first() else {
-        return Said::Error(
-            "error: the configuration has no `admin.socket` at which a proxy could be asked".to_owned(),
-        );
-    };
-    let ask = || -> std::io::Result<String> {
-        let mut stream = UnixStream::connect(&socket.path)?;
-        stream.write_all(b"show changes\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    };
-    match ask() {
-        Ok(text) if text.trim().is_empty() => Said::output("nothing was changed"),
-        Ok(text) => Said::output(text.trim_end()),
-        Err(error) => Said::Error(format!("error: no proxy answers at {}: {error}", socket.path.display())),
-    }
-}
-
-/// One line for a file that is valid.
-fn summary(file: &str, config: &Config) -> String {
-    let frontends: Vec<_> = config
-        .frontends
-        .iter()
-        .map(|frontend| {
-            let backend = &config.backends[frontend.backend.0];
-            let binds: Vec<_> = frontend.bind.iter().map(ToString::to_string).collect();
-            let servers = match backend.servers.len() {
-                1 => "1 server".to_owned(),
-                count => format!("{count} servers"),
-            };
-            format!("{} on {} to {servers} of {}", frontend.name, binds.join(", "), backend.name)
-        })
-        .collect();
-    format!("{file} is valid: {}", frontends.join("; "))
 }
 
 #[cfg(test)]

@@ -1,0 +1,107 @@
+//! All that a running proxy consists of is started.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+use super::door::Door;
+use super::pressure::Pressure;
+use super::{Process, files, state};
+use crate::admin::http::PortError;
+use crate::admin::log::{Logs, OpenError};
+use crate::admin::service::{AdminError, Service};
+use crate::admin::stats::{Facts, Statistics};
+use crate::adopt;
+use crate::check::Checks;
+use crate::clock;
+use crate::config::Config;
+use crate::listen::{ListenError, Listeners};
+use crate::upgrade::{Inheritance, knowledge};
+use crate::worker::{self, Generation, Share, Stop};
+
+/// Why there is no running proxy.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A log can't be written.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The admin port can't be had.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// No thread for checks.
+    #[error("can't start the checks")]
+    Checks(#[source] io::Error),
+    /// Nobody could command it.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// A core can't work.
+    #[error("core {core} can't work, so drain-proxy does not start")]
+    Worker {
+        /// Which.
+        core: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Process {
+    /// Starts everything; `files` are where the configuration came from, and `inheritance` what another process had. Must
+    /// be called on a runtime.
+    pub fn start(files: Vec<PathBuf>, config: Config, inheritance: Inheritance) -> Result<Self, StartError> {
+        files::raise_limit(&config);
+        let cores = config.limits.threads.get();
+        let logs = Logs::open(&config)?;
+        let Inheritance { listeners, mut servers, rooms } = inheritance;
+        if servers.is_empty() {
+            servers = state::read(&config);
+        }
+        let takes_over = !listeners.bound().is_empty();
+        let mut known = listeners.bound().to_vec();
+        known.extend(adopt::adopted(&config, cores, &known)?);
+        let listeners = Listeners::open(&config, cores, &Listeners::inherited(known))?;
+        let generation = Generation::resumed(&config, &logs, knowledge::resuming(&servers, clock::now()));
+        knowledge::reopen(&generation, &rooms);
+        let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let checks = Checks::start(generation.backends(), node.clone()).map_err(StartError::Checks)?;
+        let facts = Facts { started: clock::now(), started_wall: clock::wall(), node, threads: cores };
+        let statistics = Statistics::new(generation.clone(), facts);
+        let door = Door::open(&config.admin, takes_over, statistics.clone())?;
+        let stop = watch::Sender::new(Stop::No);
+        let (running, ended) = mpsc::channel(1);
+        let mut workers = Vec::with_capacity(cores);
+        for core in 0..cores {
+            let share = Share { generation: generation.clone(), listeners: listeners.of_core(core, cores) };
+            let (sender, shares) = mpsc::unbounded_channel();
+            worker::spawn(core, share, shares, stop.subscribe(), running.clone())
+                .map_err(|source| StartError::Worker { core, source })?;
+            workers.push(sender);
+        }
+        // Last: from here on nobody commands another process by these sockets.
+        let admin = Service::start(&config.admin, statistics)?;
+        tracing::info!("drain-proxy {} is ready: {listeners}", env!("CARGO_PKG_VERSION"));
+        let (deadline, reports, successor) = (None, None, None);
+        Ok(Self {
+            files,
+            config,
+            cores,
+            logs,
+            admin,
+            listeners,
+            generation,
+            checks: Some(checks),
+            workers,
+            stop,
+            ended,
+            deadline,
+            reports,
+            successor,
+            door,
+            pressure: Pressure::default(),
+        })
+    }
+}
