@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::thread;
 
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 
 use super::command::Desk;
+use super::gate::Gate;
 use super::socket::{self, Bound, SocketError};
 use super::stats::Statistics;
-use crate::config;
+use crate::config::{self, AdminSocket};
 
 /// Why the proxy can't be commanded.
 #[derive(Debug, Error)]
@@ -28,8 +29,9 @@ pub enum AdminError {
 /// The thread, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Service {
-    settings: config::Admin,
+    sockets: Vec<AdminSocket>,
     statistics: Arc<Statistics>,
+    gate: Arc<Gate>,
     newer: Option<mpsc::UnboundedSender<Doors>>,
 }
 
@@ -39,44 +41,55 @@ struct Doors {
     sockets: Vec<Bound>,
 }
 
-impl Doors {
-    fn open(settings: &config::Admin, statistics: &Arc<Statistics>) -> Result<Self, SocketError> {
-        let sockets = settings.sockets.iter().map(Bound::open).collect::<Result<_, _>>()?;
-        let named = settings.sockets.iter().map(|socket| (socket.path.clone(), socket.level)).collect();
-        Ok(Self { desk: Desk { statistics: statistics.clone(), sockets: named }, sockets })
-    }
-}
-
 impl Service {
     /// Listens as the configuration says. Without anything to listen on there is no thread.
-    pub fn start(settings: &config::Admin, statistics: Arc<Statistics>) -> Result<Self, AdminError> {
-        let mut service = Self { settings: config::Admin::default(), statistics, newer: None };
+    pub fn start(
+        settings: &config::Admin,
+        statistics: Arc<Statistics>,
+        gate: Arc<Gate>,
+    ) -> Result<Self, AdminError> {
+        let mut service = Self { sockets: Vec::new(), statistics, gate, newer: None };
         service.follow(settings)?;
         Ok(service)
     }
 
-    /// Listens as a newer configuration says. Nothing has changed where it fails.
+    /// Listens as a newer configuration says. Nothing has changed where it fails. Where something changes, whoever is
+    /// connected has to come anew, at the level that holds then.
     pub fn follow(&mut self, settings: &config::Admin) -> Result<(), AdminError> {
-        if *settings == self.settings {
-            return Ok(());
+        if settings.sockets != self.sockets {
+            self.listen(&settings.sockets)?;
+            self.sockets.clone_from(&settings.sockets);
         }
-        let doors = Doors::open(settings, &self.statistics)?;
+        Ok(())
+    }
+
+    /// Listens anew: another process may have put its sockets in the place of these, and has gone.
+    pub fn reopen(&mut self) -> Result<(), AdminError> {
+        if self.sockets.is_empty() { Ok(()) } else { self.listen(&self.sockets.clone()) }
+    }
+
+    /// Another process takes the orders from now on: who is connected here finds it by connecting again.
+    pub fn close(&self) {
+        if let Some(newer) = &self.newer {
+            let _ = newer.send(self.doors(Vec::new()));
+        }
+    }
+
+    fn listen(&mut self, sockets: &[AdminSocket]) -> Result<(), AdminError> {
+        let doors = self.doors(sockets.iter().map(Bound::open).collect::<Result<_, _>>()?);
         let newer = match &self.newer {
             Some(newer) => newer,
             None => self.newer.insert(spawn(self.statistics.clone()).map_err(AdminError::Thread)?),
         };
         // The thread reads as long as there is a sender.
         let _ = newer.send(doors);
-        self.settings = settings.clone();
         Ok(())
     }
 
-    /// Listens anew: another process may have put its sockets in the place of these, and has gone.
-    pub fn reopen(&mut self) -> Result<(), AdminError> {
-        let settings = std::mem::take(&mut self.settings);
-        let opened = self.follow(&settings);
-        self.settings = settings;
-        opened
+    fn doors(&self, sockets: Vec<Bound>) -> Doors {
+        let named = sockets.iter().map(|bound| (bound.settings.path.clone(), bound.settings.level)).collect();
+        let desk = Desk { statistics: self.statistics.clone(), gate: self.gate.clone(), sockets: named };
+        Doors { desk, sockets }
     }
 
     /// What is counted.
@@ -93,13 +106,16 @@ fn spawn(statistics: Arc<Statistics>) -> io::Result<mpsc::UnboundedSender<Doors>
             let mut serving = JoinSet::new();
             let mut watching = JoinSet::new();
             watching.spawn_local(async move { statistics.watch().await });
+            let mut earlier = None;
             while let Some(Doors { desk, sockets }) = newer.recv().await {
-                // Whoever is connected is served to the end.
                 serving.shutdown().await;
                 let desk = Rc::new(desk);
+                let (open, closed) = watch::channel(());
                 for bound in sockets {
-                    serving.spawn_local(socket::serve(bound, desk.clone()));
+                    serving.spawn_local(socket::serve(bound, desk.clone(), closed.clone()));
                 }
+                // Whoever is connected to those before has to come anew.
+                drop(earlier.replace(open));
             }
         };
         runtime.block_on(LocalSet::new().run_until(work));

@@ -7,6 +7,7 @@ use tokio::{sync::watch, time::Instant};
 use super::farewell::Farewell;
 use crate::{
     admin::{
+        gate::Gate,
         http::{Announced, Opened, Port, PortError, Standing, Subject},
         stats::Statistics,
     },
@@ -18,6 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Door {
     statistics: Arc<Statistics>,
+    gate: Arc<Gate>,
     port: Option<Port>,
     announced: watch::Sender<Announced>,
     farewell: Option<Farewell>,
@@ -36,9 +38,14 @@ pub(super) enum Change {
 
 impl Door {
     /// Opens the port that the configuration asks for. `beside`: an earlier process has it.
-    pub(super) fn open(admin: &Admin, beside: bool, statistics: Arc<Statistics>) -> Result<Self, PortError> {
+    pub(super) fn open(
+        admin: &Admin,
+        beside: bool,
+        statistics: Arc<Statistics>,
+        gate: Arc<Gate>,
+    ) -> Result<Self, PortError> {
         let announced = watch::Sender::new(Announced::up(clock::wall()));
-        let mut door = Self { statistics, port: None, announced, farewell: None, began: clock::now() };
+        let mut door = Self { statistics, gate, port: None, announced, farewell: None, began: clock::now() };
         if let Some(settings) = &admin.port {
             door.serve(Opened::open(settings, beside)?)?;
         }
@@ -118,6 +125,7 @@ impl Door {
     fn serve(&mut self, opened: Opened) -> Result<(), PortError> {
         let subject = Subject {
             statistics: self.statistics.clone(),
+            gate: self.gate.clone(),
             standing: self.announced.subscribe(),
             began: self.began,
         };

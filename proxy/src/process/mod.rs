@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_stream::StreamExt;
 
+use crate::admin::gate::Gate;
 use crate::admin::log::Logs;
 use crate::admin::service::Service;
 use crate::check::Checks;
@@ -58,6 +59,7 @@ pub struct Process {
     /// Cores at work; another number takes a start or an upgrade.
     cores: usize,
     logs: Logs,
+    gate: Arc<Gate>,
     admin: Service,
     listeners: Listeners,
     generation: Arc<Generation>,
@@ -211,6 +213,8 @@ impl Process {
     fn hand_over(&mut self, event: Option<Event>) {
         match event {
             Some(Event::Greeted(sender)) => {
+                // The other one is told of all orders up to here, and takes them itself when it is ready.
+                self.gate.shut();
                 let known = knowledge::of(self.generation.backends(), clock::now());
                 // It may have ended meanwhile, of which there is another event.
                 let rooms = knowledge::rooms(&self.generation);
@@ -221,12 +225,14 @@ impl Process {
                 // From here on the other one asks, and reports both.
                 self.checks = None;
                 self.door.close();
+                self.admin.close();
                 self.stop(Stop::Leaving);
                 self.report();
             }
             Some(Event::Failed(error)) => {
                 tracing::error!("SIGUSR2: {error}; this process goes on");
                 self.successor = None;
+                self.gate.open();
                 if let Err(error) = self.admin.reopen() {
                     tracing::error!("{error}");
                 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -9,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::door::Door;
 use super::pressure::Pressure;
 use super::{Process, files, state};
+use crate::admin::gate::Gate;
 use crate::admin::http::PortError;
 use crate::admin::log::{Logs, OpenError};
 use crate::admin::service::{AdminError, Service};
@@ -70,7 +72,8 @@ impl Process {
         let checks = Checks::start(generation.backends(), node.clone()).map_err(StartError::Checks)?;
         let facts = Facts { started: clock::now(), started_wall: clock::wall(), node, threads: cores };
         let statistics = Statistics::new(generation.clone(), facts);
-        let door = Door::open(&config.admin, takes_over, statistics.clone())?;
+        let gate = Arc::<Gate>::default();
+        let door = Door::open(&config.admin, takes_over, statistics.clone(), gate.clone())?;
         let stop = watch::Sender::new(Stop::No);
         let (running, ended) = mpsc::channel(1);
         let mut workers = Vec::with_capacity(cores);
@@ -82,7 +85,7 @@ impl Process {
             workers.push(sender);
         }
         // Last: from here on nobody commands another process by these sockets.
-        let admin = Service::start(&config.admin, statistics)?;
+        let admin = Service::start(&config.admin, statistics, gate.clone())?;
         tracing::info!("drain-proxy {} is ready: {listeners}", env!("CARGO_PKG_VERSION"));
         let (deadline, reports, successor) = (None, None, None);
         Ok(Self {
@@ -90,6 +93,7 @@ impl Process {
             config,
             cores,
             logs,
+            gate,
             admin,
             listeners,
             generation,

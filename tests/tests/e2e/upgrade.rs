@@ -1,8 +1,18 @@
 //! Another process takes over from the proxy: no connection is refused or reset.
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
-use drain_tests::{Place, Proxy, child::is_alive, client::Connection};
+use drain_tests::{Place, Proxy, child::is_alive, client::Connection, haproxy::Runtime};
 use rustix::process::Signal;
 
 use crate::{
@@ -72,6 +82,49 @@ fn an_answer_ends_in_the_old_process_and_the_new_one_tells_the_server_of_it() {
     });
     let seen = a.checks().len();
     a.wait_for_check(&place, seen, "scur=0/0");
+    proxy.end_newest();
+}
+
+/// Orders without a pause, until `enough`: a weight after the other. Gives the last one that was accepted.
+fn order(runtime: &Runtime, enough: &AtomicBool) -> u16 {
+    let mut accepted = 1;
+    for weight in (2..=200).cycle() {
+        if enough.load(Ordering::Relaxed) {
+            break;
+        }
+        match &*runtime.command(&format!("set weight shop/a {weight}")) {
+            "\n" => accepted = weight,
+            // Whoever was about to answer has gone.
+            "" => {}
+            refusal => assert!(refusal.starts_with("An upgrade is under way"), "{refusal}"),
+        }
+    }
+    accepted
+}
+
+#[test]
+fn no_order_is_forgotten_in_an_upgrade_and_sessions_come_anew() {
+    let place = Place::new("upgrade_orders");
+    let a = Upstream::start("a");
+    let mut proxy = Proxy::new(&place, "lb").server("a", a.address, None).commanded("").start();
+    for _ in 0..5 {
+        let mut session = UnixStream::connect(proxy.runtime().path()).expect("a session");
+        session.set_read_timeout(Some(WITHIN)).expect("a timeout");
+        session.write_all(b"prompt\nset timeout cli 1h\n").expect("to say something");
+        let enough = Arc::new(AtomicBool::new(false));
+        let ordering = {
+            let (runtime, enough) = (proxy.runtime(), enough.clone());
+            thread::spawn(move || order(&runtime, &enough))
+        };
+        proxy.upgrade();
+        enough.store(true, Ordering::Relaxed);
+        let accepted = ordering.join().expect("a thread that orders");
+        let weight = proxy.runtime().command("get weight shop/a");
+        place.check(weight == format!("{accepted} (initial 1)\n\n"), &format!("{accepted}: {weight}"));
+        let mut said = String::new();
+        session.read_to_string(&mut said).expect("the session's end");
+        assert_eq!(said, "\n> \n> ");
+    }
     proxy.end_newest();
 }
 

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::gate::Gate;
 use super::stats::{Statistics, proxies};
 use crate::backend::{Backend, Server};
 use crate::config::AdminLevel;
@@ -35,6 +36,8 @@ pub use self::words::commands;
 pub struct Desk {
     /// The running proxy, and what is counted of it.
     pub statistics: Arc<Statistics>,
+    /// Where orders pass.
+    pub gate: Arc<Gate>,
     /// Sockets that commands come from, and what may be done there.
     pub sockets: Vec<(PathBuf, AdminLevel)>,
 }
@@ -65,7 +68,14 @@ pub fn obey(desk: &Desk, session: &mut Session, words: &[String]) -> String {
     let found = COMMANDS.iter().find(|command| words.starts_with(command.words));
     match found {
         Some(command) if session.level < command.level => "Permission denied\n".to_owned(),
-        Some(command) => (command.run)(desk, session, &words[command.words.len()..]),
+        Some(command) => {
+            let mut run = || (command.run)(desk, session, &words[command.words.len()..]);
+            // What only an admin may, changes something.
+            match command.level {
+                AdminLevel::Admin => desk.gate.pass(run).unwrap_or_else(str::to_owned),
+                AdminLevel::User | AdminLevel::Operator => run(),
+            }
+        }
         None => list::unknown(&words),
     }
 }

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use super::super::gate::SHUT;
 use super::super::socket;
 use super::super::stats::Facts;
 use super::*;
@@ -40,7 +41,7 @@ fn desk() -> Desk {
     let generation = Generation::new(&config, &Logs::open(&config).unwrap());
     let facts =
         Facts { started: clock::now(), started_wall: clock::wall(), node: "lb1".to_owned(), threads: 2 };
-    Desk { statistics: Statistics::new(generation, facts), sockets: Vec::new() }
+    Desk { statistics: Statistics::new(generation, facts), gate: Arc::default(), sockets: Vec::new() }
 }
 
 fn session(level: AdminLevel) -> Session {
@@ -185,6 +186,23 @@ async fn each_level_may_what_it_may_in_haproxy_and_levels_only_sink() {
     }
     let said = answer(&desk, &mut session(Admin), "operator;show cli level;user;show cli level;operator");
     assert_eq!(said, "\noperator\n\n\nuser\n\nPermission denied\n\n");
+}
+
+#[tokio::test]
+async fn nothing_is_changed_while_another_process_takes_over() {
+    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
+    desk.gate.shut();
+    for command in
+        ["set weight shop/a 3", "disable server shop/a", "set maxconn global 5", "clear counters all"]
+    {
+        assert_eq!(answer(&desk, &mut session, command), format!("{SHUT}\n"), "{command}");
+    }
+    assert_eq!(answer(&desk, &mut session, "show changes;set timeout cli 60;clear counters"), "\n\n\n");
+    desk.gate.open();
+    assert_eq!(
+        answer(&desk, &mut session, "set weight shop/a 3;show changes"),
+        "\nset server shop/a weight 3\n\n"
+    );
 }
 
 #[tokio::test]

@@ -138,14 +138,14 @@ fn obey(desk: &Desk, backend: &str, server: &str, order: Order) -> Result<(), St
     let found = backend.servers().iter().find(|known| known.name() == server);
     let server = found.ok_or_else(|| format!("there is no server {server} in {}\n", backend.name()))?;
     tracing::info!("on the admin port: {}/{} is ordered to be {order}", backend.name(), server.name());
-    match order {
-        Order::State(administration) => check::order(backend, server, administration),
-        Order::Health(is_checked) if server.settings().check.is_some() => {
-            server.forced().pause_checks(!is_checked);
-        }
-        Order::Health(_) => return Err(format!("{} has no checks\n", server.name())),
+    if matches!(order, Order::Health(_)) && server.settings().check.is_none() {
+        return Err(format!("{} has no checks\n", server.name()));
     }
-    Ok(())
+    let carry_out = || match order {
+        Order::State(administration) => check::order(backend, server, administration),
+        Order::Health(is_checked) => server.forced().pause_checks(!is_checked),
+    };
+    desk.subject.gate.pass(carry_out).map_err(str::to_owned)
 }
 
 /// Without the escapes of a form.

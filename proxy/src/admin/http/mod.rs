@@ -30,7 +30,7 @@ pub use self::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::stats::Statistics;
+use super::{gate::Gate, stats::Statistics};
 
 /// How many connections are served at once; others wait in the kernel. A few dozen people with the page open, of whom
 /// each holds one, and monitoring.
@@ -50,6 +50,8 @@ const STALLED: Duration = Duration::from_secs(30);
 pub struct Subject {
     /// What is counted.
     pub statistics: Arc<Statistics>,
+    /// Where orders pass.
+    pub gate: Arc<Gate>,
     /// What the balancers above are told.
     pub standing: watch::Receiver<Announced>,
     /// When the process began.

@@ -36,7 +36,7 @@ pub enum SocketError {
 #[derive(Debug)]
 pub struct Bound {
     pub(super) listener: UnixListener,
-    pub(super) settings: AdminSocket,
+    pub(in crate::admin) settings: AdminSocket,
     pub(super) file: SocketFile,
 }
 

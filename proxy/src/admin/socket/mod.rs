@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
@@ -26,8 +26,9 @@ const MAX_LINE_BYTES: usize = 16 * 1024;
 /// How long accepting rests after it has failed, for want of descriptors or memory.
 const FAILED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves whoever connects. Must be called within a `LocalSet`.
-pub(super) async fn serve(bound: Bound, desk: Rc<Desk>) {
+/// Serves whoever connects, to the answer that is under way when the sender of `closed` is dropped. Must be called within a
+/// `LocalSet`.
+pub(super) async fn serve(bound: Bound, desk: Rc<Desk>, closed: watch::Receiver<()>) {
     let Bound { listener, settings, file: _file } = bound;
     let listener = match UnixListener::from_std(listener) {
         Ok(listener) => listener,
@@ -44,21 +45,33 @@ pub(super) async fn serve(bound: Bound, desk: Rc<Desk>) {
                 continue;
             }
         };
-        let (desk, settings) = (desk.clone(), settings.clone());
+        let (desk, settings, closed) = (desk.clone(), settings.clone(), closed.clone());
         spawn_local(async move {
             let _permit = permit;
-            if let Err(error) = talk(stream, &desk, &settings).await {
+            if let Err(error) = talk(stream, &desk, &settings, closed).await {
                 tracing::debug!(%error, "admin socket");
             }
         });
     }
 }
 
-/// Does what one client says, until it has enough.
-async fn talk(mut stream: UnixStream, desk: &Desk, settings: &AdminSocket) -> io::Result<()> {
+/// Does what one client says, until it has enough, or the socket is closed.
+async fn talk(
+    mut stream: UnixStream,
+    desk: &Desk,
+    settings: &AdminSocket,
+    mut closed: watch::Receiver<()>,
+) -> io::Result<()> {
     let mut session = Session::new(settings.level, settings.timeout);
     let mut input = Vec::new();
-    while let Some(line) = next_line(&mut stream, &mut input, session.timeout).await? {
+    loop {
+        let line = tokio::select! {
+            biased;
+            // Nothing is ever sent: it ends when the socket is closed.
+            _ = closed.changed() => None,
+            line = next_line(&mut stream, &mut input, session.timeout) => line?,
+        };
+        let Some(line) = line else { break };
         // Before it is obeyed: it may end with giving the level up.
         if session.level == AdminLevel::Admin {
             report(&stream, &line);

@@ -20,14 +20,16 @@ fn desk() -> Rc<Desk> {
     let generation = Generation::new(&config, &Logs::open(&config).unwrap());
     let facts =
         Facts { started: clock::now(), started_wall: clock::wall(), node: "lb1".to_owned(), threads: 1 };
-    Rc::new(Desk { statistics: Statistics::new(generation, facts), sockets: Vec::new() })
+    let statistics = Statistics::new(generation, facts);
+    Rc::new(Desk { statistics, gate: Arc::default(), sockets: Vec::new() })
 }
 
 /// All that is said to a client that sends this and then ends.
 async fn said(timeout: Duration, sent: &[u8], ends: bool) -> String {
     let settings = AdminSocket { timeout, ..AdminSocket::new(PathBuf::new()) };
     let (mut client, server) = UnixStream::pair().unwrap();
-    let serving = spawn_local(async move { talk(server, &desk(), &settings).await });
+    let (_open, closed) = watch::channel(());
+    let serving = spawn_local(async move { talk(server, &desk(), &settings, closed).await });
     client.write_all(sent).await.unwrap();
     if ends {
         client.shutdown().await.unwrap();
@@ -59,6 +61,26 @@ async fn a_line_that_is_too_long_or_never_comes_ends_the_connection() {
         .run_until(async {
             assert_eq!(said(LONG, &vec![b'a'; MAX_LINE_BYTES], false).await, "");
             assert_eq!(said(Duration::from_millis(10), b"prompt\n", false).await, "\n> ");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn who_is_connected_has_to_come_anew_when_the_socket_is_closed() {
+    LocalSet::new()
+        .run_until(async {
+            let settings = AdminSocket::new(PathBuf::new());
+            let (mut client, server) = UnixStream::pair().unwrap();
+            let (open, closed) = watch::channel(());
+            let serving = spawn_local(async move { talk(server, &desk(), &settings, closed).await });
+            client.write_all(b"prompt\n").await.unwrap();
+            let mut prompt = [0; 3];
+            client.read_exact(&mut prompt).await.unwrap();
+            drop(open);
+            let mut text = String::new();
+            client.read_to_string(&mut text).await.unwrap();
+            assert_eq!((&prompt, &*text), (b"\n> ", ""));
+            serving.await.unwrap().unwrap();
         })
         .await;
 }
