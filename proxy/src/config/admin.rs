@@ -11,8 +11,10 @@ use super::{AdminPort, Leave};
 pub struct Admin {
     /// Sockets that take HAProxy's runtime commands.
     pub sockets: Vec<AdminSocket>,
-    /// Where the servers' state is written when the proxy ends, and read when it starts; `None`: nowhere.
+    /// Where the servers' state is written when it changes, and read when the proxy starts; `None`: nowhere.
     pub server_state: Option<PathBuf>,
+    /// Where that is written which was set at run time, as commands that set it again at a start; `None`: nowhere.
+    pub keep_changes: Option<PathBuf>,
     /// The port where it can be looked at; `None`: there is none.
     pub port: Option<AdminPort>,
     /// What is told to balancers above before it finishes.
@@ -101,6 +103,7 @@ impl Admin {
         Self {
             sockets: socket.into_iter().collect(),
             server_state: path("server_state"),
+            keep_changes: path("keep_changes"),
             port: AdminPort::read(table),
             leave: table.section("leave", Leave::read),
         }

@@ -54,11 +54,11 @@ impl Door {
 
     /// What another configuration would make of it. Nothing has changed where that fails.
     pub(super) fn change(&self, admin: &Admin) -> Result<Change, PortError> {
-        let now = self.port.as_ref().map(Port::settings);
-        match &admin.port {
-            wanted if wanted.as_ref() == now => Ok(Change::None),
-            None => Ok(Change::Closed),
-            Some(settings) => Opened::open(settings, now.is_some()).map(Change::Opened),
+        match (&admin.port, &self.port) {
+            (None, None) => Ok(Change::None),
+            (None, Some(_)) => Ok(Change::Closed),
+            (Some(settings), Some(port)) if port.is_by(settings)? => Ok(Change::None),
+            (Some(settings), port) => Opened::open(settings, port.is_some()).map(Change::Opened),
         }
     }
 

@@ -11,6 +11,7 @@ mod difference;
 mod door;
 mod farewell;
 mod files;
+mod kept;
 mod notify;
 mod pressure;
 mod reload;
@@ -40,6 +41,7 @@ use crate::upgrade::{Event, Legacy, Predecessor, REPORT_EVERY, Successor, knowle
 use crate::worker::{Generation, Share, Stop};
 
 use self::door::Door;
+use self::kept::Kept;
 use self::pressure::Pressure;
 
 pub use self::difference::Difference;
@@ -77,6 +79,7 @@ pub struct Process {
     /// Where it can be looked at.
     door: Door,
     pressure: Pressure,
+    kept: Kept,
 }
 
 /// What has happened to a running proxy.
@@ -127,13 +130,15 @@ impl Process {
                 Happening::ReportDue => self.report(),
                 Happening::Told if self.door.step() => {}
                 Happening::Told => self.stop(Stop::Softly),
-                Happening::LookDue => self.pressure.look(&self.generation),
+                Happening::LookDue => {
+                    self.pressure.look(&self.generation);
+                    if self.successor.is_none() {
+                        self.kept.keep(&self.config.admin, self.admin.statistics());
+                    }
+                }
             }
         }
-        // Whoever has taken over knows better.
-        if self.successor.is_none() {
-            state::write(&self.config, self.admin.statistics());
-        }
+        self.keep_all();
         self.logs.close(LOG_CLOSE_LIMIT);
     }
 
@@ -266,10 +271,19 @@ impl Process {
         }
     }
 
+    /// Writes what is to be kept, unless another process has taken over, which knows better.
+    fn keep_all(&mut self) {
+        if self.checks.is_some() {
+            self.kept.keep_all(&self.config.admin, self.admin.statistics());
+        }
+    }
+
     /// What has begun to end does not go back.
     fn stop(&mut self, order: Stop) {
         if order > Stop::Leaving {
             self.call_off();
+            // What is under way may last longer than whoever stops the service waits.
+            self.keep_all();
         }
         self.listeners.close();
         let deadline = clock::now().checked_add(self.config.limits.finish);

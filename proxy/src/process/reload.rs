@@ -61,12 +61,14 @@ impl Process {
             tracing::warn!("{}", messages.render(std::process::id()));
         }
         let difference = Difference::between(&self.config, &config);
+        // A password may be another in the same file.
+        let door = self.door.change(&config.admin)?;
         if config == self.config {
+            self.door.take(door);
             return Ok(difference);
         }
         let logs = Logs::open_beside(&config, &self.logs)?;
         let listeners = Listeners::open(&config, self.cores, &self.listeners)?;
-        let door = self.door.change(&config.admin)?;
         self.admin.follow(&config.admin)?;
         // Nothing fails from here on.
         if config.limits.connections != self.config.limits.connections {

@@ -8,6 +8,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use super::door::Door;
+use super::kept::{self, Kept};
 use super::pressure::Pressure;
 use super::{Process, files, state};
 use crate::admin::gate::Gate;
@@ -20,7 +21,7 @@ use crate::check::Checks;
 use crate::clock;
 use crate::config::Config;
 use crate::listen::{ListenError, Listeners};
-use crate::upgrade::{Inheritance, knowledge};
+use crate::upgrade::{Earlier, Inheritance, knowledge};
 use crate::worker::{self, Generation, Share, Stop};
 
 /// Why there is no running proxy.
@@ -58,11 +59,10 @@ impl Process {
         files::raise_limit(&config);
         let cores = config.limits.threads.get();
         let logs = Logs::open(&config)?;
-        let Inheritance { listeners, mut servers, rooms } = inheritance;
-        if servers.is_empty() {
+        let Inheritance { listeners, mut servers, rooms, earlier } = inheritance;
+        if earlier != Earlier::Known {
             servers = state::read(&config);
         }
-        let takes_over = !listeners.bound().is_empty();
         let mut known = listeners.bound().to_vec();
         known.extend(adopt::adopted(&config, cores, &known)?);
         let listeners = Listeners::open(&config, cores, &Listeners::inherited(known))?;
@@ -73,7 +73,10 @@ impl Process {
         let facts = Facts { started: clock::now(), started_wall: clock::wall(), node, threads: cores };
         let statistics = Statistics::new(generation.clone(), facts);
         let gate = Arc::<Gate>::default();
-        let door = Door::open(&config.admin, takes_over, statistics.clone(), gate.clone())?;
+        if earlier != Earlier::Known {
+            kept::set_again(&config.admin, &statistics, &gate);
+        }
+        let door = Door::open(&config.admin, earlier != Earlier::None, statistics.clone(), gate.clone())?;
         let stop = watch::Sender::new(Stop::No);
         let (running, ended) = mpsc::channel(1);
         let mut workers = Vec::with_capacity(cores);
@@ -106,6 +109,7 @@ impl Process {
             successor,
             door,
             pressure: Pressure::default(),
+            kept: Kept::default(),
         })
     }
 }

@@ -1,12 +1,9 @@
-//! The file that keeps the servers' state while no process runs: HAProxy's `show servers state`.
+//! How the servers are while no process runs, as HAProxy's `show servers state` says it.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
+use std::fs;
+use std::io;
 
-use crate::admin::command::{all_states, restored};
-use crate::admin::stats::Statistics;
-use crate::clock;
+use crate::admin::command::restored;
 use crate::config::Config;
 use crate::upgrade::message::Known;
 
@@ -34,20 +31,36 @@ pub(super) fn read(config: &Config) -> Vec<Known> {
     }
 }
 
-/// Writes how the servers are now.
-pub(super) fn write(config: &Config, statistics: &Statistics) {
-    let Some(path) = &config.admin.server_state else { return };
-    let text = all_states(statistics, clock::now());
-    if let Err(error) = replace(path, &text) {
-        tracing::warn!("the servers' state can't be written to {}: {error}", path.display());
+/// What of the file is no matter of the moment: names, states, orders and weights, without times and the results of single
+/// checks.
+pub(super) fn lasting(text: &str) -> String {
+    const COLUMNS: [usize; 7] = [1, 3, 5, 6, 7, 13, 14];
+    let mut lasting = String::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        for word in COLUMNS.iter().filter_map(|&at| words.get(at)) {
+            lasting.push_str(word);
+            lasting.push(' ');
+        }
+        lasting.push('\n');
     }
+    lasting
 }
 
-/// As a whole or not at all.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_tells_the_time_is_no_change() {
+        let line = |state: &str, since: &str| {
+            format!(
+                "1\n# be_id\n3 shop 1 a 127.0.0.1 {state} 10 10 {since} 15 3 4 6 0 0 0 - 80 - 0 0 - - 0\n"
+            )
+        };
+        let before = lasting(&line("2 0", "53"));
+        assert_eq!(before, lasting(&line("2 0", "54")));
+        assert_ne!(before, lasting(&line("2 1", "53")), "an order");
+        assert_ne!(before, lasting(&line("0 0", "53")), "a check");
+    }
 }

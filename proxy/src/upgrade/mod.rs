@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use self::predecessor::{Inheritance, Predecessor};
+pub use self::predecessor::{Earlier, Inheritance, Predecessor};
 pub use self::successor::{Event, Legacy, Successor};
 use self::wire::WireError;
 

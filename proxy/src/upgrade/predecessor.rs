@@ -26,6 +26,20 @@ pub struct Inheritance {
     pub servers: Vec<Known>,
     /// How many connections it took.
     pub rooms: Rooms,
+    /// Who has had them until now.
+    pub earlier: Earlier,
+}
+
+/// Another process that listens at the same addresses and is about to go.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Earlier {
+    /// There is none.
+    #[default]
+    None,
+    /// It is told to go when this one is ready, and tells nothing itself (HAProxy: `-sf`).
+    Silent,
+    /// It has told what it knows.
+    Known,
 }
 
 /// The old process, seen from the new one.
@@ -65,7 +79,7 @@ impl Predecessor {
             };
             let bound = offer.listeners.into_iter().map(bound);
             let listeners = Listeners::inherited(bound.filter(|bound| !bound.sockets.is_empty()).collect());
-            Ok(Inheritance { listeners, servers: offer.servers, rooms: offer.rooms })
+            Ok(Inheritance { listeners, servers: offer.servers, rooms: offer.rooms, earlier: Earlier::Known })
         };
         let inheritance = timeout(START_LIMIT, take).await.map_err(|_| UpgradeError::Late)??;
         Ok((Self { wire }, inheritance))

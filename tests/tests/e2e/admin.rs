@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, process::Command, time::Duration};
 
 use drain_tests::{
     Haproxy, Nginx, Place, Proxy,
-    child::output,
+    child::{is_alive, output},
     haproxy::{Runtime, Server},
     place::holds,
 };
@@ -165,6 +165,43 @@ fn an_order_outlasts_checks_a_reload_an_upgrade_and_a_restart_and_is_listed() {
     stays("the order to hold after a restart");
     runtime.command("enable server shop/s2");
     place.wait_for("s2 to be up again", SEEN_WITHIN, || holds(status("s2") == "UP", || status("s2")));
+}
+
+#[test]
+fn what_was_set_at_run_time_holds_again_after_a_crash() {
+    let place = Place::new("kept");
+    let web = Nginx::new(&place, "s1").start();
+    let [state, changes] = ["servers.state", "changes"].map(|name| place.dir().join(name));
+    let files = format!("server_state = \"{}\"\nkeep_changes = \"{}\"", state.display(), changes.display());
+    let mut proxy = Proxy::new(&place, "lb")
+        .server("s1", web.address(), None)
+        .server("s2", web.address(), None)
+        .commanded(&files)
+        .start();
+    let orders = [
+        "set maxconn global 50",
+        "set maxconn frontend web 40",
+        "set server shop/s1 weight 5",
+        "set maxconn server shop/s1 9",
+        "set server shop/s2 state maint",
+    ];
+    assert_eq!(proxy.runtime().command(&orders.join(";")), "\n".repeat(orders.len()));
+    let set = orders.join("\n") + "\n";
+    let has = |path: &std::path::Path, wanted: &str| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        holds(text.contains(wanted), || text)
+    };
+    place.wait_for("what was set to be written", SEEN_WITHIN, || has(&changes, &set));
+    place.wait_for("the servers' state to be written", SEEN_WITHIN, || {
+        has(&state, " shop 2 s2 127.0.0.1 0 1 1 1 ")
+    });
+    proxy.child().may_end();
+    let pid = proxy.child().pid();
+    proxy.signal(Signal::KILL);
+    place.wait_for("the proxy to be dead", SEEN_WITHIN, || holds(!is_alive(pid), || "it lives".to_owned()));
+    proxy.launch();
+    assert_eq!(proxy.runtime().command("show changes"), set + "\n");
+    assert_eq!(proxy.runtime().statuses()["s2"], "MAINT");
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub struct Opened {
 #[derive(Debug)]
 pub struct Port {
     settings: AdminPort,
+    guests: Guests,
     /// Dropped, it ends the thread.
     _stop: oneshot::Sender<()>,
 }
@@ -69,7 +70,7 @@ impl Opened {
     /// Answers on a thread of its own.
     pub fn serve(self, subject: Subject) -> Result<Port, PortError> {
         let Self { settings, listener, guests } = self;
-        let (router, observer) = routes::router(&settings, guests, subject);
+        let (router, observer) = routes::router(&settings, guests.clone(), subject);
         let (stop, stopped) = oneshot::channel();
         let work = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -93,14 +94,14 @@ impl Opened {
                 .map(drop)
         };
         work().map_err(PortError::Thread)?;
-        Ok(Port { settings, _stop: stop })
+        Ok(Port { settings, guests, _stop: stop })
     }
 }
 
 impl Port {
-    /// By what configuration it is there.
-    pub fn settings(&self) -> &AdminPort {
-        &self.settings
+    /// Whether it is there by this configuration, and by the passwords that are in its files now.
+    pub fn is_by(&self, settings: &AdminPort) -> Result<bool, PasswordError> {
+        Ok(self.settings == *settings && self.guests == Guests::of(&settings.auth)?)
     }
 }
 
