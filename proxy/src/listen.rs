@@ -60,8 +60,9 @@ pub struct Bound {
 
 impl Listeners {
     /// Listens on all addresses of the configuration, for so many cores. What `known` has is taken from there, and what
-    /// is lacking is added. Nothing has changed where it fails.
-    pub fn open(config: &Config, cores: usize, known: &Self) -> Result<Self, ListenError> {
+    /// is lacking is added. `beside`: another process of the same user may listen there, and is about to go. Nothing has
+    /// changed where it fails.
+    pub fn open(config: &Config, cores: usize, known: &Self, beside: bool) -> Result<Self, ListenError> {
         let mut left: Vec<&Bound> = known.0.iter().collect();
         let mut bound = Vec::new();
         for frontend in &config.frontends {
@@ -71,7 +72,8 @@ impl Listeners {
                     place.map(|place| left.swap_remove(place).sockets.clone()).unwrap_or_default();
                 if sockets.is_empty() {
                     // One of its own may be in the way until it is closed.
-                    let beside = known.0.iter().any(|known| known.configured.port() == configured.port());
+                    let is_near = |known: &Bound| known.configured.port() == configured.port();
+                    let beside = beside || known.0.iter().any(is_near);
                     sockets = listen(configured, cores, beside)?;
                 } else {
                     sockets.extend(add(&sockets[0], cores.saturating_sub(sockets.len()))?);
@@ -235,7 +237,7 @@ mod tests {
     }
 
     fn open(bind: &str, cores: usize, known: &Listeners) -> Result<Listeners, ListenError> {
-        Listeners::open(&config(bind), cores, known)
+        Listeners::open(&config(bind), cores, known, false)
     }
 
     const ANY: &str = r#""127.0.0.1:0""#;
@@ -299,13 +301,13 @@ mod tests {
         let config = config(&format!(r#""{at}""#));
         let (known, surplus) = Listeners::handed_over(&config, [held, stranger].into_iter());
         assert_eq!(surplus, [strange]);
-        let listeners = Listeners::open(&config, 3, &known).unwrap();
+        let listeners = Listeners::open(&config, 3, &known, false).unwrap();
         let socket = &listeners.bound()[0].sockets[0];
         for core in 0..3 {
             let of_core = listeners.of_core(core, 3);
             assert!(of_core.len() == 1 && Arc::ptr_eq(&of_core[0].1, socket), "core {core}");
         }
-        let again = Listeners::open(&config, 4, &listeners).unwrap();
+        let again = Listeners::open(&config, 4, &listeners, false).unwrap();
         assert_eq!(again.bound()[0].sockets.len(), 4, "over a reload as well");
     }
 

@@ -1,5 +1,7 @@
 //! `drain-proxy`: reads its configuration, starts its workers, and waits for signals.
 
+mod background;
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -8,8 +10,8 @@ use drain_proxy::admin::messages::Messages;
 use drain_proxy::cli::{self, Order, Start};
 use drain_proxy::listen::Listeners;
 use drain_proxy::process::{LOG_CLOSE_LIMIT, Process};
-use drain_proxy::upgrade::{Inheritance, Predecessor};
-use rustix::process::{Pid, Signal, kill_process};
+use drain_proxy::upgrade::{Earlier, Inheritance, Predecessor};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook_tokio::Signals;
 
@@ -22,6 +24,12 @@ fn main() -> ExitCode {
         Order::Run(start) => *start,
         Order::Done(code) => return code,
     };
+    if start.background {
+        return background::start().unwrap_or_else(|error| {
+            eprintln!("error: can't go into the background: {error}");
+            ExitCode::FAILURE
+        });
+    }
     let colours = std::io::stderr().is_terminal();
     let messages = match Messages::to(std::io::stderr()) {
         Ok(messages) => messages,
@@ -45,7 +53,7 @@ fn main() -> ExitCode {
 }
 
 fn run(start: Start) -> anyhow::Result<()> {
-    let Start { config, files, take_over, pid_file, finish, terminate } = start;
+    let Start { config, files, take_over, in_background, pid_file, finish, terminate, .. } = start;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _on_runtime = runtime.enter();
     // Before anything is listened on, so that no signal finds its default action.
@@ -62,12 +70,18 @@ fn run(start: Start) -> anyhow::Result<()> {
                  drain-proxy.socket"
             );
         }
-        (None, Inheritance { listeners, ..Inheritance::default() })
+        let is_there = |pid: &i32| Pid::from_raw(*pid).is_some_and(|pid| test_kill_process(pid).is_ok());
+        let earlier =
+            if finish.iter().chain(&terminate).any(is_there) { Earlier::Silent } else { Earlier::None };
+        (None, Inheritance { listeners, earlier, ..Inheritance::default() })
     };
     let process = Process::start(files, config, inheritance)?;
     if let Some(file) = pid_file {
         std::fs::write(&file, format!("{}\n", std::process::id()))
             .with_context(|| format!("can't write the process's number to {}", file.display()))?;
+    }
+    if in_background {
+        background::ready().context("can't let go of the terminal")?;
     }
     for (pids, signal) in [(finish, Signal::USR1), (terminate, Signal::TERM)] {
         for pid in pids.into_iter().filter_map(Pid::from_raw) {

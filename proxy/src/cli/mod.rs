@@ -33,6 +33,20 @@ const NO_CONDITION: u8 = 2;
 /// The argument by which an older process starts its successor.
 pub const TAKE_OVER: &str = "--take-over";
 
+/// The arguments by which a process is to go into the background, in HAProxy's words of today and of old.
+pub const BACKGROUND: [&str; 2] = ["-D", "-Ds"];
+
+/// The argument by which such a process starts the one that goes on there.
+pub const IN_BACKGROUND: &str = "--in-background";
+
+/// Where HAProxy finds no process with `-x`.
+const NOBODY: &str = "/dev/null";
+
+/// What is said to `-x`.
+const NO_SOCKETS: &str = "error: -x is not supported: listening sockets are not taken from an admin socket. A drain-proxy \
+                          that runs hands them to its successor on SIGUSR2; to replace an HAProxy, or a drain-proxy of \
+                          another configuration, start with -sf PID, which listens beside it and then tells it to finish";
+
 /// A reverse proxy that obeys its servers' health answers: 200 takes everybody, 404 no new user, 500 nobody.
 ///
 /// SIGHUP reads the configuration again, and opens the log files anew; a bad configuration changes nothing. SIGUSR2
@@ -50,10 +64,11 @@ pub const TAKE_OVER: &str = "--take-over";
         drain-proxy -f /etc/haproxy/haproxy.cfg\n  \
         drain-proxy check /etc/drain-proxy/shop.toml\n  \
         drain-proxy import /etc/haproxy/haproxy.cfg > shop.toml\n\n\
-        As HAProxy: -c (check), -cc CONDITION, -v, -vv, -p FILE, -sf PID…, -st PID…; -d, -db, -q, -V and -W change \
-        nothing.\n\n\
+        As HAProxy: -c (check), -cc CONDITION, -v, -vv, -D (go into the background), -p FILE, -sf PID…, -st PID…; \
+        -d, -db, -q, -V and -W change nothing.\n\n\
         Exit codes: 0 stopped or valid, 1 failed or invalid, 64 wrong usage."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that is given or not")]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Verb>,
@@ -78,6 +93,18 @@ struct CommandLine {
     /// Which HAProxy's language is read
     #[arg(short = 'v', hide = true)]
     about: bool,
+
+    /// Go into the background when it is ready
+    #[arg(short = 'D', hide = true)]
+    background: bool,
+
+    /// It is the process that was started for that
+    #[arg(long, hide = true)]
+    in_background: bool,
+
+    /// The admin socket of a process whose listening sockets are to be taken, which is not done
+    #[arg(short = 'x', value_name = "SOCKET", hide = true)]
+    sockets_of: Option<PathBuf>,
 
     /// Write the process's number into this file when it is ready
     #[arg(short = 'p', value_name = "FILE", hide = true)]
@@ -140,6 +167,10 @@ pub struct Start {
     pub files: Vec<PathBuf>,
     /// Another process is to be taken over from.
     pub take_over: bool,
+    /// It is to go into the background when it is ready.
+    pub background: bool,
+    /// It is the process that was started for that.
+    pub in_background: bool,
     /// Where the process's number goes when it is ready.
     pub pid_file: Option<PathBuf>,
     /// Processes that are to stop softly then.
@@ -220,17 +251,21 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
         );
         return Err(Said::output(text));
     }
+    if line.sockets_of.as_deref().is_some_and(|socket| socket.as_os_str() != NOBODY) {
+        return Err(Said::Error(NO_SOCKETS.to_owned()));
+    }
     let (config, messages) = load(&line.files, colours)?;
     if line.check {
         let beside = lines(&messages);
         return Err(Said::Output { text: "Configuration file is valid".to_owned(), beside });
     }
-    let CommandLine { files, take_over, pid_file, finish, terminate, .. } = line;
-    // Whoever is taken over from has said it.
-    let warnings = if take_over { String::new() } else { lines(&messages) };
+    let CommandLine { files, take_over, background, in_background, pid_file, finish, terminate, .. } = line;
+    // Whoever is taken over from, or has started this one, has said it.
+    let warnings = if take_over || in_background { String::new() } else { lines(&messages) };
     // And has signalled them: the numbers may be others' by now.
     let (finish, terminate) = if take_over { (Vec::new(), Vec::new()) } else { (finish, terminate) };
-    Ok((Start { config, files, take_over, pid_file, finish, terminate }, warnings))
+    let start = Start { config, files, take_over, background, in_background, pid_file, finish, terminate };
+    Ok((start, warnings))
 }
 
 #[cfg(test)]
@@ -285,6 +320,14 @@ mod tests {
         let (start, warnings) = ask(&line).unwrap();
         assert_eq!((start.finish, start.terminate), (vec![12, 13], vec![14]));
         // Who takes over has the arguments of the one before.
+        for word in BACKGROUND {
+            assert!(ask(&format!("{line} {word}")).unwrap().0.background, "{word}");
+        }
+        assert!(ask(&format!("{line} -x /dev/null")).is_ok());
+        let Said::Error(text) = ask(&format!("{line} -x /run/x.sock")).unwrap_err() else {
+            panic!("no error")
+        };
+        assert!(text.contains("-x is not supported"), "{text}");
         let (start, _) = ask(&format!("{line} {TAKE_OVER}")).unwrap();
         assert_eq!((start.finish, start.terminate), (vec![], vec![]));
         assert_eq!((start.pid_file, start.files), (Some("/run/x.pid".into()), vec![PathBuf::from(OLD)]));

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use super::BACKGROUND;
+
 /// HAProxy's options in words that can be told apart: `-db` is one option there, and `-sf` takes all that follows.
 pub(super) fn haproxy_options(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = arguments.into_iter().peekable();
@@ -13,6 +15,7 @@ pub(super) fn haproxy_options(arguments: impl IntoIterator<Item = OsString>) -> 
         };
         match text {
             "-cc" => read.push("--cc".into()),
+            background if BACKGROUND.contains(&background) => read.push(BACKGROUND[0].into()),
             // The name of a peer, and limits that the configuration has: nothing of it is used.
             "-L" | "-n" | "-m" | "-N" => drop(words.next()),
             "-vv" => read.push("-v".into()),
@@ -27,7 +30,7 @@ pub(super) fn haproxy_options(arguments: impl IntoIterator<Item = OsString>) -> 
             "-d" | "-db" | "-dM" | "-dr" | "-dV" | "-q" | "-V" | "-W" | "-Ws" | "-de" | "-dp" | "-dG"
             | "-dS" | "-dR" => {}
             // A value that looks like an option belongs to the one before it.
-            "-f" | "-p" | "--cc" | "--config" => {
+            "-f" | "-p" | "-x" | "--cc" | "--config" => {
                 read.push(word);
                 read.extend(words.next());
             }

@@ -68,7 +68,7 @@ impl Process {
             return Ok(difference);
         }
         let logs = Logs::open_beside(&config, &self.logs)?;
-        let listeners = Listeners::open(&config, self.cores, &self.listeners)?;
+        let listeners = Listeners::open(&config, self.cores, &self.listeners, false)?;
         self.admin.follow(&config.admin)?;
         // Nothing fails from here on.
         if config.limits.connections != self.config.limits.connections {

@@ -65,7 +65,8 @@ impl Process {
         }
         let mut known = listeners.bound().to_vec();
         known.extend(adopt::adopted(&config, cores, &known)?);
-        let listeners = Listeners::open(&config, cores, &Listeners::inherited(known))?;
+        let beside = earlier == Earlier::Silent;
+        let listeners = Listeners::open(&config, cores, &Listeners::inherited(known), beside)?;
         let generation = Generation::resumed(&config, &logs, knowledge::resuming(&servers, clock::now()));
         knowledge::reopen(&generation, &rooms);
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();

@@ -192,7 +192,7 @@ mod tests {
         let text = "frontend.web = { bind = [\"127.0.0.1:0\"], backend = \"shop\" }\n\
                     [[backend.shop.server]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n";
         let config = Config::parse("test.toml", text, &|_, _| Ok(Vec::new())).unwrap();
-        Listeners::open(&config, 3, &Listeners::default()).unwrap()
+        Listeners::open(&config, 3, &Listeners::default(), false).unwrap()
     }
 
     fn addresses(listeners: &Listeners) -> Vec<SocketAddr> {

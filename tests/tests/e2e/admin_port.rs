@@ -55,6 +55,31 @@ fn a_balancer_above_is_told_that_the_proxy_is_to_finish_while_it_still_serves() 
     }
 }
 
+/// Whoever changes a password writes it into the same file.
+#[test]
+fn a_password_that_is_changed_in_its_file_holds_after_a_reload() {
+    let place = Place::new("admin_port_password");
+    let upstream = Upstream::start("a");
+    let file = place.dir().join("password");
+    fs::write(&file, "s3cret\n").expect("write the password");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("hide the password");
+    let keys = format!("auth = {{ user = \"ops\", password_file = \"{}\" }}", file.display());
+    let (proxy, admin) = started(&place, "lb", &upstream, &keys);
+    // `ops:s3cret` and `ops:other`
+    let with = ["b3BzOnMzY3JldA==", "b3BzOm90aGVy"].map(|words| format!("authorization: Basic {words}"));
+    let statuses = || {
+        let status = |header: &String| asked("GET", admin, "/metrics", &[header]).map(|answer| answer.status);
+        with.each_ref().map(|header| status(header).unwrap_or_default())
+    };
+    assert_eq!(statuses(), [200, 401]);
+    fs::write(&file, "other\n").expect("write another password");
+    proxy.signal(Signal::HUP);
+    place.wait_for("the other password to hold", WITHIN, || {
+        let statuses = statuses();
+        holds(statuses == [401, 200], || format!("{statuses:?}"))
+    });
+}
+
 #[test]
 fn a_proxy_that_has_told_the_balancers_above_ends_by_itself() {
     let place = Place::new("admin_port_end");

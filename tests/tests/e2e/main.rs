@@ -3,6 +3,7 @@
 mod admin;
 mod admin_port;
 mod agent_check;
+mod background;
 mod baseline;
 mod browser;
 mod cookies;

@@ -1,0 +1,46 @@
+//! Into the background (HAProxy: `-D`): the program is started once more, and whoever has started the first one is told
+//! when the second is ready, or why it is not.
+//!
+//! A process that forked would take none of its threads with it; a second one begins with all that it needs.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, Stdio};
+
+use drain_proxy::cli::{BACKGROUND, IN_BACKGROUND};
+
+/// What the second one says when it is ready.
+const READY: &str = "ready";
+
+/// Starts the second one, and waits until it is ready or has failed; gives what this one ends with.
+pub(crate) fn start() -> io::Result<ExitCode> {
+    let mut words = std::env::args_os();
+    let program = words.next().unwrap_or_else(|| "/proc/self/exe".into());
+    let is_other = |word: &OsString| BACKGROUND.iter().all(|background| word != background);
+    let mut arguments: Vec<OsString> = words.filter(is_other).collect();
+    arguments.push(IN_BACKGROUND.into());
+    let mut command = Command::new(program);
+    let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut said = String::new();
+    if let Some(output) = child.stdout.take() {
+        BufReader::new(output).read_line(&mut said)?;
+    }
+    if said.trim_end() == READY {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let code = child.wait()?.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// The second one is ready: it says so, and lets go of the terminal.
+pub(crate) fn ready() -> io::Result<()> {
+    // Whoever waited for it may have gone.
+    let _ = writeln!(io::stdout().lock(), "{READY}").and_then(|()| io::stdout().flush());
+    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    rustix::stdio::dup2_stderr(&nothing)?;
+    // It fails where it leads its session already.
+    let _ = rustix::process::setsid();
+    Ok(())
+}
