@@ -78,6 +78,8 @@ impl Process {
             kept::set_again(&config.admin, &statistics, &gate);
         }
         let door = Door::open(&config.admin, earlier != Earlier::None, statistics.clone(), gate.clone())?;
+        // Before anybody is served, so that who is can command it; an earlier process listens anew where the rest fails.
+        let admin = Service::start(&config.admin, statistics, gate.clone())?;
         let stop = watch::Sender::new(Stop::No);
         let (running, ended) = mpsc::channel(1);
         let mut workers = Vec::with_capacity(cores);
@@ -88,8 +90,6 @@ impl Process {
                 .map_err(|source| StartError::Worker { core, source })?;
             workers.push(sender);
         }
-        // Last: from here on nobody commands another process by these sockets.
-        let admin = Service::start(&config.admin, statistics, gate.clone())?;
         tracing::info!("drain-proxy {} is ready: {listeners}", env!("CARGO_PKG_VERSION"));
         let (deadline, reports, successor) = (None, None, None);
         Ok(Self {
