@@ -96,3 +96,16 @@ fn a_hold_that_is_acknowledged_is_not_withdrawn() {
     world.pass(100);
     assert_eq!(world.stage(), Stage::Hard);
 }
+
+#[test]
+fn a_dead_server_waits_for_nobody_else_where_too_few_remain_anyway() {
+    let mut world = World::up();
+    for _ in 0..3 {
+        world.probe(false);
+    }
+    world.falls_quiet();
+    (world.enough, world.unconfirmed, world.acknowledged) = (false, true, true);
+    world.ask_as(Request::Hard(Options::default()), signal()).unwrap();
+    world.pass(10);
+    assert_eq!(world.restarts, [1]);
+}
