@@ -61,7 +61,7 @@ struct CommandLine {
 enum Verb {
     /// Check a configuration file: one line and exit code 0 if it is valid, else every mistake and 1
     ///
-    /// Groups, keys and tokens of [control] are looked up, as at a start.
+    /// Groups, keys and tokens of [control] are looked up, as at a reload.
     Check {
         /// The configuration file
         file: PathBuf,
@@ -154,20 +154,20 @@ impl Said {
 
 fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Result<Run, Said> {
     let line = CommandLine::try_parse_from(arguments).map_err(Said::Usage)?;
-    let load = |file: &PathBuf| {
-        Config::load(file).map_err(|error| match error {
-            LoadError::Invalid(invalid) => Said::Error(invalid.render(colours), INVALID),
-            LoadError::Unreadable { .. } => Said::Error(format!("error: {error}"), INVALID),
-        })
+    let wrong = |error| match error {
+        LoadError::Invalid(invalid) => Said::Error(invalid.render(colours), INVALID),
+        LoadError::Unreadable { .. } => Said::Error(format!("error: {error}"), INVALID),
     };
     match (line.command, line.config) {
         (Some(Verb::Check { file }), _) => {
-            let config = load(&file)?;
+            let config = Config::load(&file).map_err(wrong)?;
             Err(Said::Output(summary(&file.display().to_string(), &config)))
         }
         (Some(Verb::Generate { directory }), _) => Err(generate(&directory)),
         (Some(Verb::Permits { unit, directory }), _) => Err(permits(&unit, &directory)),
-        (None, Some(file)) => Ok(Run { config: load(&file)?, file: Some(file) }),
+        (None, Some(file)) => {
+            Ok(Run { config: Config::load_to_start(&file).map_err(wrong)?, file: Some(file) })
+        }
         (None, None) => match line.flags.config() {
             Ok(config) => Ok(Run { config, file: None }),
             Err(invalid) => Err(Said::Error(invalid.render(colours), USAGE)),

@@ -80,7 +80,8 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
     let own = outside.own();
     say_where(&config, &listeners, &spoken);
     let (spoken_as, doors) = (config.agent_check.clone(), Doors::from(&config.server));
-    let inlets = Inlets { checks, asks, looks, signals: signal_inlet };
+    let closed = remote.as_ref().map_or_else(|| watch::channel(None).1, control::Port::closed);
+    let inlets = Inlets { checks, asks, looks, signals: signal_inlet, closed };
     let (owner, answer, status) = Owner::begin(config, outside, inlets).await;
     let speaker = spoken_as.map(|agent_check| {
         let weight = match agent_check.weight {
@@ -102,8 +103,7 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
 
     let ways = control::Owner { status, asks: asks_in, looks: looks_in, reports, doctor };
     if let Some(port) = remote {
-        info!("takes orders at https://{} from who has a token", port.address()?);
-        tokio::spawn(port.run(ways.clone(), owner.configuration()));
+        tokio::spawn(port.run(ways.clone(), owner.configuration(), owner.counters()));
     }
     let serving = tokio::spawn(control.run(ways));
     tokio::spawn(async move {

@@ -19,6 +19,7 @@ use drain_agent::{
         api::{Origin, Reply, Status},
         tls,
     },
+    metrics::Counters,
     report::{History, Reports},
 };
 use rustls::pki_types::ServerName;
@@ -52,16 +53,14 @@ impl Rig {
 
     /// `more` stands in `control.tls`.
     fn with(test: &str, more: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("drain-port-{test}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls")).unwrap() {
-            let entry = entry.unwrap();
-            secret(&directory.join(entry.file_name()), &fs::read(entry.path()).unwrap());
-        }
-        secret(&directory.join("tokens"), format!("deploy {DEPLOY}\nmonitor {MONITOR} look\n").as_bytes());
+        let directory = files(test);
         let config = Arc::new(config(&directory, more));
         let port = Port::open(config.control.remote.as_ref().unwrap()).unwrap();
-        let address = port.address().unwrap();
+        let address = port.address().expect("its files can be used");
+        Self::serve(directory, config, port, address)
+    }
+
+    fn serve(directory: PathBuf, config: Arc<Config>, port: Port, address: SocketAddr) -> Self {
         let (config, configs) = watch::channel(config);
         let (status, statuses) = watch::channel(Arc::new(sample::up()));
         let (asks, mut inlet) = mpsc::channel::<Ask>(8);
@@ -74,7 +73,11 @@ impl Rig {
                 let _gone = ask.reply.send(Reply::Accepted { drain: Some(3), text: "announced".to_owned() });
             }
         });
-        tokio::spawn(port.run(Owner { status: statuses, asks, looks, reports, doctor: None }, configs));
+        tokio::spawn(port.run(
+            Owner { status: statuses, asks, looks, reports, doctor: None },
+            configs,
+            Counters::default(),
+        ));
         Self { directory, address, asked, config, _status: status }
     }
 
@@ -98,6 +101,22 @@ impl Drop for Rig {
     fn drop(&mut self) {
         let _removed = fs::remove_dir_all(&self.directory);
     }
+}
+
+fn certificates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls")
+}
+
+/// A directory with what a port needs.
+fn files(test: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("drain-port-{test}-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    for entry in fs::read_dir(certificates()).unwrap() {
+        let entry = entry.unwrap();
+        secret(&directory.join(entry.file_name()), &fs::read(entry.path()).unwrap());
+    }
+    secret(&directory.join("tokens"), format!("deploy {DEPLOY}\nmonitor {MONITOR} look\n").as_bytes());
+    directory
 }
 
 fn secret(path: &Path, bytes: &[u8]) {
@@ -213,4 +232,27 @@ async fn a_reload_takes_new_tokens_and_keeps_the_old_ones_where_it_fails() {
     fs::set_permissions(rig.directory.join("tokens"), fs::Permissions::from_mode(0o644)).unwrap();
     rig.config.send_replace(Arc::new(config(&rig.directory, "")));
     assert!(rig.ask("GET /v1/status", new).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn files_that_cant_be_used_keep_the_port_closed_until_they_are_mended() {
+    let directory = files("closed");
+    secret(&directory.join("server.key"), b"no key");
+    let config = Arc::new(config(&directory, ""));
+    let port = Port::open(config.control.remote.as_ref().unwrap()).unwrap();
+    assert_eq!(port.address(), None);
+    let mut closed = port.closed();
+    let why = |closed: &watch::Receiver<Option<String>>| closed.borrow().clone().unwrap_or_default();
+    assert!(why(&closed).contains("server.key"), "{}", why(&closed));
+    let nowhere = ([127, 0, 0, 1], 0).into();
+    let rig = Rig::serve(directory, Arc::clone(&config), port, nowhere);
+    secret(&rig.directory.join("server.key"), &fs::read(certificates().join("server.key")).unwrap());
+    secret(&rig.directory.join("tokens"), b"deploy short");
+    rig.config.send_replace(Arc::clone(&config));
+    let other = closed.wait_for(|why| why.as_ref().is_some_and(|why| why.contains("tokens")));
+    drop(time::timeout(DEADLINE, other).await.expect("the other file is named").unwrap());
+    secret(&rig.directory.join("tokens"), format!("deploy {DEPLOY}").as_bytes());
+    rig.config.send_replace(config);
+    let open = closed.wait_for(Option::is_none);
+    drop(time::timeout(DEADLINE, open).await.expect("it is opened").unwrap());
 }

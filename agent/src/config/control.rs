@@ -95,7 +95,7 @@ impl Remote {
                 Host::Here => Tokens::read(&path)
                     .map_err(|error| value.wrong("can't be used", error.to_string()))
                     .ok()?,
-                Host::Anywhere => Tokens::default(),
+                Host::Starting | Host::Anywhere => Tokens::default(),
             };
             Some(path)
         });
@@ -116,7 +116,7 @@ impl Tls {
     fn holds(&self, value: &Value<'_>, host: Host) -> bool {
         let used = match host {
             Host::Here => tls::server(self),
-            Host::Anywhere => return true,
+            Host::Starting | Host::Anywhere => return true,
         };
         let Err(error) = used else { return true };
         let key = match error.part {
@@ -143,7 +143,7 @@ fn address(value: &Value<'_>, taken: &[SocketAddr]) -> Option<SocketAddr> {
 /// A group of this host.
 fn group(value: &Value<'_>, host: Host) -> Option<Arc<str>> {
     let name = value.text()?;
-    if matches!(host, Host::Here)
+    if host != Host::Anywhere
         && let Err(error) = group_id(name)
     {
         value.wrong("is no group of this host", error.to_string());

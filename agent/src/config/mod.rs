@@ -77,6 +77,8 @@ pub struct Answers {
 pub(crate) enum Host {
     /// It is to hold here and now.
     Here,
+    /// The same, but for the files of the control port: without it, an agent can still answer the balancers.
+    Starting,
     /// Only the text counts.
     Anywhere,
 }
@@ -104,11 +106,24 @@ impl Config {
     /// # Errors
     /// It can't be read, or anything in it is wrong.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
+        Self::load_for(path, Host::Here)
+    }
+
+    /// The same for an agent that begins, which must answer the balancers before anything else: what is wrong with the
+    /// files of the HTTPS port keeps nothing but that port closed.
+    ///
+    /// # Errors
+    /// It can't be read, or anything else in it is wrong.
+    pub fn load_to_start(path: &Path) -> Result<Self, LoadError> {
+        Self::load_for(path, Host::Starting)
+    }
+
+    fn load_for(path: &Path, host: Host) -> Result<Self, LoadError> {
         let text = Document::text_of(path)
             .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
         let name = path.file_stem().and_then(|stem| stem.to_str());
         let shown = path.display().to_string();
-        Ok(Self::from_document(&Document::parse(&shown, &text)?, name, Host::Here)?)
+        Ok(Self::from_document(&Document::parse(&shown, &text)?, name, host)?)
     }
 
     /// Reads `text`, wherever it is to hold; `file` is what messages call it, `name` the server's name unless the text

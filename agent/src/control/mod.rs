@@ -14,6 +14,7 @@ mod server;
 mod socket;
 pub mod tls;
 pub mod tokens;
+pub mod validity;
 
 use std::sync::Arc;
 

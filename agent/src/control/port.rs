@@ -7,10 +7,11 @@
 //! ```
 //!
 //! The certificate, the key and the tokens are read again when the configuration is; where they can't be used, the old
-//! ones hold.
+//! ones hold. An agent that begins with such as can't be used is there for the balancers all the same: the port is
+//! closed, and opened when they are read again and can.
 
 use std::{
-    io,
+    future, io,
     net::{IpAddr, SocketAddr, TcpListener as StdListener},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -45,6 +46,7 @@ use super::{
 use crate::{
     clock::Moment,
     config::{Config, Remote},
+    metrics::{Counters, Failed},
 };
 
 /// How many connections are served at once; others wait in the kernel. Each has some 40 KiB of TLS' buffers at most,
@@ -83,8 +85,15 @@ pub enum PortError {
     Tokens(#[from] TokenError),
 }
 
-/// A port that listens.
+/// The port, open or not.
 pub struct Port {
+    open: Option<Open>,
+    /// Why it is closed, for people.
+    closed: watch::Sender<Option<String>>,
+}
+
+/// A port that listens.
+struct Open {
     listener: TcpListener,
     door: Door,
 }
@@ -105,39 +114,52 @@ struct Refused {
 }
 
 impl Port {
-    /// Listens as `remote` says. Must be called inside the runtime.
+    /// Listens as `remote` says, where its files can be used. Must be called inside the runtime.
+    ///
+    /// # Errors
+    /// The address can't be had.
     pub fn open(remote: &Remote) -> Result<Self, PortError> {
-        let door = Door::of(remote)?;
-        let address = remote.listen;
-        let open = || {
-            let listener = StdListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener)
-        };
-        let listener = open().map_err(|source| PortError::Bind { address, source })?;
-        Ok(Self { listener, door })
+        let (closed, _) = watch::channel(None);
+        let mut port = Self { open: None, closed };
+        match Open::at(remote) {
+            Ok(open) => port.open = Some(open),
+            Err(error @ PortError::Bind { .. }) => return Err(error),
+            Err(error) => port.stays_closed(&error),
+        }
+        Ok(port)
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// Where it listens; `None` while it is closed.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.open.as_ref()?.listener.local_addr().ok()
+    }
+
+    /// Why it is closed, for people; nothing while it is open.
+    pub fn closed(&self) -> watch::Receiver<Option<String>> {
+        self.closed.subscribe()
     }
 
     /// Serves until it is dropped. Where `config` changes, its files are read again.
-    pub async fn run(mut self, owner: Owner, mut config: watch::Receiver<Arc<Config>>) {
+    pub async fn run(mut self, owner: Owner, mut config: watch::Receiver<Arc<Config>>, counters: Counters) {
         // Of processes of this host none comes this way.
         let access = Access { uid: 0, group: None, look: None };
         let router = routes::router(owner, access, CONNECTIONS / 2);
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        if self.open.is_none() {
+            counters.failed(Failed::ControlPort);
+        }
         loop {
             tokio::select! {
                 Ok(()) = config.changed() => {
                     let config = Arc::clone(&config.borrow_and_update());
-                    self.door.renew(config.control.remote.as_ref());
+                    if let Some(remote) = &config.control.remote && !self.renew(remote) {
+                        counters.failed(Failed::ControlPort);
+                    }
                 }
-                (slot, accepted) = next(&self.listener, &slots) => match accepted {
+                (open, slot, accepted) = next(self.open.as_ref(), &slots) => match accepted {
                     Ok((stream, from)) => {
-                        tokio::spawn(serve(stream, from.ip().to_canonical(), self.door.clone(), router.clone(), slot));
+                        let (from, door) = (from.ip().to_canonical(), open.door.clone());
+                        tokio::spawn(serve(stream, from, door, router.clone(), slot));
                     }
                     Err(error) => {
                         warn!(%error, "a connection to the control port could not be accepted");
@@ -147,16 +169,68 @@ impl Port {
             }
         }
     }
+
+    /// Reads the files again, and opens the port where it was closed for their sake. Says whether they can be used. A
+    /// port that is configured no more holds until the agent's next start.
+    fn renew(&mut self, remote: &Remote) -> bool {
+        match &mut self.open {
+            Some(open) => match Door::of(remote) {
+                Ok(new) => {
+                    open.door = Door { refused: Arc::clone(&open.door.refused), ..new };
+                    info!("the control port's certificate and tokens are read again");
+                    true
+                }
+                Err(error) => {
+                    error!("the control port's old certificate and tokens hold: {error}");
+                    false
+                }
+            },
+            None => match Open::at(remote) {
+                Ok(open) => {
+                    self.open = Some(open);
+                    self.closed.send_replace(None);
+                    true
+                }
+                Err(error) => {
+                    self.stays_closed(&error);
+                    false
+                }
+            },
+        }
+    }
+
+    fn stays_closed(&self, error: &PortError) {
+        let why = format!("the control port is closed: {error}; mend it, and reload the agent");
+        error!("{why}");
+        self.closed.send_replace(Some(why));
+    }
 }
 
-/// The next connection, and a place for it.
-async fn next(
-    listener: &TcpListener,
+impl Open {
+    fn at(remote: &Remote) -> Result<Self, PortError> {
+        let door = Door::of(remote)?;
+        let address = remote.listen;
+        let open = || {
+            let listener = StdListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            let at = listener.local_addr()?;
+            Ok((TcpListener::from_std(listener)?, at))
+        };
+        let (listener, at) = open().map_err(|source| PortError::Bind { address, source })?;
+        info!("takes orders at https://{at} from who has a token");
+        Ok(Self { listener, door })
+    }
+}
+
+/// The next connection, and a place for it; a port that is closed has none.
+async fn next<'a>(
+    open: Option<&'a Open>,
     slots: &Arc<Semaphore>,
-) -> (Option<OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
+) -> (&'a Open, Option<OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
+    let Some(open) = open else { return future::pending().await };
     // The semaphore is never closed.
     let slot = Arc::clone(slots).acquire_owned().await.ok();
-    (slot, listener.accept().await)
+    (open, slot, open.listener.accept().await)
 }
 
 /// One request on one connection.
@@ -226,18 +300,6 @@ impl Door {
         let tls = TlsAcceptor::from(tls::server(&remote.tls)?);
         let tokens = Arc::new(Tokens::read(&remote.token_file)?);
         Ok(Self { tls, tokens, refused: Arc::default() })
-    }
-
-    /// Reads the files again. A port that is configured no more holds until the agent's next start.
-    fn renew(&mut self, remote: Option<&Remote>) {
-        let Some(remote) = remote else { return };
-        match Self::of(remote) {
-            Ok(new) => {
-                *self = Self { refused: Arc::clone(&self.refused), ..new };
-                info!("the control port's certificate and tokens are read again");
-            }
-            Err(error) => error!("the control port's old certificate and tokens hold: {error}"),
-        }
     }
 
     /// Tells the log of a request that was refused, now or with a later one.

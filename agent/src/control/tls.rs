@@ -14,7 +14,7 @@ use rustls::{
     version::TLS13,
 };
 
-use super::secret;
+use super::{secret, validity::Validity};
 use crate::config::Tls;
 
 /// The one protocol above it.
@@ -95,6 +95,14 @@ pub fn client(ca: Option<&Path>, own: Option<(&Path, &Path)>) -> Result<Arc<Clie
     };
     config.alpn_protocols = vec![HTTP.to_vec()];
     Ok(Arc::new(config))
+}
+
+/// When all certificates of a file hold.
+pub fn validity(part: Part, path: &Path) -> Result<Validity, Error> {
+    let certificates = certificates(part, path)?;
+    let each: Option<Vec<Validity>> = certificates.iter().map(|one| Validity::of(one)).collect();
+    let all = each.and_then(|each| each.into_iter().reduce(Validity::and));
+    all.ok_or_else(|| about(part, path, &"found one without dates"))
 }
 
 fn provider() -> Arc<CryptoProvider> {

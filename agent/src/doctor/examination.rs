@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::spawn_blocking};
 
-use super::{Finding, balancers, host, logs, restart, server};
+use super::{Finding, balancers, host, logs, remote, restart, server};
 use crate::{clock, config::Config, control::api::Status, report::Reports, traffic::sockets::Own};
 
 /// How many of the last drains tell whether a balancer understands.
@@ -72,17 +72,18 @@ impl Doctor {
             findings.extend(restart::may(&format!("run.{}.command", run.name), &run.command).await);
         }
         let (state, listen) = (config.state.clone(), listens(&config));
-        let (guarded, logs) =
-            (config.control.remote.as_ref().map(|remote| remote.listen), Arc::clone(&config));
+        let (guarded, logs) = (config.control.remote.clone(), Arc::clone(&config));
+        let unix = clock::unix_now();
         let of_host = spawn_blocking(move || {
             let mut findings = vec![host::state_file(&state)];
-            findings.extend(host::ports(&listen, guarded));
+            findings.extend(host::ports(&listen, guarded.as_ref().map(|remote| remote.listen)));
+            findings.extend(guarded.iter().flat_map(|remote| remote::files(remote, unix)));
             findings.extend(logs::nameless(&logs));
             findings
         });
         // A look that has died has found nothing.
         findings.extend(of_host.await.unwrap_or_default());
-        findings.push(host::clock(clock::unix_now()));
+        findings.push(host::clock(unix));
         findings.extend(status.warnings.iter().map(|warning| {
             Finding::warning(
                 "agent",

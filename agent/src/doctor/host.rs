@@ -69,7 +69,12 @@ pub(super) fn ports(configured: &[SocketAddr], guarded: Option<SocketAddr>) -> V
             Finding::warning(
                 ABOUT,
                 format!("{address} is configured, but not open"),
-                "restart the agent: addresses hold from its next start on",
+                if guarded == Some(*address) {
+                    "mend the files of control.tls and control.token_file, and reload the agent; an address that was \
+                     added to the configuration is opened at its next start"
+                } else {
+                    "restart the agent: addresses hold from its next start on"
+                },
             )
         });
         if address.ip().is_unspecified() && guarded != Some(*address) {

@@ -14,6 +14,7 @@ mod finding;
 pub mod haproxy;
 mod host;
 mod logs;
+mod remote;
 mod restart;
 mod server;
 

@@ -59,6 +59,8 @@ pub enum Failed {
     State,
     /// A write of a report.
     Report,
+    /// To take the files of the control port.
+    ControlPort,
 }
 
 impl Counters {
@@ -119,6 +121,7 @@ impl Counters {
             Failed::Look => "sockets",
             Failed::State => "state_file",
             Failed::Report => "history",
+            Failed::ControlPort => "control_port",
         };
         self.failures.get_or_create(&[("what", what.to_owned())]).inc();
     }

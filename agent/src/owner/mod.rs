@@ -55,6 +55,8 @@ pub struct Inlets {
     pub looks: mpsc::Receiver<oneshot::Sender<()>>,
     /// Signals.
     pub signals: mpsc::Receiver<Signal>,
+    /// Why the control port is closed, for people.
+    pub closed: watch::Receiver<Option<String>>,
 }
 
 /// What the owner publishes.

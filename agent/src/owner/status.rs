@@ -122,6 +122,7 @@ impl<O: Outside> Owner<O> {
         let mut warnings = self.core.table.warnings(now);
         warnings.extend(self.standing_warning.clone());
         warnings.extend(self.caller_gone());
+        warnings.extend(self.inlets.closed.borrow().clone());
         warnings.extend(self.sources.ignored().filter(|_| self.core.machine.announcement().is_some()));
         warnings.extend(
             self.records

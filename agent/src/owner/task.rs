@@ -140,6 +140,7 @@ impl<O: Outside> Owner<O> {
                     self.checked(&mut checks);
                     self.see().await;
                 }
+                Ok(()) = self.inlets.closed.changed() => self.status_stale = true,
                 () = self.outside.ended(), if awaits_ends => {
                     self.errands.heard_end = Some(self.outside.now());
                 }

@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output, time::D
 
 use drain_agent::lifecycle::Phase;
 use drain_tests::{Agent, Nginx, Place, agent::logged, place, port};
+use rustix::process::Signal;
 
 /// Everything that is waited for here takes less than a second on a quiet machine.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -60,4 +61,37 @@ fn a_token_drains_from_afar_and_without_one_nobody_does() {
     place.wait_for("who asked in the log", DEADLINE, || {
         logged(&mut agent, "control port, token deploy from 127.0.0.1")
     });
+}
+
+#[test]
+fn an_agent_without_usable_tokens_answers_the_balancers_and_opens_its_port_when_they_are_mended() {
+    let place = Place::new("remote_closed");
+    let nginx = Nginx::new(&place, "shop").start();
+    let address = port::free();
+    let mut agent = Agent::guarding(&place, "agent", nginx.address().port())
+        .controlled_at(address, "deploy short")
+        .start();
+    agent.child().expect_error("the control port is closed: control.token_file: ");
+    agent.child().expect_error("the configuration is not reloaded, the old one holds: ");
+    agent.wait_for_phase(Phase::Up, DEADLINE);
+    let tokens = agent.dir().join("tokens");
+    let shown = String::from_utf8_lossy(&agent.ctl(&["status"]).stdout).into_owned();
+    place.check(shown.contains("the control port is closed") && shown.contains("tokens:1"), &shown);
+    let doctor = String::from_utf8_lossy(&agent.ctl(&["doctor"]).stdout).into_owned();
+    place.check(doctor.contains("FAILS    control_port"), &doctor);
+    // What is still wrong stays so.
+    agent.signal(Signal::HUP);
+    place.wait_for("the refusal in the log", DEADLINE, || {
+        logged(&mut agent, "the configuration is not reloaded")
+    });
+    fs::write(&tokens, format!("deploy {DEPLOY}\n")).unwrap();
+    agent.signal(Signal::HUP);
+    agent.wait_until("no warning", DEADLINE, |status| status.warnings.is_empty());
+    let token = agent.dir().join("deploy");
+    fs::write(&token, DEPLOY).unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut far = place.command(place::built("drainctl"));
+    far.args(["--url", &format!("https://localhost:{}", address.port()), "--token-file"]).arg(&token);
+    let far = far.arg("--ca").arg(agent.dir().join("ca.pem")).arg("status").output().unwrap();
+    place.check(far.status.success(), &format!("{far:?}"));
 }

@@ -260,7 +260,8 @@ impl Agent {
         let (asks, asks_out) = mpsc::channel(16);
         let (looks, looks_out) = mpsc::channel(16);
         let (signals, signals_out) = mpsc::channel(16);
-        let inlets = Inlets { checks, asks: asks_out, looks: looks_out, signals: signals_out };
+        let closed = watch::channel(None).1;
+        let inlets = Inlets { checks, asks: asks_out, looks: looks_out, signals: signals_out, closed };
         let (owner, answer, status) = Owner::begin(config, fake.clone(), inlets).await;
         let owner = tokio::spawn(owner.run());
         let balancer = tokio::spawn(balance(fake.clone(), answer.clone(), checks_in.clone()));
