@@ -72,13 +72,14 @@ const USERS_WINDOW: Duration = Duration::from_mins(5);
 
 impl Backend {
     /// `[backend.NAME]`, whose servers must not be among `binds`, the proxy's own addresses; its frontends take `reach`
-    /// connections at once.
+    /// connections at once, and its rules may ask of `backends`.
     pub(super) fn read(
         name: &str,
         table: &Table<'_>,
         binds: &[SocketAddr],
         lookup: &Lookup<'_>,
         reach: usize,
+        backends: &[&str],
     ) -> Option<Self> {
         let name = object_name(name, table);
         let (timeout, check_timeout) = table.section("timeout", BackendTimeout::read);
@@ -112,7 +113,7 @@ impl Backend {
             retry: Retry::read(table, timeout.connect),
             reuse: Reuse::read(table),
             abort_on_close: table.flag("abortonclose", false).copied(),
-            rules: Rules::of_backend(table).into(),
+            rules: Rules::of_backend(table, backends).into(),
             timeout,
             when_all_drain: table.choice("when_all_drain", WhenAllDrain::Serve, &words).copied(),
             servers: servers?,

@@ -157,7 +157,7 @@ impl Config {
                 |frontend: &&Frontend| is_it(frontend.backend.0) || frontend.rules.backends().any(is_it);
             let reach = frontends.iter().flatten().filter(reaching).map(|frontend| frontend.maxconn.get());
             let reach = reach.fold(0, usize::saturating_add);
-            Backend::read(name, table, &binds, lookup, reach)
+            Backend::read(name, table, &binds, lookup, reach, &names)
         });
         for (kind, is_missing) in [("frontend", frontends.is_empty()), ("backend", backends.is_empty())] {
             if is_missing {

@@ -31,6 +31,7 @@ use crate::{
     },
     clock,
     proxy_protocol::{Passage, Read, read},
+    rules::Variables,
 };
 
 /// How long a client that has stopped sending is listened to after the last answer: long enough for the answer to
@@ -70,6 +71,8 @@ pub(super) struct Rare {
     number: Option<u64>,
     /// The server that has authenticated its connection: whatever comes next belongs there, too.
     bound_to: Option<Arc<Server>>,
+    /// What rules keep from request to request.
+    variables: Variables,
 }
 
 /// What becomes of the connection after a request.
@@ -172,6 +175,18 @@ impl Client {
         // A socket without an address has been reset; what is written then goes nowhere.
         let destination = announced.or_else(|| self.stream.local_addr().ok()).unwrap_or(self.address);
         Passage { source: self.address, destination }
+    }
+
+    /// What rules have kept from the requests before.
+    pub(super) fn variables(&self) -> Variables {
+        self.rare.as_ref().map(|rare| rare.variables.clone()).unwrap_or_default()
+    }
+
+    /// Rules keep this for the requests to come.
+    pub(super) fn keep(&mut self, variables: Variables) {
+        if self.rare.is_some() || !variables.is_empty() {
+            self.rare.get_or_insert_default().variables = variables;
+        }
     }
 
     /// The number by which connections to servers belong to it, if any may.

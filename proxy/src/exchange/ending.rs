@@ -1,6 +1,7 @@
 //! How a request ends: with the rest of its response, or an answer of the proxy's own; and with its record.
 
 use std::{
+    borrow::Cow,
     future::poll_fn,
     sync::atomic::{AtomicU32, Ordering},
     task::Poll,
@@ -16,6 +17,7 @@ use super::{
     record::{Record, Story},
     relay::{Answered, End, Remains},
     request::{Asked, NoRequest},
+    ruling,
 };
 use crate::{backend::Server, clock, http1::Method, rules::Reply, served::Outcome};
 
@@ -90,22 +92,30 @@ pub(super) async fn fail(
     story: &mut Story,
     status: Status,
 ) -> After {
-    let file = core.error_file(status.code());
+    let file = core.error_file(status.code()).map(Cow::Borrowed);
+    // Rules look at a text of HAProxy's as at any other answer.
+    let own = || Cow::Owned(Reply::standard(status.code(), story.cause));
+    let file = if core.changes_answers() {
+        Some(ruling::answer(core, asked.from.as_deref(), file.unwrap_or_else(own)))
+    } else {
+        file
+    };
     let keep_alive = asked.keep_alive
         && up.is_read()
         && !core.is_stopping()
         && status != Status::BadRequest
-        && file.is_none_or(|file| !file.is_nothing);
+        && file.as_ref().is_none_or(|file| !file.is_nothing);
     let clean = up.is_read() && asked.reusable;
     story.bytes_in = story.bytes_in.max(up.written());
     client.input = up.take_rest();
     let mut output = core.pool.output();
     let head_only = asked.method == Method::Head;
-    match file {
+    match &file {
         Some(file) => file.write(keep_alive, head_only, output.append()),
         None => answer::write(status, keep_alive, head_only, output.append()),
     }
-    let written = write_answer(core, client, output, story, status.code()).await;
+    let status = file.as_ref().map_or(status.code(), |file| file.status);
+    let written = write_answer(core, client, output, story, status).await;
     if story.cookie == *b"--"
         && let Some(persistence) = &asked.persistence
     {
@@ -130,6 +140,7 @@ pub(super) async fn reply(
     answer: &Reply,
 ) -> After {
     story.end(answer.cause);
+    let answer = ruling::answer(core, asked.from.as_deref(), Cow::Borrowed(answer));
     if answer.is_delayed
         && connect::pause(core, client, core.backend.settings().timeout.connect).await.is_err()
     {

@@ -83,6 +83,8 @@ pub struct Core {
     successor: OnceCell<Rc<Core>>,
     /// The same with other backends, by their places in the configuration.
     others: OnceCell<Vec<(usize, Rc<Core>)>>,
+    /// All backends of the configuration, of which rules may ask.
+    all: OnceCell<Rc<[Arc<Backend>]>>,
 }
 
 /// Client connections that are open, over all cores, and what the frontend has done for them.
@@ -112,7 +114,7 @@ impl Core {
         let head_bytes = limits.head_bytes;
         let pool = Pool::new(head_bytes);
         let (stopping, closing, stop) = (Rc::default(), Cell::new(false), Notify::new());
-        let (successor, others) = (OnceCell::new(), OnceCell::new());
+        let (successor, others, all) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         Rc::new(Self {
             frontend,
             backend,
@@ -127,12 +129,18 @@ impl Core {
             stop,
             successor,
             others,
+            all,
         })
     }
 
-    /// From now on its rules may send requests to these backends, too, each with its place in the configuration. Only
-    /// the first call counts.
-    pub fn reach(&self, backends: impl Iterator<Item = (usize, Arc<Backend>, Rc<IdlePool>)>) {
+    /// From now on its rules may send requests to these backends, too, each with its place in the configuration, and ask
+    /// how `all` there are do. Only the first call counts.
+    pub fn reach(
+        &self,
+        backends: impl Iterator<Item = (usize, Arc<Backend>, Rc<IdlePool>)>,
+        all: &Rc<[Arc<Backend>]>,
+    ) {
+        let _ = self.all.set(all.clone());
         let other = |(place, backend, idle)| {
             let core = Self {
                 frontend: self.frontend.clone(),
@@ -148,6 +156,7 @@ impl Core {
                 stop: Notify::new(),
                 successor: OnceCell::new(),
                 others: OnceCell::new(),
+                all: all.clone().into(),
             };
             (place, Rc::new(core))
         };
@@ -161,6 +170,14 @@ impl Core {
 
     fn others(&self) -> impl Iterator<Item = (usize, &Self)> {
         self.others.get().into_iter().flatten().map(|(place, core)| (*place, &**core))
+    }
+
+    /// How many servers of the backend of this name are usable.
+    fn usable(&self, name: &str) -> Option<u32> {
+        let own = std::iter::once(&self.backend);
+        let mut backends = own.chain(self.all.get().into_iter().flat_map(|all| all.iter()));
+        let usable = backends.find(|backend| backend.name() == name)?.usable();
+        u32::try_from(if usable.active > 0 { usable.active } else { usable.backup }).ok()
     }
 
     /// The connections to servers that belong to this client are of no use to anybody else.
@@ -177,6 +194,11 @@ impl Core {
     /// Whether some rule looks at responses.
     fn changes_responses(&self) -> bool {
         self.frontend.rules.has_response() || self.backend.settings().rules.has_response()
+    }
+
+    /// Whether some rule looks at whatever clients get.
+    fn changes_answers(&self) -> bool {
+        self.frontend.rules.has_after_response() || self.backend.settings().rules.has_after_response()
     }
 
     /// The answer for this error, where a file has it.

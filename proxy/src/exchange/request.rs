@@ -179,7 +179,7 @@ fn prepare<'c>(
     let (core, answer, written) = if core.has_rules() {
         ruled(core, client, &head, story)?
     } else {
-        (core, None, write(core, client, &head))
+        (core, None, write(core, client, &head, None))
     };
     let Written { asked, output, framing, expects } = written;
     input.consume(length);
@@ -198,24 +198,30 @@ fn prepare<'c>(
 /// The same for a head that rules look at first.
 fn ruled<'c>(
     core: &'c Core,
-    client: &Client,
+    client: &mut Client,
     head: &RequestHead<'_, '_>,
     story: &mut Story,
 ) -> Result<(&'c Core, Option<Box<Reply>>, Written), Refusal> {
     let ruling = ruling::request(core, client, head, story);
     let core = ruling.core;
+    let from = core.changes_responses().then(|| Box::new(ruling.from));
     let written = match &ruling.head {
         Some(changed) => {
             let mut storage = Storage::new();
-            write(core, client, &RequestHead::parse(changed, &mut storage)?)
+            write(core, client, &RequestHead::parse(changed, &mut storage)?, from)
         }
-        None => write(core, client, head),
+        None => write(core, client, head, from),
     };
     Ok((core, ruling.reply.map(Box::new), written))
 }
 
-/// Writes a head anew.
-fn write(core: &Core, client: &Client, head: &RequestHead<'_, '_>) -> Written {
+/// Writes a head anew; `from` is what rules on its response may ask, where rules have looked at it.
+fn write(
+    core: &Core,
+    client: &Client,
+    head: &RequestHead<'_, '_>,
+    from: Option<Box<ruling::From>>,
+) -> Written {
     let backend = &core.backend;
     let cookies = head.fields.all(Kind::Cookie);
     let visitor = persistence::Request { target: head.target, client: client.address.ip() };
@@ -234,7 +240,7 @@ fn write(core: &Core, client: &Client, head: &RequestHead<'_, '_>) -> Written {
                 && head.fields.last(b"idempotency-key").is_some_and(|key| !key.is_empty())),
         persistence: Persistence::read(backend, cookies, visitor, clock::wall),
         key: backend.key(head, client.address.ip()),
-        from: core.changes_responses().then(|| Box::new(ruling::From::of(client, head))),
+        from: from.or_else(|| core.changes_responses().then(|| Box::new(ruling::From::of(client, head)))),
     };
     let forwarded_for = core.frontend.forward_for.as_ref().and_then(|settings| {
         let present = settings.if_none && head.fields.last(settings.header.as_bytes()).is_some();

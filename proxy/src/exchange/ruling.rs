@@ -1,11 +1,11 @@
 //! Rules, where a request or a response meets them.
 
-use std::net::SocketAddr;
+use std::{borrow::Cow, net::SocketAddr};
 
 use super::{Core, client::Client, record::Story};
 use crate::{
     http1::{BadResponse, RequestHead, ResponseHead},
-    rules::{Message, Origin, Reply},
+    rules::{Message, Origin, Reply, Variables},
 };
 
 /// What rules have made of a request.
@@ -16,6 +16,8 @@ pub(super) struct Ruling<'c> {
     pub(super) reply: Option<Reply>,
     /// Its head, where that has changed.
     pub(super) head: Option<Vec<u8>>,
+    /// What rules on its response may ask of it.
+    pub(super) from: From,
 }
 
 /// What rules on responses must know of the request.
@@ -24,45 +26,65 @@ pub(super) struct From {
     client: SocketAddr,
     destination: SocketAddr,
     method: Vec<u8>,
+    target: Vec<u8>,
+    is_first: bool,
+    variables: Variables,
 }
 
 impl From {
     pub(super) fn of(client: &Client, head: &RequestHead<'_, '_>) -> Self {
         let passage = client.passage();
-        let method = head.method_text.to_vec();
-        Self { client: passage.source, destination: passage.destination, method }
+        Self {
+            client: passage.source,
+            destination: passage.destination,
+            method: head.method_text.to_vec(),
+            target: head.target.to_vec(),
+            is_first: !client.served,
+            variables: client.variables(),
+        }
+    }
+
+    fn origin<'a>(
+        &'a self,
+        core: &'a Core,
+        backend: &'a str,
+        usable: &'a dyn Fn(&str) -> Option<u32>,
+    ) -> Origin<'a> {
+        let Self { client, destination, method, target, is_first, .. } = self;
+        let (client, destination, is_first) = (*client, *destination, *is_first);
+        let frontend = &core.frontend.name;
+        Origin { client, destination, method, target, is_first, frontend, backend, usable }
     }
 }
 
 /// Has the rules of the frontend and of the backend look at a request.
 pub(super) fn request<'c>(
     core: &'c Core,
-    client: &Client,
+    client: &mut Client,
     head: &RequestHead<'_, '_>,
     story: &mut Story,
 ) -> Ruling<'c> {
-    let passage = client.passage();
-    let usable = |name: &str| usable(core, name);
-    let origin = Origin {
-        client: passage.source,
-        destination: passage.destination,
-        frontend: &core.frontend.name,
-        usable: &usable,
-    };
+    let mut from = From::of(client, head);
+    let mut variables = std::mem::take(&mut from.variables);
+    let usable = |name: &str| core.usable(name);
     let mut message = Message::of_request(head);
     let rules = &core.frontend.rules;
-    let mut verdict = rules.request(&mut message, &origin);
+    let origin = from.origin(core, &core.frontend.name, &usable);
+    let mut verdict = rules.request(&mut message, &origin, &mut variables);
     let mut is_silent = verdict.is_silent;
     let mut to = core;
     if verdict.reply.is_none() {
-        to = rules.backend(&message, &origin).map_or(core, |place| core.with_backend(place));
-        verdict = to.backend.settings().rules.request(&mut message, &origin);
+        to = rules.backend(&message, &origin, &variables).map_or(core, |place| core.with_backend(place));
+        let origin = Origin { backend: to.backend.name(), ..origin };
+        verdict = to.backend.settings().rules.request(&mut message, &origin, &mut variables);
         is_silent |= verdict.is_silent;
     }
     if is_silent {
         story.began_wall = None;
     }
-    Ruling { core: to, reply: verdict.reply, head: message.edited() }
+    client.keep(variables.of_session());
+    from.variables = variables.of_response();
+    Ruling { core: to, reply: verdict.reply, head: message.edited(), from }
 }
 
 /// Has the rules of the backend and of the frontend look at a response; gives its head where that has changed.
@@ -71,27 +93,30 @@ pub(super) fn response(
     from: &From,
     head: &ResponseHead<'_, '_>,
 ) -> Result<Option<Vec<u8>>, BadResponse> {
-    let usable = |name: &str| usable(core, name);
-    let origin = Origin {
-        client: from.client,
-        destination: from.destination,
-        frontend: &core.frontend.name,
-        usable: &usable,
-    };
-    let mut message = Message::of_response(head);
-    for rules in [&core.backend.settings().rules, &core.frontend.rules] {
-        if !rules.response(&mut message, &from.method, &origin) {
+    let usable = |name: &str| core.usable(name);
+    let origin = from.origin(core, core.backend.name(), &usable);
+    let (mut message, mut variables) = (Message::of_response(head), from.variables.clone());
+    let rules = [&core.backend.settings().rules, &core.frontend.rules];
+    for rules in rules {
+        if !rules.response(&mut message, &origin, &mut variables) {
             return Err(BadResponse::Denied);
         }
+    }
+    for rules in rules {
+        rules.after_response(&mut message, &origin, &mut variables);
     }
     Ok(message.edited())
 }
 
-/// Servers of the backend of this name that are usable, as far as this frontend knows it.
-fn usable(core: &Core, name: &str) -> Option<u32> {
-    let cores = std::iter::once(core).chain(core.others().map(|(_, core)| core));
-    let mut backends = cores.map(|core| &core.backend);
-    let backend = backends.find(|backend| backend.name() == name)?;
-    let usable = backend.usable();
-    u32::try_from(if usable.active > 0 { usable.active } else { usable.backup }).ok()
+/// Has the rules on whatever clients get look at an answer of the proxy's own.
+pub(super) fn answer<'r>(core: &Core, from: Option<&From>, reply: Cow<'r, Reply>) -> Cow<'r, Reply> {
+    let Some(from) = from.filter(|_| core.changes_answers()) else { return reply };
+    let rules = [&core.backend.settings().rules, &core.frontend.rules];
+    let usable = |name: &str| core.usable(name);
+    let origin = from.origin(core, core.backend.name(), &usable);
+    let (mut message, mut variables) = (reply.message(), from.variables.clone());
+    for rules in rules {
+        rules.after_response(&mut message, &origin, &mut variables);
+    }
+    Cow::Owned(reply.into_owned().with_head(&message))
 }

@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use super::{
     Context,
-    answer::{Redirect, RedirectTo, Reply, Return, has_text},
+    answer::Reply,
     edit::{Edit, Names, Part, field_name},
     format::Format,
     pattern::Regex,
+    redirect::Redirect,
+    returned::Return,
+    sample::{Sample, Value},
+    variable::Name,
+    words::call,
 };
 
 /// Whose head a rule is about.
@@ -25,17 +30,26 @@ pub(super) enum Action {
     /// No line in the log.
     Silence,
     Edit(Edit),
-    /// A refusal with HAProxy's text; the client waits first where it is to be held.
-    Deny {
-        status: u16,
-        is_delayed: bool,
-    },
+    /// What is looked at is kept under this name.
+    Keep(Name, Kept),
+    /// `return`, `deny` or `tarpit`.
     Return(Return),
+    /// A response is kept back.
+    Withhold,
     Redirect(Redirect),
 }
 
-const REQUEST: &str = "add-header, allow, del-header, deny, redirect, replace-header, replace-path, replace-pathq, replace-uri, replace-value, return, set-header, set-log-level silent, set-method, set-path, set-pathq, set-query, set-uri or tarpit";
-const RESPONSE: &str = "add-header, allow, del-header, deny, replace-header, replace-value, set-header, set-log-level silent or set-status";
+/// What a variable is set to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Kept {
+    /// What was kept goes.
+    Nothing,
+    Sample(Sample),
+    Text(Format),
+}
+
+const REQUEST: &str = "add-header, allow, del-header, deny, redirect, replace-header, replace-path, replace-pathq, replace-uri, replace-value, return, set-header, set-log-level silent, set-method, set-path, set-pathq, set-query, set-uri, set-var, set-var-fmt, tarpit or unset-var";
+const RESPONSE: &str = "add-header, allow, del-header, deny, replace-header, replace-value, set-header, set-status, set-var, set-var-fmt or unset-var";
 
 impl Action {
     /// The words of an action, without its condition.
@@ -52,8 +66,13 @@ impl Action {
         };
         Ok(match name.as_str() {
             "allow" if arguments.is_empty() => Self::Allow,
-            "set-log-level" if arguments == ["silent"] => Self::Silence,
-            "set-log-level" => return Err("'set-log-level' is only known with 'silent'".into()),
+            "set-log-level" if arguments == ["silent"] && of_request => Self::Silence,
+            "set-log-level" => {
+                return Err("'set-log-level' is only known with 'silent', and in 'http-request'".into());
+            }
+            keeps if keeps.starts_with("set-var") || keeps.starts_with("unset-var") => {
+                keep(keeps, arguments, of_request)?
+            }
             "set-header" | "add-header" => {
                 let (field, value) = two("a header's name and a value")?;
                 let (name_of, value) = (field_name(field)?, Format::read(value)?);
@@ -101,13 +120,16 @@ impl Action {
                 };
                 Self::Edit(Edit::Status(status, reason))
             }
-            "deny" | "tarpit" => {
-                let is_delayed = name == "tarpit";
-                let standard = if of_request { if is_delayed { 500 } else { 403 } } else { 502 };
-                deny(arguments, standard, is_delayed)?
-            }
-            "return" if of_request => Self::Return(returned(arguments)?),
-            "redirect" if of_request => Self::Redirect(redirect(arguments)?),
+            "deny" if !of_request => match arguments {
+                [] => Self::Withhold,
+                [word, status] if matches!(word.as_str(), "status" | "deny_status") && status == "502" => {
+                    Self::Withhold
+                }
+                _ => return Err("a response that is kept back is answered 502: write 'deny' alone".into()),
+            },
+            "deny" | "tarpit" if of_request => Self::Return(Return::refusal(arguments, name == "tarpit")?),
+            "return" if of_request => Self::Return(Return::read(arguments)?),
+            "redirect" if of_request => Self::Redirect(Redirect::read(arguments)?),
             _ => {
                 let known = if of_request { REQUEST } else { RESPONSE };
                 return Err(format!("action '{name}' is not known here: expected {known}"));
@@ -115,103 +137,61 @@ impl Action {
         })
     }
 
-    /// Whether nothing behind it is done.
-    pub(super) fn reply(&self, context: &Context<'_>) -> Option<Reply> {
+    /// All that it looks at.
+    pub(super) fn samples(&self) -> Vec<&Sample> {
         match self {
-            Self::Deny { status, is_delayed } => {
-                let cause = if *is_delayed { *b"PT" } else { *b"PR" };
-                Some(Reply { is_delayed: *is_delayed, ..Reply::standard(*status, cause) })
-            }
-            Self::Return(answer) => Some(answer.reply(context)),
+            Self::Edit(edit) => edit.format().into_iter().flat_map(Format::samples).collect(),
+            Self::Keep(_, Kept::Sample(sample)) => vec![sample],
+            Self::Keep(_, Kept::Text(text)) => text.samples().collect(),
+            Self::Return(answer) => answer.samples().collect(),
+            Self::Redirect(redirect) => redirect.samples().collect(),
+            Self::Allow | Self::Silence | Self::Withhold | Self::Keep(_, Kept::Nothing) => Vec::new(),
+        }
+    }
+
+    /// How it answers a request; `own` is what the proxy answers with a status.
+    pub(super) fn reply(&self, context: &Context<'_>, own: impl Fn(u16) -> Option<Reply>) -> Option<Reply> {
+        match self {
+            Self::Return(answer) => Some(answer.reply(context, own)),
             Self::Redirect(redirect) => Some(redirect.reply(context)),
-            Self::Allow | Self::Silence | Self::Edit(_) => None,
+            Self::Allow | Self::Silence | Self::Edit(_) | Self::Keep(..) | Self::Withhold => None,
         }
     }
 }
 
-/// `deny [deny_status N]`
-fn deny(arguments: &[String], standard: u16, is_delayed: bool) -> Result<Action, String> {
-    let status = match arguments {
-        [] => standard,
-        [word, status] if word == "deny_status" || word == "status" => {
-            let status = status.parse().ok().filter(|status| has_text(*status));
-            status.ok_or("the status of a refusal is one of 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 425, 429 and 500 to 504")?
+impl Kept {
+    /// The value, where there is one.
+    pub(super) fn value(&self, context: &Context<'_>) -> Option<Value<'static>> {
+        match self {
+            Self::Nothing => None,
+            Self::Sample(sample) => sample.value(context).map(Value::kept),
+            Self::Text(text) => Some(Value::Text(text.text(context).into())),
         }
-        [word, ..] => {
-            return Err(format!(
-                "'{word}' is not known here behind 'deny': expected 'deny_status' and a status"
-            ));
-        }
+    }
+}
+
+/// `set-var(txn.path) path`, `set-var-fmt(txn.path) "…%[path]"`, `unset-var(txn.path)`
+fn keep(action: &str, arguments: &[String], of_request: bool) -> Result<Action, String> {
+    let (word, names, rest) = call(action)?;
+    let ([name], "") = (names.as_slice(), rest) else {
+        return Err(format!("'{word}' expects a variable's name in parentheses, such as {word}(txn.path)"));
     };
-    Ok(Action::Deny { status, is_delayed })
-}
-
-/// `return [status N] [content-type T] [string S | lf-string F | file P | lf-file P] [hdr NAME F]…`
-fn returned(arguments: &[String]) -> Result<Return, String> {
-    let mut answer =
-        Return { status: 200, content_type: None, body: None, fields: Vec::new(), cause: *b"LR" };
-    let mut words = arguments.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        let mut argument = || words.next().ok_or_else(|| format!("'{word}' expects an argument"));
-        match word {
-            "status" => {
-                let status = argument()?.parse().ok().filter(|status| (200..=599).contains(status));
-                answer.status = status.ok_or("'status' expects a number from 200 to 599")?;
-            }
-            "content-type" => answer.content_type = Some(argument()?.into()),
-            "string" => answer.body = Some(Format::plain(argument()?)),
-            "lf-string" => answer.body = Some(Format::read(argument()?)?),
-            "file" | "lf-file" => {
-                let path = argument()?;
-                let text =
-                    std::fs::read_to_string(path).map_err(|error| format!("can't read '{path}': {error}"))?;
-                answer.body = Some(if word == "file" { Format::plain(&text) } else { Format::read(&text)? });
-            }
-            "hdr" => {
-                let name = field_name(argument()?)?;
-                answer.fields.push((name, Format::read(argument()?)?));
-            }
-            other => {
-                return Err(format!(
-                    "'{other}' is not known here behind 'return': expected status, content-type, string, lf-string, file, lf-file or hdr"
-                ));
-            }
+    let name = Name::read(name)?;
+    let elsewhere =
+        if of_request { name.is_of_response() } else { name.is_of_session() || name.is_of_request() };
+    if elsewhere {
+        return Err("variables of sess and req are set by 'http-request', those of res by 'http-response', those of txn by both".into());
+    }
+    let kept = match (word, arguments) {
+        ("set-var", [expression]) => {
+            let (sample, None) = Sample::read(expression)? else {
+                return Err(format!("'{expression}' compares a value: expected one alone, such as path"));
+            };
+            Kept::Sample(sample)
         }
-    }
-    if answer.body.is_some() && answer.content_type.is_none() {
-        return Err("'return' with a body expects 'content-type'".into());
-    }
-    Ok(answer)
-}
-
-/// `redirect {location | prefix | scheme} FORMAT [code N] [drop-query] [append-slash] [set-cookie C] [clear-cookie C]`
-fn redirect(arguments: &[String]) -> Result<Redirect, String> {
-    let mut target = None;
-    let (mut status, mut drops_query, mut appends_slash, mut cookie) = (302, false, false, None);
-    let mut words = arguments.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        let mut argument = || words.next().ok_or_else(|| format!("'{word}' expects an argument"));
-        match word {
-            "location" => target = Some((RedirectTo::Location, Format::read(argument()?)?)),
-            "prefix" => target = Some((RedirectTo::Prefix, Format::read(argument()?)?)),
-            "scheme" => target = Some((RedirectTo::Scheme, Format::read(argument()?)?)),
-            "code" => {
-                let code = argument()?.parse().ok();
-                status = code
-                    .filter(|code| [301, 302, 303, 307, 308].contains(code))
-                    .ok_or("'code' expects 301, 302, 303, 307 or 308")?;
-            }
-            "drop-query" => drops_query = true,
-            "append-slash" => appends_slash = true,
-            "set-cookie" => cookie = Some(format!("{}; path=/;", argument()?)),
-            "clear-cookie" => cookie = Some(format!("{}; path=/; Max-Age=0;", argument()?)),
-            other => {
-                return Err(format!(
-                    "'{other}' is not known here behind 'redirect': expected location, prefix, scheme, code, drop-query, append-slash, set-cookie or clear-cookie"
-                ));
-            }
-        }
-    }
-    let (kind, to) = target.ok_or("'redirect' expects 'location', 'prefix' or 'scheme'")?;
-    Ok(Redirect { kind, to, status, drops_query, appends_slash, cookie })
+        ("set-var-fmt", [text]) => Kept::Text(Format::read(text)?),
+        ("unset-var", []) => Kept::Nothing,
+        _ => return Err(format!("'{word}' expects one expression, 'unset-var' none")),
+    };
+    Ok(Action::Keep(name, kept))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, fetch, format::Format};
+use super::message::{Message, is_kept};
 
 /// An answer, but for how it ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,6 +53,28 @@ const TEXTS: [(u16, &str, &str); 18] = [
     (504, "Gateway Time-out", "The server didn't respond in time."),
 ];
 
+/// Those whose answer a file may replace, as keys of a table.
+pub(super) const ERRORS: [(&str, u16); 18] = [
+    ("200", 200),
+    ("400", 400),
+    ("401", 401),
+    ("403", 403),
+    ("404", 404),
+    ("405", 405),
+    ("407", 407),
+    ("408", 408),
+    ("410", 410),
+    ("413", 413),
+    ("421", 421),
+    ("425", 425),
+    ("429", 429),
+    ("500", 500),
+    ("501", 501),
+    ("502", 502),
+    ("503", 503),
+    ("504", 504),
+];
+
 /// Reasons of other statuses that rules answer.
 const REASONS: [(u16, &str); 11] = [
     (201, "Created"),
@@ -89,7 +111,7 @@ impl Reply {
     }
 
     /// HAProxy's text for a status.
-    pub(super) fn standard(status: u16, cause: [u8; 2]) -> Self {
+    pub(crate) fn standard(status: u16, cause: [u8; 2]) -> Self {
         let sentence = TEXTS.iter().find(|(code, ..)| *code == status).map_or("", |(.., sentence)| *sentence);
         let reason = reason(status);
         Self {
@@ -98,6 +120,25 @@ impl Reply {
                 .into_bytes(),
             ..Self::bare(status, cause)
         }
+    }
+
+    /// Its head, for rules to change.
+    pub(crate) fn message(&self) -> Message {
+        let lines = self.fields.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let fields = lines.filter_map(|line| {
+            let colon = memchr::memchr(b':', line)?;
+            Some((line[..colon].to_vec(), line[colon + 1..].trim_ascii().to_vec()))
+        });
+        Message::of_answer(self.status, self.reason.as_bytes(), fields.collect())
+    }
+
+    /// The same with what rules have made of its head; whether it has a body stays as it is.
+    pub(crate) fn with_head(self, message: &Message) -> Self {
+        if !message.is_edited {
+            return self;
+        }
+        let reason = String::from_utf8_lossy(&message.reason).into_owned().into();
+        Self { status: message.status, reason, fields: message.lines(), ..self }
     }
 
     /// Appends the whole answer; without its body where HEAD was asked.
@@ -164,7 +205,7 @@ impl ErrorFile {
         let mut kept = String::new();
         for field in fields {
             let (name, value) = field.split_once(':')?;
-            if !super::message::is_kept(name.as_bytes()) {
+            if !is_kept(name.as_bytes()) {
                 kept.push_str(&format!("{}: {}\r\n", name.to_ascii_lowercase(), value.trim()));
             }
         }
@@ -176,96 +217,5 @@ impl ErrorFile {
     /// The answer.
     pub fn reply(&self) -> &Reply {
         &self.0
-    }
-}
-
-/// `redirect`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Redirect {
-    pub(super) kind: RedirectTo,
-    pub(super) to: Format,
-    pub(super) status: u16,
-    pub(super) drops_query: bool,
-    pub(super) appends_slash: bool,
-    /// A `Set-Cookie` value.
-    pub(super) cookie: Option<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum RedirectTo {
-    Location,
-    Prefix,
-    Scheme,
-}
-
-impl Redirect {
-    pub(super) fn reply(&self, context: &Context<'_>) -> Reply {
-        let target = fetch::path_query(&context.message.target);
-        let (path, query) = match memchr::memchr(b'?', target) {
-            Some(at) => target.split_at(at),
-            None => (target, &b""[..]),
-        };
-        let mut location = self.to.text(context);
-        if self.kind == RedirectTo::Scheme {
-            location.extend_from_slice(b"://");
-            location.extend_from_slice(context.message.last(b"host").unwrap_or_default());
-        }
-        if self.kind != RedirectTo::Location {
-            // A prefix of `/` alone adds nothing.
-            if self.kind == RedirectTo::Prefix && location == b"/" {
-                location.clear();
-            }
-            // `//host`, and what browsers take for it, is another site.
-            let is_bare = location.is_empty() && path.starts_with(b"/");
-            let slashes = path.iter().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
-            location.extend_from_slice(if is_bare { &path[slashes - 1..] } else { path });
-            if is_bare {
-                location[0] = b'/';
-            }
-            if self.appends_slash && !path.ends_with(b"/") {
-                location.push(b'/');
-            }
-            if !self.drops_query {
-                location.extend_from_slice(query);
-            }
-        }
-        let mut fields = b"location: ".to_vec();
-        fields.extend_from_slice(&location);
-        fields.extend_from_slice(b"\r\n");
-        if matches!(self.status, 302 | 303 | 307) {
-            fields.extend_from_slice(b"cache-control: no-cache\r\n");
-        }
-        if let Some(cookie) = &self.cookie {
-            fields.extend_from_slice(format!("set-cookie: {cookie}\r\n").as_bytes());
-        }
-        Reply { fields, ..Reply::bare(self.status, *b"LR") }
-    }
-}
-
-/// `return`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Return {
-    pub(super) status: u16,
-    pub(super) content_type: Option<Arc<str>>,
-    pub(super) body: Option<Format>,
-    pub(super) fields: Vec<(Arc<str>, Format)>,
-    /// Of a refusal: how the request ended.
-    pub(super) cause: [u8; 2],
-}
-
-impl Return {
-    pub(super) fn reply(&self, context: &Context<'_>) -> Reply {
-        let mut fields = Vec::new();
-        for (name, value) in &self.fields {
-            fields.extend_from_slice(name.as_bytes());
-            fields.extend_from_slice(b": ");
-            fields.extend_from_slice(&value.text(context));
-            fields.extend_from_slice(b"\r\n");
-        }
-        let body = self.body.as_ref().map(|body| body.whole_text(context)).unwrap_or_default();
-        if let Some(kind) = self.content_type.as_ref().filter(|_| self.body.is_some()) {
-            fields.extend_from_slice(format!("content-type: {kind}\r\n").as_bytes());
-        }
-        Reply { fields, body, ..Reply::bare(self.status, self.cause) }
     }
 }

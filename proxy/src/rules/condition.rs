@@ -15,7 +15,11 @@ impl Test {
     /// `CRITERION [-i] [-m METHOD] [-f FILE] [--] PATTERN…`
     fn read(words: &[String]) -> Result<Self, String> {
         let (criterion, mut rest) = words.split_first().ok_or("a criterion is missing, such as path_beg")?;
-        let (sample, mut method) = Sample::read(criterion)?;
+        let (mut sample, mut method) = Sample::read(criterion)?;
+        // Unlike the fetch of this name, which is found in either head.
+        if criterion.starts_with("hdr") {
+            sample.of_request();
+        }
         let mut ignores_case = false;
         let mut patterns = Vec::new();
         loop {
@@ -183,10 +187,9 @@ impl Condition {
         self.any.iter().any(|all| all.iter().all(term)) != self.negated
     }
 
-    /// Whether it looks at what only a response has.
-    pub(super) fn needs_response(&self) -> bool {
-        let tests = self.any.iter().flatten().flat_map(|term| &term.tests);
-        tests.into_iter().any(|test| test.sample.needs_response())
+    /// All that it looks at.
+    pub(super) fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.any.iter().flatten().flat_map(|term| &term.tests).map(|test| &test.sample)
     }
 }
 

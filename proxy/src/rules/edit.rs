@@ -57,50 +57,40 @@ pub(super) enum Part {
 }
 
 impl Edit {
-    /// What it comes to for this request: the change itself.
-    pub(super) fn apply(&self, message: &mut Message, context: impl Fn(&Message) -> Vec<u8>) {
+    /// Changes the head; `text` is what is put in.
+    pub(super) fn apply(&self, message: &mut Message, text: Vec<u8>) {
         match self {
             Self::Set { name, .. } => {
-                let value = context(message);
                 message.remove(|field| field.eq_ignore_ascii_case(name.as_bytes()));
-                message.add(name.as_bytes(), value);
+                message.add(name.as_bytes(), text);
             }
-            Self::Add { name, .. } => {
-                let value = context(message);
-                message.add(name.as_bytes(), value);
-            }
+            Self::Add { name, .. } => message.add(name.as_bytes(), text),
             Self::Delete(names) => message.remove(|field| names.are(field)),
             Self::Replace { name, regex, whole, .. } => {
-                let by = context(message);
                 message.change(name.as_bytes(), |value| {
                     if *whole {
-                        return regex.rewritten(value, &by);
+                        return regex.rewritten(value, &text);
                     }
                     let parts: Vec<Vec<u8>> = value
                         .split(|byte| *byte == b',')
                         .map(<[u8]>::trim_ascii)
-                        .map(|part| regex.rewritten(part, &by).unwrap_or_else(|| part.to_vec()))
+                        .map(|part| regex.rewritten(part, &text).unwrap_or_else(|| part.to_vec()))
                         .collect();
                     Some(parts.join(&b", "[..]))
                 });
             }
-            Self::Target(part, _) => {
-                let value = context(message);
-                part.set(message, &value);
-            }
+            Self::Target(part, _) => part.set(message, &text),
             Self::ReplaceTarget { part, regex, .. } => {
-                let by = context(message);
-                if let Some(changed) = regex.rewritten(&part.of(message), &by) {
+                if let Some(changed) = regex.rewritten(&part.of(message), &text) {
                     part.set(message, &changed);
                 }
             }
             Self::Method(_) => {
-                let method = context(message);
                 // The client reads the answer by the method that it has sent.
-                if decides_answers_end(&message.method) || decides_answers_end(&method) {
+                if decides_answers_end(&message.method) || decides_answers_end(&text) {
                     return;
                 }
-                message.method = method;
+                message.method = text;
                 message.is_edited = true;
             }
             // The body that the server sends, or does not send, is there by its own status.

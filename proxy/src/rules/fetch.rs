@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{Context, sample::Value};
+use super::{Context, action::Side, sample::Value, variable::Name};
 
 /// One sample fetch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,6 +13,8 @@ pub(super) enum Fetch {
     Method,
     /// The target as it is.
     Target,
+    /// The target of the request, before rules, wherever it is asked for.
+    Asked,
     /// Its path, without query.
     Path,
     /// Its path and query.
@@ -25,11 +27,14 @@ pub(super) enum Fetch {
     /// A field's values, parted at commas unless `whole`; the one of this number counts, from the first or (negative)
     /// the last.
     Field {
+        /// Whose head it stands in; `None`: the one that the rule is about.
+        of: Option<Side>,
         name: Arc<str>,
         whole: bool,
         number: Option<i64>,
     },
     FieldCount {
+        of: Option<Side>,
         name: Arc<str>,
         whole: bool,
     },
@@ -39,12 +44,35 @@ pub(super) enum Fetch {
     Destination,
     DestinationPort,
     Frontend,
-    /// Servers of a backend that are usable.
-    Usable(Arc<str>),
+    Backend,
+    /// Servers of a backend that are usable; `None`: of the rule's own.
+    Usable(Option<Arc<str>>),
     Status,
+    Variable(Name),
+    /// Whether it is the first request of its connection.
+    First,
 }
 
 impl Fetch {
+    /// Whose head must be there for it; `None`: any is enough.
+    pub(super) fn needs(&self) -> Option<Side> {
+        match self {
+            Self::Target
+            | Self::Path
+            | Self::PathQuery
+            | Self::Query
+            | Self::Parameter(_)
+            | Self::Base
+            | Self::Version
+            | Self::Cookie(_) => Some(Side::Request),
+            Self::Field { of, .. } | Self::FieldCount { of, .. } => *of,
+            Self::Status => Some(Side::Response),
+            Self::Variable(name) if name.is_of_request() => Some(Side::Request),
+            Self::Variable(name) if name.is_of_response() => Some(Side::Response),
+            _ => None,
+        }
+    }
+
     /// `None`: there is no such fetch.
     pub(super) fn read(name: &str, arguments: &[String]) -> Result<Option<Self>, String> {
         let name_of = |what: &str| match arguments {
@@ -69,18 +97,22 @@ impl Fetch {
                 Self::Number(text.parse().map_err(|_| format!("'int' expects a number (got '{text}')"))?)
             }
             "method" | "capture.req.method" => Self::Method,
-            "url" | "uri" | "capture.req.uri" => Self::Target,
+            "url" | "uri" => Self::Target,
+            "capture.req.uri" => Self::Asked,
             "path" => Self::Path,
             "pathq" => Self::PathQuery,
             "query" => Self::Query,
             "url_param" | "urlp" => Self::Parameter(name_of("a parameter's name")?),
             "base" => Self::Base,
             "req.ver" | "req_ver" => Self::Version,
-            "hdr" | "req.hdr" | "res.hdr" | "shdr" => {
-                Self::Field { name: name_of("a header's name")?, whole: false, number: number()? }
-            }
-            "req.fhdr" | "res.fhdr" => {
-                Self::Field { name: name_of("a header's name")?, whole: true, number: number()? }
+            "hdr" | "req.hdr" | "res.hdr" | "shdr" | "req.fhdr" | "res.fhdr" => {
+                let of = match name {
+                    "hdr" => None,
+                    "req.hdr" | "req.fhdr" => Some(Side::Request),
+                    _ => Some(Side::Response),
+                };
+                let whole = name.ends_with("fhdr");
+                Self::Field { of, name: name_of("a header's name")?, whole, number: number()? }
             }
             "cook" | "req.cook" => Self::Cookie(name_of("a cookie's name")?),
             "src" => Self::Source,
@@ -88,7 +120,10 @@ impl Fetch {
             "dst" => Self::Destination,
             "dst_port" => Self::DestinationPort,
             "fe_name" => Self::Frontend,
-            "nbsrv" => Self::Usable(name_of("a backend's name")?),
+            "be_name" => Self::Backend,
+            "nbsrv" => Self::Usable(arguments.first().map(|name| name.as_str().into())),
+            "var" => Self::Variable(Name::read(&name_of("a variable's name")?)?),
+            "http_first_req" => Self::First,
             "status" => Self::Status,
             _ => return Ok(None),
         }))
@@ -109,6 +144,9 @@ impl Fetch {
             }
             Self::Method => {
                 found(text(context.method));
+            }
+            Self::Asked => {
+                found(text(context.origin.target));
             }
             Self::Target if !message.target.is_empty() => {
                 found(text(&message.target));
@@ -138,24 +176,36 @@ impl Fetch {
                 found(text(message.version.strip_prefix(b"HTTP/").unwrap_or(&message.version)));
             }
             Self::Source => {
-                found(Value::Address(context.client.ip()));
+                found(Value::Address(context.origin.client.ip()));
             }
             Self::SourcePort => {
-                found(Value::Number(context.client.port().into()));
+                found(Value::Number(context.origin.client.port().into()));
             }
             Self::Destination => {
-                found(Value::Address(context.destination.ip()));
+                found(Value::Address(context.origin.destination.ip()));
             }
             Self::DestinationPort => {
-                found(Value::Number(context.destination.port().into()));
+                found(Value::Number(context.origin.destination.port().into()));
             }
             Self::Frontend => {
-                found(text(context.frontend.as_bytes()));
+                found(text(context.origin.frontend.as_bytes()));
+            }
+            Self::Backend => {
+                found(text(context.origin.backend.as_bytes()));
             }
             Self::Usable(name) => {
-                if let Some(count) = (context.usable)(name) {
+                let name = name.as_deref().unwrap_or(context.origin.backend);
+                if let Some(count) = (context.origin.usable)(name) {
                     found(Value::Number(count.into()));
                 }
+            }
+            Self::Variable(name) => {
+                if let Some(value) = context.variables.value(name) {
+                    found(value);
+                }
+            }
+            Self::First => {
+                found(Value::Flag(context.origin.is_first));
             }
             Self::Status => {
                 if let Some(status) = context.status {
@@ -186,7 +236,7 @@ impl Fetch {
                     }
                 }
             }
-            Self::Field { name, whole, number } => {
+            Self::Field { name, whole, number, .. } => {
                 let values = || {
                     let values = message.all(name.as_bytes());
                     let (whole_ones, parts): (bool, _) = (*whole, values);
@@ -210,7 +260,7 @@ impl Fetch {
                     }
                 }
             }
-            Self::FieldCount { name, whole } => {
+            Self::FieldCount { name, whole, .. } => {
                 let count = message.all(name.as_bytes()).flat_map(|value| elements(value, *whole)).count();
                 found(Value::Number(i64::try_from(count).unwrap_or(i64::MAX)));
             }

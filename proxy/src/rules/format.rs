@@ -46,6 +46,14 @@ impl Format {
         Ok(Self(parts))
     }
 
+    /// All that is looked at.
+    pub(super) fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Sample(sample) => Some(sample),
+        })
+    }
+
     /// The text for a request, on one line. A value that is not there is left out.
     pub(super) fn text(&self, context: &Context<'_>) -> Vec<u8> {
         let mut out = self.whole_text(context);
@@ -90,6 +98,8 @@ fn variable(text: &str) -> Result<(&str, &str), String> {
         ("fi", "dst"),
         ("fp", "dst_port"),
         ("f", "fe_name"),
+        ("ft", "fe_name"),
+        ("b", "be_name"),
         ("HM", "method"),
         ("HU", "url"),
         ("HPO", "path"),

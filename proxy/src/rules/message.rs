@@ -43,6 +43,12 @@ impl Message {
         }
     }
 
+    /// Of an answer of the proxy's own.
+    pub(super) fn of_answer(status: u16, reason: &[u8], fields: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        let version = b"HTTP/1.1".to_vec();
+        Self { version, status, reason: reason.to_vec(), fields, ..Self::default() }
+    }
+
     /// The head as bytes, where it has been changed.
     pub fn edited(&self) -> Option<Vec<u8>> {
         if !self.is_edited {
@@ -59,13 +65,20 @@ impl Message {
             out.extend_from_slice(&self.reason);
         }
         out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&self.lines());
+        out.extend_from_slice(b"\r\n");
+        Some(out)
+    }
+
+    /// Its fields, each on a line.
+    pub(super) fn lines(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1024);
         for (name, value) in &self.fields {
             for part in [&name[..], b": ", value, b"\r\n"] {
                 out.extend_from_slice(part);
             }
         }
-        out.extend_from_slice(b"\r\n");
-        Some(out)
+        out
     }
 
     /// The values of all fields of this name.

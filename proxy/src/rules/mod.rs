@@ -7,7 +7,7 @@
 //! | | in order |
 //! |---|---|
 //! | request | the frontend's `monitor_uri`, `http_request`, `use_backend`; the backend's `http_request` |
-//! | response | the backend's `http_response`, the frontend's |
+//! | response | the backend's `http_response`, the frontend's; for all that clients get, the proxy's own answers too: the backend's `http_after_response`, the frontend's |
 //!
 //! A rule sees what those before it have changed. What comes out is read again like a client's own head, so no rule can
 //! send what a client could not. Fields that say how a message ends are not for rules.
@@ -22,18 +22,26 @@ mod format;
 mod message;
 mod pattern;
 mod read;
+mod redirect;
+mod returned;
 mod sample;
 #[cfg(test)]
 mod tests;
+mod variable;
 mod words;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use self::{action::Action, condition::Condition, edit::Edit};
+use self::{
+    action::{Action, Kept},
+    condition::Condition,
+    edit::Edit,
+};
 
 pub use self::{
     answer::{ErrorFile, Reply},
     message::Message,
+    variable::Variables,
 };
 
 /// Where a message came from.
@@ -43,8 +51,16 @@ pub struct Origin<'a> {
     pub client: SocketAddr,
     /// What it connected to.
     pub destination: SocketAddr,
+    /// The request's method, as the client sent it.
+    pub method: &'a [u8],
+    /// Its target, likewise.
+    pub target: &'a [u8],
+    /// It is the first of its connection.
+    pub is_first: bool,
     /// The frontend's name.
     pub frontend: &'a str,
+    /// The backend's; the frontend's where none has been chosen so far.
+    pub backend: &'a str,
     /// How many servers of the backend of this name are usable; `None`: it can't be told here.
     pub usable: &'a dyn Fn(&str) -> Option<u32>,
 }
@@ -53,11 +69,10 @@ pub struct Origin<'a> {
 #[derive(Clone, Copy)]
 struct Context<'a> {
     message: &'a Message,
+    origin: &'a Origin<'a>,
+    variables: &'a Variables,
+    /// The method that counts: of a request what rules have made of it.
     method: &'a [u8],
-    client: SocketAddr,
-    destination: SocketAddr,
-    frontend: &'a str,
-    usable: &'a dyn Fn(&str) -> Option<u32>,
     /// Of a response.
     status: Option<u16>,
 }
@@ -74,6 +89,7 @@ struct Rule {
 pub struct Rules {
     request: Vec<Rule>,
     response: Vec<Rule>,
+    after_response: Vec<Rule>,
     /// Backends by their place in the configuration.
     use_backend: Vec<(usize, Condition)>,
     monitor_uri: Option<Arc<str>>,
@@ -96,9 +112,14 @@ impl Rules {
         self.request.is_empty() && self.use_backend.is_empty() && self.monitor_uri.is_none()
     }
 
-    /// Whether responses are looked at.
+    /// Whether servers' responses are looked at.
     pub fn has_response(&self) -> bool {
-        !self.response.is_empty()
+        !self.response.is_empty() || self.has_after_response()
+    }
+
+    /// Whether whatever clients get is looked at.
+    pub fn has_after_response(&self) -> bool {
+        !self.after_response.is_empty()
     }
 
     /// The backends that requests may go to beside the usual one.
@@ -112,16 +133,16 @@ impl Rules {
     }
 
     /// Changes a request, or says how it is answered.
-    pub fn request(&self, message: &mut Message, origin: &Origin<'_>) -> Verdict {
+    pub fn request(&self, message: &mut Message, origin: &Origin<'_>, variables: &mut Variables) -> Verdict {
         let mut verdict = Verdict::default();
         if self.monitor_uri.as_ref().is_some_and(|uri| is_target(message, uri)) {
-            let context = Context::of_request(message, origin);
+            let context = Context::of_request(message, origin, variables);
             let fails = self.monitor_fail.iter().any(|condition| condition.holds(&context));
             let status = if fails { 503 } else { 200 };
             return Verdict { reply: Some(Reply::standard(status, *b"LR")), is_silent: true };
         }
         for rule in &self.request {
-            let context = Context::of_request(message, origin);
+            let context = Context::of_request(message, origin, variables);
             if !rule.condition.holds(&context) {
                 continue;
             }
@@ -129,10 +150,18 @@ impl Rules {
                 Action::Allow => break,
                 Action::Silence => verdict.is_silent = true,
                 Action::Edit(edit) => {
-                    edit.apply(message, |message| text(edit, &Context::of_request(message, origin)));
+                    let text = text(edit, &context);
+                    edit.apply(message, text);
+                }
+                Action::Keep(name, kept) => {
+                    let value = kept.value(&context);
+                    // What has no value changes nothing.
+                    if value.is_some() || *kept == Kept::Nothing {
+                        variables.set(name, value);
+                    }
                 }
                 other => {
-                    verdict.reply = other.reply(&context).map(|reply| self.with_file(reply, other));
+                    verdict.reply = other.reply(&context, |status| self.error_file(status).cloned());
                     break;
                 }
             }
@@ -140,37 +169,55 @@ impl Rules {
         verdict
     }
 
-    /// A refusal's text may be in a file.
-    fn with_file(&self, reply: Reply, action: &Action) -> Reply {
-        let file = self.error_file(reply.status).filter(|_| matches!(action, Action::Deny { .. }));
-        match file {
-            Some(file) => Reply { cause: reply.cause, is_delayed: reply.is_delayed, ..file.clone() },
-            None => reply,
-        }
-    }
-
     /// The backend that a request is sent to beside the usual one, by its place in the configuration.
-    pub fn backend(&self, message: &Message, origin: &Origin<'_>) -> Option<usize> {
-        let context = Context::of_request(message, origin);
+    pub fn backend(&self, message: &Message, origin: &Origin<'_>, variables: &Variables) -> Option<usize> {
+        let context = Context::of_request(message, origin, variables);
         self.use_backend.iter().find(|(_, condition)| condition.holds(&context)).map(|(backend, _)| *backend)
     }
 
-    /// Changes a response to a request of this method; false: it may not pass.
-    pub fn response(&self, message: &mut Message, method: &[u8], origin: &Origin<'_>) -> bool {
-        for rule in &self.response {
-            if !rule.condition.holds(&Context::of_response(message, method, origin)) {
-                continue;
-            }
-            match &rule.action {
-                Action::Allow => break,
-                Action::Edit(edit) => {
-                    edit.apply(message, |message| text(edit, &Context::of_response(message, method, origin)));
-                }
-                Action::Deny { .. } => return false,
-                Action::Silence | Action::Return(_) | Action::Redirect(_) => {}
-            }
+    /// Changes a server's response; false: it may not pass.
+    pub fn response(&self, message: &mut Message, origin: &Origin<'_>, variables: &mut Variables) -> bool {
+        change(&self.response, message, origin, variables)
+    }
+
+    /// Changes whatever the client gets.
+    pub fn after_response(&self, message: &mut Message, origin: &Origin<'_>, variables: &mut Variables) {
+        change(&self.after_response, message, origin, variables);
+    }
+}
+
+/// Has rules change a response; false: it may not pass.
+fn change(rules: &[Rule], message: &mut Message, origin: &Origin<'_>, variables: &mut Variables) -> bool {
+    for rule in rules {
+        let (method, status) = (origin.method, Some(message.status));
+        let context = Context { message, origin, variables, method, status };
+        if !rule.condition.holds(&context) {
+            continue;
         }
-        true
+        match &rule.action {
+            Action::Allow => break,
+            Action::Edit(edit) => {
+                let text = text(edit, &context);
+                edit.apply(message, text);
+            }
+            Action::Keep(name, kept) => {
+                let value = kept.value(&context);
+                // What has no value changes nothing.
+                if value.is_some() || *kept == Kept::Nothing {
+                    variables.set(name, value);
+                }
+            }
+            Action::Withhold => return false,
+            // They are of requests.
+            Action::Silence | Action::Return(_) | Action::Redirect(_) => {}
+        }
+    }
+    true
+}
+
+impl<'a> Context<'a> {
+    fn of_request(message: &'a Message, origin: &'a Origin<'a>, variables: &'a Variables) -> Self {
+        Self { message, origin, variables, method: &message.method, status: None }
     }
 }
 
@@ -183,16 +230,4 @@ fn is_target(message: &Message, uri: &str) -> bool {
 /// What an edit puts in.
 fn text(edit: &Edit, context: &Context<'_>) -> Vec<u8> {
     edit.format().map(|format| format.text(context)).unwrap_or_default()
-}
-
-impl<'a> Context<'a> {
-    fn of_request(message: &'a Message, origin: &Origin<'a>) -> Self {
-        let Origin { client, destination, frontend, usable } = *origin;
-        Self { message, method: &message.method, client, destination, frontend, usable, status: None }
-    }
-
-    fn of_response(message: &'a Message, method: &'a [u8], origin: &Origin<'a>) -> Self {
-        let Origin { client, destination, frontend, usable } = *origin;
-        Self { message, method, client, destination, frontend, usable, status: Some(message.status) }
-    }
 }

@@ -5,8 +5,9 @@ use drain_config::{Mistake, Table, Value};
 use super::{
     Rule, Rules,
     action::{Action, Side},
-    answer::ErrorFile,
+    answer::{ERRORS, ErrorFile},
     condition::{Condition, Lists, split},
+    sample::Sample,
 };
 use crate::config::haproxy::words;
 
@@ -14,53 +15,62 @@ use crate::config::haproxy::words;
 const MOST_RULES: usize = 10_000;
 
 impl Rules {
-    /// The keys of a frontend, which may name `backends`.
+    /// The keys of a frontend, whose rules may name `backends`.
     pub(crate) fn of_frontend(table: &Table<'_>, backends: &[&str]) -> Self {
         let lists = lists(table);
-        let mut rules = Self::of_both(table, &lists);
+        let mut rules = Self::of_both(table, &lists, backends);
+        let asked = |words: &[String]| {
+            let condition = Condition::read(words, &lists)?;
+            check(condition.samples(), Side::Request, backends)?;
+            Ok(condition)
+        };
         rules.use_backend = each(table, "use_backend", |words| {
             let (name, condition) = words.split_first().ok_or("expected a backend's name")?;
             let place = backends.iter().position(|backend| backend == name);
             let place = place.ok_or_else(|| format!("there is no backend '{name}'"))?;
-            Ok((place, request_condition(condition, &lists)?))
+            Ok((place, asked(condition)?))
         });
         rules.monitor_uri = table.take("monitor_uri").and_then(|value| value.string()).map(Into::into);
-        rules.monitor_fail = each(table, "monitor_fail", |words| request_condition(words, &lists));
+        rules.monitor_fail = each(table, "monitor_fail", asked);
         rules
     }
 
-    /// The keys of a backend.
-    pub(crate) fn of_backend(table: &Table<'_>) -> Self {
-        Self::of_both(table, &lists(table))
+    /// The keys of a backend, whose rules may name `backends`.
+    pub(crate) fn of_backend(table: &Table<'_>, backends: &[&str]) -> Self {
+        Self::of_both(table, &lists(table), backends)
     }
 
-    fn of_both(table: &Table<'_>, lists: &Lists) -> Self {
+    fn of_both(table: &Table<'_>, lists: &Lists, backends: &[&str]) -> Self {
         let rule = |side: Side| {
             move |words: &[String]| {
                 let (action, condition) = split(words);
-                let condition = match side {
-                    Side::Request => request_condition(condition, lists)?,
-                    Side::Response => Condition::read(condition, lists)?,
-                };
-                Ok(Rule { action: Action::read(side, action)?, condition })
+                let (action, condition) = (Action::read(side, action)?, Condition::read(condition, lists)?);
+                check(action.samples().into_iter().chain(condition.samples()), side, backends)?;
+                Ok(Rule { action, condition })
+            }
+        };
+        let after = |words: &[String]| {
+            let rule: Rule = rule(Side::Response)(words)?;
+            match rule.action {
+                Action::Withhold => {
+                    Err("action 'deny' is not known here: no answer is kept back any more".into())
+                }
+                _ => Ok(rule),
             }
         };
         Self {
             request: each(table, "http_request", rule(Side::Request)),
             response: each(table, "http_response", rule(Side::Response)),
+            after_response: each(table, "http_after_response", after),
             error_files: table.take("errorfile").map(|value| error_files(&value)).unwrap_or_default(),
             ..Self::default()
         }
     }
 }
 
-/// A condition that a request alone can tell.
-fn request_condition(words: &[String], lists: &Lists) -> Result<Condition, String> {
-    let condition = Condition::read(words, lists)?;
-    if condition.needs_response() {
-        return Err("'status' is known of a response only".into());
-    }
-    Ok(condition)
+/// What can't be looked at by rules of this side.
+fn check<'s>(samples: impl Iterator<Item = &'s Sample>, side: Side, backends: &[&str]) -> Result<(), String> {
+    samples.into_iter().try_for_each(|sample| sample.check(side, backends))
 }
 
 fn lists(table: &Table<'_>) -> Lists {
@@ -98,26 +108,6 @@ fn each<T>(table: &Table<'_>, key: &'static str, read: impl Fn(&[String]) -> Res
 
 /// `errorfile = { 503 = "/etc/errors/503.http" }`
 fn error_files(value: &Value<'_>) -> Vec<(u16, ErrorFile)> {
-    let statuses: [(&str, u16); 18] = [
-        ("200", 200),
-        ("400", 400),
-        ("401", 401),
-        ("403", 403),
-        ("404", 404),
-        ("405", 405),
-        ("407", 407),
-        ("408", 408),
-        ("410", 410),
-        ("413", 413),
-        ("421", 421),
-        ("425", 425),
-        ("429", 429),
-        ("500", 500),
-        ("501", 501),
-        ("502", 502),
-        ("503", 503),
-        ("504", 504),
-    ];
     let read = value.section(|table| {
         let one = |(key, status): (&'static str, u16)| {
             let value = table.take(key)?;
@@ -129,7 +119,7 @@ fn error_files(value: &Value<'_>) -> Vec<(u16, ErrorFile)> {
                 }
             }
         };
-        statuses.into_iter().filter_map(one).collect::<Vec<_>>()
+        ERRORS.into_iter().filter_map(one).collect::<Vec<_>>()
     });
     read.unwrap_or_default()
 }

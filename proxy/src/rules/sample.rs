@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
-use super::{Context, converter::Converter, fetch::Fetch, words::call};
+use super::{Context, action::Side, converter::Converter, fetch::Fetch, words::call};
 
 /// What is looked at, and what is made of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +21,16 @@ pub(super) enum Value<'a> {
 }
 
 impl Value<'_> {
+    /// The same, apart from what it was found in.
+    pub(super) fn kept(self) -> Value<'static> {
+        match self {
+            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Self::Number(number) => Value::Number(number),
+            Self::Address(address) => Value::Address(address),
+            Self::Flag(flag) => Value::Flag(flag),
+        }
+    }
+
     /// As it stands in a line.
     pub(super) fn text(&self) -> Cow<'_, [u8]> {
         match self {
@@ -65,10 +75,10 @@ impl Sample {
             ));
         };
         if method == Some("cnt") {
-            let Fetch::Field { name, whole, .. } = fetch else {
+            let Fetch::Field { of, name, whole, .. } = fetch else {
                 return Err(format!("'{name}' can't be counted"));
             };
-            (fetch, method) = (Fetch::FieldCount { name, whole }, None);
+            (fetch, method) = (Fetch::FieldCount { of, name, whole }, None);
         }
         let mut converters = Vec::new();
         while let Some(behind) = rest.strip_prefix(',') {
@@ -82,9 +92,26 @@ impl Sample {
         Ok((Self { fetch, converters }, method))
     }
 
-    /// Whether it is there only when a response is.
-    pub(super) fn needs_response(&self) -> bool {
-        matches!(self.fetch, Fetch::Status)
+    /// A field is the request's.
+    pub(super) fn of_request(&mut self) {
+        if let Fetch::Field { of, .. } | Fetch::FieldCount { of, .. } = &mut self.fetch {
+            *of = Some(Side::Request);
+        }
+    }
+
+    /// Why rules of this side can't have it, where there are these backends.
+    pub(super) fn check(&self, side: Side, backends: &[&str]) -> Result<(), String> {
+        match (&self.fetch, self.fetch.needs()) {
+            (_, Some(needed)) if needed != side => Err(match needed {
+                Side::Request => "what is looked at is known of a request only: keep it for the response, such as `http-request set-var(txn.path) path`",
+                Side::Response => "what is looked at is known of a response only",
+            }
+            .into()),
+            (Fetch::Usable(Some(name)), _) if !backends.contains(&&**name) => {
+                Err(format!("unable to find backend '{name}' referenced in arg 1 of 'nbsrv'"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether it is a number by itself.
@@ -107,7 +134,7 @@ impl Sample {
     }
 
     pub(super) fn is_flag(&self) -> bool {
-        matches!(self.fetch, Fetch::Flag(_))
+        matches!(self.fetch, Fetch::Flag(_) | Fetch::First) && self.converters.is_empty()
     }
 
     /// The one value, where there is one.

@@ -22,7 +22,11 @@ fn origin() -> Origin<'static> {
     Origin {
         client: "10.1.2.3:4711".parse().unwrap(),
         destination: "192.0.2.1:80".parse().unwrap(),
+        method: b"GET",
+        target: b"/shop/a.png?x=1&y=b%20c",
+        is_first: true,
         frontend: "web",
+        backend: "shop",
         usable: &nobody,
     }
 }
@@ -37,7 +41,7 @@ fn condition(text: &str) -> Result<Condition, String> {
 
 fn holds(text: &str) -> bool {
     let message = message(HEAD);
-    condition(text).unwrap().holds(&Context::of_request(&message, &origin()))
+    condition(text).unwrap().holds(&Context::of_request(&message, &origin(), &Variables::default()))
 }
 
 #[test]
@@ -137,7 +141,8 @@ impl Rules {
 
 fn edited(lines: &[&str]) -> String {
     let mut message = message(HEAD);
-    let verdict = rules(lines, action::Side::Request).request(&mut message, &origin());
+    let verdict =
+        rules(lines, action::Side::Request).request(&mut message, &origin(), &mut Variables::default());
     assert!(verdict.reply.is_none(), "{lines:?}");
     String::from_utf8(message.edited().expect("it is changed")).unwrap()
 }
@@ -167,7 +172,11 @@ fn heads_gain_and_lose() {
         edited(&["set-header X-C 1", "del-header Content-L -m beg", "set-header X-D 1 if { hdr(x-c) 1 }"]);
     assert!(head.contains("Content-Length: 0\r\n") && head.ends_with("X-C: 1\r\nX-D: 1\r\n\r\n"), "{head}");
     let mut message = message(HEAD);
-    rules(&["set-header X-A 1 if FALSE"], action::Side::Request).request(&mut message, &origin());
+    rules(&["set-header X-A 1 if FALSE"], action::Side::Request).request(
+        &mut message,
+        &origin(),
+        &mut Variables::default(),
+    );
     assert_eq!(message.edited(), None);
 }
 
@@ -182,7 +191,7 @@ fn no_rule_changes_how_the_client_reads_the_answers_end() {
     ] {
         let mut message = message(&format!("{line}\r\nHost: h:80\r\n\r\n"));
         let rule = format!("set-method {method}");
-        rules(&[&rule], action::Side::Request).request(&mut message, &origin());
+        rules(&[&rule], action::Side::Request).request(&mut message, &origin(), &mut Variables::default());
         assert_eq!(message.edited(), None, "{line}: {method}");
     }
     for (status, to, expected) in
@@ -193,7 +202,7 @@ fn no_rule_changes_how_the_client_reads_the_answers_end() {
         let head = ResponseHead::parse(head.as_bytes(), Method::Get, &mut storage).unwrap();
         let mut message = Message::of_response(&head);
         let rule = format!("set-status {to}");
-        assert!(Rules::of_responses(&[&rule]).response(&mut message, b"GET", &origin()));
+        assert!(Rules::of_responses(&[&rule]).response(&mut message, &origin(), &mut Variables::default()));
         assert_eq!(message.status, expected, "{status}: {to}");
     }
 }
@@ -211,7 +220,8 @@ fn answer(line: &str) -> String {
 
 fn answer_to(head: &str, line: &str) -> String {
     let mut message = message(head);
-    let verdict = rules(&[line], action::Side::Request).request(&mut message, &origin());
+    let verdict =
+        rules(&[line], action::Side::Request).request(&mut message, &origin(), &mut Variables::default());
     let mut out = Vec::new();
     verdict.reply.expect("an answer").write(true, false, &mut out);
     String::from_utf8(out).unwrap()
@@ -281,7 +291,12 @@ fn what_is_no_action_is_refused() {
         "set-header X %[foo]",
         "set-header X %[src",
         "set-header X %foo",
-        "set-var(txn.x) src",
+        "set-var(proc.x) src",
+        "set-var(res.x) src",
+        "set-var(txn.x)",
+        "set-var txn.x src",
+        "unset-var(txn.x) src",
+        "set-header X %[var(x)]",
     ] {
         assert!(Action::read(action::Side::Request, &words(line).unwrap()).is_err(), "{line}");
     }
@@ -294,7 +309,8 @@ fn a_response_is_changed_or_kept_back() {
     let parsed = ResponseHead::parse(head, Method::Get, &mut storage).unwrap();
     let change = |lines: &[&str]| {
         let mut message = Message::of_response(&parsed);
-        let passes = rules(lines, action::Side::Response).response(&mut message, b"GET", &origin());
+        let passes =
+            rules(lines, action::Side::Response).response(&mut message, &origin(), &mut Variables::default());
         passes.then(|| String::from_utf8(message.edited().unwrap_or_else(|| head.to_vec())).unwrap())
     };
     assert_eq!(change(&["deny if { status 500:599 }"]).unwrap().as_bytes(), head);
@@ -307,5 +323,77 @@ fn a_response_is_changed_or_kept_back() {
         ])
         .unwrap(),
         "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\nX-S: 410\r\n\r\n"
+    );
+}
+
+#[test]
+fn variables_last_from_rule_to_rule_and_to_the_response() {
+    let (mut message, mut variables) = (message(HEAD), Variables::default());
+    let lines = [
+        "set-var(txn.path) path",
+        "set-var(req.host) hdr(host),lower",
+        "set-var(txn.none) urlp(none)",
+        "set-var-fmt(sess.both) '%[var(txn.path)] at %[var(req.host)]'",
+        "set-header X-B %[var(sess.both)] if { var(txn.path) -m beg /shop } !{ var(txn.none) -m found }",
+        "set-var(txn.path) str(gone)",
+        "unset-var(txn.path)",
+        "set-header X-C 1 if { var(txn.path) -m found }",
+    ];
+    rules(&lines, action::Side::Request).request(&mut message, &origin(), &mut variables);
+    let head = String::from_utf8(message.edited().unwrap()).unwrap();
+    assert!(head.ends_with("X-B: /shop/a.png at www.shop.example:80\r\n\r\n"), "{head}");
+    let (kept, name) = (variables.of_response(), |name| variable::Name::read(name).unwrap());
+    assert!(kept.value(&name("sess.both")).is_some() && kept.value(&name("req.host")).is_none());
+}
+
+/// What would be empty or always false in HAProxy, or would be looked for in the other head, is refused.
+#[test]
+fn a_rule_looks_at_its_own_head_only() {
+    use action::Side::{Request, Response};
+    let fits = |side, line: &str| {
+        let words = words(line).unwrap();
+        let (action, condition) = condition::split(&words);
+        let condition = Condition::read(condition, &Lists::default()).unwrap();
+        let action = Action::read(side, action).unwrap();
+        let mut samples = action.samples().into_iter().chain(condition.samples());
+        samples.try_for_each(|sample| sample.check(side, &["shop"])).is_ok()
+    };
+    for (side, line, expected) in [
+        (Request, "set-header X %[path]", true),
+        (Request, "set-header X %[status]", false),
+        (Request, "set-header X 1 if { res.hdr(x) y }", false),
+        (Request, "redirect location /%[res.hdr(x)]", false),
+        (Request, "return lf-string %[status] content-type text/plain", false),
+        (Request, "deny if { nbsrv(shop) lt 1 }", true),
+        (Request, "deny if { nbsrv lt 1 }", true),
+        (Request, "deny if { nbsrv(other) lt 1 }", false),
+        (Response, "set-header X %[path]", false),
+        (Response, "set-header X %[req.hdr(x)]", false),
+        (Response, "set-header X %[hdr(x)]", true),
+        (Response, "set-header X 1 if { hdr(x) y }", false),
+        (Response, "set-header X 1 if { res.hdr(x) y } { status 200 } METH_GET", true),
+        (Response, "set-header X %[var(txn.path)]%[capture.req.uri]", true),
+        (Response, "set-header X %[var(req.path)]", false),
+        (Response, "set-header X 1 if { path_beg /x }", false),
+    ] {
+        assert_eq!(fits(side, line), expected, "{line}");
+    }
+    for line in ["set-log-level silent", "deny deny_status 403", "tarpit", "set-var(sess.x) src"] {
+        assert!(Action::read(Response, &words(line).unwrap()).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn what_clients_get_is_changed_last() {
+    let reply = Reply::standard(503, *b"SC");
+    let mut message = reply.message();
+    let lines = ["set-status 500", "set-header X-S %[status]", "del-header cache-control"];
+    let after = Rules { after_response: rules(&lines, action::Side::Response).response, ..Rules::default() };
+    after.after_response(&mut message, &origin(), &mut Variables::default());
+    let mut out = Vec::new();
+    reply.with_head(&message).write(true, true, &mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 107\r\ncontent-type: text/html\r\nX-S: 500\r\n\r\n"
     );
 }

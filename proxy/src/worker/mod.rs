@@ -223,6 +223,7 @@ impl Worker {
     /// Gives back what is gone.
     fn renew_frontends(&mut self, generation: &Generation) -> Vec<Rc<exchange::Core>> {
         let mut before = std::mem::take(&mut self.frontends);
+        let all: Rc<[_]> = generation.backends.clone().into();
         for frontend in &generation.frontends {
             let settings = frontend.settings.clone();
             let name = settings.name.clone();
@@ -230,10 +231,11 @@ impl Worker {
             let (backend, pool, sink) = (backend.clone(), pool.clone(), frontend.log.sink());
             let (open, budget) = (frontend.open.clone(), generation.budget.clone());
             let core = exchange::Core::new(settings, backend, pool, &generation.limits, sink, open, budget);
-            core.reach(frontend.settings.rules.backends().map(|place| {
+            let reached = frontend.settings.rules.backends().map(|place| {
                 let (backend, pool) = &self.pools[&generation.backends[place].settings().name];
                 (place, backend.clone(), pool.clone())
-            }));
+            });
+            core.reach(reached, &all);
             self.cores.push(Rc::downgrade(&core));
             if let Some(older) = before.remove(&name) {
                 older.succeed(core.clone());

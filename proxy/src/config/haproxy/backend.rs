@@ -41,6 +41,15 @@ pub(super) fn tables(proxy: &Proxy<'_>, messages: &mut Messages) -> Vec<Table> {
     let checks = settings.servers.iter().any(|server| server.keywords.has(Key::Check));
     if checks {
         settings.check.write(&mut table);
+        for origin in settings.check.unused().filter_map(|piece| piece.origin.as_ref()) {
+            let text = format!(
+                "'{}' will be ignored for {} '{}' (requires 'option httpchk').",
+                origin.directive,
+                proxy.kind.word(),
+                proxy.name
+            );
+            messages.warn(&origin.place, text);
+        }
     }
     // Those of `listen` are its frontend's.
     if proxy.kind == Kind::Backend {

@@ -10,29 +10,69 @@ use super::{
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct CheckSettings {
     /// `option httpchk`; without it a connection is all that is wanted.
-    pub(super) http: Option<Piece>,
+    http: Option<Piece>,
+    /// What it asks.
+    asked: Request,
+    /// `http-check send`, which counts where it says more.
+    sent: Option<Request>,
+    expect: Option<Piece>,
+    /// The two before this come from `defaults`: the first of a section's own puts all of them away.
+    are_inherited: bool,
+    soft_drain: Option<Piece>,
+    send_state: Option<Piece>,
+}
+
+/// What is asked, as far as it is said.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+struct Request {
     method: Option<Piece>,
     uri: Option<Piece>,
     version: Option<Piece>,
     host: Option<Piece>,
-    soft_drain: Option<Piece>,
-    send_state: Option<Piece>,
-    expect: Option<Piece>,
 }
 
 impl CheckSettings {
+    /// As a section finds them that inherits them.
+    pub(super) fn inherit(&mut self) {
+        self.are_inherited = true;
+    }
+
+    /// What is said and has no effect where servers are asked nothing.
+    pub(super) fn unused(&self) -> impl Iterator<Item = &Piece> {
+        let sent = self.sent.iter().flat_map(|sent| [&sent.method, &sent.uri, &sent.version, &sent.host]);
+        let pieces = sent.chain([&self.expect, &self.soft_drain, &self.send_state]).flatten();
+        pieces.filter(|_| self.http.is_none())
+    }
+
+    /// A section's own rules take the place of all that it inherits.
+    fn own(&mut self) -> &mut Self {
+        if std::mem::take(&mut self.are_inherited) {
+            (self.sent, self.expect) = (None, None);
+        }
+        self
+    }
+
     /// The keys of a backend, of which some server is checked.
     pub(super) fn write(&self, table: &mut Table) {
         let Some(http) = &self.http else {
             return table.one("check.type", Piece::default("\"tcp\""));
         };
-        let method =
-            self.method.clone().unwrap_or_else(|| Piece { value: "\"OPTIONS\"".into(), ..http.clone() });
-        table.one("check.method", method);
-        let others = [("check.uri", &self.uri), ("check.version", &self.version), ("check.host", &self.host)];
-        for (key, piece) in others {
+        let sent = self.sent.as_ref();
+        let piece = |of: fn(&Request) -> &Option<Piece>| {
+            sent.and_then(|sent| of(sent).clone()).or_else(|| of(&self.asked).clone())
+        };
+        let method = piece(|of| &of.method);
+        table.one(
+            "check.method",
+            method.unwrap_or_else(|| Piece { value: "\"OPTIONS\"".into(), ..http.clone() }),
+        );
+        for (key, piece) in [
+            ("check.uri", piece(|of| &of.uri)),
+            ("check.version", piece(|of| &of.version)),
+            ("check.host", piece(|of| &of.host)),
+        ] {
             if let Some(piece) = piece {
-                table.one(key, piece.clone());
+                table.one(key, piece);
             }
         }
         if let Some(piece) = &self.expect {
@@ -64,25 +104,30 @@ pub(super) fn httpchk(reading: &mut Reading<'_>, directive: &Directive) {
         ..reading.piece(toml::text(text), directive)
     };
     reading.settings.check.http = Some(reading.piece("", directive));
-    reading.settings.check.method = method.map(|text| quoted(reading, text));
-    reading.settings.check.uri = uri.map(|text| quoted(reading, text));
-    reading.settings.check.version = None;
+    let asked = Request {
+        method: method.map(|text| quoted(reading, text)),
+        uri: uri.map(|text| quoted(reading, text)),
+        ..Request::default()
+    };
+    reading.settings.check.asked = asked;
     if let Some(version) = version {
         // Headers were written into the version once.
         let mut lines = version.split("\r\n");
         let first = lines.next().unwrap_or_default();
-        reading.settings.check.version = Some(Piece::of(toml::text(first), directive, reading.words));
+        reading.settings.check.asked.version = Some(Piece::of(toml::text(first), directive, reading.words));
         for line in lines.filter(|line| !line.is_empty()) {
-            header(reading, directive, line.split_once(':').map(|(name, value)| (name, value.trim())));
+            let host =
+                header(reading, directive, line.split_once(':').map(|(name, value)| (name, value.trim())));
+            reading.settings.check.asked.host = host.or(reading.settings.check.asked.host.take());
         }
     }
 }
 
 /// A header of a check, of which only `Host` is known here.
-fn header(reading: &mut Reading<'_>, directive: &Directive, header: Option<(&str, &str)>) {
+fn header(reading: &mut Reading<'_>, directive: &Directive, header: Option<(&str, &str)>) -> Option<Piece> {
     match header {
         Some((name, value)) if name.eq_ignore_ascii_case("host") => {
-            reading.settings.check.host = Some(Piece::of(toml::text(value), directive, 2));
+            return Some(Piece::of(toml::text(value), directive, 2));
         }
         // It is sent anyway where the connection closes.
         Some((name, value)) if name.eq_ignore_ascii_case("connection") && value == "close" => {}
@@ -93,6 +138,7 @@ fn header(reading: &mut Reading<'_>, directive: &Directive, header: Option<(&str
             reading.alert(&directive.place, text);
         }
     }
+    None
 }
 
 /// `http-check disable-on-404`
@@ -107,17 +153,23 @@ pub(super) fn send_state(reading: &mut Reading<'_>, directive: &Directive) {
 
 /// `http-check send [meth M] [uri U] [ver V] [hdr NAME VALUE]… [body B]`
 pub(super) fn send(reading: &mut Reading<'_>, directive: &Directive) {
-    let words = reading.arguments(directive).to_vec();
-    let mut words = words.iter().map(String::as_str);
+    if reading.settings.check.own().sent.is_some() {
+        let text = "a second 'http-check send' is not supported: a check is one request";
+        return reading.alert(&directive.place, text);
+    }
+    let mut sent = Request::default();
+    let mut words = reading.arguments(directive).iter().map(String::as_str);
     while let Some(word) = words.next() {
         let argument = words.next();
         let piece = argument.map(|text| Piece::of(toml::text(text), directive, reading.words));
-        let check = &mut reading.settings.check;
         match (word, argument) {
-            ("meth", Some(_)) => check.method = piece,
-            ("uri", Some(_)) => check.uri = piece,
-            ("ver", Some(_)) => check.version = piece,
-            ("hdr", Some(name)) => header(reading, directive, Some((name, words.next().unwrap_or_default()))),
+            ("meth", Some(_)) => sent.method = piece,
+            ("uri", Some(_)) => sent.uri = piece,
+            ("ver", Some(_)) => sent.version = piece,
+            ("hdr", Some(name)) => {
+                let host = header(reading, directive, Some((name, words.next().unwrap_or_default())));
+                sent.host = host.or(sent.host);
+            }
             ("body" | "uri-lf" | "body-lf" | "comment", _) => {
                 let text = format!("'http-check send' : '{word}' is not supported: leave it out");
                 reading.alert(&directive.place, text);
@@ -130,10 +182,15 @@ pub(super) fn send(reading: &mut Reading<'_>, directive: &Directive) {
             }
         }
     }
+    reading.settings.check.sent = Some(sent);
 }
 
 /// `http-check expect [!] status CODES`, `http-check expect [!] string TEXT` and their like.
 pub(super) fn expect(reading: &mut Reading<'_>, directive: &Directive) {
+    if reading.settings.check.own().expect.is_some() {
+        let text = "a second 'http-check expect' is not supported: name all statuses in one, such as `status 200-299,401`";
+        return reading.alert(&directive.place, text);
+    }
     let words: Vec<&str> = reading.arguments(directive).iter().map(String::as_str).collect();
     let codes = match words.as_slice() {
         ["status", codes] => (*codes).to_owned(),

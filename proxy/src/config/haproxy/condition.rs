@@ -116,6 +116,20 @@ impl Reader<'_> {
         Ok(result)
     }
 
+    /// The value of the variable whose name stands behind `$`, `{NAME}` or bare; nothing where there is none.
+    fn variable(&mut self) -> String {
+        let is_braced = self.rest().starts_with('{');
+        self.at += usize::from(is_braced);
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let length = self.rest().bytes().take_while(is_name).count();
+        let name = self.text[self.at..self.at + length].to_owned();
+        self.at += length;
+        if is_braced && self.rest().starts_with('}') {
+            self.at += 1;
+        }
+        (self.environment)(&name).unwrap_or_default()
+    }
+
     /// Up to the closing parenthesis; commas part them, and quotes hold together.
     fn arguments(&mut self, of: &str) -> Result<Vec<String>, String> {
         let mut arguments = vec![String::new()];
@@ -125,6 +139,10 @@ impl Reader<'_> {
             match (character, quote) {
                 (open, Some(close)) if open == close => quote = None,
                 ('"' | '\'', None) => quote = Some(character),
+                ('$', Some('"')) => {
+                    let value = self.variable();
+                    arguments.last_mut().expect("there is always one").push_str(&value);
+                }
                 (')', None) => return Ok(arguments),
                 (',', None) => arguments.push(String::new()),
                 _ => arguments.last_mut().expect("there is always one").push(character),
@@ -155,6 +173,9 @@ mod tests {
             ("streq(a,a)", true),
             ("streq('a, b','a, b')", true),
             ("strneq(a,b)", true),
+            (r#"streq("$HOME/${HOME}x",/root//rootx)"#, true),
+            (r#"streq("$NONE","")"#, true),
+            ("streq('$HOME',/root)", false),
             ("version_atleast(2.4-dev0)", true),
             ("version_atleast(2.9)", false),
             ("version_before(3.0)", true),

@@ -116,13 +116,19 @@ fn backend_of(proxy: &Proxy<'_>, proxies: &[Proxy<'_>], messages: &mut Messages)
 
 /// Says what a backend asks for that only its frontends do here.
 fn from_frontend(proxy: &Proxy<'_>, backend: &Proxy<'_>, messages: &mut Messages) {
-    if let (Some(asked), true) = (&backend.settings.forward_for, proxy.settings.forward_for.is_none()) {
-        let text = format!(
+    let Some(asked) = &backend.settings.forward_for else { return };
+    let text = match &proxy.settings.forward_for {
+        None => format!(
             "'option forwardfor' stands in the backend, but frontend '{}' does not have it: write it there.",
             proxy.name
-        );
-        messages.alert(&asked.directive.place, text);
-    }
+        ),
+        Some(own) if !own.is_like(asked) => format!(
+            "'option forwardfor' says another thing than in frontend '{}', which counts here: write it there alone.",
+            proxy.name
+        ),
+        Some(_) => return,
+    };
+    messages.alert(&asked.directive.place, text);
 }
 
 fn forwarded(forward_for: &ForwardFor) -> Piece {

@@ -45,7 +45,13 @@ impl Global {
     /// `[admin]`, with the first socket; nothing where there is none. The TOML has room for one.
     pub(super) fn admin(&self) -> Option<Table> {
         let (socket, path) = self.sockets.first()?;
-        let mut table = Table::new("[admin]", path.origin.clone(), Vec::new());
+        let others = self.sockets[1..].iter().map(|(socket, _)| {
+            format!(
+                "There is room for one socket here, and another is in haproxy.cfg: {}",
+                socket.path.display()
+            )
+        });
+        let mut table = Table::new("[admin]", path.origin.clone(), others.collect());
         table.one("socket", Piece { comments: Vec::new(), ..path.clone() });
         table.one("level", Piece::default(toml::text(socket.level.word())));
         if let Some(mode) = socket.mode {
@@ -149,6 +155,9 @@ pub(super) fn log_tag(reading: &mut Reading<'_>, directive: &Directive) {
     let piece = reading.piece(toml::text(text), directive);
     if reading.kind == Kind::Global {
         reading.global.log_tag = Some(piece);
+    } else if reading.kind == Kind::Backend {
+        let text = "'log-tag' has no effect in a backend: what becomes of its servers is told to the logs of its frontends.";
+        reading.messages.warn(&directive.place, text);
     } else {
         reading.settings.log_tag = Some(piece);
     }

@@ -29,7 +29,7 @@ impl Takes {
             // It asks for what is so anyway, or takes back what another has asked for.
             Self::Ignored(_, why) if !why.is_empty() => Treatment::Ignored(why),
             Self::Refused(_, why) => Treatment::Refused(why),
-            _ => Treatment::Supported,
+            _ => Treatment::Supported(""),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     global::Global,
     section::Directive,
-    settings::{LogLines, LogTo, Reading},
+    settings::{Kind, LogLines, LogTo, Reading},
     toml::{self, Piece},
 };
 
@@ -52,7 +52,7 @@ impl Target {
         match header {
             None | Some("rfc3164" | "local") if is_syslog => {}
             Some("rfc5424") if is_syslog => keys.push(("header", toml::text("rfc5424"))),
-            None | Some("raw" | "short" | "timed" | "priority" | "iso") if !is_syslog => {}
+            None | Some("raw") if !is_syslog => {}
             Some(other) => {
                 return Err(format!(
                     "'format {other}' is not supported here: expected rfc3164 or rfc5424 for a syslog, raw for a stream"
@@ -106,6 +106,10 @@ pub(super) fn log(reading: &mut Reading<'_>, directive: &Directive) {
     if reading.negated {
         reading.settings.logs.clear();
         return;
+    }
+    if reading.kind == Kind::Backend {
+        let text = "'log' has no effect in a backend: what becomes of its servers is told to the logs of its frontends.";
+        reading.messages.warn(&directive.place, text);
     }
     match reading.arguments(directive) {
         [only] if only == "global" => reading.settings.logs.push(LogTo::Global(directive.clone())),

@@ -78,6 +78,20 @@ fn obey(reading: &mut Reading<'_>, directive: &Directive) {
         let text = format!("'{name}' not allowed in '{}' section.", kind.word());
         return reading.alert(&directive.place, text);
     }
+    if let Some(side) = known.side()
+        && !kind.has(side)
+    {
+        let text = format!(
+            "'{name}' has no effect in {} '{}': what its frontends say counts. Write it there.",
+            kind.word(),
+            reading.name
+        );
+        return reading.messages.warn(&directive.place, text);
+    }
+    if known.is_rule && kind == Kind::Defaults && reading.name.is_empty() {
+        let text = format!("'{name}' not allowed in anonymous 'defaults' section.");
+        return reading.alert(&directive.place, text);
+    }
     match known.does {
         Does::Reads(read) => read(reading, directive),
         Does::Time(side, key) => proxy::time(reading, directive, side, key),

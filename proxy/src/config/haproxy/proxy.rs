@@ -41,16 +41,29 @@ pub(super) fn maxconn(reading: &mut Reading<'_>, directive: &Directive) {
 /// A time of one side, for the key that the table of directives has.
 pub(super) fn time(reading: &mut Reading<'_>, directive: &Directive, side: Side, key: &'static str) {
     let Some(text) = reading.only(directive, "a time such as 500ms, 30s or 5m") else { return };
-    let Some(found) = time::read(text, Duration::from_millis(1)) else {
-        let text = format!(
-            "'{}' expects a time such as 500ms, 30s or 5m, but '{text}' follows.",
-            reading.name_of(directive)
-        );
-        return reading.alert(&directive.place, text);
-    };
-    let value = if found.is_zero() { format!("\"{}\"", time::FOREVER) } else { time::written(found) };
-    let piece = reading.piece(value, directive);
-    reading.settings.set(side, key, piece);
+    match time::read(text, Duration::from_millis(1)) {
+        // As if it had not been said: the client is waited for without an end, but for a slot as long as for a
+        // connection.
+        Some(found) if found.is_zero() => reading.settings.unset(side, key),
+        Some(found) if found <= time::LONGEST => {
+            let piece = reading.piece(time::written(found), directive);
+            reading.settings.set(side, key, piece);
+        }
+        Some(_) => {
+            let text = format!(
+                "timer overflow in argument '{text}' to '{}' (maximum value is 2147483647 ms or ~24.8 days)",
+                reading.name_of(directive)
+            );
+            reading.alert(&directive.place, text);
+        }
+        None => {
+            let text = format!(
+                "'{}' expects a time such as 500ms, 30s or 5m, but '{text}' follows.",
+                reading.name_of(directive)
+            );
+            reading.alert(&directive.place, text);
+        }
+    }
 }
 
 /// A number of one side.
@@ -75,6 +88,22 @@ pub(super) fn words(reading: &mut Reading<'_>, directive: &Directive, side: Side
     let piece = reading.piece(toml::text(&words.join(" ")), directive);
     reading.settings.set(side, key, piece);
 }
+
+/// `balance ALGORITHM ARGUMENT…`
+pub(super) fn balance(reading: &mut Reading<'_>, directive: &Directive) {
+    words(reading, directive, Side::Back, "balance");
+    let algorithm = reading.arguments(directive).first().map_or("", String::as_str);
+    if HASHES.iter().any(|hash| algorithm.split('(').next() == Some(hash)) {
+        let text = format!(
+            "'balance {algorithm}' : there is one hash function here, with which users go to other servers than with \
+             HAProxy's"
+        );
+        reading.messages.warn(&directive.place, text);
+    }
+}
+
+/// Algorithms that hash.
+const HASHES: [&str; 5] = ["source", "uri", "hdr", "url_param", "rdp-cookie"];
 
 /// `hash-type METHOD [FUNCTION [MODIFIER]]`
 pub(super) fn hash_type(reading: &mut Reading<'_>, directive: &Directive) {

@@ -25,6 +25,12 @@ pub(super) fn http_response(reading: &mut Reading<'_>, directive: &Directive) {
     reading.settings.response_rules.push(piece);
 }
 
+/// `http-after-response ACTION…`
+pub(super) fn http_after_response(reading: &mut Reading<'_>, directive: &Directive) {
+    let piece = rule(reading, directive);
+    reading.settings.after_rules.push(piece);
+}
+
 /// `redirect …`: an action of `http-request` that comes after all of those.
 pub(super) fn redirect(reading: &mut Reading<'_>, directive: &Directive) {
     let piece = reading.piece(toml::text(&lexer::joined(&directive.words)), directive);

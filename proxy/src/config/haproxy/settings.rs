@@ -45,6 +45,13 @@ pub(super) struct ForwardFor {
     pub(super) directive: Directive,
 }
 
+impl ForwardFor {
+    /// Whether it says the same, wherever it stands.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (&self.except, &self.header, self.if_none) == (&other.except, &other.header, other.if_none)
+    }
+}
+
 /// A log line, or the word `global`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum LogTo {
@@ -78,6 +85,7 @@ pub(super) struct Settings {
     /// `redirect` lines come after all others.
     pub(super) redirects: Vec<Piece>,
     pub(super) response_rules: Vec<Piece>,
+    pub(super) after_rules: Vec<Piece>,
     pub(super) use_backend: Vec<Piece>,
     /// Those that are named in `use_backend`, to be looked for when all sections are known.
     pub(super) used: Vec<(String, Origin)>,
@@ -103,11 +111,13 @@ impl Settings {
     /// What a proxy that inherits from this begins with. Comments stay where they stand.
     pub(super) fn inherited(&self) -> Self {
         let mut inherited = self.clone();
+        inherited.check.inherit();
         let lists = [
             &mut inherited.acls,
             &mut inherited.request_rules,
             &mut inherited.redirects,
             &mut inherited.response_rules,
+            &mut inherited.after_rules,
             &mut inherited.monitor_fail,
         ];
         lists.into_iter().flatten().for_each(|piece| piece.comments.clear());

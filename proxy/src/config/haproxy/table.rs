@@ -40,7 +40,7 @@ const INTRODUCTION: &str = "# HAProxy's directives
 What `drain-proxy -f haproxy.cfg` makes of each directive of HAProxy 2.6. This file is written by
 `drain-proxy directives`, and a test compares it.
 
-*supported*: it does what HAProxy does. *ignored*: it changes nothing, and a warning says so. *refused*: the
+*supported*: it does what HAProxy does, but for what stands beside it. *ignored*: it changes nothing, and a warning says so. *refused*: the
 configuration is not used, and the message says the file, the line, why, and what to write instead.
 ";
 
@@ -55,7 +55,7 @@ fn keywords(of: &str, rows: impl Iterator<Item = (&'static str, Treatment)>, tex
 
 const fn cells(treatment: Treatment) -> (&'static str, &'static str) {
     match treatment {
-        Treatment::Supported => ("supported", ""),
+        Treatment::Supported(but) => ("supported", but),
         Treatment::Ignored(why) => ("ignored", why),
         Treatment::Refused(why) => ("refused", why),
     }

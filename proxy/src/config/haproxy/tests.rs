@@ -1,5 +1,7 @@
 //! Whole configurations, and what they come to.
 
+mod effects;
+
 use super::*;
 
 /// Nobody is looked up.
@@ -152,4 +154,84 @@ fn a_haproxy_cfg_is_told_from_toml() {
     ] {
         assert_eq!(is_haproxy(name, text), expected, "{name} {text}");
     }
+}
+
+/// 0 is as if it had not been said.
+#[test]
+fn a_time_of_nothing_is_the_default() {
+    let text = "listen a\n mode http\n bind :80\n timeout client 1s\n timeout connect 2s\n timeout server 0\n \
+                timeout queue 0\n timeout http-request 0\n timeout tunnel 0\n server s 127.0.0.1:81\n";
+    let (config, said) = read(text).unwrap();
+    let (front, back) = (config.frontends[0].timeout, config.backends[0].timeout);
+    assert_eq!((front.http_request.as_secs(), back.queue.as_secs(), back.tunnel), (1, 2, None));
+    assert_eq!(back.server.as_secs(), 24 * 86_400);
+    assert!(said.contains("missing timeouts for listen 'a': without 'timeout server'"), "{said}");
+    let said = read(&text.replace("client 1s", "client 25d")).unwrap_err();
+    assert!(said.contains("[a.cfg:4] : timer overflow in argument '25d' to 'timeout client'"), "{said}");
+}
+
+#[test]
+fn rules_of_checks_are_a_sections_own_or_all_inherited() {
+    let text = "defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n option httpchk GET /a\n \
+                http-check send uri /b\n http-check expect status 200\n\
+                listen a\n bind :80\n server s 127.0.0.1:81 check\n\
+                listen b\n bind :82\n http-check send meth HEAD\n server s 127.0.0.1:81 check\n";
+    let (config, said) = read(text).unwrap();
+    assert_eq!(said, "");
+    let asked = |which: usize| {
+        let check = config.backends[which].servers[0].check.as_ref().unwrap();
+        let request = check.request.as_ref().unwrap();
+        (request.method.to_string(), request.uri.to_string(), check.expect.holds(302))
+    };
+    assert_eq!(asked(0), ("GET".into(), "/b".into(), false));
+    assert_eq!(asked(1), ("HEAD".into(), "/a".into(), true));
+    for line in [
+        "http-check send uri /c\n http-check send uri /d",
+        "http-check expect status 200\n http-check expect status 204",
+    ] {
+        let said = read(&text.replace("http-check send meth HEAD", line)).unwrap_err();
+        assert!(said.contains("[a.cfg:15] : a second 'http-check "), "{said}");
+    }
+    let (_, said) = read(&text.replace("option httpchk GET /a", "option tcp-check")).unwrap();
+    assert!(
+        said.contains(
+            "[a.cfg:8] : 'http-check expect' will be ignored for listen 'a' (requires 'option httpchk')."
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_counts_elsewhere_is_said() {
+    let base = "defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n\
+                frontend f\n bind :80\n default_backend b\n option forwardfor except 10.0.0.1\n\
+                backend b\n LINE\n server s 127.0.0.1:81\n";
+    for (line, expected) in [
+        ("timeout http-request 5s", "'timeout http-request' has no effect in backend 'b'"),
+        ("timeout http-keep-alive 5s", "'timeout http-keep-alive' has no effect in backend 'b'"),
+        ("log 127.0.0.1 local0", "'log' has no effect in a backend"),
+        ("balance source", "'balance source' : there is one hash function here"),
+    ] {
+        let (_, said) = read(&base.replace("LINE", line)).unwrap();
+        assert!(
+            said.contains(&format!("[WARNING]  (1) : config : parsing [a.cfg:11] : {expected}")),
+            "{said}"
+        );
+    }
+    for (line, expected) in [
+        ("option forwardfor", "'option forwardfor' says another thing than in frontend 'f'"),
+        (
+            "http-request deny if { nbsrv(c) lt 1 }",
+            "unable to find backend 'c' referenced in arg 1 of 'nbsrv'",
+        ),
+        ("http-response set-header X %[path]", "what is looked at is known of a request only"),
+    ] {
+        let said = read(&base.replace("LINE", line)).unwrap_err();
+        assert!(said.contains(expected), "{said}");
+    }
+    let said = read(&base.replace(" mode http", " mode http\n http-request deny")).unwrap_err();
+    assert!(
+        said.contains("[a.cfg:3] : 'http-request' not allowed in anonymous 'defaults' section."),
+        "{said}"
+    );
 }

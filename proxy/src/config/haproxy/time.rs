@@ -5,6 +5,9 @@ use std::time::Duration;
 /// What "forever" becomes: the longest that a timer here may be set to, 24 days. HAProxy's own end there, too.
 pub(super) const FOREVER: &str = "24d";
 
+/// The longest that HAProxy takes, 24 days and 20 hours.
+pub(super) const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// A time; `unit` is that of a bare number. `None`: it is none.
 pub(super) fn read(text: &str, unit: Duration) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

@@ -205,6 +205,7 @@ impl Proxy<'_> {
         table.list("http_request", requests);
         table.list("use_backend", settings.use_backend.clone());
         table.list("http_response", settings.response_rules.clone());
+        table.list("http_after_response", settings.after_rules.clone());
         table.list("monitor_fail", settings.monitor_fail.clone());
         for (status, piece) in &settings.error_files {
             table.one(format!("errorfile.{status}"), piece.clone());

@@ -36,7 +36,8 @@ pub(super) enum Does {
 /// What becomes of something, for those who read the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Treatment {
-    Supported,
+    /// Where it is not quite HAProxy's, this says how.
+    Supported(&'static str),
     /// For this reason, which a warning says.
     Ignored(&'static str),
     /// For this reason.
@@ -51,14 +52,36 @@ pub(super) struct Known {
     /// Where it may stand: `G` global, `D` defaults, `F` frontend and listen, `B` backend and listen.
     pub(super) sections: &'static str,
     pub(super) does: Does,
+    /// Where it is not quite HAProxy's; what a reader of the table must know.
+    pub(super) but: &'static str,
+    /// It is a rule, and `defaults` have some only under a name.
+    pub(super) is_rule: bool,
 }
 
 impl Known {
+    const fn but(self, but: &'static str) -> Self {
+        Self { but, ..self }
+    }
+
+    const fn rule(self) -> Self {
+        Self { is_rule: true, ..self }
+    }
+
+    /// The half of a proxy whose key it sets, where it does no more than that.
+    pub(super) const fn side(&self) -> Option<Side> {
+        match self.does {
+            Does::Time(side, _) | Does::Number(side, _) | Does::Words(side, _) | Does::Flag(side, _) => {
+                Some(side)
+            }
+            Does::Reads(_) | Does::Nothing | Does::Ignored(_) | Does::Refused(_) => None,
+        }
+    }
+
     pub(super) const fn treatment(&self) -> Treatment {
         match self.does {
             Does::Ignored(why) => Treatment::Ignored(why),
             Does::Refused(why) => Treatment::Refused(why),
-            _ => Treatment::Supported,
+            _ => Treatment::Supported(self.but),
         }
     }
 
@@ -80,7 +103,7 @@ impl Known {
 }
 
 const fn known(name: &'static str, sections: &'static str, does: Does) -> Known {
-    Known { name, sections, does }
+    Known { name, sections, does, but: "", is_rule: false }
 }
 
 /// Why a directive of old is refused.

@@ -17,10 +17,11 @@ const PROTOCOL_CHECK: &str =
 
 /// All of them, in the order of the alphabet.
 pub(super) const DIRECTIVES: &[Known] = &[
-    known("acl", "DFB", Reads(rules::acl)),
+    known("acl", "DFB", Reads(rules::acl)).rule(),
     known("appsession", "DFB", Refused(GONE)),
     known("backlog", "DF", Ignored("4096 connections may wait in the kernel")),
-    known("balance", "DB", Words(Back, "balance")),
+    known("balance", "DB", Reads(proxy::balance))
+        .but("those that hash (`source`, `uri`, `hdr`, `url_param`) choose by another function: a warning says so"),
     known("bind", "F", Reads(bind::bind)),
     known("bind-process", "DFB", Ignored("there is one process")),
     known("block", "DFB", Refused("HAProxy has removed it, too: write `http-request deny`")),
@@ -55,8 +56,9 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("force-persist", "FB", Refused("write `force_persist` in a TOML configuration")),
     known("fullconn", "DB", Number(Back, "fullconn")),
     known("grace", "DFB", Refused(GONE)),
-    known("hash-type", "DB", Reads(proxy::hash_type)),
-    known("http-after-response", "DFB", Refused("write `http-response`")),
+    known("hash-type", "DB", Reads(proxy::hash_type))
+        .but("without a function: there is one, not HAProxy's, and a warning says so"),
+    known("http-after-response", "DFB", Reads(rules::http_after_response)).rule(),
     known("http-check comment", "DB", Nothing),
     known(
         "http-check connect",
@@ -64,14 +66,16 @@ pub(super) const DIRECTIVES: &[Known] = &[
         Refused("a check is one request to the server's address, or to that of `check addr` and `port`"),
     ),
     known("http-check disable-on-404", "DB", Reads(check::disable_on_404)),
-    known("http-check expect", "DB", Reads(check::expect)),
-    known("http-check send", "DB", Reads(check::send)),
+    known("http-check expect", "DB", Reads(check::expect))
+        .but("`status` only, and one of them; what looks into fields or the body is refused"),
+    known("http-check send", "DB", Reads(check::send))
+        .but("one of them, with `meth`, `uri`, `ver` and `hdr Host`; other fields and `body` are refused"),
     known("http-check send-state", "DB", Reads(check::send_state)),
     known("http-check set-var", "DB", Refused("a check has no variables")),
     known("http-check unset-var", "DB", Refused("a check has no variables")),
     known("http-error", "DFB", Refused("write `errorfile`")),
-    known("http-request", "DFB", Reads(rules::http_request)),
-    known("http-response", "DFB", Reads(rules::http_response)),
+    known("http-request", "DFB", Reads(rules::http_request)).rule(),
+    known("http-response", "DFB", Reads(rules::http_response)).rule(),
     known("http-reuse", "DB", Words(Back, "http_reuse")),
     known("http-send-name-header", "DB", Refused("let the servers know their own names")),
     known("id", "FB", Ignored("proxies have no numbers")),
@@ -81,7 +85,8 @@ pub(super) const DIRECTIVES: &[Known] = &[
         "DB",
         Ignored("what is known of servers goes from one process to the next by itself"),
     ),
-    known("log", "DFB", Reads(log::log)),
+    known("log", "DFB", Reads(log::log))
+        .but("what becomes of a backend's servers is told to the logs of its frontends; in a `backend` a warning says so"),
     known("log-format", "DF", Refused("lines are those of `option httplog`")),
     known("log-format-sd", "DF", Refused("lines are those of `option httplog`")),
     known("max-keep-alive-queue", "DB", Ignored("idle connections are used whoever waits")),
@@ -177,7 +182,7 @@ pub(super) const DIRECTIVES: &[Known] = &[
         "DF",
         Refused("there is no limit on rates: limit the number of connections by `maxconn`"),
     ),
-    known("redirect", "DFB", Reads(rules::redirect)),
+    known("redirect", "FB", Reads(rules::redirect)),
     known("redisp", "DFB", Refused("HAProxy has removed it, too: write `option redispatch`")),
     known("redispatch", "DFB", Refused("HAProxy has removed it, too: write `option redispatch`")),
     known("reqadd", "DFB", Refused("HAProxy has removed it, too: write `http-request add-header`")),
@@ -216,15 +221,17 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("stick store-request", "B", Refused(NO_STICK)),
     known("stick store-response", "B", Refused(NO_STICK)),
     known("stick-table", "FB", Refused(NO_STICK)),
-    known("tcp-check", "DB", Reads(check::tcp_check_rule)),
+    known("tcp-check", "DB", Reads(check::tcp_check_rule)).but("`tcp-check connect` only"),
     known("tcp-request", "DFB", Refused(NO_TCP)),
     known("tcp-response", "DB", Refused(NO_TCP)),
     known("timeout check", "DB", Time(Back, "timeout.check")),
     known("timeout client", "DF", Time(Front, "timeout.client")),
     known("timeout client-fin", "DF", Time(Front, "timeout.client_fin")),
     known("timeout connect", "DB", Time(Back, "timeout.connect")),
-    known("timeout http-keep-alive", "DFB", Time(Front, "timeout.http_keep_alive")),
-    known("timeout http-request", "DFB", Time(Front, "timeout.http_request")),
+    known("timeout http-keep-alive", "DFB", Time(Front, "timeout.http_keep_alive"))
+        .but("in a `backend` it has no effect, and a warning says so"),
+    known("timeout http-request", "DFB", Time(Front, "timeout.http_request"))
+        .but("in a `backend` it has no effect, and a warning says so"),
     known("timeout queue", "DB", Time(Back, "timeout.queue")),
     known("timeout server", "DB", Time(Back, "timeout.server")),
     known("timeout server-fin", "DB", Time(Back, "timeout.server_fin")),
