@@ -14,7 +14,15 @@ pub(super) fn haproxy_options(arguments: impl IntoIterator<Item = OsString>) -> 
             continue;
         };
         match text {
-            "-cc" => read.push("--cc".into()),
+            // A condition may begin as an option does.
+            "-cc" => {
+                let mut condition = OsString::from("--cc");
+                if let Some(word) = words.next() {
+                    condition.push("=");
+                    condition.push(word);
+                }
+                read.push(condition);
+            }
             background if BACKGROUND.contains(&background) => read.push(BACKGROUND[0].into()),
             // The name of a peer, and limits that the configuration has: nothing of it is used.
             "-L" | "-n" | "-m" | "-N" => drop(words.next()),

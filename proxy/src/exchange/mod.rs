@@ -39,6 +39,7 @@ mod timer;
 
 use std::{
     cell::{Cell, OnceCell},
+    fmt,
     net::SocketAddr,
     rc::Rc,
     sync::{
@@ -53,7 +54,7 @@ use self::buffer::Pool;
 use crate::{
     backend::{Backend, Server, idle::IdlePool},
     config,
-    rules::Reply,
+    rules::{Asked, Reply, Statistics},
     served::{Counter, Peak, Served},
 };
 
@@ -62,6 +63,12 @@ pub use self::{
     record::{Record, Sink},
     replay::Budget,
 };
+
+/// Makes the statistics that clients ask for.
+pub trait Pages: fmt::Debug {
+    /// The answer; the frontend or backend at whose address they are has this name.
+    fn page(&self, statistics: &Statistics, asked: &Asked, of: &str) -> Reply;
+}
 
 /// What all connections of one frontend on one core have in common, by one configuration.
 pub struct Core {
@@ -85,6 +92,8 @@ pub struct Core {
     others: OnceCell<Vec<(usize, Rc<Core>)>>,
     /// All backends of the configuration, of which rules may ask.
     all: OnceCell<Rc<[Arc<Backend>]>>,
+    /// What makes the statistics; nothing: nobody does.
+    pages: OnceCell<Arc<dyn Pages + Send + Sync>>,
 }
 
 /// Client connections that are open, over all cores, and what the frontend has done for them.
@@ -114,7 +123,8 @@ impl Core {
         let head_bytes = limits.head_bytes;
         let pool = Pool::new(head_bytes);
         let (stopping, closing, stop) = (Rc::default(), Cell::new(false), Notify::new());
-        let (successor, others, all) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        let (successor, others) = (OnceCell::new(), OnceCell::new());
+        let (all, pages) = (OnceCell::new(), OnceCell::new());
         Rc::new(Self {
             frontend,
             backend,
@@ -130,17 +140,22 @@ impl Core {
             successor,
             others,
             all,
+            pages,
         })
     }
 
     /// From now on its rules may send requests to these backends, too, each with its place in the configuration, and ask
-    /// how `all` there are do. Only the first call counts.
+    /// how `all` there are do; `pages` makes the statistics. Only the first call counts.
     pub fn reach(
         &self,
         backends: impl Iterator<Item = (usize, Arc<Backend>, Rc<IdlePool>)>,
         all: &Rc<[Arc<Backend>]>,
+        pages: Option<Arc<dyn Pages + Send + Sync>>,
     ) {
         let _ = self.all.set(all.clone());
+        if let Some(pages) = pages {
+            let _ = self.pages.set(pages);
+        }
         let other = |(place, backend, idle)| {
             let core = Self {
                 frontend: self.frontend.clone(),
@@ -157,6 +172,7 @@ impl Core {
                 successor: OnceCell::new(),
                 others: OnceCell::new(),
                 all: all.clone().into(),
+                pages: self.pages.clone(),
             };
             (place, Rc::new(core))
         };

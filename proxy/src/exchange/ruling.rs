@@ -1,11 +1,11 @@
 //! Rules, where a request or a response meets them.
 
-use std::{borrow::Cow, net::SocketAddr};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use super::{Core, client::Client, record::Story};
 use crate::{
     http1::{BadResponse, RequestHead, ResponseHead},
-    rules::{Message, Origin, Reply, Variables},
+    rules::{Asked, Message, Origin, Reply, Statistics, Variables},
 };
 
 /// What rules have made of a request.
@@ -73,7 +73,7 @@ pub(super) fn request<'c>(
     let mut verdict = rules.request(&mut message, &origin, &mut variables);
     let mut is_silent = verdict.is_silent;
     let mut to = core;
-    if verdict.reply.is_none() {
+    if !verdict.is_final() {
         to = rules.backend(&message, &origin, &variables).map_or(core, |place| core.with_backend(place));
         let origin = Origin { backend: to.backend.name(), ..origin };
         verdict = to.backend.settings().rules.request(&mut message, &origin, &mut variables);
@@ -83,8 +83,14 @@ pub(super) fn request<'c>(
         story.began_wall = None;
     }
     client.keep(variables.of_session());
-    from.variables = variables.of_response();
-    Ruling { core: to, reply: verdict.reply, head: message.edited(), from }
+    (from.variables, from.method) = (variables.of_response(), message.method().to_vec());
+    let page = |(statistics, asked): (Arc<Statistics>, Asked)| {
+        let of =
+            if Arc::ptr_eq(&to.backend, &core.backend) { &*core.frontend.name } else { to.backend.name() };
+        core.pages.get().map(|pages| pages.page(&statistics, &asked, of))
+    };
+    let reply = verdict.reply.or_else(|| verdict.statistics.and_then(page));
+    Ruling { core: to, reply, head: message.edited(), from }
 }
 
 /// Has the rules of the backend and of the frontend look at a response; gives its head where that has changed.

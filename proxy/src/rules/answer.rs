@@ -103,6 +103,19 @@ pub(super) fn has_text(status: u16) -> bool {
 }
 
 impl Reply {
+    /// HAProxy's text for those who are not let in.
+    pub fn unauthorized(realm: &str) -> Self {
+        let mut reply = Self::standard(401, *b"LR");
+        let realm: String = realm.chars().filter(|c| !c.is_control() && *c != '"').collect();
+        reply.fields.extend_from_slice(format!("www-authenticate: Basic realm=\"{realm}\"\r\n").as_bytes());
+        reply
+    }
+
+    /// A page of the proxy's own, with these lines in its head.
+    pub fn page(status: u16, fields: Vec<u8>, body: Vec<u8>) -> Self {
+        Self { fields, body, ..Self::bare(status, *b"LR") }
+    }
+
     /// A status with its reason, no field and no body.
     pub(super) fn bare(status: u16, cause: [u8; 2]) -> Self {
         let reason = reason(status).into();

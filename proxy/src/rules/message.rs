@@ -49,6 +49,11 @@ impl Message {
         Self { version, status, reason: reason.to_vec(), fields, ..Self::default() }
     }
 
+    /// The method of a request, by now.
+    pub fn method(&self) -> &[u8] {
+        &self.method
+    }
+
     /// The head as bytes, where it has been changed.
     pub fn edited(&self) -> Option<Vec<u8>> {
         if !self.is_edited {

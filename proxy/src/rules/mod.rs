@@ -6,7 +6,7 @@
 //!
 //! | | in order |
 //! |---|---|
-//! | request | the frontend's `monitor_uri`, `http_request`, `use_backend`; the backend's `http_request` |
+//! | request | the frontend's `monitor_uri`, `http_request`, `statistics`, `use_backend`; the backend's `http_request`, `statistics` |
 //! | response | the backend's `http_response`, the frontend's; for all that clients get, the proxy's own answers too: the backend's `http_after_response`, the frontend's |
 //!
 //! A rule sees what those before it have changed. What comes out is read again like a client's own head, so no rule can
@@ -25,6 +25,7 @@ mod read;
 mod redirect;
 mod returned;
 mod sample;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod variable;
@@ -32,15 +33,12 @@ mod words;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use self::{
-    action::{Action, Kept},
-    condition::Condition,
-    edit::Edit,
-};
+use self::{action::Action, condition::Condition, edit::Edit};
 
 pub use self::{
     answer::{ErrorFile, Reply},
     message::Message,
+    statistics::{Asked, Statistics},
     variable::Variables,
 };
 
@@ -94,6 +92,7 @@ pub struct Rules {
     use_backend: Vec<(usize, Condition)>,
     monitor_uri: Option<Arc<str>>,
     monitor_fail: Vec<Condition>,
+    statistics: Option<Arc<Statistics>>,
     error_files: Vec<(u16, ErrorFile)>,
 }
 
@@ -102,14 +101,26 @@ pub struct Rules {
 pub struct Verdict {
     /// It is answered so, and goes nowhere.
     pub reply: Option<Reply>,
+    /// The statistics are asked for, and it goes nowhere.
+    pub statistics: Option<(Arc<Statistics>, Asked)>,
     /// It is in no log.
     pub is_silent: bool,
+}
+
+impl Verdict {
+    /// Whether the request goes nowhere.
+    pub fn is_final(&self) -> bool {
+        self.reply.is_some() || self.statistics.is_some()
+    }
 }
 
 impl Rules {
     /// Whether there is nothing to do for a request.
     pub fn is_empty(&self) -> bool {
-        self.request.is_empty() && self.use_backend.is_empty() && self.monitor_uri.is_none()
+        self.request.is_empty()
+            && self.use_backend.is_empty()
+            && self.monitor_uri.is_none()
+            && self.statistics.is_none()
     }
 
     /// Whether servers' responses are looked at.
@@ -139,7 +150,8 @@ impl Rules {
             let context = Context::of_request(message, origin, variables);
             let fails = self.monitor_fail.iter().any(|condition| condition.holds(&context));
             let status = if fails { 503 } else { 200 };
-            return Verdict { reply: Some(Reply::standard(status, *b"LR")), is_silent: true };
+            let reply = Some(Reply::standard(status, *b"LR"));
+            return Verdict { reply, is_silent: true, ..Verdict::default() };
         }
         for rule in &self.request {
             let context = Context::of_request(message, origin, variables);
@@ -155,16 +167,16 @@ impl Rules {
                 }
                 Action::Keep(name, kept) => {
                     let value = kept.value(&context);
-                    // What has no value changes nothing.
-                    if value.is_some() || *kept == Kept::Nothing {
-                        variables.set(name, value);
-                    }
+                    variables.keep(name, kept, value);
                 }
                 other => {
                     verdict.reply = other.reply(&context, |status| self.error_file(status).cloned());
-                    break;
+                    return verdict;
                 }
             }
+        }
+        if let Some(statistics) = &self.statistics {
+            verdict.statistics = statistics.asked(message).map(|asked| (statistics.clone(), asked));
         }
         verdict
     }
@@ -202,10 +214,7 @@ fn change(rules: &[Rule], message: &mut Message, origin: &Origin<'_>, variables:
             }
             Action::Keep(name, kept) => {
                 let value = kept.value(&context);
-                // What has no value changes nothing.
-                if value.is_some() || *kept == Kept::Nothing {
-                    variables.set(name, value);
-                }
+                variables.keep(name, kept, value);
             }
             Action::Withhold => return false,
             // They are of requests.

@@ -8,6 +8,7 @@ use super::{
     answer::{ERRORS, ErrorFile},
     condition::{Condition, Lists, split},
     sample::Sample,
+    statistics::Statistics,
 };
 use crate::config::haproxy::words;
 
@@ -62,6 +63,10 @@ impl Rules {
             request: each(table, "http_request", rule(Side::Request)),
             response: each(table, "http_response", rule(Side::Response)),
             after_response: each(table, "http_after_response", after),
+            statistics: table
+                .take("statistics")
+                .and_then(|value| value.section(Statistics::read))
+                .map(Into::into),
             error_files: table.take("errorfile").map(|value| error_files(&value)).unwrap_or_default(),
             ..Self::default()
         }

@@ -116,11 +116,11 @@ impl Return {
             Content::File(file) => file.reply().clone(),
             Content::Nothing => Reply { fields: self.lines(context), ..Reply::bare(self.status, self.cause) },
             Content::Text(text) => {
-                let mut fields = self.lines(context);
-                if let Some(kind) = &self.content_type {
+                let (mut fields, body) = (self.lines(context), text.whole_text(context));
+                // Of nothing there is no type.
+                if let Some(kind) = self.content_type.as_ref().filter(|_| !body.is_empty()) {
                     fields.extend_from_slice(format!("content-type: {kind}\r\n").as_bytes());
                 }
-                let body = text.whole_text(context);
                 Reply { fields, body, ..Reply::bare(self.status, self.cause) }
             }
         };

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::sample::Value;
+use super::{action::Kept, sample::Value};
 
 /// How long a variable lives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -84,6 +84,13 @@ impl Variables {
         self.0.retain(|(of, _)| of != name);
         let fits = |value: &Value<'_>| !matches!(value, Value::Text(text) if text.len() > MOST_BYTES);
         self.0.extend(value.filter(fits).map(|value| (name.clone(), value)));
+    }
+
+    /// Does what a rule says: what has no value changes nothing.
+    pub(super) fn keep(&mut self, name: &Name, kept: &Kept, value: Option<Value<'static>>) {
+        if value.is_some() || *kept == Kept::Nothing {
+            self.set(name, value);
+        }
     }
 
     /// Those that outlive the request's rules.

@@ -1,13 +1,13 @@
 //! What all workers share, by one configuration.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, OnceLock, Weak, atomic::Ordering};
 
 use super::Room;
 use crate::admin::log::{Feeds, Logs};
 use crate::backend::{Backend, Server};
 use crate::config::{self, AdminLevel, Config};
-use crate::exchange::{Budget, OpenCounts};
+use crate::exchange::{Budget, OpenCounts, Pages};
 
 /// A frontend as all workers share it.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub struct Generation {
     pub(super) room: Arc<Room>,
     /// What may be kept of requests.
     pub(super) budget: Arc<Budget>,
+    /// What makes the statistics that clients ask for, which look at this themselves.
+    pages: OnceLock<Weak<dyn Pages + Send + Sync>>,
 }
 
 impl Generation {
@@ -103,6 +105,15 @@ impl Generation {
         };
         self.budget.resize(self.limits.replay, config.limits.replay);
         Arc::new(Self::of(config, backends, (self.room.clone(), self.budget.clone()), logs, keep))
+    }
+
+    /// From now on these make the statistics that clients ask for.
+    pub fn show(&self, pages: Weak<dyn Pages + Send + Sync>) {
+        let _ = self.pages.set(pages);
+    }
+
+    pub(super) fn pages(&self) -> Option<Arc<dyn Pages + Send + Sync>> {
+        self.pages.get()?.upgrade()
     }
 
     /// Its backends, in configuration order.
@@ -168,6 +179,6 @@ impl Generation {
             Frontend { settings: settings.clone(), backend, open, room, log }
         };
         let frontends = config.frontends.iter().zip(logs.feeds()).map(frontend).collect();
-        Self { limits: config.limits, backends, frontends, room, budget }
+        Self { limits: config.limits, backends, frontends, room, budget, pages: OnceLock::new() }
     }
 }

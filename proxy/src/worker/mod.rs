@@ -235,7 +235,7 @@ impl Worker {
                 let (backend, pool) = &self.pools[&generation.backends[place].settings().name];
                 (place, backend.clone(), pool.clone())
             });
-            core.reach(reached, &all);
+            core.reach(reached, &all, generation.pages());
             self.cores.push(Rc::downgrade(&core));
             if let Some(older) = before.remove(&name) {
                 older.succeed(core.clone());

@@ -20,6 +20,7 @@ mod failed_restart;
 mod farm;
 mod flood;
 mod framing;
+mod haproxy_cfg;
 mod limits;
 mod live_page;
 mod logs;

@@ -19,6 +19,7 @@ mod health;
 mod port;
 mod routes;
 mod statistics;
+mod within;
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,7 +4,7 @@
 //! The page is HAProxy's in its words and its order, as far as programs look for them (`HAProxy version …,`,
 //! `uptime = </b> …`); what people are to look at is the live page.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
@@ -96,19 +96,44 @@ pub(super) fn answer(
     if method != Method::GET && method != Method::HEAD {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD, POST")]).into_response();
     }
-    let asked = Asked::read(suffix);
+    let frame = Frame { uri: &desk.settings.statistics, style: STYLE, may, hides_version: false };
     let snapshot = desk.subject.statistics.snapshot(clock::now());
-    let rows: Vec<Row> = Filter { hide: asked.hide, ..Filter::default() }
-        .rows(&snapshot)
-        .into_iter()
-        .filter(|row| row.text(Field::Pxname).contains(asked.scope))
-        .collect();
+    let (kind, text) = content(&snapshot, suffix, &frame, &|_| true);
+    typed(kind, text)
+}
+
+/// What is around a page.
+pub(super) struct Frame<'a> {
+    /// Its address.
+    pub(super) uri: &'a str,
+    /// Where it has its looks from.
+    pub(super) style: &'a str,
+    /// Servers may be acted on.
+    pub(super) may: bool,
+    /// The version is nobody's business.
+    pub(super) hides_version: bool,
+}
+
+/// What is asked for by what stands behind the address, of the proxies that are `shown`, with its type.
+pub(super) fn content(
+    snapshot: &Snapshot,
+    suffix: &str,
+    frame: &Frame<'_>,
+    shown: &dyn Fn(&str) -> bool,
+) -> (&'static str, Cow<'static, str>) {
+    let asked = Asked::read(suffix);
+    let is_meant = |row: &Row| {
+        let name = row.text(Field::Pxname);
+        name.contains(asked.scope) && shown(name)
+    };
+    let rows = Filter { hide: asked.hide, ..Filter::default() }.rows(snapshot);
+    let rows: Vec<Row> = rows.into_iter().filter(is_meant).collect();
     match asked.form {
-        Form::Csv => typed("text/plain", format::csv(&rows)),
-        Form::Json => typed("application/json", format::json(&rows)),
-        Form::JsonSchema => typed("application/json", format::SCHEMA),
-        Form::Typed => typed("text/plain", format::typed(&rows, false)),
-        Form::Page => typed("text/html; charset=utf-8", page(&snapshot, &rows, &asked, desk, may)),
+        Form::Csv => ("text/plain", format::csv(&rows).into()),
+        Form::Json => ("application/json", format::json(&rows).into()),
+        Form::JsonSchema => ("application/json", format::SCHEMA.into()),
+        Form::Typed => ("text/plain", format::typed(&rows, false).into()),
+        Form::Page => ("text/html; charset=utf-8", page(snapshot, &rows, &asked, frame).into()),
     }
 }
 
@@ -129,21 +154,37 @@ fn is_own(headers: &HeaderMap) -> bool {
 }
 
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-    <title>Statistics Report for HAProxy</title><link rel=\"icon\" href=\"data:,\">\
-    <link rel=\"stylesheet\" href=\"/stats.css\"></head>\n<body>";
+    <title>Statistics Report for HAProxy</title><link rel=\"icon\" href=\"data:,\">";
 
-fn page(snapshot: &Snapshot, rows: &[Row], asked: &Asked<'_>, desk: &Desk, may: bool) -> String {
+/// The port has the style itself, and the live page beside this one.
+const STYLE: &str = "<link rel=\"stylesheet\" href=\"/stats.css\">";
+
+fn page(snapshot: &Snapshot, rows: &[Row], asked: &Asked<'_>, frame: &Frame<'_>) -> String {
     let info = |field: InfoField| snapshot.info.value(field).map(ToString::to_string).unwrap_or_default();
-    let uri = escaped(&desk.settings.statistics);
+    let (uri, may) = (escaped(frame.uri), frame.may);
+    let version = if frame.hides_version {
+        "<h1>HAProxy</h1>".to_owned()
+    } else {
+        format!(
+            "<h1>HAProxy version {}, released {}</h1>",
+            escaped(&info(InfoField::Version)),
+            escaped(&info(InfoField::ReleaseDate))
+        )
+    };
+    let own = if frame.style == STYLE {
+        let version = env!("CARGO_PKG_VERSION");
+        format!(
+            "<p class=\"quiet\">This is drain-proxy {version}; its own page is <a href=\"/live\">live</a>.</p>\n"
+        )
+    } else {
+        String::new()
+    };
     let mut page = format!(
-        "{HEAD}<h1>HAProxy version {}, released {}</h1>\n<h2>Statistics Report for pid {pid}</h2>\n\
-         <p class=\"quiet\">This is drain-proxy {}; its own page is <a href=\"/live\">live</a>.</p>\n\
+        "{HEAD}{}</head>\n<body>{version}\n<h2>Statistics Report for pid {pid}</h2>\n{own}\
          <h3>&gt; General process information</h3>\n<p><b>pid = </b> {pid} (process #1, nbproc = 1, nbthread = {})<br>\n\
          <b>uptime = </b> {}<br>\n<b>system limits:</b> ulimit-n = {}<br>\n<b>maxsock = </b> {}; <b>maxconn = </b> {}; \
          <b>maxpipes = </b> {}<br>\ncurrent conns = {}; conn rate = {}/sec<br>\nRunning tasks: {}; idle = {} %</p>\n",
-        escaped(&info(InfoField::Version)),
-        escaped(&info(InfoField::ReleaseDate)),
-        env!("CARGO_PKG_VERSION"),
+        frame.style,
         info(InfoField::Nbthread),
         info(InfoField::Uptime),
         info(InfoField::UlimitN),

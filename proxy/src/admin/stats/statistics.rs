@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::rate::{Cleared, EVERY, Rate, Seen};
 use super::{Info, Snapshot, collect, process};
 use crate::backend::Server;
+use crate::exchange::Pages;
 use crate::served::{Counter, Served};
 use crate::worker::Generation;
 
@@ -67,11 +68,20 @@ fn place(served: &Served) -> usize {
 impl Statistics {
     /// Those of a process that begins with this.
     pub fn new(generation: Arc<Generation>, facts: Facts) -> Arc<Self> {
-        Arc::new(Self { generation: ArcSwap::new(generation), facts, seen: Mutex::default() })
+        let own = Arc::new(Self { generation: ArcSwap::new(generation), facts, seen: Mutex::default() });
+        own.show(&own.generation());
+        own
+    }
+
+    /// Has a generation's clients see these.
+    fn show(self: &Arc<Self>, generation: &Generation) {
+        let pages: Arc<dyn Pages + Send + Sync> = self.clone();
+        generation.show(Arc::downgrade(&pages));
     }
 
     /// The process works by this from now on.
-    pub fn follow(&self, generation: Arc<Generation>) {
+    pub fn follow(self: &Arc<Self>, generation: Arc<Generation>) {
+        self.show(&generation);
         self.generation.store(generation);
     }
 

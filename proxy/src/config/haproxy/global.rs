@@ -23,6 +23,8 @@ pub(super) struct Global {
     pub(super) hostname: Option<String>,
     /// `maxconn`, which no frontend can exceed.
     pub(super) connections: Option<u64>,
+    /// Sections `http-errors`, by name.
+    pub(super) error_groups: Vec<ErrorGroup>,
     /// `stats socket` lines.
     pub(super) sockets: Vec<(AdminSocket, Piece)>,
     timeout: Option<Duration>,
@@ -30,6 +32,13 @@ pub(super) struct Global {
     reserve: Option<u32>,
     /// Comments of its directives that come to nothing.
     pub(super) comments: Vec<String>,
+}
+
+/// A section `http-errors`: a file for each status.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ErrorGroup {
+    pub(super) name: String,
+    pub(super) files: Vec<(u16, String)>,
 }
 
 /// HAProxy's `tune.bufsize` and `tune.maxrewrite`.

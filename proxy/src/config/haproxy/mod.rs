@@ -31,6 +31,7 @@ mod rules;
 mod section;
 mod server;
 mod settings;
+mod statistics;
 mod table;
 mod time;
 mod toml;

@@ -9,6 +9,7 @@ use super::{
     message::{Messages, Place},
     section::Directive,
     server::Server,
+    statistics::StatisticsSettings,
     toml::{Origin, Piece},
 };
 
@@ -91,6 +92,7 @@ pub(super) struct Settings {
     pub(super) used: Vec<(String, Origin)>,
     pub(super) error_files: Vec<(u16, Piece)>,
     pub(super) monitor_fail: Vec<Piece>,
+    pub(super) statistics: StatisticsSettings,
 }
 
 impl Settings {
@@ -123,6 +125,7 @@ impl Settings {
         lists.into_iter().flatten().for_each(|piece| piece.comments.clear());
         inherited.error_files.iter_mut().for_each(|(_, piece)| piece.comments.clear());
         inherited.values.iter_mut().for_each(|(.., piece)| piece.comments.clear());
+        inherited.statistics.forget_comments();
         for log in &mut inherited.logs {
             match log {
                 LogTo::Global(directive) => directive.comments.clear(),

@@ -28,7 +28,9 @@ pub fn table() -> String {
     let servers = keyword::KEYWORDS.iter().map(|(name, takes)| (*name, takes.treatment()));
     keywords("`server` and `default-server`", servers, &mut text);
     keywords("`bind`", bind::KEYWORDS.iter().map(|(name, takes)| (*name, takes.treatment())), &mut text);
-    text.push_str("\n## Other sections\n\nAll are refused.\n\n| section | |\n|---|---|\n");
+    text.push_str(
+        "\n## Other sections\n\n`http-errors` is supported; these are refused.\n\n| section | |\n|---|---|\n",
+    );
     for (name, why) in SECTIONS {
         text.push_str(&format!("| `{name}` | {why} |\n"));
     }

@@ -40,6 +40,34 @@ fn an_old_installations_configuration_is_understood() {
 }
 
 #[test]
+fn statistics_are_where_clients_come_in() {
+    let text = "defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n stats uri /lb\n\
+                listen a\n bind :80\n stats auth u:p\n stats auth v:q:r\n stats refresh 5\n stats scope .\n\
+                frontend b\n bind :81\n stats hide-version\n\
+                frontend c\n bind :82\n LINE\n";
+    let import = Import::of(&[Source { name: "a.cfg".into(), text: text.replace(" LINE\n", "") }], &|_| None);
+    for expected in [
+        "statistics = { uri = \"/lb\", auth = [\"u:p\", \"v:q:r\"], scope = [\".\"], refresh = \"5s\" }",
+        "statistics = { uri = \"/lb\", hide_version = true }",
+        "statistics = { uri = \"/lb\" }",
+    ] {
+        assert!(import.toml().contains(expected), "{expected} is missing in:\n{}", import.toml());
+    }
+    assert!(read(&text.replace(" LINE\n", "")).is_ok());
+    let (_, said) = read(&text.replace("LINE", "stats admin if TRUE")).unwrap();
+    assert!(said.contains("[a.cfg:18] : 'stats admin' is ignored"), "{said}");
+    for (line, expected) in [
+        ("stats uri", "'stats uri' expects an argument"),
+        ("stats auth u", "'stats auth' expects an argument"),
+        ("stats rfresh 5", "unknown stats parameter 'rfresh'; did you mean 'refresh' maybe ?"),
+        ("stats http-request deny", "'stats http-request' is not supported"),
+    ] {
+        let said = read(&text.replace("LINE", line)).unwrap_err();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn each_mistake_is_reported_in_haproxys_form() {
     let said = read(
         "global\n  foo bar\ndefaults\n  mode http\n  timeout conect 5\n  optin httplog\n  option httplgo\n\
@@ -234,4 +262,35 @@ fn what_counts_elsewhere_is_said() {
         said.contains("[a.cfg:3] : 'http-request' not allowed in anonymous 'defaults' section."),
         "{said}"
     );
+}
+
+#[test]
+fn groups_of_error_files_are_taken_apart() {
+    let text = "http-errors e\n errorfile 403 /e/403\n errorfile 500 /e/500\n\
+                defaults\n mode http\n errorfile 500 /d/500\n\
+                frontend a\n bind :80\n http-request deny errorfiles e if { path /x }\n \
+                http-request return status 500 errorfiles e\n\
+                frontend b\n bind :81\n errorfiles e 403\n http-error status 500\n";
+    let import = Import::of(&[Source { name: "a.cfg".into(), text: text.into() }], &|_| None);
+    let toml = import.toml();
+    for expected in [
+        "\"deny errorfile /e/403 if { path /x }\"",
+        "\"return status 500 errorfile /e/500\"",
+        "errorfile.403 = \"/e/403\"",
+    ] {
+        assert!(toml.contains(expected), "{expected} is missing in:\n{toml}");
+    }
+    assert_eq!(toml.matches("errorfile.500 = \"/d/500\"").count(), 1, "{toml}");
+    for (line, expected) in [
+        ("errorfiles nope", "unable to find the section 'http-errors nope'."),
+        ("errorfiles e 404", "'errorfiles' expects statuses that 'http-errors e' has: '404'."),
+        ("http-error status 403 string x", "'http-error' : 'string' is not supported"),
+        (
+            "http-request deny deny_status 404 errorfiles e",
+            "the section 'http-errors e' has no 'errorfile 404'.",
+        ),
+    ] {
+        let said = read(&text.replace("errorfiles e 403", line)).unwrap_err();
+        assert!(said.contains(&format!("[a.cfg:13] : {expected}")), "{said}");
+    }
 }

@@ -8,7 +8,7 @@ use super::{
     frontend,
     global::Global,
     message::Messages,
-    obey,
+    obey, rules,
     section::{Directive, Section, Sections},
     settings::{Kind, Mode, Settings, Side},
     time,
@@ -24,6 +24,9 @@ pub(super) struct Proxy<'s> {
     pub(super) settings: Settings,
 }
 
+/// A section that others name.
+const ERROR_GROUP: &str = "http-errors";
+
 /// Translates all sections; what is wrong is said.
 pub(super) fn translate(sections: &Sections, messages: &mut Messages) -> (Rendered, Vec<AdminSocket>) {
     let mut global = Global::default();
@@ -31,7 +34,11 @@ pub(super) fn translate(sections: &Sections, messages: &mut Messages) -> (Render
     // Those that a section without `from` inherits.
     let mut latest = Settings::default();
     let mut proxies: Vec<Proxy<'_>> = Vec::new();
-    for section in &sections.sections {
+    let (groups, others): (Vec<_>, Vec<_>) =
+        sections.sections.iter().partition(|section| section.head.words[0] == ERROR_GROUP);
+    global.error_groups =
+        groups.into_iter().filter_map(|group| rules::error_group(group, messages)).collect();
+    for section in others {
         if messages.is_hopeless() {
             break;
         }
@@ -207,6 +214,9 @@ impl Proxy<'_> {
         table.list("http_response", settings.response_rules.clone());
         table.list("http_after_response", settings.after_rules.clone());
         table.list("monitor_fail", settings.monitor_fail.clone());
+        if let Some(piece) = settings.statistics.piece() {
+            table.one("statistics", piece);
+        }
         for (status, piece) in &settings.error_files {
             table.one(format!("errorfile.{status}"), piece.clone());
         }

@@ -126,7 +126,6 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
     ("cache", "nothing is cached: put a cache behind"),
     ("program", "programs are started by the service manager"),
     ("ring", "logs go to a syslog, a file or standard output"),
-    ("http-errors", "write `errorfile` for each status"),
     ("fcgi-app", "servers speak HTTP"),
     ("log-forward", "it is no syslog server"),
     ("crt-list", NO_TLS),

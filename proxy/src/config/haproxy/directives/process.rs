@@ -27,7 +27,9 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known(
         "daemon",
         "G",
-        Ignored("the program stays in the foreground, where a service manager wants it; there is no -D"),
+        Ignored(
+            "the program stays in the foreground, where a service manager wants it; start it with -D to have it go",
+        ),
     ),
     known("debug", "G", Ignored("there is one level of messages")),
     known("default-path", "G", Refused("write absolute paths")),

@@ -7,6 +7,7 @@ use super::{
 use crate::config::haproxy::{
     bind, check, global, keyword, log, proxy, rules, server,
     settings::Side::{Back, Front},
+    statistics,
 };
 
 const NO_TCP: &str = "connections are proxied as HTTP only: there are no rules for bytes of TCP";
@@ -46,7 +47,7 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("enabled", "DFB", Reads(proxy::disabled)),
     known("error-log-format", "DF", Refused("lines are those of `option httplog`")),
     known("errorfile", "DFB", Reads(rules::errorfile)),
-    known("errorfiles", "DFB", Refused("write `errorfile` for each status")),
+    known("errorfiles", "DFB", Reads(rules::errorfiles)),
     known("errorloc", "DFB", Refused("write `errorfile` with a file that redirects")),
     known("errorloc302", "DFB", Refused("write `errorfile` with a file that redirects")),
     known("errorloc303", "DFB", Refused("write `errorfile` with a file that redirects")),
@@ -73,7 +74,8 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("http-check send-state", "DB", Reads(check::send_state)),
     known("http-check set-var", "DB", Refused("a check has no variables")),
     known("http-check unset-var", "DB", Refused("a check has no variables")),
-    known("http-error", "DFB", Refused("write `errorfile`")),
+    known("http-error", "DFB", Reads(rules::http_error))
+        .but("with `errorfile`, `errorfiles` or `default-errorfiles`; a content of its own is refused"),
     known("http-request", "DFB", Reads(rules::http_request)).rule(),
     known("http-response", "DFB", Reads(rules::http_response)).rule(),
     known("http-reuse", "DB", Words(Back, "http_reuse")),
@@ -211,11 +213,8 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("srvtcpka-idle", "DB", Ignored(KERNEL)),
     known("srvtcpka-intvl", "DB", Ignored(KERNEL)),
     known("srvtimeout", "DFB", Refused("HAProxy has removed it, too: write `timeout server`")),
-    known(
-        "stats",
-        "DFB",
-        Ignored("the statistics are on the port of `[admin] listen` in a TOML configuration"),
-    ),
+    known("stats", "DFB", Reads(statistics::stats))
+        .but("`admin` and `show-…` are ignored with a warning: the page is for looking; `http-request` is refused"),
     known("stick match", "B", Refused(NO_STICK)),
     known("stick on", "B", Refused(NO_STICK)),
     known("stick store-request", "B", Refused(NO_STICK)),

@@ -21,6 +21,8 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("default_backend", "other"),
     ("dynamic-cookie-key", "k"),
     ("errorfile", "503 /dev/null"),
+    ("errorfiles", "e"),
+    ("http-error", "status 503 errorfile /dev/null"),
     ("fullconn", "7"),
     ("hard-stop-after", "7s"),
     ("hash-type", "consistent"),
@@ -44,6 +46,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("retries", "7"),
     ("retry-on", "empty-response"),
     ("server", "t 127.0.0.1:83"),
+    ("stats", "enable"),
     ("stats socket", "/run/b.sock"),
     ("stats timeout", "7s"),
     ("tune.bufsize", "32768"),
@@ -58,10 +61,10 @@ const WITHOUT_EFFECT: [&str; 6] = ["enabled", "mode", "presetenv", "setenv", "un
 fn with(line: &str, section: char) -> (String, String) {
     let at = |letter| if letter == section { line } else { "" };
     let text = format!(
-        "global\n log 127.0.0.1 local0\n stats socket /run/a.sock\n {}\n\
-         defaults d\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n {}\n\
-         frontend f from d\n bind 127.0.0.1:80\n log global\n option httplog\n use_backend b if {{ path /b }}\n {}\n\
-         backend b from d\n option httpchk\n cookie S insert indirect\n {}\n \
+        "http-errors e\n errorfile 503 /dev/null\nglobal\n log 127.0.0.1 local0\n stats socket /run/a.sock\n {}\n\
+         defaults d\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n option httpchk\n log global\n option httplog\n {}\n\
+         frontend f from d\n bind 127.0.0.1:80\n use_backend b if {{ path /b }}\n {}\n\
+         backend b from d\n cookie S insert indirect\n {}\n \
          server s 127.0.0.1:81 check observe layer4 agent-check agent-port 8 SERVER\n\
          backend other from d\n server s 127.0.0.1:84\n",
         at('G'),
