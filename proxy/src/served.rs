@@ -1,7 +1,7 @@
 //! What was served, counted by each core for itself, and added up by whoever reads it.
 //!
-//! A request changes these numbers once, when it is over; its core writes to memory that no other core writes to. What
-//! is read while a request ends may have some of its numbers and not yet others.
+//! A request changes these numbers once, when it is over; its core writes to memory that no other core writes to, and so
+//! without locking it. What is read while a request ends may have some of its numbers and not yet others.
 
 use std::array;
 use std::cell::Cell;
@@ -12,19 +12,22 @@ use std::time::Duration;
 /// Requests over which times are averaged: HAProxy's `TIME_STATS_SAMPLES`.
 const SAMPLES: u64 = 1024;
 
-/// As many as cores, and no more than would be worth their memory: beyond it, cores share.
-static SHARDS: LazyLock<usize> = LazyLock::new(|| {
+/// Parts of single cores: as many as there are cores, and no more than would be worth their memory.
+static OWN_PARTS: LazyLock<usize> = LazyLock::new(|| {
     const MOST: usize = 64;
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST))
 });
 
+/// The first part is that of whoever has none of its own.
+const SHARED: usize = 0;
+
 thread_local! {
-    static CORE: Cell<usize> = const { Cell::new(0) };
+    static PART: Cell<usize> = const { Cell::new(SHARED) };
 }
 
-/// Says which core this thread counts for.
+/// Says which core this thread counts for; no other thread does.
 pub fn count_as(core: usize) {
-    CORE.set(core);
+    PART.set(if core < *OWN_PARTS { core + 1 } else { SHARED });
 }
 
 /// What was served by one frontend, backend or server. A core's part is there from its first request on.
@@ -35,6 +38,8 @@ pub struct Served(Box<[OnceLock<Box<Counts>>]>);
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Counts {
+    /// Several threads write to it.
+    is_shared: bool,
     counters: [AtomicU64; Counter::COUNT],
     statuses: [AtomicU64; 6],
     times: [Average; 4],
@@ -114,7 +119,7 @@ pub struct Totals {
 
 impl Default for Served {
     fn default() -> Self {
-        Self((0..*SHARDS).map(|_| OnceLock::new()).collect())
+        Self((0..=*OWN_PARTS).map(|_| OnceLock::new()).collect())
     }
 }
 
@@ -142,7 +147,7 @@ impl Served {
         if !of_server || outcome.times.is_some() {
             let class = outcome.status.map_or(0, |status| status / 100);
             let place = if matches!(class, 1..=5) { usize::from(class) - 1 } else { 5 };
-            own.statuses[place].fetch_add(1, Ordering::Relaxed);
+            own.raise(&own.statuses[place], 1);
         }
         if let Some(times) = outcome.times {
             for (average, time) in own.times.iter().zip(times) {
@@ -193,13 +198,23 @@ impl Served {
     }
 
     fn own(&self) -> &Counts {
-        self.0[CORE.get() % self.0.len()].get_or_init(Box::default)
+        let part = PART.get();
+        self.0[part].get_or_init(|| Box::new(Counts { is_shared: part == SHARED, ..Counts::default() }))
     }
 }
 
 impl Counts {
     fn add(&self, counter: Counter, number: u64) {
-        self.counters[counter as usize].fetch_add(number, Ordering::Relaxed);
+        self.raise(&self.counters[counter as usize], number);
+    }
+
+    fn raise(&self, count: &AtomicU64, number: u64) {
+        if self.is_shared {
+            count.fetch_add(number, Ordering::Relaxed);
+        } else {
+            // Nobody else writes: what was read is still so.
+            count.store(count.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
+        }
     }
 }
 

@@ -111,11 +111,10 @@ impl Users {
     /// How many users were seen within the window that ends now.
     pub fn count(&self, now: Instant) -> u32 {
         let Some(table) = self.table.get() else { return 0 };
-        let second = self.second(now);
-        let listed =
-            table.iter().filter(|entry| self.is_fresh(entry.load(Ordering::Relaxed), second)).count();
-        let overflowed_at = u64::from(self.overflowed_at.load(Ordering::Relaxed));
-        listed as u32 + u32::from(self.is_fresh(overflowed_at, second))
+        let oldest = self.oldest(self.second(now));
+        // Each check comes by here.
+        let listed = table.iter().filter(|entry| entry.load(Ordering::Relaxed) as u32 >= oldest).count();
+        listed as u32 + u32::from(self.overflowed_at.load(Ordering::Relaxed) >= oldest)
     }
 
     /// The first is beyond the longest window, so that no entry is zero.
@@ -124,7 +123,12 @@ impl Users {
     }
 
     fn is_fresh(&self, entry: u64, second: u32) -> bool {
-        entry != 0 && second.saturating_sub(entry as u32) <= self.window_s.load(Ordering::Relaxed)
+        entry as u32 >= self.oldest(second)
+    }
+
+    /// The first second of the window that ends with this one; above zero, which is an empty entry's.
+    fn oldest(&self, second: u32) -> u32 {
+        second - self.window_s.load(Ordering::Relaxed)
     }
 }
 

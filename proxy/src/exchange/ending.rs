@@ -248,7 +248,8 @@ fn count(core: &Core, outcome: &Outcome, server: Option<&Server>) {
 fn log(core: &Core, client: &mut Client, story: &Story) {
     let now = clock::now();
     client.timer.set(now + core.frontend.timeout.http_keep_alive);
-    count(core, &story.outcome(now), story.server.as_deref());
+    let phases = story.phases();
+    count(core, &story.outcome(phases, now), story.server.as_deref());
     let Some(sink) = &core.sink else { return };
     let [cause, stage] = story.cause;
     let [named, set] = story.cookie;
@@ -261,7 +262,7 @@ fn log(core: &Core, client: &mut Client, story: &Story) {
         frontend: &core.frontend.name,
         backend: core.backend.name(),
         server,
-        phases: story.phases(),
+        phases,
         total: now.saturating_duration_since(story.began),
         status: story.status,
         bytes: story.bytes,

@@ -135,9 +135,9 @@ impl Story {
         }
     }
 
-    /// For the counters; it is over at `now`.
-    pub(super) fn outcome(&self, now: Instant) -> Outcome {
-        let [_, waited, connected, answered] = self.phases();
+    /// For the counters, with its [`Story::phases`]; it is over at `now`.
+    pub(super) fn outcome(&self, phases: [Option<Duration>; 4], now: Instant) -> Outcome {
+        let [_, waited, connected, answered] = phases;
         let times = answered.map(|answered| {
             let total = now.saturating_duration_since(self.began);
             [waited.unwrap_or_default(), connected.unwrap_or_default(), answered, total]
