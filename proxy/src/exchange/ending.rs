@@ -122,12 +122,7 @@ pub(super) async fn fail(
         story.cookie = persistence.unanswered(&core.backend, story.server.as_deref());
     }
     log(core, client, story);
-    match written {
-        false => After::Close,
-        true if keep_alive => After::Next,
-        true if clean && client.input.is_none() => After::Close,
-        true => After::Linger,
-    }
+    after_own(written, keep_alive, clean, client)
 }
 
 /// Answers as a rule says; the connection goes on where the request has been read to its end.
@@ -153,6 +148,12 @@ pub(super) async fn reply(
     answer.write(keep_alive, asked.method == Method::Head, output.append());
     let written = write_answer(core, client, output, story, answer.status).await;
     log(core, client, story);
+    after_own(written, keep_alive, clean, client)
+}
+
+/// What becomes of the connection after an answer of the proxy's own; `clean`: the request has been read to its end, and
+/// nothing can follow it unseen.
+const fn after_own(written: bool, keep_alive: bool, clean: bool, client: &Client) -> After {
     match written {
         false => After::Close,
         true if keep_alive => After::Next,
