@@ -2,6 +2,7 @@
 
 mod guard;
 mod host;
+mod journal;
 mod machine;
 mod restart;
 mod socket;
