@@ -68,6 +68,10 @@ impl Balancer {
                 // A new process, or somebody's hand: what the one before has shown is no longer so.
                 self.heard = Heard::default();
             }
+            let down = |header: &Header| header.state == State::Down;
+            let before =
+                self.heard.was_down || self.heard.given == 0 && self.header.as_ref().is_some_and(down);
+            self.heard.was_down = before && down(header) && says.is_some();
             if let Some(level) = says {
                 self.heard.proven |= proves(header.state, level);
                 self.heard.zero = self.heard.proven && header.scur == Some(0);
@@ -94,7 +98,7 @@ impl Balancer {
     pub fn standing(&self, level: Level, fall: u32, silent: Duration) -> Standing {
         let state = self.header.as_ref().map(|header| header.state);
         if self.heard.proven {
-            let failure = level == Level::Soft && state == Some(State::Down);
+            let failure = level == Level::Soft && state == Some(State::Down) && !self.heard.was_down;
             return if failure { Standing::TookForFailure } else { Standing::Proven };
         }
         let talks = matches!(state, Some(State::Up | State::Nolb | State::Down));
@@ -248,6 +252,17 @@ mod tests {
     #[test]
     fn soft_seen_as_down_is_acknowledged_with_a_warning() {
         assert_eq!(standing(Level::Soft, &[(0, Some("DOWN"), SOFT)]), Standing::TookForFailure);
+    }
+
+    #[test]
+    fn one_that_was_down_before_has_not_taken_soft_for_a_failure() {
+        let was_down = [(0, Some("DOWN"), None), (500, Some("DOWN"), SOFT), (1000, Some("DOWN"), SOFT)];
+        assert_eq!(standing(Level::Soft, &was_down), Standing::Proven);
+        let goes_down = [(0, Some("UP"), None), (500, Some("UP"), SOFT), (1000, Some("DOWN"), SOFT)];
+        assert_eq!(standing(Level::Soft, &goes_down), Standing::TookForFailure);
+        let was_up_between =
+            [&was_down[..], &[(1500, Some("UP"), SOFT), (2000, Some("DOWN"), SOFT)]].concat();
+        assert_eq!(standing(Level::Soft, &was_up_between), Standing::TookForFailure);
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub struct Heard {
     pub proven: bool,
     /// It has reported no session since it acts on it.
     pub zero: bool,
+    /// It was DOWN before it heard of it, and has been since: that this is no answer to it.
+    #[serde(default)]
+    pub was_down: bool,
 }
 
 /// Whether a balancer acts on what is announced.
@@ -23,7 +26,7 @@ pub struct Heard {
 pub enum Standing {
     /// Its header says so.
     Proven,
-    /// Its header says DOWN where NOLB was meant: it takes soft for a failure and has moved the users.
+    /// Its header says DOWN where NOLB was meant, and did not before: it takes soft for a failure and has moved the users.
     TookForFailure,
     /// It sends no header and has been answered often enough.
     Answered,
