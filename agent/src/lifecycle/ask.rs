@@ -90,7 +90,10 @@ impl Machine {
             Follow::Stop if !self.rules.can_stop => return Err(Refusal::NoStopCommand),
             Follow::Run(name) if !self.rules.runs.iter().any(|(run, _)| run == name) => {
                 let known: Vec<&str> = self.rules.runs.iter().map(|(run, _)| run.as_str()).collect();
-                let known = if known.is_empty() { "none is there".to_owned() } else { known.join(", ") };
+                let known = match &known[..] {
+                    [] => "nor another [run.NAME]; add it, and reload the agent".to_owned(),
+                    known => format!("but these: {}", known.join(", ")),
+                };
                 return Err(Refusal::NoSuchRun { name: name.clone(), known });
             }
             _ => {}

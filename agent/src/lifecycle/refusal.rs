@@ -17,7 +17,7 @@ pub enum Refusal {
     )]
     NoStopCommand,
     /// No such command.
-    #[error("the configuration has no [run.{name}]; expected one of: {known}")]
+    #[error("the configuration has no [run.{name}], {known}")]
     NoSuchRun {
         /// What was asked for.
         name: String,
