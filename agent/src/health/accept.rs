@@ -31,6 +31,7 @@ use crate::{
     agent_check::Speaker,
     clock::{self, Moment},
     lifecycle::Phase,
+    systemd::watchdog::Pulse,
 };
 
 /// How many connections may be held whose request is not answered. A thousand checks a second, each of which takes less
@@ -60,13 +61,14 @@ const FINISH: Duration = Duration::from_millis(500);
 /// How often it is looked whether they are answered. Before the first time all that had come was read.
 const FINISH_LOOK: Duration = Duration::from_millis(10);
 
-/// Accepts on all listeners until `stopped`; then answers what was read.
+/// Accepts on all listeners until `stopped`; then answers what was read. Until then `pulse` beats.
 pub(super) async fn all(
     listeners: Vec<(Listener, Speaks)>,
     shared: Arc<Shared>,
     stopped: oneshot::Receiver<()>,
+    pulse: Pulse,
 ) {
-    tokio::spawn(Arc::clone(&shared).tidy());
+    tokio::spawn(Arc::clone(&shared).tidy(pulse));
     let accepting = listeners
         .into_iter()
         .map(|(listener, speaks)| tokio::spawn(accept(listener, speaks, Arc::clone(&shared))));
@@ -194,9 +196,11 @@ impl Shared {
         self.tables(|tables| tables.incomplete.release(id));
     }
 
-    /// Finds deadlines that have passed, and ends connections that were answered a round ago or longer.
-    pub(super) async fn tidy(self: Arc<Self>) {
+    /// Finds deadlines that have passed, and ends connections that were answered a round ago or longer. Each round is a
+    /// beat of `pulse` as well: a timer of its own would wake the thread twice a second more, for nothing.
+    pub(super) async fn tidy(self: Arc<Self>, pulse: Pulse) {
         loop {
+            pulse.beat();
             time::sleep(SWEEP).await;
             self.sweep.round();
             let over = self.tables(|tables| {
@@ -319,8 +323,12 @@ mod tests {
         let (answer, answers) = watch::channel(None);
         let shared = Arc::new(Shared::new(answers, mpsc::channel(1).0, Arc::default()));
         let (stop, stopped) = oneshot::channel();
-        let accepting =
-            tokio::spawn(all(vec![(adopt(listener).unwrap(), Speaks::Http)], Arc::clone(&shared), stopped));
+        let accepting = tokio::spawn(all(
+            vec![(adopt(listener).unwrap(), Speaks::Http)],
+            Arc::clone(&shared),
+            stopped,
+            Pulse::default(),
+        ));
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(request).await.unwrap();
         while !request.is_empty() && shared.begun.load(Ordering::Relaxed) == 0 {
@@ -334,6 +342,15 @@ mod tests {
         // What was not answered may be reset.
         let _end = client.read_to_string(&mut text).await;
         text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pulse_beats_as_long_as_it_runs() {
+        let shared = Arc::new(Shared::new(watch::channel(None).1, mpsc::channel(1).0, Arc::default()));
+        let pulse = Pulse::default();
+        let tidy = time::timeout(SWEEP * 5, shared.tidy(pulse.clone())).await;
+        assert!(tidy.is_err(), "it never ends");
+        assert!(pulse.count() >= 5, "{}", pulse.count());
     }
 
     #[tokio::test(start_paused = true)]

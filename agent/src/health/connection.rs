@@ -123,7 +123,7 @@ mod tests {
         },
         *,
     };
-    use crate::lifecycle::Phase;
+    use crate::{lifecycle::Phase, systemd::watchdog::Pulse};
 
     /// The two ends of a connection that is served, and what is reported of it.
     async fn connection() -> (TcpStream, mpsc::Receiver<Check>, Arc<Shared>) {
@@ -134,7 +134,7 @@ mod tests {
             Answer { status: 200, phase: Phase::Up, reason: "up".to_owned(), since_unix: 0, generation: 1 };
         let (report, checks) = mpsc::channel(8);
         let shared = Arc::new(Shared::new(watch::channel(Some(up)).1, report, Arc::new(Counters::default())));
-        tokio::spawn(Arc::clone(&shared).tidy());
+        tokio::spawn(Arc::clone(&shared).tidy(Pulse::default()));
         let (stream, source) = server.unwrap();
         shared.admit(stream.into_std().unwrap(), source, &Speaks::Http);
         (client.unwrap(), checks, shared)

@@ -174,12 +174,7 @@ impl Endpoint {
         let (end, ended) = oneshot::channel();
         let thread =
             thread::Builder::new().name("health".to_owned()).stack_size(STACK_BYTES).spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = accept::all(listeners, shared, stopped) => {}
-                        () = pulse.beat_on() => {}
-                    }
-                });
+                runtime.block_on(accept::all(listeners, shared, stopped, pulse));
                 drop(end);
             })?;
         Ok(Self { stop: Some(stop), ended, thread: Some(thread), counters })

@@ -17,9 +17,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::notify;
 
-/// How often whoever has nothing else to do beats: the owner wakes at least twice as often.
-const BEAT_EVERY: Duration = Duration::from_secs(1);
-
 /// So many times within the watchdog's limit systemd is told: one that comes late does no harm.
 const TELLS: u32 = 3;
 
@@ -33,17 +30,8 @@ impl Pulse {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Beats for as long as whoever polls this gets round to it.
-    pub async fn beat_on(self) {
-        let mut beats = interval(BEAT_EVERY);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            beats.tick().await;
-            self.beat();
-        }
-    }
-
-    fn count(&self) -> u64 {
+    /// How often it has beaten.
+    pub(crate) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -118,14 +106,6 @@ mod tests {
         assert!(!watchdog.lives());
         health.beat();
         assert!(watchdog.lives());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pulse_beats_while_it_is_polled() {
-        let pulse = Pulse::default();
-        let beats = tokio::time::timeout(BEAT_EVERY * 5, pulse.clone().beat_on());
-        assert!(beats.await.is_err(), "it never ends");
-        assert!(pulse.count() >= 5, "{}", pulse.count());
     }
 
     #[test]
