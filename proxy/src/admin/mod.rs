@@ -2,6 +2,7 @@
 //! for browsers, scrapers and balancers above.
 
 pub mod command;
+pub mod edits;
 pub mod gate;
 pub mod http;
 pub mod log;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 
 use super::command::Desk;
+use super::edits::Edits;
 use super::gate::Gate;
 use super::socket::{self, Bound, SocketError};
 use super::stats::Statistics;
@@ -32,6 +33,7 @@ pub struct Service {
     sockets: Vec<AdminSocket>,
     statistics: Arc<Statistics>,
     gate: Arc<Gate>,
+    edits: Edits,
     newer: Option<mpsc::UnboundedSender<Doors>>,
 }
 
@@ -47,8 +49,9 @@ impl Service {
         settings: &config::Admin,
         statistics: Arc<Statistics>,
         gate: Arc<Gate>,
+        edits: Edits,
     ) -> Result<Self, AdminError> {
-        let mut service = Self { sockets: Vec::new(), statistics, gate, newer: None };
+        let mut service = Self { sockets: Vec::new(), statistics, gate, edits, newer: None };
         service.follow(settings)?;
         Ok(service)
     }
@@ -88,7 +91,8 @@ impl Service {
 
     fn doors(&self, sockets: Vec<Bound>) -> Doors {
         let named = sockets.iter().map(|bound| (bound.settings.path.clone(), bound.settings.level)).collect();
-        let desk = Desk { statistics: self.statistics.clone(), gate: self.gate.clone(), sockets: named };
+        let (statistics, gate, edits) = (self.statistics.clone(), self.gate.clone(), self.edits.clone());
+        let desk = Desk { statistics, gate, edits, sockets: named };
         Doors { desk, sockets }
     }
 

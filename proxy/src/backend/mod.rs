@@ -154,6 +154,11 @@ impl Backend {
         backend
     }
 
+    /// Whether its servers and their weights are those of the configuration for good (HAProxy's static algorithms).
+    pub fn is_static(&self) -> bool {
+        self.rules.method.is_static()
+    }
+
     /// What the configuration says of it.
     pub fn settings(&self) -> &config::Backend {
         &self.settings

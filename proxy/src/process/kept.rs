@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::state;
 use crate::admin::command::{self, Desk, Session, all_states, changes};
+use crate::admin::edits::Edits;
 use crate::admin::gate::Gate;
 use crate::admin::stats::Statistics;
 use crate::clock;
@@ -54,7 +55,9 @@ pub(super) fn set_again(admin: &Admin, statistics: &Arc<Statistics>, gate: &Arc<
             return tracing::warn!("what was set at run time can't be read from {}: {error}", path.display());
         }
     };
-    let desk = Desk { statistics: statistics.clone(), gate: gate.clone(), sockets: Vec::new() };
+    let (statistics, gate) = (statistics.clone(), gate.clone());
+    // Of what is kept nothing changes the configuration.
+    let desk = Desk { statistics, gate, edits: Edits::nowhere(), sockets: Vec::new() };
     let mut session = Session::new(AdminLevel::Admin, NO_PATIENCE);
     let mut refused = String::new();
     let all: Vec<_> = text.lines().flat_map(command::commands).filter(|words| !words.is_empty()).collect();

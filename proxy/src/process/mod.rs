@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_stream::StreamExt;
 
+use crate::admin::edits::Edit;
 use crate::admin::gate::Gate;
 use crate::admin::log::Logs;
 use crate::admin::service::Service;
@@ -62,6 +63,8 @@ pub struct Process {
     cores: usize,
     logs: Logs,
     gate: Arc<Gate>,
+    /// Changes of the configuration that operators have ordered.
+    edits: mpsc::UnboundedReceiver<Edit>,
     admin: Service,
     listeners: Listeners,
     generation: Arc<Generation>,
@@ -100,6 +103,8 @@ enum Happening {
     Told,
     /// The limits are to be looked at.
     LookDue,
+    /// A change of the configuration was ordered.
+    Edited(Edit),
 }
 
 impl Process {
@@ -130,6 +135,7 @@ impl Process {
                 Happening::ReportDue => self.report(),
                 Happening::Told if self.door.step() => {}
                 Happening::Told => self.stop(Stop::Softly),
+                Happening::Edited(edit) => self.edit(edit),
                 Happening::LookDue => {
                     self.pressure.look(&self.generation);
                     if self.successor.is_none() {
@@ -159,6 +165,7 @@ impl Process {
             _ = report_due.tick(), if is_leaving => Happening::ReportDue,
             () = until(self.door.until()) => Happening::Told,
             _ = look_due.tick() => Happening::LookDue,
+            Some(edit) = self.edits.recv() => Happening::Edited(edit),
         }
     }
 

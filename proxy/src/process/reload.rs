@@ -1,17 +1,20 @@
-//! The configuration is read again.
+//! The configuration is read again, or changed by an operator's order.
 //!
 //! A reload is all or nothing: what may fail (the file, log targets, addresses) comes first and leaves everything as it
 //! was; the rest can't fail.
 
 use thiserror::Error;
 
+use super::door::Change;
 use super::{Difference, Process, files};
+use crate::admin::edits::Edit;
+use crate::admin::gate::SHUT;
 use crate::admin::http::PortError;
 use crate::admin::log::{Logs, OpenError};
 use crate::admin::service::AdminError;
 use crate::config::{Config, LoadError};
 use crate::listen::{ListenError, Listeners};
-use crate::worker::{Share, Stop};
+use crate::worker::{Generation, Share, Stop};
 
 /// Why a configuration that was read again does not hold.
 #[derive(Debug, Error)]
@@ -67,6 +70,35 @@ impl Process {
             self.door.take(door);
             return Ok(difference);
         }
+        self.work_by(config, door, |_| {})?;
+        Ok(difference)
+    }
+
+    /// Makes a change that an operator has ordered.
+    pub(super) fn edit(&mut self, edit: Edit) {
+        if self.successor.is_some() || self.is_ending() {
+            return edit.refuse(SHUT);
+        }
+        let before = self.config.clone();
+        edit.make(&before, |config, made| {
+            let difference = Difference::between(&before, &config);
+            match self.work_by(config, Change::None, made.prepare) {
+                Ok(()) => {
+                    tracing::info!("by an operator's order: {difference}");
+                    made.said
+                }
+                Err(error) => format!("{error}\n"),
+            }
+        });
+    }
+
+    /// Works by another configuration from now on. `prepare`: what is done with its servers before anybody sees them.
+    fn work_by(
+        &mut self,
+        config: Config,
+        door: Change,
+        prepare: impl FnOnce(&Generation),
+    ) -> Result<(), ReloadError> {
         let logs = Logs::open_beside(&config, &self.logs)?;
         let listeners = Listeners::open(&config, self.cores, &self.listeners, false)?;
         self.admin.follow(&config.admin)?;
@@ -82,6 +114,7 @@ impl Process {
             );
         }
         self.generation = self.generation.renewed(&config, &logs);
+        prepare(&self.generation);
         self.admin.statistics().follow(self.generation.clone());
         if let Some(checks) = &self.checks {
             checks.follow(self.generation.backends());
@@ -95,7 +128,7 @@ impl Process {
         self.listeners = listeners;
         self.door.take(door);
         self.config = config;
-        Ok(difference)
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use super::door::Door;
 use super::kept::{self, Kept};
 use super::pressure::Pressure;
 use super::{Process, files, state};
+use crate::admin::edits::Edits;
 use crate::admin::gate::Gate;
 use crate::admin::http::PortError;
 use crate::admin::log::{Logs, OpenError};
@@ -79,7 +80,8 @@ impl Process {
         }
         let door = Door::open(&config.admin, earlier != Earlier::None, statistics.clone(), gate.clone())?;
         // Before anybody is served, so that who is can command it; an earlier process listens anew where the rest fails.
-        let admin = Service::start(&config.admin, statistics, gate.clone())?;
+        let (to_edit, edits) = Edits::channel();
+        let admin = Service::start(&config.admin, statistics, gate.clone(), to_edit)?;
         let stop = watch::Sender::new(Stop::No);
         let (running, ended) = mpsc::channel(1);
         let mut workers = Vec::with_capacity(cores);
@@ -98,6 +100,7 @@ impl Process {
             cores,
             logs,
             gate,
+            edits,
             admin,
             listeners,
             generation,

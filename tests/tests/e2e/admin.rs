@@ -10,6 +10,8 @@ use drain_tests::{
 };
 use rustix::process::Signal;
 
+use crate::{crew::Crew, upstream::Upstream};
+
 /// Checks come every 500 ms; a loaded machine may need longer.
 const SEEN_WITHIN: Duration = Duration::from_mins(1);
 
@@ -17,7 +19,7 @@ const SEEN_WITHIN: Duration = Duration::from_mins(1);
 const LOOKS_PER_KEY: u32 = 10;
 
 /// Commands of which every byte of the answer must be HAProxy's, in this order.
-const SAME: [&str; 46] = [
+const SAME: [&str; 68] = [
     "get weight shop/s1",
     "get weight shop/nope",
     "get weight nope/s1",
@@ -63,6 +65,28 @@ const SAME: [&str; 46] = [
     "show table",
     "show env DRAIN_NO_SUCH",
     "set timeout cli",
+    "add server",
+    "add server shop",
+    "add server nope/x 127.0.0.1:1",
+    "add server shop/s1 127.0.0.1:1",
+    "add server shop/n",
+    "add server shop/n 127.0.0.1:9 blah",
+    "add server shop/n 127.0.0.1:9 cookie x",
+    "add server shop/n 127.0.0.1:9 weight 7 maxconn 3",
+    "add server shop/n 127.0.0.1:9",
+    "get weight shop/n",
+    "set server shop/n addr 127.0.0.2",
+    "set server shop/n addr 127.0.0.2",
+    "set server shop/n addr 127.0.0.3 port 11",
+    "set server shop/n addr 127.0.0.3 port 12",
+    "set server shop/n addr 127.0.0.4 port 12",
+    "set server shop/n addr 127.0.0.4 port foo",
+    "set server shop/n check-port 12",
+    "set server shop/n state ready",
+    "del server shop/n",
+    "set server shop/n state maint",
+    "del server shop/n",
+    "del server shop/n",
     "operator;disable server shop/s1",
 ];
 
@@ -90,6 +114,8 @@ fn commands_are_answered_as_by_haproxy_to_the_byte_and_statistics_have_the_same_
     let mut proxy = Proxy::new(&place, "lb").server("s1", web.address(), None).commanded("").start();
     proxy.child().expect_error("backend shop has no server available!");
     haproxy.child().expect_error("proxy 'shop' has no server available!");
+    // It writes each of its refusals into its log, too.
+    haproxy.child().expect_error("CLI : 'server");
     let [theirs, ours] = [haproxy.runtime(), proxy.runtime()];
     for command in SAME {
         assert_eq!(ours.command(command), theirs.command(command), "{command}");
@@ -202,6 +228,47 @@ fn what_was_set_at_run_time_holds_again_after_a_crash() {
     proxy.launch();
     assert_eq!(proxy.runtime().command("show changes"), set + "\n");
     assert_eq!(proxy.runtime().statuses()["s2"], "MAINT");
+}
+
+/// What is ordered of the configuration is seen by users as a reload is: not at all.
+#[test]
+fn a_server_that_comes_at_run_time_serves_moves_and_goes() {
+    let place = Place::new("dynamic");
+    let [a, b, c] = ["a", "b", "c"].map(Upstream::start);
+    let proxy = Proxy::new(&place, "lb").server("a", a.address, None).commanded("").start();
+    let runtime = proxy.runtime();
+    let crew = Crew::start(proxy.address(), 3, Duration::from_millis(5), true);
+    let served = |name: &str| {
+        let csv = runtime.command("show stat");
+        let row = csv.lines().find(|row| row.starts_with(&format!("shop,{name},"))).unwrap_or_default();
+        let cells: Vec<&str> = row.split(',').collect();
+        let requests = cells.get(7).and_then(|cell| cell.parse::<u32>().ok()).unwrap_or(0);
+        holds(cells.get(17) == Some(&"UP") && requests > 0, || row.to_owned())
+    };
+    let new = format!("add server shop/b {} weight 2 check", b.address);
+    assert_eq!(runtime.command(&new), "New server registered.\n\n");
+    assert_eq!(runtime.statuses()["b"], "MAINT");
+    assert_eq!(runtime.command("set server shop/b state ready;set server shop/b weight 3"), "\n\n");
+    place.wait_for("the new server to serve", SEEN_WITHIN, || served("b"));
+    let there = format!("set server shop/b addr 127.0.0.1 port {}", c.address.port());
+    let said = runtime.command(&there);
+    let wanted = format!(
+        "no need to change the addr, port changed from '{}' to '{}' by 'stats socket command'\n\n",
+        b.address.port(),
+        c.address.port()
+    );
+    assert_eq!(said, wanted);
+    assert_eq!(runtime.command("get weight shop/b"), "3 (initial 2)\n\n");
+    place.wait_for("the server to serve where it is now", SEEN_WITHIN, || served("b"));
+    assert_eq!(runtime.command("del server shop/b"), "Only servers in maintenance mode can be deleted.\n");
+    assert_eq!(runtime.command("set server shop/b state maint"), "\n");
+    place.wait_for("the server to have gone", SEEN_WITHIN, || {
+        let said = runtime.command("del server shop/b");
+        holds(said == "Server deleted.\n", || said)
+    });
+    assert!(!runtime.statuses().contains_key("b"));
+    crew.go_on(&place, 20);
+    crew.finish_unharmed(&place);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! All commands: their words, who may give them, and what `help` says of them.
 
-use super::{Desk, Session, servers, set, show};
+use super::{Desk, Session, dynamic, servers, set, show};
 use crate::config::AdminLevel::{self, Admin, Operator, User};
 
 /// A command.
@@ -30,7 +30,7 @@ const fn command(
 
 /// All commands, in HAProxy's order.
 pub const COMMANDS: &[Command] = &[
-    command(&["add", "server"], Admin, "add server <bk>/<srv>", "create a new server", servers::add),
+    command(&["add", "server"], Admin, "add server <bk>/<srv>", "create a new server", dynamic::add),
     command(&["clear", "counters", "all"], Admin, "", "", set::clear_all),
     command(
         &["clear", "counters"],
@@ -44,7 +44,7 @@ pub const COMMANDS: &[Command] = &[
         Admin,
         "del server <bk>/<srv>",
         "remove a dynamically added server",
-        servers::remove,
+        dynamic::remove,
     ),
     command(&["disable", "agent"], Admin, "disable agent", "disable agent checks", servers::disable_agent),
     command(

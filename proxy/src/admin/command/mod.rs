@@ -9,6 +9,7 @@
 //! Texts, and the order of commands in `help`, are HAProxy 2.6's. What it has and this proxy has not, is not in the list,
 //! or refused with the reason.
 
+mod dynamic;
 mod list;
 mod servers;
 mod set;
@@ -20,6 +21,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use super::edits::Edits;
 use super::gate::Gate;
 use super::stats::{Statistics, proxies};
 use crate::backend::{Backend, Server};
@@ -38,12 +42,14 @@ pub struct Desk {
     pub statistics: Arc<Statistics>,
     /// Where orders pass.
     pub gate: Arc<Gate>,
+    /// Where changes of the configuration are ordered.
+    pub edits: Edits,
     /// Sockets that commands come from, and what may be done there.
     pub sockets: Vec<(PathBuf, AdminLevel)>,
 }
 
 /// One who gives commands.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Session {
     /// What they may.
     pub level: AdminLevel,
@@ -53,12 +59,14 @@ pub struct Session {
     pub timeout: Duration,
     /// They have had enough.
     pub ended: bool,
+    /// What will be said to the command that was obeyed last, instead of what was said.
+    pub(super) later: Option<oneshot::Receiver<String>>,
 }
 
 impl Session {
     /// One who begins with this level and this patience.
     pub fn new(level: AdminLevel, timeout: Duration) -> Self {
-        Self { level, interactive: false, timeout, ended: false }
+        Self { level, interactive: false, timeout, ended: false, later: None }
     }
 }
 

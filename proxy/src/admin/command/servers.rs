@@ -1,18 +1,13 @@
 //! Commands that concern one server.
 
-use std::net::IpAddr;
-
-use super::{Desk, Named, Session};
-use crate::backend::{Administration, Asked, Operation, Server};
+use super::{Desk, Named, Session, dynamic};
+use crate::backend::{Administration, Asked, Operation};
 use crate::check;
 use crate::config;
 
 /// What `set server` takes, in HAProxy's words.
 const USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | check-addr \
                      | check-port | fqdn | health | ssl | state | weight\n";
-
-/// Why an address is not changed: it is what tells a server from others, over reloads and upgrades.
-const FIXED: &str = "is part of the configuration here: change it there and send SIGHUP";
 
 /// Does it with the server that the first word names, and the words behind that; says what is wrong with the name.
 fn with(desk: &Desk, words: &[&str], then: impl FnOnce(&Named, &[&str]) -> String) -> String {
@@ -153,26 +148,7 @@ pub(super) fn shutdown_session(_: &Desk, _: &mut Session, words: &[&str]) -> Str
     format!("{wrong} (use 'show sess').\n")
 }
 
-pub(super) fn add(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
-    match Named::find(&desk.statistics.generation(), words.first()) {
-        Ok(_) => "Already exists a server with the same name in backend.\n".to_owned(),
-        Err(wrong) if wrong.starts_with("No such server") => format!("The list of servers {FIXED}.\n"),
-        // These two of HAProxy's messages have no end of their own.
-        Err(wrong) => wrong.trim_end().to_owned(),
-    }
-}
-
-pub(super) fn remove(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
-    match Named::find(&desk.statistics.generation(), words.first()) {
-        Ok(named) if named.server().ordered() != Administration::Maintenance => {
-            "Only servers in maintenance mode can be deleted.".to_owned()
-        }
-        Ok(_) => format!("The list of servers {FIXED}."),
-        Err(wrong) => wrong.trim_end().to_owned(),
-    }
-}
-
-pub(super) fn set(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
+pub(super) fn set(desk: &Desk, session: &mut Session, words: &[&str]) -> String {
     with(desk, words, |named, words| {
         let (what, words) = words.split_first().map_or(("", words), |(&what, words)| (what, words));
         match what {
@@ -185,10 +161,11 @@ pub(super) fn set(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
             },
             "health" => health(named, words),
             "agent" => agent(named, words),
-            "addr" => address(named.server(), words),
-            "check-addr" | "agent-addr" => own_address(named.server(), what, words),
-            "check-port" | "agent-port" => own_port(named.server(), what, words),
-            "agent-send" => agent_send(named.server(), words),
+            "addr" => dynamic::address(desk, session, named, words),
+            "check-addr" | "agent-addr" | "check-port" | "agent-port" => {
+                dynamic::own_address(desk, session, named, what, words)
+            }
+            "agent-send" => dynamic::agent_send(desk, session, named, words),
             "fqdn" if words.is_empty() => "set server <b>/<s> fqdn requires a FQDN.\n".to_owned(),
             "fqdn" => "set server <b>/<s> fqdn failed because no resolution is configured.\n".to_owned(),
             "ssl" => "'set server <srv> ssl' cannot be set.  default-server should define ssl settings\n"
@@ -223,84 +200,6 @@ fn agent(named: &Named, words: &[&str]) -> String {
     };
     check::ask(&named.backend, server, Asked { down, ..server.asked() });
     String::new()
-}
-
-/// HAProxy's answer has a part for the address and one for the port.
-fn address(server: &Server, words: &[&str]) -> String {
-    const BY: &str = "by 'stats socket command'\n";
-    let Some(word) = words.first() else {
-        return "set server <b>/<s> addr requires an address and optionally a port.\n".to_owned();
-    };
-    let Ok(ip) = word.parse::<IpAddr>() else { return format!("Invalid addr '{word}' {BY}") };
-    let known = server.settings().address;
-    if ip != known.ip() {
-        return format!("the address {FIXED}\n");
-    }
-    match words.get(1..) {
-        Some(["port", word, ..]) => match word.parse::<u16>() {
-            Err(_) => {
-                format!("no need to change the addr, problem converting port '{word}' to an int {BY}")
-            }
-            Ok(port) if port == known.port() => {
-                format!("no need to change the addr, no need to change the port {BY}")
-            }
-            Ok(_) => format!("the port {FIXED}\n"),
-        },
-        _ => format!("no need to change the addr {BY}"),
-    }
-}
-
-/// Whether the check or the agent that is spoken of is there; if not, HAProxy's words for that.
-fn is_there(server: &Server, what: &str) -> Result<std::net::SocketAddr, String> {
-    let settings = server.settings();
-    if what.starts_with("check") {
-        let check = settings.check.as_ref().map(|check| check.address);
-        check.ok_or_else(|| "health checks are not enabled on this server".to_owned())
-    } else {
-        let agent = settings.agent.as_ref().map(|agent| agent.address);
-        agent.ok_or_else(|| "agent checks are not enabled on this server".to_owned())
-    }
-}
-
-fn own_address(server: &Server, what: &str, words: &[&str]) -> String {
-    let Some(word) = words.first() else {
-        return format!("set server <b>/<s> {what} requires an address and optionally a port.\n");
-    };
-    let known = match is_there(server, what) {
-        Ok(known) => known,
-        Err(wrong) => return wrong,
-    };
-    match word.parse::<IpAddr>() {
-        Err(_) => format!("invalid addr '{word}'"),
-        Ok(ip) if ip == known.ip() => String::new(),
-        Ok(_) => format!("{what} {FIXED}"),
-    }
-}
-
-fn own_port(server: &Server, what: &str, words: &[&str]) -> String {
-    let Some(word) = words.first() else {
-        return format!("set server <b>/<s> {what} requires a port.\n");
-    };
-    let known = match is_there(server, what) {
-        Ok(known) => known,
-        Err(wrong) => return wrong,
-    };
-    match word.parse::<u16>() {
-        Err(_) => "provided port is not an integer".to_owned(),
-        Ok(port) if port == known.port() => String::new(),
-        Ok(_) => format!("{what} {FIXED}"),
-    }
-}
-
-fn agent_send(server: &Server, words: &[&str]) -> String {
-    let Some(agent) = &server.settings().agent else {
-        return "agent checks are not enabled on this server.\n".to_owned();
-    };
-    match words.first() {
-        None => "set server <b>/<s> agent-send requires a string.\n".to_owned(),
-        Some(&word) if word == &*agent.send => String::new(),
-        Some(_) => format!("agent-send {FIXED}\n"),
-    }
 }
 
 #[cfg(test)]

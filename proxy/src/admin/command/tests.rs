@@ -41,7 +41,12 @@ fn desk() -> Desk {
     let generation = Generation::new(&config, &Logs::open(&config).unwrap());
     let facts =
         Facts { started: clock::now(), started_wall: clock::wall(), node: "lb1".to_owned(), threads: 2 };
-    Desk { statistics: Statistics::new(generation, facts), gate: Arc::default(), sockets: Vec::new() }
+    Desk {
+        statistics: Statistics::new(generation, facts),
+        gate: Arc::default(),
+        edits: Edits::nowhere(),
+        sockets: Vec::new(),
+    }
 }
 
 fn session(level: AdminLevel) -> Session {
@@ -50,7 +55,11 @@ fn session(level: AdminLevel) -> Session {
 
 /// All that is said to a line.
 fn answer(desk: &Desk, session: &mut Session, line: &str) -> String {
-    commands(line).iter().map_while(|words| socket::answer(desk, session, words)).collect()
+    let said = |words: &Vec<String>| {
+        let said = obey(desk, session, words);
+        socket::framed(session, said)
+    };
+    commands(line).iter().map_while(said).collect()
 }
 
 /// Each command, and what HAProxy 2.6.12 has answered to it with the same configuration.

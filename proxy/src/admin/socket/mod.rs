@@ -16,6 +16,7 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::command::{self, Desk, Session};
+use super::edits;
 use crate::config::{AdminLevel, AdminSocket};
 
 pub use self::file::{Bound, SocketError};
@@ -78,7 +79,11 @@ async fn talk(
         }
         // One after the other: a short line may ask for all statistics a thousand times.
         for words in command::commands(&line) {
-            let Some(answer) = answer(desk, &mut session, &words) else { break };
+            let mut said = command::obey(desk, &mut session, &words);
+            if let Some(later) = session.later.take() {
+                said = edits::said(later).await;
+            }
+            let Some(answer) = framed(&session, said) else { break };
             timeout(session.timeout, stream.write_all(answer.as_bytes())).await??;
         }
         if session.ended || !session.interactive {
@@ -88,9 +93,9 @@ async fn talk(
     stream.shutdown().await
 }
 
-/// What there is to say to a command; `None`: nothing more.
-pub(super) fn answer(desk: &Desk, session: &mut Session, words: &[String]) -> Option<String> {
-    let mut answer = command::obey(desk, session, words);
+/// What is said to a command, with its end; `None`: nothing more.
+pub(super) fn framed(session: &Session, said: String) -> Option<String> {
+    let mut answer = said;
     if session.ended {
         return None;
     }

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use tokio::task::LocalSet;
 
+use super::super::edits::Edits;
 use super::super::stats::{Facts, Statistics};
 use super::*;
 use crate::admin::log::Logs;
@@ -21,7 +22,7 @@ fn desk() -> Rc<Desk> {
     let facts =
         Facts { started: clock::now(), started_wall: clock::wall(), node: "lb1".to_owned(), threads: 1 };
     let statistics = Statistics::new(generation, facts);
-    Rc::new(Desk { statistics, gate: Arc::default(), sockets: Vec::new() })
+    Rc::new(Desk { statistics, gate: Arc::default(), edits: Edits::nowhere(), sockets: Vec::new() })
 }
 
 /// All that is said to a client that sends this and then ends.
