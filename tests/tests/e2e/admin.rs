@@ -230,6 +230,31 @@ fn what_was_set_at_run_time_holds_again_after_a_crash() {
     assert_eq!(proxy.runtime().statuses()["s2"], "MAINT");
 }
 
+/// The module as Debian packages it sends one line after the other, and waits until the statistics say what it wants.
+#[test]
+fn ansible_drains_disables_and_enables_a_server() {
+    let place = Place::new("ansible");
+    let a = Upstream::start("a");
+    let mut proxy = Proxy::new(&place, "lb").server("a", a.address, None).commanded("").start();
+    proxy.child().expect_error("backend shop has no server available!");
+    let runtime = proxy.runtime();
+    let status = || runtime.statuses().get("a").cloned().unwrap_or_default();
+    for (asked, wanted) in [("state=drain", "DRAIN"), ("state=disabled", "MAINT"), ("state=enabled", "UP")] {
+        let mut command = Command::new("/usr/bin/ansible");
+        command.args(["localhost", "-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3"]);
+        command.args(["-m", "community.general.haproxy", "-a"]);
+        command.arg(format!("{asked} host=a backend=shop socket={} wait=yes", runtime.path().display()));
+        for name in ["ANSIBLE_HOME", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP"] {
+            command.env(name, place.dir());
+        }
+        command.env("ANSIBLE_NOCOLOR", "1").env("LC_ALL", "C.UTF-8");
+        let said = output(command);
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        place.check(said.status.success() && text.contains("localhost | CHANGED"), &format!("{said:?}"));
+        place.check(status() == wanted, &format!("{asked}: {}", status()));
+    }
+}
+
 /// What is ordered of the configuration is seen by users as a reload is: not at all.
 #[test]
 fn a_server_that_comes_at_run_time_serves_moves_and_goes() {

@@ -1,6 +1,6 @@
 //! HAProxy's statistics on the admin port, as programs that read HAProxy's page want them.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt};
+use std::{collections::HashMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt};
 
 use drain_tests::{
     Place, Proxy,
@@ -59,6 +59,68 @@ fn the_page_has_what_programs_look_for() {
     let answer = ask("POST", admin, "/", "s=a&action=drain&b=shop");
     assert_eq!((answer.status, answer.header("location")), (303, Some("/;st=DENY")));
     assert_eq!(ask("HEAD", admin, "/;csv", "").status, 200);
+}
+
+/// The rules of Zabbix' template "HAProxy by HTTP": what it takes from the page, and from which columns of the list, by their
+/// names, its items and discoveries come. A number that is empty is none to it, where a proxy or server has none.
+#[test]
+fn zabbix_finds_every_column_of_its_template() {
+    const NUMBERS: [&str; 29] = [
+        "qcur",
+        "scur",
+        "smax",
+        "slim",
+        "bin",
+        "bout",
+        "dreq",
+        "dresp",
+        "ereq",
+        "econ",
+        "eresp",
+        "wretr",
+        "wredis",
+        "weight",
+        "act",
+        "bck",
+        "chkfail",
+        "downtime",
+        "rate",
+        "hrsp_4xx",
+        "hrsp_5xx",
+        "req_rate",
+        "req_tot",
+        "conn_rate",
+        "conn_tot",
+        "qtime",
+        "ctime",
+        "rtime",
+        "lbtot",
+    ];
+    const STATUSES: [&str; 6] = ["UP", "DOWN", "OPEN", "no check", "NOLB", "MAINT"];
+    let place = Place::new("statistics_zabbix");
+    let (_proxy, admin) = started(&place, "lb", "");
+    let page = text(&ask("GET", admin, "/stats", ""));
+    // `HAProxy version ([^,]*),` and `uptime = <\/b> ?(.+)<br>`, of which days, hours, minutes and seconds are made.
+    let between = |before: &str, after: &str| page.split(before).nth(1)?.split(after).next().map(str::trim);
+    assert!(between("HAProxy version ", ",").is_some_and(|version| version.starts_with("2.6.")), "{page}");
+    let uptime = between("uptime = </b>", "<br>").expect("the time since the start");
+    let units: String = uptime.chars().filter(char::is_ascii_alphabetic).collect();
+    assert!(units.starts_with("dhms"), "{uptime}");
+    let csv = text(&ask("GET", admin, "/stats;csv", ""));
+    let mut lines = csv.trim_start_matches("# ").lines();
+    let names: Vec<&str> = lines.next().expect("a header").split(',').collect();
+    let rows: Vec<HashMap<&str, &str>> =
+        lines.map(|line| names.iter().copied().zip(line.split(',')).collect()).collect();
+    // Frontends, servers and backends are told apart by their names, and only those of the mode are discovered.
+    let of = |kind: &str| rows.iter().filter(|row| row["svname"] == kind).count();
+    assert_eq!((of("FRONTEND"), of("BACKEND"), rows.len()), (1, 1, 4), "{csv}");
+    for row in rows {
+        assert!(row["mode"] == "http" && !row["pxname"].is_empty(), "{row:?}");
+        assert!(STATUSES.iter().any(|status| row["status"].starts_with(status)), "{row:?}");
+        for name in NUMBERS {
+            assert!(row[name].is_empty() || row[name].parse::<u64>().is_ok(), "{name}: {row:?}");
+        }
+    }
 }
 
 #[test]
