@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::message::{Message, is_kept};
+use super::{
+    file,
+    message::{Message, is_kept},
+};
 
 /// An answer, but for how it ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -185,7 +188,7 @@ const MOST_FILE_BYTES: usize = 16_384;
 
 impl ErrorFile {
     pub(super) fn read(status: u16, path: &str) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| format!("can't read '{path}': {error}"))?;
+        let bytes = file::bytes(path, MOST_FILE_BYTES as u64)?;
         Self::of(status, &bytes).ok_or_else(|| {
             format!("'{path}' is no HTTP response of at most {MOST_FILE_BYTES} bytes: expected a status line, fields, an empty line and a body, or nothing at all")
         })

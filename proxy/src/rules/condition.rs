@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, pattern::Patterns, sample::Sample};
+use super::{Context, file, pattern::Patterns, sample::Sample};
 
 /// One thing that is looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,9 +39,8 @@ impl Test {
                     })?);
                     behind
                 }
-                [flag, file, behind @ ..] if flag == "-f" => {
-                    let text = std::fs::read_to_string(file)
-                        .map_err(|error| format!("can't read the patterns in '{file}': {error}"))?;
+                [flag, path, behind @ ..] if flag == "-f" => {
+                    let text = file::text(path)?;
                     let lines =
                         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
                     patterns.extend(lines.map(str::to_owned));

@@ -6,6 +6,7 @@ use super::{
     Context,
     answer::{ErrorFile, Reply, has_text},
     edit::field_name,
+    file,
     format::Format,
     sample::Sample,
 };
@@ -55,7 +56,7 @@ impl Return {
 
     /// What the words say.
     fn with(mut self, name: &str, arguments: &[String]) -> Result<Self, String> {
-        let mut file = None;
+        let mut error_file = None;
         let mut words = arguments.iter().map(String::as_str);
         while let Some(word) = words.next() {
             let mut argument = || words.next().ok_or_else(|| format!("'{word}' expects an argument"));
@@ -69,13 +70,11 @@ impl Return {
                 "string" => self.content = Content::Text(Format::plain(argument()?)),
                 "lf-string" => self.content = Content::Text(Format::read(argument()?)?),
                 "file" | "lf-file" => {
-                    let path = argument()?;
-                    let text = std::fs::read_to_string(path)
-                        .map_err(|error| format!("can't read '{path}': {error}"))?;
+                    let text = file::text(argument()?)?;
                     let text = if word == "file" { Format::plain(&text) } else { Format::read(&text)? };
                     self.content = Content::Text(text);
                 }
-                "errorfile" => file = Some(argument()?),
+                "errorfile" => error_file = Some(argument()?),
                 "default-errorfiles" => self.content = Content::Standard,
                 "hdr" => {
                     let name = field_name(argument()?)?;
@@ -88,7 +87,7 @@ impl Return {
                 }
             }
         }
-        if let Some(path) = file {
+        if let Some(path) = error_file {
             self.content = Content::File(ErrorFile::read(self.status, path)?.into());
         }
         if matches!(self.content, Content::Text(_)) && self.content_type.is_none() {

@@ -125,7 +125,7 @@ impl Sample {
                 | Fetch::Usable(_)
                 | Fetch::Status
         );
-        self.converters.last().map_or(counts, |last| *last == Converter::Length)
+        self.converters.last().map_or(counts, Converter::counts)
     }
 
     pub(super) fn is_address(&self) -> bool {
@@ -134,7 +134,8 @@ impl Sample {
     }
 
     pub(super) fn is_flag(&self) -> bool {
-        matches!(self.fetch, Fetch::Flag(_) | Fetch::First) && self.converters.is_empty()
+        let is_flag = matches!(self.fetch, Fetch::Flag(_) | Fetch::First);
+        self.converters.last().map_or(is_flag, |last| *last == Converter::Not)
     }
 
     /// The one value, where there is one.
@@ -151,7 +152,10 @@ impl Sample {
     /// Gives each value to `found` until it says that it is enough.
     pub(super) fn each<'c>(&self, context: &'c Context<'_>, found: &mut dyn FnMut(Value<'c>) -> bool) {
         self.fetch.each(context, &mut |value| {
-            let converted = self.converters.iter().try_fold(value, |value, converter| converter.apply(value));
+            let converted = self
+                .converters
+                .iter()
+                .try_fold(value, |value, converter| converter.apply(value, context.variables));
             converted.is_some_and(&mut *found)
         });
     }
