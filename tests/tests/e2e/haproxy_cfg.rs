@@ -12,7 +12,7 @@ use drain_tests::{
 };
 
 /// Both are there at once; a loaded machine may need longer.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// The configuration of an old installation, as it stands.
 const OLD: &str = include_str!("../../../proxy/src/config/haproxy/old.cfg");
