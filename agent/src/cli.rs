@@ -5,10 +5,11 @@
 //! rules, defaults and messages, and a mistake is shown at its place in the command line.
 
 mod flags;
+mod permits;
+mod summary;
 
 use std::{
     ffi::OsString,
-    fs,
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -17,8 +18,8 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand};
 use drain_documents::Page;
 
-use self::flags::Flags;
-use crate::config::{self, By, Config, LoadError};
+use self::{flags::Flags, permits::permits, summary::summary};
+use crate::config::{Config, LoadError};
 
 /// Exit code for a file that can't be used.
 const INVALID: u8 = 1;
@@ -164,7 +165,12 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
             Err(Said::Output(summary(&file.display().to_string(), &config)))
         }
         (Some(Verb::Generate { directory }), _) => Err(generate(&directory)),
-        (Some(Verb::Permits { unit, directory }), _) => Err(permits(&unit, &directory)),
+        (Some(Verb::Permits { unit, directory }), _) => Err(if permits(&unit, &directory) {
+            Said::Output(format!("{unit} is in a configuration"))
+        } else {
+            let text = format!("no configuration in {} has the agent restart {unit}", directory.display());
+            Said::Error(text, INVALID)
+        }),
         (None, Some(file)) => {
             Ok(Run { config: Config::load_to_start(&file).map_err(wrong)?, file: Some(file) })
         }
@@ -182,56 +188,12 @@ fn generate(directory: &Path) -> Said {
     }
 }
 
-/// Whether one of the configurations in `directory` has systemd restart `unit`, or the service of the same name where it
-/// is a socket. One that is not valid permits nothing.
-fn permits(unit: &str, directory: &Path) -> Said {
-    let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let configurations = files.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
-    let service =
-        unit.strip_suffix(".socket").map_or_else(|| unit.to_owned(), |stem| format!("{stem}.service"));
-    let named = configurations
-        .filter_map(|path| {
-            // Who asks may not read the keys that it names.
-            let text = fs::read_to_string(&path).ok()?;
-            Config::parse(&path.display().to_string(), &text, path.file_stem()?.to_str()).ok()
-        })
-        .any(|config| matches!(config.restart.by, By::Unit { unit, .. } if *unit == *service));
-    if named {
-        return Said::Output(format!("{unit} is in a configuration"));
-    }
-    Said::Error(format!("no configuration in {} has the agent restart {unit}", directory.display()), INVALID)
-}
-
-/// One line for a file that is valid.
-fn summary(file: &str, config: &Config) -> String {
-    let joined = |words: Vec<String>| words.join(", ");
-    let remote = config.control.remote.as_ref();
-    let remote = remote.map(|remote| format!(" and https://{}", remote.listen)).unwrap_or_default();
-    let listen = joined(config.listen.iter().map(ToString::to_string).collect());
-    format!(
-        "{file} is valid: server {} on {}, health checks on {}, control socket {}{remote}",
-        config.server.name,
-        on(&config.server),
-        if listen.is_empty() { "what systemd hands over" } else { &listen },
-        config.control.socket.display(),
-    )
-}
-
-/// Where a server listens: "port 80, 443 and /run/app.sock in /run/netns/blue".
-fn on(server: &config::Server) -> String {
-    let ports: Vec<String> = server.ports.iter().map(ToString::to_string).collect();
-    let paths: Vec<String> = server.unix.iter().map(|path| path.display().to_string()).collect();
-    let ports = (!ports.is_empty()).then(|| format!("port {}", ports.join(", ")));
-    let paths = (!paths.is_empty()).then(|| paths.join(", "));
-    let doors = [ports, paths].into_iter().flatten().collect::<Vec<_>>().join(" and ");
-    let netns = server.netns.as_ref().map(|path| format!(" in {}", path.display()));
-    doors + &netns.unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::scratch::Scratch;
+    use crate::{config::By, scratch::Scratch};
 
     fn ask(line: &str) -> Result<Run, Said> {
         decide(shlex::split(line).unwrap().into_iter().map(OsString::from), false)
@@ -334,32 +296,6 @@ look = "root""#;
         assert!(text.contains(&format!("--> {}:8:9\n", file.display())), "{text}");
         assert!(text.contains("in /etc/group, or its number, found \"no-such-group\""), "{text}");
         assert!(text.ends_with(": 2 errors"), "{text}");
-    }
-
-    #[test]
-    fn exactly_the_units_of_valid_configurations_are_permitted() {
-        let directory = Scratch::new("permits");
-        let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
-        write("a.toml", "server.ports = [80]\nrestart.unit = 'shop.service'");
-        write("b.toml", "server.ports = [80]\nrestart.unit = 'invalid.service'\nnonsense = 1");
-        write("c.txt", "server.ports = [80]\nrestart.unit = 'other.service'");
-        let permits = |unit: &str| {
-            let said = ask(&format!("drain-agent permits --in {} -- {unit}", directory.path().display()));
-            said.unwrap_err().code() == ExitCode::SUCCESS
-        };
-        assert!(permits("shop.service") && permits("shop.socket"));
-        for unit in [
-            "invalid.service",
-            "other.service",
-            "shop",
-            "shop.timer",
-            "ssh.service",
-            "shop.service.socket",
-            "-h.service",
-            "--help",
-        ] {
-            assert!(!permits(unit), "{unit}");
-        }
     }
 
     #[test]

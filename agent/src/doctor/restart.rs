@@ -13,7 +13,7 @@ use tokio::{process::Command, time::timeout};
 use super::Finding;
 use crate::{
     config::By,
-    systemd::bus::{Standing, Systemd},
+    systemd::{bus::Systemd, standing::Standing},
 };
 
 const ABOUT: &str = "restart";

@@ -3,12 +3,16 @@
 //! A connection is made for each restart and each look, and goes with it: one that was kept would be dead after the bus's
 //! own restart, at the moment when it is needed.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::dbus::{Connection, DbusError, Malformed, Reader, Writer};
+use super::{
+    dbus::{Connection, DbusError, Malformed, Reader, Writer},
+    standing::Standing,
+    verb::Verb,
+};
 
 /// How long systemd may take to answer: D-Bus's own limit for a call. A question to polkit is in it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
@@ -33,50 +37,6 @@ const DENIED: [&str; 2] = [
 /// A job that conflicts with one that waits takes its place, as with systemctl.
 const REPLACE: &str = "replace";
 
-/// What systemd is asked to do to a unit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verb {
-    /// To start it.
-    Start,
-    /// To stop it.
-    Stop,
-    /// To stop it, if it runs, and start it.
-    Restart,
-    /// To restart it if it runs.
-    TryRestart,
-    /// To reload it, or restart it where it can't reload.
-    ReloadOrRestart,
-    /// The same if it runs.
-    TryReloadOrRestart,
-}
-
-impl Verb {
-    const fn method(self) -> &'static str {
-        match self {
-            Self::Start => "StartUnit",
-            Self::Stop => "StopUnit",
-            Self::Restart => "RestartUnit",
-            Self::TryRestart => "TryRestartUnit",
-            Self::ReloadOrRestart => "ReloadOrRestartUnit",
-            Self::TryReloadOrRestart => "ReloadOrTryRestartUnit",
-        }
-    }
-}
-
-/// As systemctl has it.
-impl fmt::Display for Verb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-            Self::TryRestart => "try-restart",
-            Self::ReloadOrRestart => "reload-or-restart",
-            Self::TryReloadOrRestart => "try-reload-or-restart",
-        })
-    }
-}
-
 /// A connection to systemd.
 #[derive(Debug)]
 pub struct Systemd {
@@ -94,8 +54,8 @@ pub enum BusError {
     Silent,
     /// It says no.
     #[error(
-        "systemd does not let the agent {verb} {unit}: {said}; see that the agent's polkit rule is installed (systemd/ has it for \
-         /etc/polkit-1/rules.d) and that polkitd can read the configuration, or run the agent as root"
+        "systemd does not let the agent {verb} {unit}: {said}; see that the agent's polkit rule is installed (the package has it in \
+         /usr/share/polkit-1/rules.d) and that polkitd can read the configuration, or run the agent as root"
     )]
     NotPermitted {
         /// What was asked for.
@@ -123,41 +83,6 @@ pub enum BusError {
         /// What was wrong with it.
         error: DbusError,
     },
-}
-
-/// How a unit is.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Standing {
-    /// Whether systemd has found it: `loaded`, `not-found`, `masked`, `bad-setting` and more.
-    pub loaded: String,
-    /// `active`, `reloading`, `inactive`, `failed`, `activating`, `deactivating`.
-    pub active: String,
-    /// More of the same: `running`, `auto-restart`.
-    pub sub: String,
-    /// The id of its present or last run, in hexadecimal; empty: it has not run since the host's start.
-    pub invocation: String,
-    /// A job for it waits or runs.
-    pub has_job: bool,
-    /// Its main process; `None` where it has none.
-    pub main: Option<u32>,
-    /// How its last run has ended: `success`, `exit-code`, `timeout` and more.
-    pub result: String,
-    /// The units whose activation starts it, such as sockets.
-    pub triggered_by: Vec<String>,
-}
-
-impl Standing {
-    /// Whether it runs.
-    pub fn runs(&self) -> bool {
-        matches!(self.active.as_str(), "active" | "reloading")
-    }
-}
-
-/// `active (running)`.
-impl fmt::Display for Standing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.active, if self.active == "failed" { &self.result } else { &self.sub })
-    }
 }
 
 impl Systemd {
@@ -354,13 +279,5 @@ mod tests {
         let message = super::super::dbus::Message::told(body);
         let read = removed(&mut message.body()).unwrap();
         assert_eq!(read, ("/org/freedesktop/systemd1/job/7", "done"));
-    }
-
-    #[test]
-    fn a_unit_that_failed_says_how() {
-        let standing = Standing { active: "failed".into(), sub: "failed".into(), ..Standing::default() };
-        let standing = Standing { result: "exit-code".into(), ..standing };
-        assert_eq!(standing.to_string(), "failed (exit-code)");
-        assert!(!standing.runs());
     }
 }

@@ -5,4 +5,6 @@ pub mod activation;
 pub mod bus;
 pub mod dbus;
 pub mod notify;
+pub mod standing;
+pub mod verb;
 pub mod watchdog;

@@ -1,0 +1,51 @@
+//! How a unit is, as systemd tells.
+
+use std::fmt;
+
+/// How a unit is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Standing {
+    /// Whether systemd has found it: `loaded`, `not-found`, `masked`, `bad-setting` and more.
+    pub loaded: String,
+    /// `active`, `reloading`, `inactive`, `failed`, `activating`, `deactivating`.
+    pub active: String,
+    /// More of the same: `running`, `auto-restart`.
+    pub sub: String,
+    /// The id of its present or last run, in hexadecimal; empty: it has not run since the host's start.
+    pub invocation: String,
+    /// A job for it waits or runs.
+    pub has_job: bool,
+    /// Its main process; `None` where it has none.
+    pub main: Option<u32>,
+    /// How its last run has ended: `success`, `exit-code`, `timeout` and more.
+    pub result: String,
+    /// The units whose activation starts it, such as sockets.
+    pub triggered_by: Vec<String>,
+}
+
+impl Standing {
+    /// Whether it runs.
+    pub fn runs(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "reloading")
+    }
+}
+
+/// `active (running)`.
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.active, if self.active == "failed" { &self.result } else { &self.sub })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_that_failed_says_how() {
+        let standing = Standing { active: "failed".into(), sub: "failed".into(), ..Standing::default() };
+        let standing = Standing { result: "exit-code".into(), ..standing };
+        assert_eq!(standing.to_string(), "failed (exit-code)");
+        assert!(!standing.runs());
+    }
+}
