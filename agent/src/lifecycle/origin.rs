@@ -35,6 +35,10 @@ pub enum Origin {
     },
     /// The agent itself: a limit, a guard.
     Agent,
+    /// Somebody of whom only a newer agent knows, as its state file has it: the drain goes on here, and back there it
+    /// is known again.
+    #[serde(untagged)]
+    Newer(serde_json::Value),
 }
 
 impl fmt::Display for Origin {
@@ -48,6 +52,28 @@ impl fmt::Display for Origin {
             Self::Control { pid: None, uid, .. } => write!(f, "control socket, uid {uid}"),
             Self::Remote { token, from } => write!(f, "control port, token {token} from {from}"),
             Self::Agent => f.write_str("the agent"),
+            Self::Newer(_) => f.write_str("somebody of whom only a newer agent knows"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_of_a_newer_agent_is_kept_as_it_is() {
+        let newer = r#"{"calendar":{"entry":7}}"#;
+        let read: Origin = serde_json::from_str(newer).unwrap();
+        assert!(matches!(read, Origin::Newer(_)), "{read:?}");
+        assert_eq!(serde_json::to_string(&read).unwrap(), newer);
+        for known in [
+            Origin::Agent,
+            Origin::Control { pid: None, uid: 0, gid: 0 },
+            Origin::Signal { signal: "SIGUSR1".into(), pid: None, uid: None },
+        ] {
+            let text = serde_json::to_string(&known).unwrap();
+            assert_eq!(serde_json::from_str::<Origin>(&text).unwrap(), known);
         }
     }
 }

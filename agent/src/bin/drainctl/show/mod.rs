@@ -152,6 +152,7 @@ pub(crate) fn origin(origin: &Origin) -> String {
         }
         Origin::Remote { token, from } => format!("drainctl with the token {token} from {from}"),
         Origin::Agent => "the agent itself".to_owned(),
+        Origin::Newer(_) => origin.to_string(),
     }
 }
 
