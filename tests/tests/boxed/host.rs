@@ -38,14 +38,13 @@ min_remaining = 0
 "#;
 
 /// The units as they stand in the repository, and the places where they belong.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 6] = [
     ("drain-agent@.service", "/usr/lib/systemd/system/drain-agent@.service"),
-    ("drop-ins/sandbox.conf", "/etc/systemd/system/drain-agent@.service.d/sandbox.conf"),
     ("drain-agent@.socket", "/usr/lib/systemd/system/drain-agent@.socket"),
     ("drain-proxy.service", "/usr/lib/systemd/system/drain-proxy.service"),
     ("drain-proxy.socket", "/usr/lib/systemd/system/drain-proxy.socket"),
     ("drain-agent.sysusers", "/usr/lib/sysusers.d/drain-agent.conf"),
-    ("50-drain-agent.rules", "/etc/polkit-1/rules.d/50-drain-agent.rules"),
+    ("50-drain-agent.rules", "/usr/share/polkit-1/rules.d/50-drain-agent.rules"),
 ];
 
 /// One host.
@@ -67,6 +66,13 @@ impl Host {
         }
         machine.sh("systemd-sysusers drain-agent.conf && systemctl daemon-reload");
         Some(Self { machine })
+    }
+
+    /// Gives the agents root, as the drop-in that is shipped beside the units does.
+    pub(crate) fn give_root(&self) {
+        let text = include_str!("../../../systemd/drop-ins/root.conf");
+        self.machine.write("/etc/systemd/system/drain-agent@.service.d/root.conf", text);
+        self.machine.sh("systemctl daemon-reload");
     }
 
     /// The same with a running Apache and a running agent, whose configuration has `more` lines.

@@ -10,14 +10,13 @@ use drain_tests::{Haproxy, Nginx, Place, Server, SystemdBox, place::holds};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::host::Host;
+
 /// Where the agent answers, in the box's network.
 pub(crate) const HEALTH: &str = "127.0.0.1:8404";
 
 /// For a drain that ends only when it is told to: nobody is ever quiet for so long.
 pub(crate) const NEVER_QUIET: &str = "hard = { quiet = \"10m\", limit = \"10m\" }";
-
-/// The unit as it is installed.
-const UNIT: &str = include_str!("../../../../systemd/drain-agent@.service");
 
 /// The box, and what is in it.
 pub(crate) struct Stage {
@@ -36,17 +35,15 @@ impl Stage {
 
     /// The same without the guard.
     pub(crate) fn unguarded(place: &Place, drain: &str) -> Option<Self> {
-        let machine = SystemdBox::on(place)?;
-        machine.install_agent();
-        machine.write("/etc/systemd/system/drain-agent@.service", UNIT);
+        let Host { machine } = Host::bare(place)?;
         machine.write(
             "/etc/drain-agent/apache2.toml",
             &format!(
                 "listen = \"{HEALTH}\"\n[server]\nports = [80]\nready = {{ url = \"http://127.0.0.1/\" }}\n\
-                 [restart]\ncommand = [\"systemctl\", \"restart\", \"apache2.service\"]\n[drain]\n{drain}\n"
+                 [restart]\nunit = \"apache2.service\"\n[drain]\n{drain}\n"
             ),
         );
-        machine.sh("systemctl daemon-reload; systemctl start apache2 drain-agent@apache2");
+        machine.sh("systemctl start apache2 drain-agent@apache2");
         let stage = Self { machine };
         stage.wait_for_phase("up");
         Some(stage)
