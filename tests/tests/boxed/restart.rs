@@ -1,7 +1,7 @@
 //! The restart of the real Apache's unit over D-Bus.
 
 use drain_agent::{control::api::Outcome, lifecycle::Phase};
-use drain_tests::Place;
+use drain_tests::{Place, place::holds};
 
 use crate::{
     host::{AGENT, APACHE, Host},
@@ -134,4 +134,49 @@ fn the_unit_is_stopped_and_restarted_from_there() {
     let out = host.ctl("restart --hard");
     assert!(out.status.success(), "{out:?}");
     assert_ne!(host.run(), run);
+}
+
+#[test]
+fn a_restart_that_is_given_up_in_its_stop_does_not_leave_the_server_stopped() {
+    let place = Place::new("box_late_stop");
+    let Some(host) = Host::guarded(&place, "") else { return };
+    let short = crate::host::CONFIG
+        .replace("unit = \"apache2.service\"", "unit = \"apache2.service\"\ntimeout = \"2s\"");
+    host.machine.write("/etc/drain-agent/apache2.toml", &short);
+    host.machine.sh(&format!("systemctl reload {AGENT}"));
+    // What stops Apache is done, and something behind it takes its time.
+    host.slow_start("[Service]\nExecStop=/bin/sleep 10\n");
+    let run = host.run();
+    let out = host.ctl("restart --hard");
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+    host.machine.wait_for("Apache runs anew", || {
+        let (now, active) = (host.run(), host.machine.property(APACHE, "ActiveState"));
+        holds(now != run && active == "active", || format!("{active}, run {now}"))
+    });
+}
+
+#[test]
+fn the_bus_may_be_restarted_in_mid_restart_and_no_connection_to_it_is_left() {
+    let place = Place::new("box_bus");
+    let Some(host) = Host::guarded(&place, "") else { return };
+    host.slow_start(SLOW_START);
+    let (before, open) =
+        (host.status().expect("a status").drains.last().map_or(0, |drain| drain.id), descriptors(&host));
+    let run = host.run();
+    host.machine.sh(&format!("systemctl kill --kill-whom=main -s USR2 {AGENT}"));
+    host.machine.wait_for_property(APACHE, "ActiveState", "activating");
+    host.machine.sh("systemctl restart dbus.service");
+    let (outcome, text) = host.wait_for_end(before);
+    assert_eq!(outcome, Outcome::Done, "{text}");
+    assert_ne!(host.run(), run);
+    host.machine.wait_for("as many open files as before", || {
+        let now = descriptors(&host);
+        holds(now <= open, || format!("{now}, not {open}"))
+    });
+}
+
+/// How many files the agent has open, connections included.
+fn descriptors(host: &Host) -> usize {
+    let pid = host.machine.main_pid(AGENT);
+    host.machine.sh(&format!("ls /proc/{pid}/fd")).lines().count()
 }

@@ -13,6 +13,7 @@ use crate::{
     clock::Moment,
     systemd::{
         bus::{Job, Systemd},
+        standing::Standing,
         verb::Verb,
     },
 };
@@ -37,7 +38,9 @@ impl Restarting {
         loop {
             if let Err(error) = self.end_job().await {
                 if let Some((verb, name)) = owed(&self.at, then.as_slice()) {
-                    self.start_all_the_same(*verb, name).await;
+                    start_all_the_same(*verb, name).await;
+                } else if matches!(error, UnitError::TimedOut { .. }) && self.was_stopping().await {
+                    start_all_the_same(Verb::Start, &self.at.1).await;
                 }
                 return Err(error);
             }
@@ -56,13 +59,12 @@ impl Restarting {
         }
     }
 
-    /// Has started what was to be stopped and started, and has perhaps been stopped. How it ends the readiness tells.
-    async fn start_all_the_same(&mut self, verb: Verb, name: &str) {
-        // In a connection of its own: this one may be what has failed.
-        let begun = async { Ok(Systemd::connect().await?.begin(verb, name).await?) };
-        if let Err(error) = told(begun).await {
-            tracing::error!("{name} is perhaps stopped, and systemd was not asked to {verb} it: {error}");
-        }
+    /// Whether the restart that was cancelled just now was in its stop, which goes on, so that nothing would start the unit
+    /// again.
+    async fn was_stopping(&self) -> bool {
+        let restarts = !matches!(self.at.0, Verb::Start | Verb::Stop);
+        let mut line = Line::of(&self.unit);
+        restarts && insist(Duration::ZERO, &mut line).await.is_ok_and(|now| is_left_stopped(&now))
     }
 
     async fn end_job(&mut self) -> Result<(), UnitError> {
@@ -85,6 +87,20 @@ impl Restarting {
         let output = journal(&unit, self.began_unix).await;
         Err(UnitError::Job { verb, unit, result: meaning(&result).to_owned(), output })
     }
+}
+
+/// Has started what was to be stopped and started, and has perhaps been stopped. How it ends the readiness tells.
+async fn start_all_the_same(verb: Verb, name: &str) {
+    // In a connection of its own: the restart's may be what has failed.
+    let begun = async { Ok(Systemd::connect().await?.begin(verb, name).await?) };
+    if let Err(error) = told(begun).await {
+        tracing::error!("{name} is perhaps stopped, and systemd was not asked to {verb} it: {error}");
+    }
+}
+
+/// Whether a unit is stopped or about to be, and nothing is to start it.
+fn is_left_stopped(now: &Standing) -> bool {
+    !now.has_job && matches!(now.active.as_str(), "deactivating" | "inactive" | "failed")
 }
 
 /// What must be asked for although the step `at` has failed: what that was to stop must not stay so.
@@ -117,5 +133,20 @@ mod tests {
         assert_eq!(owed(&start, &[]), None, "a start that fails is not repeated");
         assert_eq!(owed(&step(Verb::Stop, "shop.socket"), &[stop]), None, "what is to be stopped stays so");
         assert_eq!(owed(&step(Verb::Start, "shop.socket"), &[start]), None);
+    }
+
+    #[test]
+    fn a_unit_is_left_stopped_where_nothing_is_to_start_it() {
+        for (active, has_job, is) in [
+            ("deactivating", false, true),
+            ("inactive", false, true),
+            ("failed", false, true),
+            ("deactivating", true, false),
+            ("active", false, false),
+            ("activating", false, false),
+        ] {
+            let now = Standing { active: active.into(), has_job, ..Standing::default() };
+            assert_eq!(is_left_stopped(&now), is, "{now:?}");
+        }
     }
 }
