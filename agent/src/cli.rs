@@ -7,6 +7,7 @@
 mod flags;
 mod permits;
 mod summary;
+mod warnings;
 
 use std::{
     ffi::OsString,
@@ -18,7 +19,7 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand};
 use drain_documents::Page;
 
-use self::{flags::Flags, permits::permits, summary::summary};
+use self::{flags::Flags, permits::permits, summary::summary, warnings::warnings};
 use crate::config::{Config, LoadError};
 
 /// Exit code for a file that can't be used.
@@ -62,7 +63,8 @@ struct CommandLine {
 enum Verb {
     /// Check a configuration file: one line and exit code 0 if it is valid, else every mistake and 1
     ///
-    /// Groups, keys and tokens of [control] are looked up, as at a reload.
+    /// Groups, keys and tokens of [control] are looked up, as at a reload. Under systemd a unit that is not there, and a
+    /// socket unit that holds another port, are warned of.
     Check {
         /// The configuration file
         file: PathBuf,
@@ -162,7 +164,7 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
     match (line.command, line.config) {
         (Some(Verb::Check { file }), _) => {
             let config = Config::load(&file).map_err(wrong)?;
-            Err(Said::Output(summary(&file.display().to_string(), &config)))
+            Err(Said::Output(warnings(&file, &config) + &summary(&file.display().to_string(), &config)))
         }
         (Some(Verb::Generate { directory }), _) => Err(generate(&directory)),
         (Some(Verb::Permits { unit, directory }), _) => Err(if permits(&unit, &directory) {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::spawn_blocking};
 
-use super::{Finding, balancers, host, logs, remote, restart, server};
+use super::{Finding, balancers, host, logs, remote, restart, server, systemd};
 use crate::{clock, config::Config, control::api::Status, report::Reports, traffic::sockets::Own};
 
 /// How many of the last drains tell whether a balancer understands.
@@ -65,6 +65,7 @@ impl Doctor {
         findings.push(server::ready(&config, self.own.clone()).await);
         findings.extend(server::suspicious(&config));
         findings.extend(restart::may_restart(&config.restart.by).await);
+        findings.extend(systemd::own_socket_unit(&config).await);
         if let Some(stop) = &config.restart.stop {
             findings.extend(restart::may("restart.stop", stop).await);
         }

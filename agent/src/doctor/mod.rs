@@ -17,7 +17,9 @@ mod logs;
 mod remote;
 mod restart;
 mod server;
+mod systemd;
 
 pub use examination::{Diagnosis, Doctor};
 pub use finding::{Finding, Level};
 pub(crate) use host::listening_socket;
+pub(crate) use systemd::differences;

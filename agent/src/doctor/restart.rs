@@ -42,7 +42,7 @@ async fn is_there(unit: &str) -> Finding {
     }
 }
 
-fn judge_unit(unit: &str, standing: &Standing) -> Finding {
+pub(super) fn judge_unit(unit: &str, standing: &Standing) -> Finding {
     let text = format!("{unit} is {}, and {standing}", standing.loaded);
     if standing.loaded != "loaded" {
         let cure = "correct restart.unit; `systemctl list-units --type=service` has the names";

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::doctor::listening_socket;
+use crate::{doctor::listening_socket, systemd::cgroup};
 
 /// A program that listens, with all its ports.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,7 +81,7 @@ pub fn candidates() -> Result<Vec<Candidate>, NotSeen> {
     Ok(gathered(processes.filter_map(|path| Some((held(&path, &ports)?, path))).map(|(ports, path)| {
         let program = fs::read_to_string(path.join("comm")).unwrap_or_default().trim_end().to_owned();
         let cgroup = fs::read_to_string(path.join("cgroup")).unwrap_or_default();
-        (unit(&cgroup), program, ports)
+        (cgroup::service(&cgroup), program, ports)
     })))
 }
 
@@ -110,14 +110,6 @@ fn gathered(processes: impl Iterator<Item = (Option<String>, String, BTreeSet<u1
     all
 }
 
-/// The unit of which /proc/PID/cgroup tells: the innermost service. Where both hierarchies are mounted, only one of them
-/// may be systemd's.
-fn unit(cgroup: &str) -> Option<String> {
-    let of_systemd = cgroup.lines().filter(|line| line.starts_with("0::") || line.contains(":name=systemd:"));
-    let mut paths = of_systemd.filter_map(|line| line.rsplit(':').next());
-    paths.find_map(|path| path.split('/').rfind(|part| stem(part) != *part).map(str::to_owned))
-}
-
 /// A unit's name without its ending.
 fn stem(unit: &str) -> &str {
     unit.strip_suffix(".service").unwrap_or(unit)
@@ -128,21 +120,6 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-
-    #[test]
-    fn the_unit_of_a_process_is_its_innermost_service() {
-        for (cgroup, expected) in [
-            ("0::/system.slice/apache2.service\n", Some("apache2.service")),
-            ("0::/system.slice/system-app.slice/app@1.service\n", Some("app@1.service")),
-            ("1:name=systemd:/system.slice/nginx.service\n0::/\n", Some("nginx.service")),
-            ("1:name=systemd:/\n0::/system.slice/apache2.service\n", Some("apache2.service")),
-            ("0::/user.slice/user-0.slice/user@0.service/app.slice/web.service\n", Some("web.service")),
-            ("0::/user.slice/user-0.slice/session-1.scope\n", None),
-            ("", None),
-        ] {
-            assert_eq!(unit(cgroup).as_deref(), expected, "{cgroup}");
-        }
-    }
 
     #[test]
     fn all_processes_of_a_unit_are_one_server() {

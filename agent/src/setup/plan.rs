@@ -34,6 +34,25 @@ impl Plan {
         format!("drain-agent@{}.service", self.name)
     }
 
+    /// The unit that holds its health port.
+    pub fn socket_unit(&self) -> String {
+        format!("drain-agent@{}.socket", self.name)
+    }
+
+    /// Where the port of that unit is written.
+    pub fn drop_in_path(&self) -> PathBuf {
+        Path::new("/etc/systemd/system").join(format!("{}.d", self.socket_unit())).join("port.conf")
+    }
+
+    /// The drop-in with the port.
+    pub fn drop_in(&self) -> String {
+        format!(
+            "# Written by `drainctl setup`: the same as `listen` in {}.\n[Socket]\nListenStream=\nListenStream={}\n",
+            self.path().display(),
+            self.listen
+        )
+    }
+
     /// The configuration.
     pub fn toml(&self) -> String {
         let Self { listen, ports, unit, .. } = self;
@@ -110,6 +129,18 @@ mod tests {
         assert!(matches!(&config.server.ready.probe, Probe::Http { url, .. } if url.path() == "/health"));
         assert_eq!(config.control.group.as_deref(), Some("www-data"));
         assert!(matches!(&config.restart.by, By::Unit { unit, .. } if **unit == *"apache2.service"));
+    }
+
+    #[test]
+    fn the_socket_unit_holds_the_port_of_the_configuration() {
+        let plan = Plan { listen: "[::]:9000".parse().unwrap(), ..plan() };
+        assert!(
+            plan.drop_in().ends_with("\n[Socket]\nListenStream=\nListenStream=[::]:9000\n"),
+            "{}",
+            plan.drop_in()
+        );
+        let path = plan.drop_in_path();
+        assert_eq!(path, Path::new("/etc/systemd/system/drain-agent@apache2.socket.d/port.conf"));
     }
 
     #[test]

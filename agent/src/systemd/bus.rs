@@ -22,6 +22,7 @@ const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE_UNIT: &str = "org.freedesktop.systemd1.Service";
+const SOCKET_UNIT: &str = "org.freedesktop.systemd1.Socket";
 const JOB: &str = "org.freedesktop.systemd1.Job";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
@@ -156,6 +157,39 @@ impl Systemd {
         };
         let processes = timeout(ANSWER_WITHIN, ask).await.map_err(|_late| BusError::Silent)?;
         processes.map_err(|error| BusError::Strange { what: name.to_owned(), error })
+    }
+
+    /// Where systemd listens for the socket unit `name`, or will from the host's next start on; nothing where it does not.
+    pub async fn listens(&mut self, name: &str) -> Result<Vec<String>, BusError> {
+        let listens =
+            timeout(ANSWER_WITHIN, self.ask_listens(name)).await.map_err(|_late| BusError::Silent)?;
+        listens.map_err(|error| BusError::Strange { what: name.to_owned(), error })
+    }
+
+    async fn ask_listens(&mut self, name: &str) -> Result<Vec<String>, DbusError> {
+        let unit = self.manager("LoadUnit", &[name]).await?.body().string()?.to_owned();
+        let text = |value: &mut Reader<'_>| {
+            value.variant("s")?;
+            Ok(value.string()?.to_owned())
+        };
+        let active = self.property(&unit, UNIT, "ActiveState", text).await?;
+        let enabled = self.property(&unit, UNIT, "UnitFileState", text).await?;
+        if active != "active" && enabled != "enabled" {
+            return Ok(Vec::new());
+        }
+        let listen = self.property(&unit, SOCKET_UNIT, "Listen", |value| {
+            value.variant("a(ss)")?;
+            let mut addresses = Vec::new();
+            // Its kind, such as `Stream`, and its address.
+            value.array(8, |socket| {
+                socket.structure()?;
+                socket.string()?;
+                addresses.push(socket.string()?.to_owned());
+                Ok(())
+            })?;
+            Ok(addresses)
+        });
+        listen.await
     }
 
     /// Has systemd begin what `verb` says to the unit `name`. It does not wait for the end: whoever waited in here while

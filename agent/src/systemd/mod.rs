@@ -3,8 +3,10 @@
 
 pub mod activation;
 pub mod bus;
+pub mod cgroup;
 pub mod dbus;
 pub mod notify;
+pub mod socket;
 pub mod standing;
 pub mod verb;
 pub mod watchdog;

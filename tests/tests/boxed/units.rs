@@ -116,3 +116,28 @@ fn an_agent_that_hangs_is_ended_by_the_watchdog_and_started_anew() {
     host.wait_until("up", |status| status.phase == Phase::Up);
     assert!(host.machine.journal(AGENT).contains("Watchdog timeout"));
 }
+
+#[test]
+fn agents_that_run_commands_are_given_root_by_a_drop_in() {
+    let place = Place::new("box_root");
+    let Some(host) = Host::bare(&place) else { return };
+    host.give_root();
+    let command = "command = [\"systemctl\", \"restart\", \"apache2.service\"]";
+    let config = crate::host::CONFIG.replace("unit = \"apache2.service\"", command);
+    assert!(config.contains(command));
+    host.machine.write("/etc/drain-agent/apache2.toml", &config);
+    host.machine.sh(&format!("systemctl start {APACHE} {AGENT}"));
+    host.wait_until("up", |status| status.phase == Phase::Up);
+    let run = host.run();
+    let out = host.ctl("restart --hard");
+    assert!(out.status.success(), "{out:?}\n{}", host.machine.journal(AGENT));
+    assert_ne!(host.run(), run);
+    // And back: what root has left is the user's own again.
+    host.machine.sh(&format!("rm -r /etc/systemd/system/drain-agent@.service.d && systemctl daemon-reload && systemctl stop {AGENT}"));
+    host.machine.write("/etc/drain-agent/apache2.toml", crate::host::CONFIG);
+    host.machine.sh(&format!("systemctl start {AGENT}"));
+    host.wait_until("up", |status| status.phase == Phase::Up);
+    let out = host.ctl("restart --hard");
+    assert!(out.status.success(), "{out:?}\n{}", host.machine.journal(AGENT));
+    assert_eq!(host.machine.sh("stat -c %U /var/lib/drain-agent/apache2.json").trim(), "drain-agent");
+}

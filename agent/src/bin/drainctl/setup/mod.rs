@@ -4,9 +4,10 @@ mod ask;
 mod pages;
 
 use std::{
-    fs, io,
-    io::{IsTerminal, Write},
+    fs::{self, Permissions},
+    io::{self, IsTerminal, Write},
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     time::Duration,
 };
@@ -19,7 +20,7 @@ use drain_agent::{
 use self::ask::Questions;
 use crate::{
     args::Setup,
-    guard::systemd::systemctl,
+    guard::systemd::{Systemd, systemctl},
     place::Place,
     verdict::{Done, Fault},
 };
@@ -50,16 +51,33 @@ pub(crate) async fn setup(place: &Place, setup: Setup) -> Result<Done, Fault> {
     let text = plan.toml();
     Config::parse(&plan.path().display().to_string(), &text, Some(&plan.name))
         .map_err(|invalid| Fault::Usage(format!("what was said makes no valid configuration: {invalid}")))?;
+    let files = [(plan.path(), text), (plan.drop_in_path(), plan.drop_in())];
     if setup.dry_run {
-        return Ok(Done::said(format!("# {}\n{text}\n{}", plan.path().display(), next(&plan))));
+        let shown =
+            files.iter().map(|(path, text)| format!("# {}\n{text}\n", path.display())).collect::<String>();
+        return Ok(Done::said(shown + &next(&plan)));
     }
-    write(&plan.path(), &text, setup.overwrite, questions)?;
+    for (path, text) in &files {
+        write(path, text, setup.overwrite, questions)?;
+    }
+    Systemd.reload().await?;
     if setup.enable || questions.agree("start the agent now, and at each start of the host?")? {
-        systemctl(&["--quiet", "enable", "--now", &plan.agent_unit()], START).await?;
+        start(&plan).await?;
         return Ok(Done::said(format!("{} runs\n{}", plan.agent_unit(), next(&plan))));
     }
-    let start = format!("it does not run yet: systemctl enable --now drain-agent@{}", plan.name);
+    let start =
+        format!("it does not run yet: systemctl enable --now {} {}", plan.socket_unit(), plan.agent_unit());
     Ok(Done::said(format!("{start}\n{}", next(&plan))))
+}
+
+/// Starts the agent and the socket that holds its port, now and with the host. Those that run may have another port, and
+/// a socket is not started beside a service that listens itself.
+async fn start(plan: &Plan) -> Result<(), Fault> {
+    let units = [plan.socket_unit(), plan.agent_unit()];
+    for verb in ["enable", "stop", "start"] {
+        systemctl(&["--quiet", verb, &units[0], &units[1]], START).await?;
+    }
+    Ok(())
 }
 
 /// The server that is meant.
@@ -140,15 +158,18 @@ fn write(path: &Path, text: &str, overwrite: bool, questions: Questions) -> Resu
             )));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(directory) = path.parent() {
-                fs::create_dir_all(directory).map_err(failed)?;
+            if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+                let readable = || fs::set_permissions(directory, Permissions::from_mode(0o755));
+                fs::create_dir_all(directory).and_then(|()| readable()).map_err(failed)?;
             }
         }
         Err(error) => return Err(failed(error)),
     }
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
-    fs::write(&new, text).and_then(|()| fs::rename(&new, path)).map_err(failed)?;
+    // For everybody to read, whatever the umask: the agent's user does, and polkit's.
+    let readable = || fs::set_permissions(&new, Permissions::from_mode(0o644));
+    fs::write(&new, text).and_then(|()| readable()).and_then(|()| fs::rename(&new, path)).map_err(failed)?;
     if io::stdout().is_terminal() {
         // Whoever has closed our output does not want to know.
         let _closed = writeln!(io::stdout(), "written: {}", path.display());
