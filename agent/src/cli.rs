@@ -168,9 +168,12 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
         }
         (Some(Verb::Generate { directory }), _) => Err(generate(&directory)),
         (Some(Verb::Permits { unit, directory }), _) => Err(if permits(&unit, &directory) {
-            Said::Output(format!("{unit} is in a configuration"))
+            Said::Output(format!("{unit} is there, and is of a configuration"))
         } else {
-            let text = format!("no configuration in {} has the agent restart {unit}", directory.display());
+            let text = format!(
+                "no configuration in {} has the agent restart {unit}, or systemd does not have it",
+                directory.display()
+            );
             Said::Error(text, INVALID)
         }),
         (None, Some(file)) => {

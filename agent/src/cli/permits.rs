@@ -1,22 +1,49 @@
 //! What the agents' user is permitted: polkit's rule asks `drain-agent permits`.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use crate::config::{By, Config};
+use tokio::{runtime, time::timeout};
 
-/// Whether one of the configurations in `directory` has systemd restart `unit`, or the service of the same name where it
-/// is a socket. One that is not valid permits nothing.
+use crate::{
+    config::{By, Config},
+    systemd::bus::Systemd,
+};
+
+/// How long systemd may take to tell of the configured units: polkit waits for 10 s.
+const WITHIN: Duration = Duration::from_secs(8);
+
+/// Whether `unit` is one that a configuration in `directory` has systemd restart, or one of its sockets. It must be
+/// there: who may start a unit that is not could make one of that name.
 pub(super) fn permits(unit: &str, directory: &Path) -> bool {
+    let configured = configured(directory);
+    let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else { return false };
+    runtime.block_on(async { timeout(WITHIN, is_one_of(unit, &configured)).await }).unwrap_or(false)
+}
+
+async fn is_one_of(unit: &str, configured: &[Arc<str>]) -> bool {
+    let Ok(mut systemd) = Systemd::connect().await else { return false };
+    for service in configured {
+        if systemd.standing(service).await.is_ok_and(|standing| standing.is_or_has_socket(unit)) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The units that the configurations in `directory` have systemd restart. One that is not valid has none.
+fn configured(directory: &Path) -> Vec<Arc<str>> {
     let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let configurations = files.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
-    let service =
-        unit.strip_suffix(".socket").map_or_else(|| unit.to_owned(), |stem| format!("{stem}.service"));
-    let mut configurations = configurations.filter_map(|path| {
+    let unit = |path: &Path| {
         // Who asks may not read the keys that it names.
-        let text = fs::read_to_string(&path).ok()?;
-        Config::parse(&path.display().to_string(), &text, path.file_stem()?.to_str()).ok()
-    });
-    configurations.any(|config| matches!(config.restart.by, By::Unit { unit, .. } if *unit == *service))
+        let text = fs::read_to_string(path).ok()?;
+        let config = Config::parse(&path.display().to_string(), &text, path.file_stem()?.to_str()).ok()?;
+        match config.restart.by {
+            By::Unit { unit, .. } => Some(unit),
+            By::Command(_) => None,
+        }
+    };
+    configurations.filter_map(|path| unit(&path)).collect()
 }
 
 #[cfg(test)]
@@ -25,25 +52,13 @@ mod tests {
     use crate::scratch::Scratch;
 
     #[test]
-    fn exactly_the_units_of_valid_configurations_are_permitted() {
+    fn exactly_the_units_of_valid_configurations_are_configured() {
         let directory = Scratch::new("permits");
         let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
         write("a.toml", "server.ports = [80]\nrestart.unit = 'shop.service'");
         write("b.toml", "server.ports = [80]\nrestart.unit = 'invalid.service'\nnonsense = 1");
         write("c.txt", "server.ports = [80]\nrestart.unit = 'other.service'");
-        let permits = |unit: &str| permits(unit, directory.path());
-        assert!(permits("shop.service") && permits("shop.socket"));
-        for unit in [
-            "invalid.service",
-            "other.service",
-            "shop",
-            "shop.timer",
-            "ssh.service",
-            "shop.service.socket",
-            "-h.service",
-            "--help",
-        ] {
-            assert!(!permits(unit), "{unit}");
-        }
+        write("d.toml", "server.ports = [80]\nrestart.command = ['true']");
+        assert_eq!(configured(directory.path()), ["shop.service".into()]);
     }
 }

@@ -109,7 +109,7 @@ const STATUS: Duration = Duration::from_millis(500);
 const STATUS_OUT: Duration = Duration::from_millis(200);
 /// How often the state file is written for the sake of the table alone.
 pub(super) const TABLE: Duration = Duration::from_secs(5);
-/// How long reports may take to be written at the agent's end: a line of some kilobytes each.
+/// How long the state, and then reports, may take to be written at the agent's end: some kilobytes each.
 const FILED: Duration = Duration::from_secs(1);
 
 impl<O: Outside> Owner<O> {
@@ -339,8 +339,10 @@ impl<O: Outside> Owner<O> {
     }
 
     async fn stop(&mut self) {
-        self.write().await;
-        // A disk that hangs must not keep the next agent waiting.
+        // A disk that hangs must not keep the next agent waiting: the course stands there already.
+        if time::timeout(FILED, self.write()).await.is_err() {
+            warn!("the state is not written at the end: its disk hangs");
+        }
         let filed = async { while self.filing.join_next().await.is_some() {} };
         if time::timeout(FILED, filed).await.is_err() {
             warn!("a report is not written: its disk hangs");

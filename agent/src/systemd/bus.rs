@@ -128,11 +128,12 @@ impl Systemd {
             Ok(id)
         });
         let invocation = invocation.await?;
-        let triggered_by = self.property(&unit, UNIT, "TriggeredBy", |value| {
+        let strings = |value: &mut Reader<'_>| {
             value.variant("as")?;
             value.strings()
-        });
-        let triggered_by = triggered_by.await?;
+        };
+        let triggered_by = self.property(&unit, UNIT, "TriggeredBy", strings).await?;
+        let names = self.property(&unit, UNIT, "Names", strings).await?;
         // Nothing but a service has these.
         let main = self.property(&unit, SERVICE_UNIT, "MainPID", |value| {
             value.variant("u")?;
@@ -140,7 +141,7 @@ impl Systemd {
         });
         let main = main.await.ok().filter(|main| *main != 0);
         let result = self.property(&unit, SERVICE_UNIT, "Result", text).await.unwrap_or_default();
-        Ok(Standing { loaded, active, sub, invocation, has_job, main, result, triggered_by })
+        Ok(Standing { loaded, active, sub, invocation, has_job, main, result, triggered_by, names })
     }
 
     /// The processes of the unit `name`.

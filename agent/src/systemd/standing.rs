@@ -21,12 +21,20 @@ pub struct Standing {
     pub result: String,
     /// The units whose activation starts it, such as sockets.
     pub triggered_by: Vec<String>,
+    /// Its name, and those that stand for it.
+    pub names: Vec<String>,
 }
 
 impl Standing {
     /// Whether it runs.
     pub fn runs(&self) -> bool {
         matches!(self.active.as_str(), "active" | "reloading")
+    }
+
+    /// Whether it is there, and `unit` is it, or a socket by which it is started.
+    pub fn is_or_has_socket(&self, unit: &str) -> bool {
+        let is_socket = unit.ends_with(".socket") && self.triggered_by.iter().any(|socket| socket == unit);
+        self.loaded == "loaded" && (is_socket || self.names.iter().any(|name| name == unit))
     }
 }
 
@@ -40,6 +48,25 @@ impl fmt::Display for Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_unit_goes_by_all_its_names_and_with_its_sockets_while_it_is_there() {
+        let texts = |all: &[&str]| all.iter().map(ToString::to_string).collect();
+        let shop = Standing {
+            loaded: "loaded".into(),
+            names: texts(&["shop.service", "web.service"]),
+            triggered_by: texts(&["http.socket", "shop.timer"]),
+            ..Standing::default()
+        };
+        for unit in ["shop.service", "web.service", "http.socket"] {
+            assert!(shop.is_or_has_socket(unit), "{unit}");
+        }
+        for unit in ["shop", "shop.socket", "shop.timer", "ssh.service", "-h.service", "--help", ""] {
+            assert!(!shop.is_or_has_socket(unit), "{unit}");
+        }
+        let gone = Standing { loaded: "not-found".into(), ..shop };
+        assert!(!gone.is_or_has_socket("shop.service") && !gone.is_or_has_socket("http.socket"));
+    }
 
     #[test]
     fn a_unit_that_failed_says_how() {

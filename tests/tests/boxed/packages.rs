@@ -16,8 +16,14 @@ const AGENT: &str = "drain-agent@apache2.service";
 fn built(name: &str, kind: &str) -> Option<PathBuf> {
     let all =
         fs::read_dir(target().join("packages")).into_iter().flatten().flatten().map(|entry| entry.path());
-    all.filter(|path| path.extension().is_some_and(|ending| ending == kind))
-        .find(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)))
+    let is_named = |path: &PathBuf| {
+        let file = path.file_name().map(|file| file.to_string_lossy().into_owned());
+        file.is_some_and(|file| file.starts_with(name))
+    };
+    let kinds = all.filter(|path| path.extension().is_some_and(|ending| ending == kind));
+    let found: Vec<PathBuf> = kinds.filter(is_named).collect();
+    assert!(found.len() < 2, "expected one package, found {found:?}; remove the old ones");
+    found.into_iter().next()
 }
 
 /// Installs a package as an administrator does.
@@ -84,6 +90,10 @@ fn a_server_is_guarded_by_the_package_and_one_line_and_an_upgrade_keeps_its_drai
     let there = |path: &str| stage.machine.try_sh(&format!("test -e {path}")).status.success();
     assert!(!there("/etc/systemd/system/apache2-drain.service"), "the guard is gone");
     assert!(!there("/var/lib/drain-agent"), "its state is gone");
+    assert!(
+        !there("/etc/systemd/system/drain-agent@apache2.socket.d"),
+        "the port that setup has written is gone"
+    );
     assert!(there("/etc/drain-agent/apache2.toml"), "what people configured is theirs");
 }
 

@@ -52,6 +52,10 @@ fn the_agents_user_may_restart_the_configured_unit_and_nothing_else() {
         "systemctl --no-ask-password daemon-reload",
         "systemctl --no-ask-password set-property apache2.service CPUWeight=1",
         "systemd-run --no-ask-password true",
+        "systemd-run --no-ask-password --unit=apache2.service true",
+        // Which isn't there: who may start it could make it.
+        "systemctl --no-ask-password start apache2.socket",
+        "systemd-run --no-ask-password --unit=apache2 --socket-property=ListenStream=9 true",
     ] {
         let (done, said) = may(forbidden);
         assert!(!done, "{forbidden}: {said}");

@@ -57,12 +57,19 @@ pub(crate) async fn setup(place: &Place, setup: Setup) -> Result<Done, Fault> {
             files.iter().map(|(path, text)| format!("# {}\n{text}\n", path.display())).collect::<String>();
         return Ok(Done::said(shown + &next(&plan)));
     }
+    // Of both or of none, so that no configuration comes to stand beside another's port.
+    let mut new = Vec::new();
     for (path, text) in &files {
-        write(path, text, setup.overwrite, questions)?;
+        if may_write(path, text, setup.overwrite, questions)? {
+            new.push((path, text));
+        }
+    }
+    for (path, text) in &new {
+        write(path, text)?;
     }
     Systemd.reload().await?;
     if setup.enable || questions.agree("start the agent now, and at each start of the host?")? {
-        start(&plan).await?;
+        start(&plan, !new.is_empty()).await?;
         return Ok(Done::said(format!("{} runs\n{}", plan.agent_unit(), next(&plan))));
     }
     let start =
@@ -70,14 +77,21 @@ pub(crate) async fn setup(place: &Place, setup: Setup) -> Result<Done, Fault> {
     Ok(Done::said(format!("{start}\n{}", next(&plan))))
 }
 
-/// Starts the agent and the socket that holds its port, now and with the host. Those that run may have another port, and
-/// a socket is not started beside a service that listens itself.
-async fn start(plan: &Plan) -> Result<(), Fault> {
+/// Starts the agent and the socket that holds its port, now and with the host. Where something is `new`, those that run
+/// may have another port, and a socket is not started beside a service that listens itself; else they go on.
+async fn start(plan: &Plan, new: bool) -> Result<(), Fault> {
     let units = [plan.socket_unit(), plan.agent_unit()];
-    for verb in ["enable", "stop", "start"] {
-        systemctl(&["--quiet", verb, &units[0], &units[1]], START).await?;
+    let tell = |verb| systemctl_of(verb, &units);
+    tell("enable").await?;
+    if new || tell("start").await.is_err() {
+        tell("stop").await?;
+        tell("start").await?;
     }
     Ok(())
+}
+
+async fn systemctl_of(verb: &str, units: &[String; 2]) -> Result<(), Fault> {
+    systemctl(&["--quiet", verb, &units[0], &units[1]], START).await.map(drop)
 }
 
 /// The server that is meant.
@@ -140,30 +154,29 @@ fn taken(listen: SocketAddr, own: &str) -> Result<(), Fault> {
     }
 }
 
-/// Writes the configuration; one that is there is only replaced where that was said.
-fn write(path: &Path, text: &str, overwrite: bool, questions: Questions) -> Result<(), Fault> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            Fault::NotPermitted(format!("can't write {}: {error}; use sudo", path.display()))
-        }
-        _ => Fault::Failed(format!("can't write {}: {error}", path.display())),
-    };
+/// Whether `text` is to be written to `path`: not where it stands there already; another one is only replaced where
+/// that was said.
+fn may_write(path: &Path, text: &str, overwrite: bool, questions: Questions) -> Result<bool, Fault> {
     match fs::read_to_string(path) {
-        Ok(there) if there == text => return Ok(()),
-        Ok(_) if overwrite || questions.agree(&format!("{} is there: replace it?", path.display()))? => {}
-        Ok(_) => {
-            return Err(Fault::Failed(format!(
-                "{} is there, and was left as it is; --overwrite replaces it, --dry-run shows what would be written",
-                path.display()
-            )));
+        Ok(there) if there == text => Ok(false),
+        Ok(_) if overwrite || questions.agree(&format!("{} is there: replace it?", path.display()))? => {
+            Ok(true)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
-                let readable = || fs::set_permissions(directory, Permissions::from_mode(0o755));
-                fs::create_dir_all(directory).and_then(|()| readable()).map_err(failed)?;
-            }
-        }
-        Err(error) => return Err(failed(error)),
+        Ok(_) => Err(Fault::Failed(format!(
+            "{} is there, and was left as it is; --overwrite replaces it, --dry-run shows what would be written",
+            path.display()
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(unwritable(path, &error)),
+    }
+}
+
+/// Writes what the agent and systemd read.
+fn write(path: &Path, text: &str) -> Result<(), Fault> {
+    let failed = |error: io::Error| unwritable(path, &error);
+    if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+        let readable = || fs::set_permissions(directory, Permissions::from_mode(0o755));
+        fs::create_dir_all(directory).and_then(|()| readable()).map_err(failed)?;
     }
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
@@ -175,6 +188,14 @@ fn write(path: &Path, text: &str, overwrite: bool, questions: Questions) -> Resu
         let _closed = writeln!(io::stdout(), "written: {}", path.display());
     }
     Ok(())
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Fault {
+    let text = format!("can't write {}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Fault::NotPermitted(format!("{text}; use sudo")),
+        _ => Fault::Failed(text),
+    }
 }
 
 /// What is left to do, for people.
@@ -199,12 +220,13 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("drainctl-setup-{}", std::process::id()));
         let path = directory.join("shop.toml");
         let nobody = Questions::new(true);
-        write(&path, "a", false, nobody).unwrap();
-        write(&path, "a", false, nobody).unwrap();
-        let error = write(&path, "b", false, nobody).unwrap_err();
+        assert!(may_write(&path, "a", false, nobody).unwrap());
+        write(&path, "a").unwrap();
+        assert!(!may_write(&path, "a", false, nobody).unwrap(), "it stands there");
+        let error = may_write(&path, "b", false, nobody).unwrap_err();
         assert!(error.to_string().contains("--overwrite"), "{error}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "a");
-        write(&path, "b", true, nobody).unwrap();
+        assert!(may_write(&path, "b", true, nobody).unwrap());
+        write(&path, "b").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "b");
         fs::remove_dir_all(&directory).unwrap();
     }
