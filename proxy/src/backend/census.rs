@@ -1,4 +1,5 @@
-//! How many servers are what: kept up with each change of one, in constant time however many there are.
+//! How many servers are what: kept up with each change of one, in constant time however many there are; only the first
+//! backup is looked for among the backups.
 //!
 //! The first of these tiers that has a server is used:
 //! 1. active servers that are up and have a weight;
@@ -12,7 +13,7 @@ use super::{Operation, Server};
 use crate::config::WhenAllDrain;
 
 /// What the choice must know of a server; small, because it is read for all servers when a choice is prepared.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Member {
     pub(super) operation: Operation,
     pub(super) backup: bool,

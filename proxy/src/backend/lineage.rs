@@ -135,6 +135,7 @@ impl Lineage {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{backend_of, checked, granted, limited, queued, server, settings};
+    use super::super::server::Surroundings;
     use super::super::{Operation, Wish};
     use super::*;
 
@@ -192,5 +193,25 @@ mod tests {
         let new = old.renewed(settings(vec![checked("b"), checked("a")]));
         new.set_operation(by_name(&new, "b"), Operation::Up, false);
         assert_eq!(waiting.answer.try_recv().unwrap().unwrap().server().name(), "b");
+    }
+
+    #[test]
+    fn what_the_checks_find_while_a_generation_is_made_holds_for_it() {
+        let old = backend_of(settings(vec![checked("a"), checked("b")]));
+        for index in 0..2 {
+            old.set_operation(index, Operation::Up, false);
+        }
+        let around = Surroundings { lineage: old.lineage.clone(), fullconn: old.settings.fullconn };
+        let renewed = old
+            .servers
+            .iter()
+            .map(|server| Arc::new(server.renewed(server.index(), server.settings().clone(), &around)));
+        let new = Backend::apart(old.settings.clone(), renewed.collect(), old.lineage.clone());
+        old.set_operation(0, Operation::Down, false);
+        new.join();
+        assert_eq!(new.usable().active, 1);
+        for _ in 0..2 {
+            assert_eq!(granted(new.admit(ANY)).server().name(), "b");
+        }
     }
 }

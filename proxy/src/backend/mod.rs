@@ -127,6 +127,13 @@ impl Backend {
     }
 
     fn of(settings: config::Backend, servers: Vec<Arc<Server>>, lineage: Arc<Lineage>) -> Arc<Self> {
+        let backend = Self::apart(settings, servers, lineage);
+        backend.join();
+        backend
+    }
+
+    /// A generation that the others do not tell of changes so far.
+    fn apart(settings: config::Backend, servers: Vec<Arc<Server>>, lineage: Arc<Lineage>) -> Arc<Self> {
         let rules = Rules::of(&settings);
         let members = servers.iter().map(|server| Member::of(server, rules.method));
         let census = Census::new(members.collect());
@@ -135,7 +142,7 @@ impl Backend {
         let follows_load = |server: &config::Server| server.minconn.is_some();
         let limits_change = |server: &config::Server| follows_load(server) || !server.slowstart.is_zero();
         let usable = census.usable(&rules);
-        let backend = Arc::new(Self {
+        Arc::new(Self {
             queue: Mutex::new(Queue::new(census, ring)),
             selection: ArcSwap::from_pointee(selection),
             usable: ArcSwap::from_pointee(usable),
@@ -149,9 +156,22 @@ impl Backend {
             settings,
             servers,
             lineage,
-        });
-        backend.lineage.begin(&backend);
-        backend
+        })
+    }
+
+    /// From now on it is told of changes, and it acts on those of which it was not told.
+    fn join(self: &Arc<Self>) {
+        self.lineage.begin(self);
+        let is_other =
+            |(server, member): &(&Arc<Server>, &Member)| Member::of(server, self.rules.method) != **member;
+        let changed: Vec<usize> = {
+            let queue = self.lock();
+            let pairs = self.servers.iter().zip(queue.census.members());
+            pairs.filter(is_other).map(|(server, _)| server.index()).collect()
+        };
+        for index in changed {
+            self.act_on_change(index, || {});
+        }
     }
 
     /// Whether its servers and their weights are those of the configuration for good (HAProxy's static algorithms).
