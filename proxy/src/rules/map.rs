@@ -1,6 +1,6 @@
 //! Files of keys and values: HAProxy's converters `map` and `map_…` (manual, 7.3.1).
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use ipnet::IpNet;
 
@@ -9,15 +9,21 @@ use super::{file, pattern::Regex, sample::Value};
 /// What is found in a file for a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Map {
-    entries: Vec<(Key, Arc<str>)>,
-    /// Of several that match, the one with the longest key counts; else the first.
-    longest: bool,
+    entries: Entries,
     default: Option<Arc<str>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
+enum Entries {
+    /// The value is a key as a whole; of equal keys this has the first.
+    Equal(HashMap<Box<[u8]>, Arc<str>>),
+    /// Of several that match, the one with the longest key counts where that is so; else, and of equally long ones, the
+    /// first.
+    Searched { entries: Vec<(Key, Arc<str>)>, longest: bool },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Key {
-    Equal(Arc<str>),
     Begins(Arc<str>),
     Ends(Arc<str>),
     Within(Arc<str>),
@@ -32,27 +38,47 @@ impl Map {
     pub(super) fn read(method: &str, path: &str, default: Option<&str>) -> Result<Self, String> {
         let text = file::text(path)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let entry = |line: &str| {
-            let (key, value) = line.split_once([' ', '\t']).unwrap_or((line, ""));
-            Ok((Key::read(method, key)?, Arc::from(value.trim_start())))
-        };
-        let entries = lines.map(entry).collect::<Result<_, String>>();
-        let entries = entries.map_err(|why| format!("the map '{path}': {why}"))?;
-        Ok(Self { entries, longest: matches!(method, "beg" | "ip"), default: default.map(Into::into) })
+        let lines = lines.map(|line| line.split_once([' ', '\t']).unwrap_or((line, "")));
+        let lines = lines.map(|(key, value)| (key, Arc::from(value.trim_start())));
+        let entries = Entries::read(method, lines).map_err(|why| format!("the map '{path}': {why}"))?;
+        Ok(Self { entries, default: default.map(Into::into) })
     }
 
     pub(super) fn value(&self, value: &Value<'_>) -> Option<Vec<u8>> {
-        let mut found =
-            self.entries.iter().filter_map(|(key, to)| Some((key.length(), key.found(value, to)?)));
-        let best = if self.longest { found.max_by_key(|(length, _)| *length) } else { found.next() };
-        best.map(|(_, found)| found).or_else(|| self.default.as_ref().map(|to| to.as_bytes().to_vec()))
+        let found = match &self.entries {
+            Entries::Equal(known) => known.get(&*value.text()).map(|to| to.as_bytes().to_vec()),
+            Entries::Searched { entries, longest } => {
+                let mut found =
+                    entries.iter().filter_map(|(key, to)| Some((key.length(), key.found(value, to)?)));
+                let longer = |best: (usize, Vec<u8>), next: (usize, Vec<u8>)| {
+                    if next.0 > best.0 { next } else { best }
+                };
+                let best = if *longest { found.reduce(longer) } else { found.next() };
+                best.map(|(_, found)| found)
+            }
+        };
+        found.or_else(|| self.default.as_ref().map(|to| to.as_bytes().to_vec()))
+    }
+}
+
+impl Entries {
+    fn read<'f>(method: &str, lines: impl Iterator<Item = (&'f str, Arc<str>)>) -> Result<Self, String> {
+        if method == "str" {
+            let mut known = HashMap::new();
+            for (key, to) in lines {
+                known.entry(key.as_bytes().into()).or_insert(to);
+            }
+            return Ok(Self::Equal(known));
+        }
+        let entries =
+            lines.map(|(key, to)| Ok((Key::read(method, key)?, to))).collect::<Result<_, String>>()?;
+        Ok(Self::Searched { entries, longest: matches!(method, "beg" | "ip") })
     }
 }
 
 impl Key {
     fn read(method: &str, key: &str) -> Result<Self, String> {
         Ok(match method {
-            "str" => Self::Equal(key.into()),
             "beg" => Self::Begins(key.into()),
             "end" => Self::Ends(key.into()),
             "sub" => Self::Within(key.into()),
@@ -83,7 +109,6 @@ impl Key {
     fn found(&self, value: &Value<'_>, to: &str) -> Option<Vec<u8>> {
         let text = value.text();
         let holds = match self {
-            Self::Equal(key) => *text == *key.as_bytes(),
             Self::Begins(key) => text.starts_with(key.as_bytes()),
             Self::Ends(key) => text.ends_with(key.as_bytes()),
             Self::Within(key) => memchr::memmem::find(&text, key.as_bytes()).is_some(),
@@ -127,6 +152,12 @@ mod tests {
         std::fs::write(&path, "10.0.0.0/8 inside\n10.1.0.0/16 here\n").unwrap();
         assert_eq!((find("ip", "10.1.2.3"), find("ip", "10.2.2.3")), ("here".into(), "inside".into()));
         assert!(Map::read("ip", "/nowhere", None).is_err());
+        std::fs::write(&path, "10.0.0.0/8 first\n10.0.0.0/8 second\n").unwrap();
+        assert_eq!(find("ip", "10.1.2.3"), "first");
+        std::fs::write(&path, "/a first\n/a second\n").unwrap();
+        for method in ["str", "beg", "end", "sub", "reg"] {
+            assert_eq!(find(method, "/a"), "first", "{method}");
+        }
         std::fs::write(&path, "( x\n").unwrap();
         assert!(Map::read("reg", path.to_str().unwrap(), None).is_err());
         std::fs::remove_file(path).unwrap();
