@@ -22,12 +22,11 @@ pub(crate) fn start() -> io::Result<ExitCode> {
     arguments.push(IN_BACKGROUND.into());
     let mut command = Command::new(program);
     let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    let mut said = String::new();
-    if let Some(output) = child.stdout.take() {
-        BufReader::new(output).read_line(&mut said)?;
-    }
-    if said.trim_end() == READY {
-        return Ok(ExitCode::SUCCESS);
+    // An access log may come first.
+    for line in child.stdout.take().into_iter().flat_map(|output| BufReader::new(output).split(b'\n')) {
+        if line? == READY.as_bytes() {
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     let code = child.wait()?.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
