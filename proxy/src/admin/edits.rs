@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::worker::Generation;
 
 /// What is said where there is nobody any more who could make a change.
-const NOBODY: &str = "The proxy ends, and nothing is changed.\n";
+pub const NOBODY: &str = "The proxy ends, and nothing is changed.\n";
 
 /// Changes the configuration, or says why not.
 type Change = Box<dyn FnOnce(&mut Config) -> Result<Made, String> + Send>;

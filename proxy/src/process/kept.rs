@@ -1,5 +1,5 @@
 //! What is kept in files while no process runs: how the servers are, and what operators have set. They are written when
-//! something has changed, so that a process that is killed loses little, and once more at the end.
+//! something has changed, so that a process that is killed loses little, and once more when it is told to end.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -23,11 +23,16 @@ const NO_PATIENCE: std::time::Duration = std::time::Duration::ZERO;
 pub(super) struct Kept {
     state: Option<(PathBuf, String)>,
     changes: Option<(PathBuf, String)>,
+    /// All was written for the last time.
+    is_final: bool,
 }
 
 impl Kept {
     /// Writes what has changed.
     pub(super) fn keep(&mut self, admin: &Admin, statistics: &Statistics) {
+        if self.is_final {
+            return;
+        }
         if let Some(path) = &admin.server_state {
             let text = all_states(statistics, clock::now());
             renew(&mut self.state, path, state::lasting(&text), &text);
@@ -38,10 +43,11 @@ impl Kept {
         }
     }
 
-    /// Writes everything, whatever was written before.
-    pub(super) fn keep_all(&mut self, admin: &Admin, statistics: &Statistics) {
-        *self = Self::default();
+    /// Writes everything, whatever was written before, and nothing after it.
+    pub(super) fn keep_at_last(&mut self, admin: &Admin, statistics: &Statistics) {
+        (self.state, self.changes) = (None, None);
         self.keep(admin, statistics);
+        self.is_final = true;
     }
 }
 
@@ -52,7 +58,11 @@ pub(super) fn set_again(admin: &Admin, statistics: &Arc<Statistics>, gate: &Arc<
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
         Err(error) => {
-            return tracing::warn!("what was set at run time can't be read from {}: {error}", path.display());
+            let aside = set_aside(path);
+            return tracing::warn!(
+                "what was set at run time can't be read from {}: {error}; {aside}",
+                path.display()
+            );
         }
     };
     let (statistics, gate) = (statistics.clone(), gate.clone());
@@ -62,7 +72,8 @@ pub(super) fn set_again(admin: &Admin, statistics: &Arc<Statistics>, gate: &Arc<
     let mut refused = String::new();
     let all: Vec<_> = text.lines().flat_map(command::commands).filter(|words| !words.is_empty()).collect();
     for words in &all {
-        let answer = command::obey(&desk, &mut session, words);
+        let said = command::obey(&desk, &mut session, words);
+        let answer = if session.orders_an_edit() { "it changes the configuration" } else { said.as_str() };
         if !answer.is_empty() {
             let _ = write!(refused, "; \"{}\" is not: {}", words.join(" "), answer.trim_end());
         }
@@ -70,7 +81,8 @@ pub(super) fn set_again(admin: &Admin, statistics: &Arc<Statistics>, gate: &Arc<
     if refused.is_empty() {
         tracing::info!("{} settings of an earlier process hold again, from {}", all.len(), path.display());
     } else {
-        tracing::warn!("of {} settings in {} some hold again{refused}", all.len(), path.display());
+        let (count, aside) = (all.len(), set_aside(path));
+        tracing::warn!("of {count} settings in {} some hold again{refused}; {aside}", path.display());
     }
 }
 
@@ -86,11 +98,41 @@ fn renew(known: &mut Option<(PathBuf, String)>, path: &Path, lasting: String, te
 
 /// As a whole or not at all.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    // Another process may be about to write the same file.
+    let new = beside(path, &format!("{}.new", std::process::id()));
+    let write = || {
+        let mut file = File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    write().inspect_err(|_| {
+        // It is of no use; what went wrong is said.
+        let _ = fs::remove_file(&new);
+    })
+}
+
+/// Has the file stay under another name when it is written anew: what it says is nowhere else. Says where it is.
+fn set_aside(path: &Path) -> String {
+    let aside = beside(path, "unread");
+    let cleared = match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let linked =
+        cleared.and_then(|()| fs::hard_link(path, &aside).or_else(|_| fs::copy(path, &aside).map(drop)));
+    match linked {
+        Ok(()) => format!("the file stays as {}", aside.display()),
+        Err(error) => format!("the file can't be kept as {}: {error}", aside.display()),
+    }
+}
+
+/// The name with something behind it.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
 }
 
 #[cfg(test)]
@@ -121,7 +163,8 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("changes");
         let admin = Admin { keep_changes: Some(path.clone()), ..Admin::default() };
-        let orders = "set maxconn global 77\nset server shop/a weight 3\nset server shop/gone weight 5\n";
+        let orders = "set maxconn global 77\nset server shop/a weight 3\nset server shop/gone weight 5\n\
+                      add server shop/b 127.0.0.1:81\n";
         fs::write(&path, orders).unwrap();
         let (after, gate) = statistics();
         set_again(&admin, &after, &gate);
@@ -130,12 +173,34 @@ mod tests {
         let mut kept = Kept::default();
         kept.keep(&admin, &after);
         assert_eq!(fs::read_to_string(&path).unwrap(), hold);
+        // Of what could not be set nothing is lost.
+        assert_eq!(fs::read_to_string(directory.join("changes.unread")).unwrap(), orders);
         // Nothing has changed, and so nothing is written.
         fs::remove_file(&path).unwrap();
         kept.keep(&admin, &after);
         assert!(!path.exists());
-        kept.keep_all(&admin, &after);
+        kept.keep_at_last(&admin, &after);
         assert!(path.exists());
+        // Another process may write it now.
+        fs::write(&path, "").unwrap();
+        kept.keep_at_last(&admin, &after);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_set_again_as_a_whole_is_not_set_aside() {
+        let directory = std::env::temp_dir().join(format!("drain-proxy-whole-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("changes");
+        let admin = Admin { keep_changes: Some(path.clone()), ..Admin::default() };
+        fs::write(&path, "set maxconn global 77\n").unwrap();
+        let (statistics, gate) = statistics();
+        set_again(&admin, &statistics, &gate);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::write(&path, b"\xff").unwrap();
+        set_again(&admin, &statistics, &gate);
+        assert_eq!(fs::read(directory.join("changes.unread")).unwrap(), b"\xff");
         fs::remove_dir_all(&directory).unwrap();
     }
 }

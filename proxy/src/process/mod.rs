@@ -138,13 +138,13 @@ impl Process {
                 Happening::Edited(edit) => self.edit(edit),
                 Happening::LookDue => {
                     self.pressure.look(&self.generation);
-                    if self.successor.is_none() {
+                    if self.successor.is_none() && self.checks.is_some() {
                         self.kept.keep(&self.config.admin, self.admin.statistics());
                     }
                 }
             }
         }
-        self.keep_all();
+        self.keep_at_last();
         self.logs.close(LOG_CLOSE_LIMIT);
     }
 
@@ -190,6 +190,7 @@ impl Process {
         }
         notify::stopping();
         self.call_off();
+        self.keep_at_last();
         if *self.stop.borrow() == Stop::No && self.door.say_farewell(self.config.admin.leave) {
             let limits = self.config.admin.leave;
             tracing::info!("SIGUSR1: connections are accepted for another {:?}", limits.soft + limits.hard);
@@ -278,10 +279,12 @@ impl Process {
         }
     }
 
-    /// Writes what is to be kept, unless another process has taken over, which knows better.
-    fn keep_all(&mut self) {
+    /// Writes what is to be kept when this process is told to end, and not again: what is under way may last longer than
+    /// whoever stops the service waits, and another process may write the same files meanwhile. One that has taken over
+    /// knows better.
+    fn keep_at_last(&mut self) {
         if self.checks.is_some() {
-            self.kept.keep_all(&self.config.admin, self.admin.statistics());
+            self.kept.keep_at_last(&self.config.admin, self.admin.statistics());
         }
     }
 
@@ -289,8 +292,7 @@ impl Process {
     fn stop(&mut self, order: Stop) {
         if order > Stop::Leaving {
             self.call_off();
-            // What is under way may last longer than whoever stops the service waits.
-            self.keep_all();
+            self.keep_at_last();
         }
         self.listeners.close();
         let deadline = clock::now().checked_add(self.config.limits.finish);

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::door::Change;
 use super::{Difference, Process, files};
-use crate::admin::edits::Edit;
+use crate::admin::edits::{Edit, NOBODY};
 use crate::admin::gate::SHUT;
 use crate::admin::http::PortError;
 use crate::admin::log::{Logs, OpenError};
@@ -76,8 +76,11 @@ impl Process {
 
     /// Makes a change that an operator has ordered.
     pub(super) fn edit(&mut self, edit: Edit) {
-        if self.successor.is_some() || self.is_ending() {
+        if self.successor.is_some() {
             return edit.refuse(SHUT);
+        }
+        if self.is_ending() {
+            return edit.refuse(NOBODY);
         }
         let before = self.config.clone();
         edit.make(&before, |config, made| {

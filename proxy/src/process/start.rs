@@ -79,7 +79,8 @@ impl Process {
             kept::set_again(&config.admin, &statistics, &gate);
         }
         let door = Door::open(&config.admin, earlier != Earlier::None, statistics.clone(), gate.clone())?;
-        // Before anybody is served, so that who is can command it; an earlier process listens anew where the rest fails.
+        // Before anybody is served, so that who is can command it. Where the rest fails, a process to which this one was to
+        // succeed (SIGUSR2) listens anew.
         let (to_edit, edits) = Edits::channel();
         let admin = Service::start(&config.admin, statistics, gate.clone(), to_edit)?;
         let stop = watch::Sender::new(Stop::No);

@@ -51,7 +51,7 @@ pub struct Origin<'a> {
     pub client: SocketAddr,
     /// What it connected to.
     pub destination: SocketAddr,
-    /// The request's method, as the client sent it.
+    /// The request's method: as the client sent it, and for a response as the request's rules left it.
     pub method: &'a [u8],
     /// Its target, likewise.
     pub target: &'a [u8],

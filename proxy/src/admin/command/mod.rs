@@ -68,6 +68,11 @@ impl Session {
     pub fn new(level: AdminLevel, timeout: Duration) -> Self {
         Self { level, interactive: false, timeout, ended: false, later: None }
     }
+
+    /// Whether the command that was obeyed last orders a change of the configuration, which nobody waits for then.
+    pub(crate) fn orders_an_edit(&mut self) -> bool {
+        self.later.take().is_some()
+    }
 }
 
 /// Does what one command says; gives what there is to say. An empty line follows it on the socket.
