@@ -271,9 +271,9 @@ impl Server {
         self.state.chronicle.checked(checked, observed);
     }
 
-    /// Notes what its agent has answered.
-    pub fn note_agent(&self, checked: Checked) {
-        self.state.chronicle.agent_answered(checked);
+    /// Notes what its agent has answered; `spoke`: something that could be obeyed.
+    pub fn note_agent(&self, checked: Checked, spoke: bool) {
+        self.state.chronicle.agent_asked(checked, spoke);
     }
 
     /// Begins to count its checks anew.

@@ -95,6 +95,12 @@ pub enum LoadError {
 }
 
 impl Config {
+    /// Whether a connection to `address` ends at one of its own frontends, as far as the addresses alone can tell.
+    pub fn is_own(&self, address: SocketAddr) -> bool {
+        let mut binds = self.frontends.iter().flat_map(|frontend| &frontend.bind);
+        binds.any(|bind| server::reaches(address, *bind))
+    }
+
     /// Reads these files; several must be haproxy.cfg files, which are read as one. The names of servers' hosts are
     /// looked up, which may wait for name servers. Gives also what is to be said of them, warnings only.
     ///

@@ -169,7 +169,7 @@ fn connections(value: &Value<'_>) -> Option<NonZeroU32> {
 }
 
 /// Whether a connection to `address` ends at a listener on `bind`, as far as the addresses alone can tell.
-fn reaches(address: SocketAddr, bind: SocketAddr) -> bool {
+pub(super) fn reaches(address: SocketAddr, bind: SocketAddr) -> bool {
     let everywhere =
         bind.ip().is_unspecified() && (address.ip().is_loopback() || address.ip().is_unspecified());
     address.port() == bind.port() && (address.ip() == bind.ip() || everywhere)

@@ -53,6 +53,7 @@ pub(super) fn add(desk: &Desk, session: &mut Session, words: &[&str]) -> String 
     };
     let (of, name) = (backend.name().to_owned(), name.to_owned());
     edit(desk, session, move |config| {
+        possible(config, server.address)?;
         let servers = servers_of(config, &of)?;
         if servers.iter().any(|known| *known.name == *name) {
             return Err(EXISTS.to_owned());
@@ -63,6 +64,19 @@ pub(super) fn add(desk: &Desk, session: &mut Session, words: &[&str]) -> String 
         });
         Ok(Made { said: "New server registered.\n".to_owned(), prepare: maintain })
     })
+}
+
+/// Whether a server may be there.
+fn possible(config: &Config, address: SocketAddr) -> Result<(), String> {
+    if address.port() == 0 {
+        return Err(format!(
+            "expected an address with a port above 0, found '{address}': nothing is changed\n"
+        ));
+    }
+    if config.is_own(address) {
+        return Err(format!("{address} is the proxy itself: nothing is changed\n"));
+    }
+    Ok(())
 }
 
 /// Does that with the new server of this backend and name.
@@ -132,22 +146,30 @@ fn check_like_others(backend: &config::Backend, address: SocketAddr) -> Result<c
 
 /// `del server BACKEND/SERVER`
 pub(super) fn remove(desk: &Desk, session: &mut Session, words: &[&str]) -> String {
-    let named = match Named::find(&desk.statistics.generation(), words.first()) {
+    let named = match removable(&desk.statistics.generation(), words.first()) {
         Ok(named) => named,
-        Err(wrong) => return wrong.trim_end().to_owned(),
+        Err(wrong) => return wrong,
     };
-    let server = named.server();
-    if server.ordered() != Administration::Maintenance {
-        return "Only servers in maintenance mode can be deleted.".to_owned();
-    }
-    if server.in_flight() > 0 {
-        return "Server still has connections attached to it, cannot remove it.".to_owned();
-    }
-    let (of, name) = (named.backend.name().to_owned(), server.name().to_owned());
+    let (of, name) = (named.backend.name().to_owned(), named.server().name().to_owned());
+    let statistics = desk.statistics.clone();
     edit(desk, session, move |config| {
+        // It may have been told to serve since this was ordered.
+        removable(&statistics.generation(), Some(&&*format!("{of}/{name}")))?;
         servers_of(config, &of)?.retain(|server| *server.name != *name);
         Ok(Made::new("Server deleted."))
     })
+}
+
+/// A server that serves nobody, and is told to.
+fn removable(generation: &Generation, word: Option<&&str>) -> Result<Named, String> {
+    let named = Named::find(generation, word).map_err(|wrong| wrong.trim_end().to_owned())?;
+    if named.server().ordered() != Administration::Maintenance {
+        return Err("Only servers in maintenance mode can be deleted.".to_owned());
+    }
+    if named.server().in_flight() > 0 {
+        return Err("Server still has connections attached to it, cannot remove it.".to_owned());
+    }
+    Ok(named)
 }
 
 /// `set server BACKEND/SERVER addr ADDRESS [port PORT]`. HAProxy's answer has a part for the address and one for the port.
@@ -187,9 +209,7 @@ pub(super) fn address(desk: &Desk, session: &mut Session, named: &Named, words: 
     let (weight, maxconn) = (server.weight(), server.maxconn_asked());
     let (of, name) = (named.backend.name().to_owned(), server.name().to_owned());
     edit(desk, session, move |config| {
-        if config.frontends.iter().any(|frontend| frontend.bind.contains(&new)) {
-            return Err(format!("{new} is the proxy itself: nothing is changed\n"));
-        }
+        possible(config, new)?;
         let server = server_of(config, &of, &name)?;
         if let Some(check) = &mut server.check {
             check.address = moved(check.address, server.address, new);

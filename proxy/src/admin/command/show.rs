@@ -191,7 +191,8 @@ pub(super) fn all_changes(desk: &Desk, _: &mut Session, _: &[&str]) -> String {
     changes(&desk.statistics.generation())
 }
 
-/// What was set at run time and differs from the configuration, as the commands that set it, a line each.
+/// What was set at run time and differs from the configuration, as the commands that set it, a line each. What servers'
+/// agents ask is nobody's setting, and they will ask it again.
 pub fn changes(generation: &Generation) -> String {
     let mut lines = Vec::new();
     if generation.limit() != generation.configured_limit() {
@@ -214,11 +215,12 @@ pub fn changes(generation: &Generation) -> String {
                 Administration::Drain => lines.push(format!("set server {name} state drain")),
                 Administration::Maintenance => lines.push(format!("set server {name} state maint")),
             }
-            if server.weight() != settings.weight {
+            let by_agent = settings.agent.is_some() && server.history().agent_spoke;
+            if !by_agent && server.weight() != settings.weight {
                 lines.push(format!("set server {name} weight {}", server.weight()));
             }
             let configured = settings.maxconn.map_or(0, NonZeroU32::get);
-            if let Some(most) = server.maxconn_asked().filter(|&most| most != configured) {
+            if let Some(most) = server.maxconn_asked().filter(|&most| !by_agent && most != configured) {
                 lines.push(format!("set maxconn server {name} {most}"));
             }
             if server.forced().is_unchecked() {

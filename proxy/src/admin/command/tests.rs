@@ -5,7 +5,7 @@ use super::super::socket;
 use super::super::stats::Facts;
 use super::*;
 use crate::admin::log::Logs;
-use crate::backend::{Administration, Asked};
+use crate::backend::{Administration, Asked, Checked};
 use crate::clock;
 use crate::config::Config;
 
@@ -262,6 +262,59 @@ async fn what_is_commanded_is_seen_and_can_be_listed_as_commands() {
     say("enable server shop/a;enable server shop/b;set weight shop/b 100%;set maxconn server shop/a 50");
     say("enable frontend web;set maxconn global 0");
     assert_eq!(say("show changes"), "\n");
+}
+
+#[tokio::test]
+async fn a_weight_that_an_agent_may_have_asked_is_no_setting() {
+    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
+    let mut say = |line: &str| answer(&desk, &mut session, line);
+    say("set weight shop/d 50%;set maxconn server shop/d 7;disable agent shop/d");
+    let by_operator = "set maxconn server shop/d 7\ndisable agent shop/d\n\n";
+    assert!(say("show changes").ends_with(by_operator));
+    let backend = find_backend(&desk.statistics.generation(), "shop").unwrap();
+    backend.servers()[2].note_agent(Checked::default(), false);
+    assert!(say("show changes").ends_with(by_operator), "it has not been reached");
+    backend.servers()[2].note_agent(Checked::default(), true);
+    assert_eq!(say("show changes"), "disable agent shop/d\n\n");
+}
+
+/// What is said when the process makes the change that this command orders.
+fn edited(line: &str, frontend: &str, between: impl FnOnce(&Desk)) -> String {
+    let (to_edit, mut edits) = Edits::channel();
+    let (desk, mut session) = (Desk { edits: to_edit, ..desk() }, session(AdminLevel::Admin));
+    let said = answer(&desk, &mut session, line);
+    let Some(said_later) = session.later.as_mut() else { return said };
+    between(&desk);
+    let text = CONFIG.replace("127.0.0.1:0", frontend);
+    let config = Config::parse("test.toml", &text, &|_, _| Ok(Vec::new())).unwrap();
+    edits.try_recv().unwrap().make(&config, |_, made| made.said);
+    said_later.try_recv().unwrap()
+}
+
+#[tokio::test]
+async fn no_server_is_the_proxy_itself_or_nowhere() {
+    let add =
+        |address: &str, frontend: &str| edited(&format!("add server shop/n {address}"), frontend, |_| {});
+    let own = "127.0.0.1:17890 is the proxy itself: nothing is changed\n";
+    assert_eq!(add("127.0.0.1:17890", "127.0.0.1:17890"), own);
+    assert_eq!(add("127.0.0.1:17890", "0.0.0.0:17890"), own);
+    assert_eq!(add("127.0.0.1:17891", "0.0.0.0:17890"), "New server registered.\n");
+    let nowhere = "expected an address with a port above 0, found '127.0.0.1:0': nothing is changed\n";
+    assert_eq!(add("127.0.0.1:0", "127.0.0.1:17890"), nowhere);
+    let order = |port: u16| format!("set server shop/b addr 127.0.0.1 port {port}");
+    assert_eq!(edited(&order(17890), "0.0.0.0:17890", |_| {}), own);
+    assert_eq!(edited(&order(0), "127.0.0.1:17890", |_| {}), nowhere);
+}
+
+#[tokio::test]
+async fn a_server_that_serves_again_is_not_deleted() {
+    let line = "disable server shop/b;del server shop/b";
+    assert_eq!(edited(line, "127.0.0.1:17890", |_| {}), "Server deleted.");
+    let serve = |desk: &Desk| {
+        let backend = find_backend(&desk.statistics.generation(), "shop").unwrap();
+        backend.set_ordered(1, Administration::Ready);
+    };
+    assert_eq!(edited(line, "127.0.0.1:17890", serve), "Only servers in maintenance mode can be deleted.");
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@ pub struct History {
     pub check: Option<Checked>,
     /// The last answer of its agent.
     pub agent: Option<Checked>,
+    /// Its agent has said something that could be obeyed: weight and `maxconn` may be what it asks.
+    pub agent_spoke: bool,
     /// Checks that failed (HAProxy: `chkfail`).
     pub failed_checks: u64,
     /// Changes from up to down (`chkdown`).
@@ -103,8 +105,10 @@ impl Chronicle {
         history.check = Some(checked);
     }
 
-    pub(in crate::backend) fn agent_answered(&self, checked: Checked) {
-        self.lock().agent = Some(checked);
+    pub(in crate::backend) fn agent_asked(&self, checked: Checked, spoke: bool) {
+        let mut history = self.lock();
+        history.agent = Some(checked);
+        history.agent_spoke |= spoke;
     }
 
     pub(in crate::backend) fn turned(&self, is_down: bool) {

@@ -99,7 +99,7 @@ impl Asker {
     }
 
     fn take_in(&mut self, answer: Result<Reply, Unusable>, took: Duration) {
-        self.task.server.note_agent(checked(&answer, took));
+        self.task.server.note_agent(checked(&answer, took), answer.is_ok());
         let note = match answer {
             Ok(reply) => self.obey(&reply, took),
             Err(unusable) => Some(format!("{unusable}; nothing changes")),
