@@ -20,7 +20,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use drain_documents::Page;
 
 use self::{flags::Flags, permits::permits, summary::summary, warnings::warnings};
-use crate::config::{Config, LoadError};
+use crate::config::{Config, DIRECTORY, LoadError};
 
 /// Exit code for a file that can't be used.
 const INVALID: u8 = 1;
@@ -81,7 +81,7 @@ enum Verb {
         /// The unit's whole name
         unit: String,
         /// Where the configurations lie
-        #[arg(long = "in", default_value = "/etc/drain-agent")]
+        #[arg(long = "in", default_value = DIRECTORY)]
         directory: PathBuf,
     },
 }
@@ -177,7 +177,7 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
             Said::Error(text, INVALID)
         }),
         (None, Some(file)) => {
-            Ok(Run { config: Config::load_to_start(&file).map_err(wrong)?, file: Some(file) })
+            Ok(Run { config: Config::load_to_run(&file).map_err(wrong)?, file: Some(file) })
         }
         (None, None) => match line.flags.config() {
             Ok(config) => Ok(Run { config, file: None }),

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod doctor;
+pub mod faults;
 pub mod fetch;
 pub mod guard;
 pub mod health;

@@ -10,7 +10,9 @@ use drain_agent::{
     config::Config,
     control,
     doctor::Doctor,
-    health, log, metrics,
+    faults::Faults,
+    health, log,
+    metrics::{self, Counters},
     owner::{Inlets, Owner, Real},
     signals::Signals,
     systemd::{
@@ -64,48 +66,45 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
     }
     // First of all: until then SIGUSR1 would end the process.
     let mut signals = Signals::install().context("can't take the signals over")?;
+    let counters = Counters::default();
+    let faults = Faults::new(counters.clone());
     // Before anything answers: a second agent for the same server must not get further than this.
-    let control = control::Server::open(&config.control)?;
-    let remote = config.control.remote.as_ref().map(control::Port::open).transpose()?;
+    let control = control::Server::open(&config.control, &faults)?;
+    let remote = config.control.remote.as_ref().map(|remote| control::Port::open(remote, &faults));
     let listeners = activation::listeners(inherited.health, &config.listen)?;
 
     let (checks_in, checks) = mpsc::channel(CHECKS);
     let (asks_in, asks) = mpsc::channel(ASKS);
     let (looks_in, looks) = mpsc::channel(ASKS);
     let (signals_in, signal_inlet) = mpsc::channel(SIGNALS);
-    let metrics = config.metrics.listen.map(metrics::Port::open).transpose()?;
-    let outside = Real::new(&config, file)?;
+    let metrics = metrics::Port::open(config.metrics.listen, &faults);
+    let outside = Real::new(&config, file.clone())?;
     let spoken = config.agent_check.as_ref().map_or(&[][..], |agent_check| &agent_check.listen);
     let spoken = activation::listeners(inherited.agent_check, spoken)?;
     let own = outside.own();
     say_where(&config, &listeners, &spoken);
-    let (spoken_as, doors) = (config.agent_check.clone(), Doors::from(&config.server));
-    let closed = remote.as_ref().map_or_else(|| watch::channel(None).1, control::Port::closed);
-    let inlets = Inlets { checks, asks, looks, signals: signal_inlet, closed };
-    let (owner, answer, status) = Owner::begin(config, outside, inlets).await;
-    let speaker = spoken_as.map(|agent_check| {
-        let weight = match agent_check.weight {
-            Some(rule) => agent_check::follow(rule, doors),
-            None => watch::channel(None).1,
-        };
-        (spoken, Speaker::new(status.borrow().in_or_after_drain(clock::unix_now()), weight))
-    });
+    let weight = match config.agent_check.as_ref().map(|agent_check| &agent_check.weight) {
+        Some(Some(rule)) => agent_check::follow(rule.clone(), &config),
+        _ => watch::channel(None).1,
+    };
+    let speaks = config.agent_check.is_some();
+    let inlets = Inlets { checks, asks, looks, signals: signal_inlet, faults: faults.watch() };
+    let (owner, answer, status) = Owner::begin(config, outside, inlets, counters.clone()).await;
+    let owes_ready = status.borrow().in_or_after_drain(clock::unix_now());
+    let speaker = speaks.then(|| (spoken, Speaker::new(owes_ready, weight)));
     let health_pulse = Pulse::default();
     tokio::spawn(tell_systemd(answer.clone()));
     let mut endpoint =
         health::Endpoint::start_with(listeners, speaker, answer, checks_in, health_pulse.clone())?;
     let reports = owner.reports();
-    let doctor = Some(Doctor::new(owner.configuration(), own, reports.clone()));
-    if let Some(port) = metrics {
-        info!("answers at http://{}/metrics", port.address()?);
-        tokio::spawn(port.run(owner.counters(), status.clone(), clock::unix_now()));
-    }
+    let doctor = Some(Doctor::new(owner.configuration(), file, own, reports.clone()));
+    tokio::spawn(metrics.run(owner.configuration(), counters.clone(), status.clone(), clock::unix_now()));
 
     let ways = control::Owner { status, asks: asks_in, looks: looks_in, reports, doctor };
     if let Some(port) = remote {
-        tokio::spawn(port.run(ways.clone(), owner.configuration(), owner.counters()));
+        tokio::spawn(port.run(ways.clone(), owner.configuration(), counters));
     }
-    let serving = tokio::spawn(control.run(ways));
+    let serving = tokio::spawn(control.run(ways, owner.configuration()));
     tokio::spawn(async move {
         loop {
             let signal = signals.next().await;

@@ -1,6 +1,7 @@
 //! The control socket, asked by something that is not `drainctl`.
 
 mod sample;
+mod steady;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,6 +12,7 @@ use drain_agent::{
         Ask, Owner, Server,
         api::{Options, Origin, Reply, Status, Then, Traffic},
     },
+    faults::Faults,
     lifecycle::Request,
     report::{History, Reports},
 };
@@ -35,15 +37,11 @@ impl Rig {
         let (status, statuses) = watch::channel(Arc::new(sample::up()));
         let (ask, asks) = mpsc::channel(8);
         let (look, looks) = mpsc::channel(8);
-        let server = Server::open(&Control {
-            socket: directory.join("a.sock"),
-            group: None,
-            look: None,
-            remote: None,
-        })
-        .unwrap();
+        let control = Control { socket: directory.join("a.sock"), group: None, look: None, remote: None };
+        let server = Server::open(&control, &Faults::default()).unwrap();
         let reports = Reports::new(History::at(&directory.join("a.history.jsonl")));
-        tokio::spawn(server.run(Owner { status: statuses, asks: ask, looks: look, reports, doctor: None }));
+        let owner = Owner { status: statuses, asks: ask, looks: look, reports, doctor: None };
+        tokio::spawn(server.run(owner, steady::config()));
         Self { directory, status, asks, looks }
     }
 

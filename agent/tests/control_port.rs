@@ -19,7 +19,8 @@ use drain_agent::{
         api::{Origin, Reply, Status},
         tls,
     },
-    metrics::Counters,
+    faults::{Faults, Part, Present},
+    metrics::{self, Counters},
     report::{History, Reports},
 };
 use rustls::pki_types::ServerName;
@@ -53,14 +54,28 @@ impl Rig {
 
     /// `more` stands in `control.tls`.
     fn with(test: &str, more: &str) -> Self {
+        Self::counting(test, more, Counters::default())
+    }
+
+    fn counting(test: &str, more: &str, counters: Counters) -> Self {
         let directory = files(test);
         let config = Arc::new(config(&directory, more));
-        let port = Port::open(config.control.remote.as_ref().unwrap()).unwrap();
+        let port = Port::open(config.control.remote.as_ref().unwrap(), &Faults::default());
         let address = port.address().expect("its files can be used");
-        Self::serve(directory, config, port, address)
+        Self::serve_counting(directory, config, port, address, counters)
     }
 
     fn serve(directory: PathBuf, config: Arc<Config>, port: Port, address: SocketAddr) -> Self {
+        Self::serve_counting(directory, config, port, address, Counters::default())
+    }
+
+    fn serve_counting(
+        directory: PathBuf,
+        config: Arc<Config>,
+        port: Port,
+        address: SocketAddr,
+        counters: Counters,
+    ) -> Self {
         let (config, configs) = watch::channel(config);
         let (status, statuses) = watch::channel(Arc::new(sample::up()));
         let (asks, mut inlet) = mpsc::channel::<Ask>(8);
@@ -76,7 +91,7 @@ impl Rig {
         tokio::spawn(port.run(
             Owner { status: statuses, asks, looks, reports, doctor: None },
             configs,
-            Counters::default(),
+            counters,
         ));
         Self { directory, address, asked, config, _status: status }
     }
@@ -239,20 +254,66 @@ async fn files_that_cant_be_used_keep_the_port_closed_until_they_are_mended() {
     let directory = files("closed");
     secret(&directory.join("server.key"), b"no key");
     let config = Arc::new(config(&directory, ""));
-    let port = Port::open(config.control.remote.as_ref().unwrap()).unwrap();
+    let faults = Faults::default();
+    let port = Port::open(config.control.remote.as_ref().unwrap(), &faults);
     assert_eq!(port.address(), None);
-    let mut closed = port.closed();
-    let why = |closed: &watch::Receiver<Option<String>>| closed.borrow().clone().unwrap_or_default();
-    assert!(why(&closed).contains("server.key"), "{}", why(&closed));
+    let mut closed = faults.watch();
+    let why = closed.borrow().get(&Part::ControlPort).cloned().unwrap_or_default();
+    assert!(why.contains("server.key"), "{why}");
     let nowhere = ([127, 0, 0, 1], 0).into();
     let rig = Rig::serve(directory, Arc::clone(&config), port, nowhere);
     secret(&rig.directory.join("server.key"), &fs::read(certificates().join("server.key")).unwrap());
     secret(&rig.directory.join("tokens"), b"deploy short");
     rig.config.send_replace(Arc::clone(&config));
-    let other = closed.wait_for(|why| why.as_ref().is_some_and(|why| why.contains("tokens")));
+    let other =
+        closed.wait_for(|faults| faults.get(&Part::ControlPort).is_some_and(|why| why.contains("tokens")));
     drop(time::timeout(DEADLINE, other).await.expect("the other file is named").unwrap());
     secret(&rig.directory.join("tokens"), format!("deploy {DEPLOY}").as_bytes());
     rig.config.send_replace(config);
-    let open = closed.wait_for(Option::is_none);
+    let open = closed.wait_for(Present::is_empty);
     drop(time::timeout(DEADLINE, open).await.expect("it is opened").unwrap());
+}
+
+#[tokio::test]
+async fn an_address_that_cant_be_had_keeps_the_port_closed_until_it_is_free() {
+    let directory = files("address");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut remote = config(&directory, "").control.remote.unwrap();
+    remote.listen = address;
+    let mut configured = config(&directory, "");
+    configured.control.remote = Some(remote.clone());
+    let faults = Faults::default();
+    let port = Port::open(&remote, &faults);
+    assert_eq!(port.address(), None);
+    let mut watch = faults.watch();
+    let why = watch.borrow_and_update().get(&Part::ControlPort).cloned().unwrap_or_default();
+    assert!(why.contains(&address.to_string()) && why.contains("reload the agent"), "{why}");
+    let configured = Arc::new(configured);
+    let rig = Rig::serve(directory, Arc::clone(&configured), port, address);
+    drop(taken);
+    rig.config.send_replace(configured);
+    let open = watch.wait_for(Present::is_empty);
+    drop(time::timeout(DEADLINE, open).await.expect("it is opened").unwrap());
+    assert!(rig.ask("GET /v1/status", DEPLOY).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn the_metrics_tell_when_the_certificates_in_use_end() {
+    let directory = std::env::temp_dir().join(format!("drain-port-ends-{}", std::process::id()));
+    let counters = Counters::default();
+    let rig =
+        Rig::counting("ends", &format!(", client_ca = '{}/ca.pem'", directory.display()), counters.clone());
+    let begun = Moment::now();
+    let page = || metrics::page(&counters, &sample::up(), 0, Moment::now(), metrics::Form::OpenMetrics);
+    for certificate in ["server", "client_ca"] {
+        let line = format!(
+            "drain_agent_control_certificate_expiry_timestamp_seconds{{certificate=\"{certificate}\"}} 32503679999.0"
+        );
+        while !page().lines().any(|own| own == line) {
+            assert!(Moment::now().since(begun) < DEADLINE, "{line:?} in\n{}", page());
+            time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    drop(rig);
 }

@@ -2,6 +2,7 @@
 
 mod fake;
 mod sample;
+mod steady;
 
 use std::{
     fs,

@@ -73,7 +73,9 @@ fn signals_before_anybody_listens_are_kept() {
 #[test]
 fn a_second_stop_ends_the_process_at_once() {
     if !is_child() {
-        assert_eq!(in_child("a_second_stop_ends_the_process_at_once").code(), Some(128 + 15));
+        // Of two that are handled in the same moment, on two threads, either ends it.
+        let code = in_child("a_second_stop_ends_the_process_at_once").code();
+        assert!(matches!(code, Some(130 | 143)), "{code:?}");
         return;
     }
     block_on(async {

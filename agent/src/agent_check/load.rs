@@ -1,6 +1,6 @@
 //! Measuring the load that a weight follows.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::{sync::watch, task::spawn_blocking, time};
@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    config::{Of, Weight},
+    config::{By, Config, Of, Weight},
     restart::Identity,
+    systemd::bus::Systemd,
     traffic::sockets::Doors,
 };
 
@@ -24,13 +25,17 @@ const EVERY: Duration = Duration::from_secs(2);
 /// through.
 const PROCESSES: Duration = Duration::from_mins(1);
 
-/// The weight that follows `rule`, for the server with these `doors`. It is measured until the receiver goes.
-pub fn follow(rule: Weight, doors: Doors) -> watch::Receiver<Option<Percent>> {
+/// The weight that follows `rule`, for the server of this configuration. It is measured until the receiver goes.
+pub fn follow(rule: Weight, config: &Config) -> watch::Receiver<Option<Percent>> {
+    let place = match &config.restart.by {
+        By::Unit { unit, .. } => Place::Unit(Arc::clone(unit)),
+        By::Command(_) => Place::Doors(Doors::from(&config.server)),
+    };
     let (weight, weights) = watch::channel(None);
     tokio::spawn(async move {
         let mut trouble = String::new();
         let mut follower = Follower::new(rule.clone());
-        let mut meter = Meter { system: None, of: rule.of, doors, processes: None };
+        let mut meter = Meter { system: None, of: rule.of, place, processes: None };
         while !weight.is_closed() {
             let read = meter.read().await;
             if let Some(why) = read.as_ref().err().filter(|why| **why != trouble) {
@@ -60,9 +65,35 @@ struct Meter {
     /// Between two readings: what it counts is the difference.
     system: Option<System>,
     of: Of,
-    doors: Doors,
+    place: Place,
     /// The server's processes, and when they were looked up.
     processes: Option<(Moment, Vec<Pid>)>,
+}
+
+/// Where the server's processes are found.
+enum Place {
+    /// In systemd's unit; nobody needs a right to be told of them.
+    Unit(Arc<str>),
+    /// At the sockets on which it listens, among the open files of all processes: those of other users are hidden from all
+    /// but root.
+    Doors(Doors),
+}
+
+impl Place {
+    async fn processes(&self) -> Result<Vec<u32>, String> {
+        let (found, nobody) = match self {
+            Self::Unit(unit) => {
+                let told = async { Systemd::connect().await?.processes(unit).await };
+                (told.await.map_err(|error| error.to_string())?, format!("{unit} has no process"))
+            }
+            Self::Doors(doors) => {
+                let identity = Identity::of(doors.clone()).await.map_err(|error| error.to_string())?;
+                let all = identity.main.iter().chain(&identity.workers).map(|process| process.pid);
+                (all.collect(), "nobody listens where the server should".to_owned())
+            }
+        };
+        if found.is_empty() { Err(nobody) } else { Ok(found) }
+    }
 }
 
 impl Meter {
@@ -95,12 +126,7 @@ impl Meter {
         if let Some((_, pids)) = self.processes.as_ref().filter(|(at, _)| now.since(*at) < PROCESSES) {
             return Ok(Some(pids.clone()));
         }
-        let identity = Identity::of(self.doors.clone()).await.map_err(|error| error.to_string())?;
-        if identity.is_empty() {
-            return Err("nobody listens where the server should".into());
-        }
-        let pids = identity.main.iter().chain(&identity.workers).map(|process| Pid::from_u32(process.pid));
-        let pids: Vec<Pid> = pids.collect();
+        let pids: Vec<Pid> = self.place.processes().await?.into_iter().map(Pid::from_u32).collect();
         self.processes = Some((now, pids.clone()));
         Ok(Some(pids))
     }
@@ -163,7 +189,7 @@ mod tests {
     fn meter(of: Of) -> (std::net::TcpListener, Meter) {
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = NonZeroU16::new(server.local_addr().unwrap().port()).unwrap();
-        (server, Meter { system: None, of, doors: Doors::at_ports(&[port]), processes: None })
+        (server, Meter { system: None, of, place: Place::Doors(Doors::at_ports(&[port])), processes: None })
     }
 
     fn is_share(found: Option<f32>) -> bool {

@@ -124,10 +124,14 @@ impl Balancer {
         self.heard.given >= fall && last.since(first) + rhythm::slack(longest) >= spanned
     }
 
+    /// The weight of the others in its eyes; `None` where it does not say.
+    pub fn remaining(&self) -> Option<u32> {
+        remaining(self.header.as_ref()?, self.told_drain)
+    }
+
     /// Whether too few others would remain, or do; for people.
     pub fn too_few(&self, least: MinRemaining) -> Option<String> {
-        let header = self.header.as_ref()?;
-        let remaining = remaining(header, self.told_drain)?;
+        let remaining = self.remaining()?;
         let (enough, wanted) = match least {
             MinRemaining::Weight(weight) => (remaining >= weight, weight.to_string()),
             MinRemaining::Percent(percent) => (

@@ -29,4 +29,4 @@ pub use header::{Header, State};
 pub use key::Key;
 pub use rhythm::Rhythm;
 pub use standing::{Heard, Standing};
-pub use table::{Saved, Sessions, Table};
+pub use table::{Saved, Sessions, Table, Unheard};

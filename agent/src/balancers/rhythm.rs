@@ -14,11 +14,27 @@ pub struct Rhythm {
     before: Option<Duration>,
     /// The last check before it.
     last_before: Option<Moment>,
+    /// The longest interval of late: a balancer that checks fast for a while will be slow again.
+    #[serde(default)]
+    slow: Slow,
+}
+
+/// The longest interval of the present span of time and of the one before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Slow {
+    /// When the present span began.
+    since: Option<Moment>,
+    now: Duration,
+    before: Duration,
 }
 
 /// So many moments are kept: the longest interval of a balancer that alternates between `inter` and `fastinter` must
 /// be among them, and a change of its configuration be forgotten soon.
 const KEPT: usize = 8;
+
+/// How long a span is of which the longest interval is remembered: half an hour to an hour. HAProxy's `fastinter` lasts for
+/// `rise` or `fall` checks, which are minutes.
+const SPAN: Duration = Duration::from_mins(30);
 
 /// Intervals are even when the longer exceeds the shorter by no more than a quarter...
 const UNEVEN_DIVISOR: u32 = 4;
@@ -35,6 +51,11 @@ const SILENT_INTERVALS: u32 = 3;
 impl Rhythm {
     /// Somebody asks.
     pub fn beat(&mut self, at: Moment) {
+        let interval = self.recent.back().map(|last| at.since(*last));
+        // Whoever was silent for longer was away, and that is not how they ask.
+        if let Some(interval) = interval.filter(|interval| *interval < self.patience()) {
+            self.slow.note(interval, at);
+        }
         if self.recent.len() == KEPT {
             self.recent.pop_front();
         }
@@ -68,21 +89,42 @@ impl Rhythm {
 
     /// After how long a silence they are gone.
     pub fn patience(&self) -> Duration {
-        self.longest().map_or(UNKNOWN, |longest| LEAST_SILENCE.max(longest * SILENT_INTERVALS))
+        let Some(longest) = self.longest() else { return UNKNOWN };
+        LEAST_SILENCE.max(longest.max(self.slow.longest()) * SILENT_INTERVALS)
     }
 
     /// The agent was away: the gap is not theirs.
     pub fn interrupted(&mut self) {
-        *self = Self { before: self.longest(), last_before: self.last(), recent: VecDeque::new() };
+        *self = Self {
+            before: self.longest(),
+            last_before: self.last(),
+            slow: self.slow,
+            recent: VecDeque::new(),
+        };
     }
 
     /// Moments of another boot mean nothing; it is as if they had last asked at `at`.
     pub fn rebased(&mut self, at: Moment) {
-        *self = Self { before: self.longest(), last_before: Some(at), recent: VecDeque::new() };
+        let slow = Slow { since: Some(at), ..self.slow };
+        *self = Self { before: self.longest(), last_before: Some(at), slow, recent: VecDeque::new() };
     }
 
     fn intervals(&self) -> impl DoubleEndedIterator<Item = Duration> {
         self.recent.iter().zip(self.recent.iter().skip(1)).map(|(earlier, later)| later.since(*earlier))
+    }
+}
+
+impl Slow {
+    fn note(&mut self, interval: Duration, at: Moment) {
+        let since = *self.since.get_or_insert(at);
+        if at.since(since) >= SPAN {
+            *self = Self { since: Some(at), before: self.now, now: Duration::ZERO };
+        }
+        self.now = self.now.max(interval);
+    }
+
+    fn longest(&self) -> Duration {
+        self.now.max(self.before)
     }
 }
 
@@ -126,6 +168,27 @@ mod tests {
     fn a_balancer_is_gone_after_three_intervals_but_not_before_five_seconds() {
         assert_eq!(rhythm(&[0, 500]).patience(), Duration::from_secs(5));
         assert_eq!(rhythm(&[0, 4000]).patience(), Duration::from_secs(12));
+    }
+
+    #[test]
+    fn one_that_checks_fast_for_a_while_is_not_gone_before_it_can_have_been_slow_again() {
+        let mut moments: Vec<u64> = (0..5).map(|n| n * 20_000).collect();
+        moments.extend((1..=10).map(|n| 80_000 + n * 1_000));
+        assert_eq!(rhythm(&moments).longest(), Some(Duration::from_secs(1)));
+        assert_eq!(rhythm(&moments).patience(), Duration::from_mins(1));
+        moments.extend((1..=3_600).map(|n| 90_000 + n * 1_000));
+        assert_eq!(
+            rhythm(&moments).patience(),
+            Duration::from_secs(5),
+            "its configuration is another by now"
+        );
+    }
+
+    #[test]
+    fn an_absence_is_no_interval() {
+        let mut moments: Vec<u64> = (0..5).map(|n| n * 500).collect();
+        moments.extend((0..20).map(|n| 600_000 + n * 500));
+        assert_eq!(rhythm(&moments).patience(), Duration::from_secs(5));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The table as `drainctl` shows it.
 
 use super::{Balancer, Key, Standing, Table};
-use crate::{clock::Moment, control::api, lifecycle::Level};
+use crate::{clock::Moment, config::MinRemaining, control::api, lifecycle::Level};
 
 impl Table {
-    /// All balancers, as they stand `now`.
-    pub fn shown(&self, now: Moment) -> Vec<api::Balancer> {
-        self.balancers().map(|balancer| self.show(balancer, now)).collect()
+    /// All balancers, as they stand `now`; `least`: what the guard wants to remain.
+    pub fn shown(&self, least: MinRemaining, now: Moment) -> Vec<api::Balancer> {
+        self.balancers().map(|balancer| self.show(balancer, least, now)).collect()
     }
 
     /// Where each balancer stands to what is announced; nobody where nothing is.
@@ -14,15 +14,9 @@ impl Table {
         self.balancers().filter_map(move |balancer| Some((&balancer.key, self.standing(balancer, now)?)))
     }
 
-    /// Users whose cookie names this server, over all balancers that say so; `None` where none does.
-    pub fn users(&self) -> Option<u32> {
-        let said = self.balancers().filter_map(|balancer| balancer.header.as_ref()?.users);
-        said.reduce(u32::saturating_add)
-    }
-
-    /// How many have acknowledged, of how many.
+    /// How many have acknowledged, of how many that are known or expected.
     pub fn count(&self, now: Moment) -> (u32, u32) {
-        let all = self.balancers().count();
+        let all = self.balancers().count() + self.absent().count();
         let acting = self
             .balancers()
             .filter(|balancer| self.standing(balancer, now) != Some(Standing::Pending))
@@ -30,7 +24,7 @@ impl Table {
         (if self.announced().is_some() { acting as u32 } else { 0 }, all as u32)
     }
 
-    fn show(&self, balancer: &Balancer, now: Moment) -> api::Balancer {
+    fn show(&self, balancer: &Balancer, least: MinRemaining, now: Moment) -> api::Balancer {
         let standing = self.standing(balancer, now);
         let header = balancer.header.as_ref();
         let last = balancer.rhythm.last().unwrap_or(now);
@@ -48,6 +42,9 @@ impl Table {
             users: header.and_then(|header| header.users),
             acknowledged: standing.is_some_and(|standing| standing != Standing::Pending),
             why: why(balancer, standing, self.announced()),
+            gone: self.is_gone(balancer, now),
+            remaining: balancer.remaining(),
+            too_few: balancer.too_few(least),
         }
     }
 }

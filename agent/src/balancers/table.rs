@@ -1,13 +1,18 @@
 //! The bounded table of all who ask.
 
+mod expected;
+mod room;
+
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Balancer, Header, Heard, Key, Standing, rhythm::UNKNOWN, visitors::Visitors};
+pub use self::expected::Unheard;
+use self::room::TurnedAway;
+use super::{Balancer, Header, Heard, Key, Rhythm, Standing, rhythm::UNKNOWN, visitors::Visitors};
 use crate::{
     clock::Moment,
-    config::{Balancers as Rules, Expected, MinRemaining},
+    config::{Balancers as Rules, MinRemaining},
     health::{Check, Way},
     lifecycle::{Acknowledgement, Level, Remaining},
 };
@@ -25,7 +30,7 @@ pub struct Table {
     /// Balancers were known when it began, so that there is nobody to be waited for who has not come yet.
     settled: bool,
     /// Those for whom there was no room.
-    turned_away: u64,
+    turned_away: Option<TurnedAway>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -57,11 +62,6 @@ pub struct Sessions {
     pub all_zero: bool,
 }
 
-/// How many balancers are kept. A server with more is not known; each takes about 600 bytes.
-const BALANCERS: usize = 256;
-/// How many of them may come from one address: a balancer may have the server in many backends, but none may fill the
-/// table.
-const PER_SOURCE: usize = 64;
 /// A balancer that was silent for so long is forgotten.
 const FORGET: Duration = Duration::from_hours(1);
 
@@ -76,7 +76,7 @@ impl Table {
             announced: None,
             accepting: now,
             settled: false,
-            turned_away: 0,
+            turned_away: None,
         }
     }
 
@@ -160,8 +160,7 @@ impl Table {
             let Some(rhythm) = self.visitors.visit(&key, check.at) else { return false };
             newcomer.rhythm = rhythm;
         }
-        if !self.make_room(source, check.at) {
-            self.turned_away += 1;
+        if !self.has_room(&key, check.at) {
             return false;
         }
         if header.is_some() {
@@ -176,10 +175,10 @@ impl Table {
 
     /// Whether all act on what is announced.
     pub fn acknowledged(&self, now: Moment) -> Acknowledgement {
-        let Some(announced) = self.announced else {
+        if self.announced.is_none() {
             return Acknowledgement::Pending { missing: "nothing is announced".into() };
-        };
-        if let Some(missing) = self.not_yet_come(announced, now) {
+        }
+        if let Some(missing) = self.awaits(now) {
             return Acknowledgement::Pending { missing };
         }
         let missing: Vec<String> = self
@@ -222,7 +221,9 @@ impl Table {
 
     /// What they report of their sessions.
     pub fn sessions(&self, now: Moment) -> Sessions {
-        let mut sessions = Sessions { all_zero: !self.balancers.is_empty(), ..Sessions::default() };
+        let is_complete = self.absent().next().is_none() && self.turned_away(now).is_none();
+        let all_are_known = !self.balancers.is_empty() && is_complete;
+        let mut sessions = Sessions { all_zero: all_are_known, ..Sessions::default() };
         for balancer in self.balancers.values() {
             sessions.all_zero &= balancer.heard.zero && !balancer.restarted && !self.is_gone(balancer, now);
             let Some(header) = balancer.header.as_ref().filter(|_| !self.is_gone(balancer, now)) else {
@@ -269,12 +270,9 @@ impl Table {
                 _ => None,
             })
             .collect();
-        if self.turned_away > 0 {
-            warnings.push(format!(
-                "{} checks came from more balancers than the {BALANCERS} that are kept; name the networks of yours in balancers.trust",
-                self.turned_away
-            ));
-        }
+        warnings.extend(self.unheard(now).iter().flatten().map(ToString::to_string));
+        warnings
+            .extend(self.turned_away(now).map(|why| format!("{why}; no drain is acknowledged meanwhile")));
         warnings
     }
 
@@ -284,17 +282,8 @@ impl Table {
         let gone =
             self.balancers.values().map(|balancer| self.heard_last(balancer) + balancer.rhythm.patience());
         let settled = self.accepting + self.settle_time();
-        gone.chain([announced.first + UNKNOWN, settled]).filter(|moment| *moment > now).min()
-    }
-
-    /// Forgets those that have been silent for long, while nothing is announced.
-    pub fn tidy(&mut self, now: Moment) {
-        if self.announced.is_none() {
-            let accepting = self.accepting;
-            self.balancers.retain(|_, balancer| {
-                now.since(balancer.rhythm.last().unwrap_or(accepting).max(accepting)) < FORGET
-            });
-        }
+        let moments = gone.chain([announced.first + UNKNOWN, settled]).chain(self.turned_away_until());
+        moments.filter(|moment| *moment > now).min()
     }
 
     /// Where `balancer` stands to what is announced.
@@ -307,38 +296,12 @@ impl Table {
         self.balancers.values()
     }
 
-    /// Who has not been seen although they are expected, or might be.
-    fn not_yet_come(&self, announced: Announced, now: Moment) -> Option<String> {
-        let absent = |expected: &&Expected| !self.balancers.keys().any(|key| is(key, expected));
-        if let Some(expected) = self.rules.expect.iter().find(absent) {
-            return Some(match expected {
-                Expected::Address(address) => format!("{address} is expected and has never asked"),
-                Expected::Node(node) => format!("{node} is expected and has never asked"),
-            });
-        }
-        if !self.rules.expect.is_empty() {
-            return None;
-        }
-        if self.balancers.is_empty() {
-            return (now < announced.first + UNKNOWN).then(|| "nobody has asked yet".to_owned());
-        }
-        let young = !self.settled && now < self.accepting + self.settle_time();
-        young.then(|| "the agent has just begun, and others may not have asked yet".to_owned())
-    }
-
-    /// How long an agent that knew nobody waits for others once the first has asked: as long as one may be silent
-    /// before it is gone.
-    fn settle_time(&self) -> Duration {
-        let longest = self.balancers.values().map(|balancer| balancer.rhythm.patience()).max();
-        longest.unwrap_or(UNKNOWN).min(UNKNOWN)
-    }
-
     /// When it was last heard, counted from where the agent could hear it.
     fn heard_last(&self, balancer: &Balancer) -> Moment {
         balancer.rhythm.last().unwrap_or(self.accepting).max(self.accepting)
     }
 
-    fn is_gone(&self, balancer: &Balancer, now: Moment) -> bool {
+    pub(super) fn is_gone(&self, balancer: &Balancer, now: Moment) -> bool {
         now.since(self.heard_last(balancer)) >= balancer.rhythm.patience()
     }
 
@@ -354,35 +317,10 @@ impl Table {
         }
         any
     }
-
-    /// Room for one more from `source`: only those that are gone and not expected make it.
-    fn make_room(&mut self, source: IpAddr, now: Moment) -> bool {
-        let from_there = self.balancers.keys().filter(|key| key.source == source).count();
-        if self.balancers.len() < BALANCERS && from_there < PER_SOURCE {
-            return true;
-        }
-        let crowded = from_there >= PER_SOURCE;
-        let gone = self
-            .balancers
-            .values()
-            .filter(|balancer| !crowded || balancer.key.source == source)
-            .filter(|balancer| self.is_gone(balancer, now))
-            .filter(|balancer| !self.rules.expect.iter().any(|expected| is(&balancer.key, expected)))
-            .min_by_key(|balancer| balancer.rhythm.last())
-            .map(|balancer| balancer.key.clone());
-        gone.and_then(|key| self.balancers.remove(&key)).is_some()
-    }
 }
 
 fn add(sum: &mut Option<u32>, more: Option<u32>) {
     *sum = sum.map_or(more, |sum| Some(sum.saturating_add(more.unwrap_or(0))));
-}
-
-fn is(key: &Key, expected: &Expected) -> bool {
-    match expected {
-        Expected::Address(address) => key.source == *address,
-        Expected::Node(node) => key.node.as_ref().is_some_and(|own| **own == **node),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What the agents' user is permitted: polkit's rule asks `drain-agent permits`.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{runtime, time::timeout};
 
@@ -21,7 +21,7 @@ pub(super) fn permits(unit: &str, directory: &Path) -> bool {
 }
 
 async fn is_one_of(unit: &str, configured: &[Arc<str>]) -> bool {
-    let Ok(mut systemd) = Systemd::connect().await else { return false };
+    let Ok(systemd) = Systemd::connect().await else { return false };
     for service in configured {
         if systemd.standing(service).await.is_ok_and(|standing| standing.is_or_has_socket(unit)) {
             return true;
@@ -32,22 +32,17 @@ async fn is_one_of(unit: &str, configured: &[Arc<str>]) -> bool {
 
 /// The units that the configurations in `directory` have systemd restart. One that is not valid has none.
 fn configured(directory: &Path) -> Vec<Arc<str>> {
-    let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let configurations = files.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
-    let unit = |path: &Path| {
-        // Who asks may not read the keys that it names.
-        let text = fs::read_to_string(path).ok()?;
-        let config = Config::parse(&path.display().to_string(), &text, path.file_stem()?.to_str()).ok()?;
-        match config.restart.by {
-            By::Unit { unit, .. } => Some(unit),
-            By::Command(_) => None,
-        }
+    let unit = |config: Config| match config.restart.by {
+        By::Unit { unit, .. } => Some(unit),
+        By::Command(_) => None,
     };
-    configurations.filter_map(|path| unit(&path)).collect()
+    Config::all_in(directory).filter_map(|(_, config)| unit(config)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::scratch::Scratch;
 

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use tokio::{runtime, time::timeout};
 
-use crate::{config::Config, doctor};
+use crate::{config::Config, doctor, setup::Plan};
 
 /// There where systemd is process 1 (`sd_booted(3)`).
 const BOOTED: &str = "/run/systemd/system";
@@ -16,7 +16,7 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// the balancers however its server is.
 pub(super) fn warnings(file: &Path, config: &Config) -> String {
     let Some(name) = file.file_stem().filter(|_| Path::new(BOOTED).exists()) else { return String::new() };
-    let service = format!("drain-agent@{}.service", name.display());
+    let service = Plan::service_of(&name.to_string_lossy());
     let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else {
         return String::new();
     };

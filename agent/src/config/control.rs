@@ -1,6 +1,10 @@
 //! `[control]`: where `drainctl` reaches the agent, and who may do what there.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use drain_config::{Mistake, Table, Value};
 
@@ -10,6 +14,14 @@ use crate::control::{
     tls::{self, Part},
     tokens::Tokens,
 };
+
+/// Where agents have their sockets unless they are told otherwise.
+pub const SOCKETS: &str = "/run/drain-agent";
+
+/// The socket of the agent `name` unless it is told otherwise, and the one that `drainctl -n NAME` asks.
+pub fn socket_of(name: &str) -> PathBuf {
+    Path::new(SOCKETS).join(format!("{name}.sock"))
+}
 
 /// Where `drainctl` reaches the agent, and who may do what there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,22 +63,16 @@ impl Control {
     pub(super) fn read(table: &Table<'_>, name: &str, taken: &[SocketAddr], host: Host) -> Self {
         let group = |value: &Value<'_>| group(value, host).map(Some);
         Self {
-            socket: table
-                .field("socket", format!("/run/drain-agent/{name}.sock").into(), unix_socket)
-                .into_inner(),
+            socket: table.field("socket", socket_of(name), unix_socket).into_inner(),
             group: table.field("group", None, group).into_inner(),
             look: table.field("look", None, group).into_inner(),
             remote: Remote::read(table, taken, host),
         }
     }
 
-    /// Whether this is all that can't be changed while the agent runs: what the files say can.
-    pub fn is_bound_as(&self, other: &Self) -> bool {
-        let listen = |control: &Self| control.remote.as_ref().map(|remote| remote.listen);
-        self.socket == other.socket
-            && self.group == other.group
-            && self.look == other.look
-            && listen(self) == listen(other)
+    /// Where the port listens.
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.remote.as_ref().map(|remote| remote.listen)
     }
 }
 
@@ -95,7 +101,7 @@ impl Remote {
                 Host::Here => Tokens::read(&path)
                     .map_err(|error| value.wrong("can't be used", error.to_string()))
                     .ok()?,
-                Host::Starting | Host::Anywhere => Tokens::default(),
+                Host::Running | Host::Anywhere => Tokens::default(),
             };
             Some(path)
         });
@@ -116,7 +122,7 @@ impl Tls {
     fn holds(&self, value: &Value<'_>, host: Host) -> bool {
         let used = match host {
             Host::Here => tls::server(self),
-            Host::Starting | Host::Anywhere => return true,
+            Host::Running | Host::Anywhere => return true,
         };
         let Err(error) = used else { return true };
         let key = match error.part {
@@ -143,7 +149,7 @@ fn address(value: &Value<'_>, taken: &[SocketAddr]) -> Option<SocketAddr> {
 /// A group of this host.
 fn group(value: &Value<'_>, host: Host) -> Option<Arc<str>> {
     let name = value.text()?;
-    if host != Host::Anywhere
+    if host == Host::Here
         && let Err(error) = group_id(name)
     {
         value.wrong("is no group of this host", error.to_string());

@@ -1,6 +1,6 @@
 //! `[drain]`: how long each phase of a drain lasts, and when it may act.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{fmt, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use drain_config::{Table, Value};
 
@@ -96,6 +96,17 @@ pub enum LongLived {
     Wait,
     /// It holds the drain until it has been silent for so long, closes, or the limit comes.
     IgnoreAfter(Duration),
+}
+
+/// As it is written.
+impl fmt::Display for LongLived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quiet => f.write_str("quiet"),
+            Self::Wait => f.write_str("wait"),
+            Self::IgnoreAfter(after) => write!(f, "ignore after {after:?}"),
+        }
+    }
 }
 
 impl Drain {

@@ -16,7 +16,7 @@ mod traffic;
 
 pub use agent_check::{AgentCheck, Of, Span, Weight};
 pub use balancers::{Balancers, Expected};
-pub use control::{Control, Remote, Tls};
+pub use control::{Control, Remote, SOCKETS, Tls, socket_of};
 pub use drain::{Acknowledge, AtAcknowledgeLimit, AtHardLimit, Drain, Hard, LongLived, MinRemaining, Soft};
 pub use metrics::Metrics;
 pub use report::Report;
@@ -25,12 +25,16 @@ pub use server::{Probe, Ready, Server, StatusSet};
 pub use traffic::{AccessLog, Gauge, Lines, Pattern, Traffic};
 
 use std::{
+    fs,
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
 use drain_config::{Document, Invalid, Mistake, Table, Value};
+
+/// Where all agents' configurations belong, each under its server's name.
+pub const DIRECTORY: &str = "/etc/drain-agent";
 
 /// Everything that an agent is told about its work (DESIGN: "Configuration").
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,8 +81,9 @@ pub struct Answers {
 pub(crate) enum Host {
     /// It is to hold here and now.
     Here,
-    /// The same, but for the files of the control port: without it, an agent can still answer the balancers.
-    Starting,
+    /// The same, but for what belongs to the control socket and port: without them, an agent can still answer the
+    /// balancers, and they tell themselves what they lack.
+    Running,
     /// Only the text counts.
     Anywhere,
 }
@@ -109,13 +114,13 @@ impl Config {
         Self::load_for(path, Host::Here)
     }
 
-    /// The same for an agent that begins, which must answer the balancers before anything else: what is wrong with the
-    /// files of the HTTPS port keeps nothing but that port closed.
+    /// The same for an agent that begins or goes on with it, which must answer the balancers before anything else: what is
+    /// wrong with the groups and with the files of the HTTPS port keeps nothing but them from having effect.
     ///
     /// # Errors
     /// It can't be read, or anything else in it is wrong.
-    pub fn load_to_start(path: &Path) -> Result<Self, LoadError> {
-        Self::load_for(path, Host::Starting)
+    pub fn load_to_run(path: &Path) -> Result<Self, LoadError> {
+        Self::load_for(path, Host::Running)
     }
 
     fn load_for(path: &Path, host: Host) -> Result<Self, LoadError> {
@@ -133,6 +138,27 @@ impl Config {
     /// Anything in it is wrong.
     pub fn parse(file: &str, text: &str, name: Option<&str>) -> Result<Self, Invalid> {
         Self::from_document(&Document::parse(file, text)?, name, Host::Anywhere)
+    }
+
+    /// The valid configurations in `directory`, each with its file; others are left out. Blocking.
+    pub fn all_in(directory: &Path) -> impl Iterator<Item = (PathBuf, Self)> + use<> {
+        let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "toml")).filter_map(|path| {
+            // Who asks may not read the keys that it names.
+            let text = fs::read_to_string(&path).ok()?;
+            let config = Self::parse(&path.display().to_string(), &text, path.file_stem()?.to_str()).ok()?;
+            Some((path, config))
+        })
+    }
+
+    /// Everywhere it listens for those who need no token.
+    pub fn listens(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.listen.iter().chain(self.spoken()).copied().chain(self.metrics.listen)
+    }
+
+    /// Where it speaks HAProxy's agent protocol.
+    pub fn spoken(&self) -> impl Iterator<Item = &SocketAddr> {
+        self.agent_check.iter().flat_map(|agent_check| &agent_check.listen)
     }
 
     /// Reads a document, as [`Config::parse`] does.

@@ -52,10 +52,20 @@ impl Peer {
 pub(super) struct Access {
     /// The agent's own user.
     pub(super) uid: u32,
-    /// Whose members may drain.
-    pub(super) group: Option<u32>,
-    /// Whose members may look; nothing: everybody may.
-    pub(super) look: Option<u32>,
+    /// Who else may drain.
+    pub(super) drain: Who,
+    /// Who may look, beside who may drain.
+    pub(super) look: Who,
+}
+
+/// Some of the host's users.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Who {
+    Everybody,
+    /// The members of a group, by its number.
+    Members(u32),
+    /// Also where the group that is named is not there.
+    Nobody,
 }
 
 impl Access {
@@ -63,15 +73,13 @@ impl Access {
     /// |---|---|---|
     /// | root | yes | yes |
     /// | the agent's user | yes | yes |
-    /// | member of `group` | yes | yes |
-    /// | member of `look` | yes | no |
-    /// | anybody else who can connect | where there is no `look` | no |
+    /// | of `drain` | yes | yes |
+    /// | of `look` | yes | no |
+    /// | anybody else who can connect | no | no |
     /// | who has a token | yes | unless it is for looking |
     pub(super) fn may_drain(self, peer: &Peer) -> bool {
         match peer {
-            Peer::Local(local) => {
-                local.uid == 0 || local.uid == self.uid || self.group.is_some_and(|group| local.is_in(group))
-            }
+            Peer::Local(local) => local.uid == 0 || local.uid == self.uid || local.is_of(self.drain),
             Peer::Remote { holder, .. } => holder.may_drain,
         }
     }
@@ -79,7 +87,7 @@ impl Access {
     /// The other column.
     pub(super) fn may_look(self, peer: &Peer) -> bool {
         match peer {
-            Peer::Local(local) => self.may_drain(peer) || self.look.is_none_or(|look| local.is_in(look)),
+            Peer::Local(local) => self.may_drain(peer) || local.is_of(self.look),
             Peer::Remote { .. } => true,
         }
     }
@@ -91,8 +99,12 @@ impl Local {
         self.uid
     }
 
-    fn is_in(&self, group: u32) -> bool {
-        self.gid == group || self.groups.contains(&group)
+    fn is_of(&self, who: Who) -> bool {
+        match who {
+            Who::Everybody => true,
+            Who::Members(group) => self.gid == group || self.groups.contains(&group),
+            Who::Nobody => false,
+        }
     }
 }
 
@@ -123,7 +135,7 @@ mod tests {
 
     #[test]
     fn each_row_of_the_table_holds() {
-        let access = Access { uid: 500, group: Some(77), look: Some(88) };
+        let access = Access { uid: 500, drain: Who::Members(77), look: Who::Members(88) };
         let may = |access: Access, peer: &Peer| (access.may_look(peer), access.may_drain(peer));
         assert_eq!(may(access, &peer(0, 0, &[])), (true, true), "root");
         assert_eq!(may(access, &peer(500, 500, &[])), (true, true), "the agent's user");
@@ -131,8 +143,14 @@ mod tests {
         assert_eq!(may(access, &peer(1000, 1000, &[4, 77])), (true, true), "member by supplementary group");
         assert_eq!(may(access, &peer(1000, 1000, &[4, 88])), (true, false), "who may look");
         assert_eq!(may(access, &peer(1000, 500, &[4])), (false, false), "anybody else");
-        let open = Access { group: None, look: None, ..access };
+        let open = Access { drain: Who::Nobody, look: Who::Everybody, ..access };
         assert_eq!(may(open, &peer(1000, 0, &[0])), (true, false), "without configured groups");
+        let closed = Access { look: Who::Nobody, ..open };
+        assert_eq!(
+            may(closed, &peer(1000, 0, &[0])),
+            (false, false),
+            "while the group that may look is not there"
+        );
         let remote = |may_drain| Peer::Remote {
             holder: Holder { name: "deploy".into(), may_drain },
             from: [10, 0, 0, 9].into(),

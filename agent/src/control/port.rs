@@ -7,12 +7,13 @@
 //! ```
 //!
 //! The certificate, the key and the tokens are read again when the configuration is; where they can't be used, the old
-//! ones hold. An agent that begins with such as can't be used is there for the balancers all the same: the port is
-//! closed, and opened when they are read again and can.
+//! ones hold. An agent that begins with such as can't be used, or with an address that can't be had, is there for the
+//! balancers all the same: the port is closed, and opened when the configuration is read again and they can.
 
 use std::{
     future, io,
     net::{IpAddr, SocketAddr, TcpListener as StdListener},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,12 +33,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Owner,
     api::Failure,
-    peer::{Access, Peer},
+    peer::{Access, Peer, Who},
     routes,
     server::{self, BACK_OFF},
     tls,
@@ -46,7 +47,8 @@ use super::{
 use crate::{
     clock::Moment,
     config::{Config, Remote},
-    metrics::{Counters, Failed},
+    faults::{Faults, Part},
+    metrics::Counters,
 };
 
 /// How many connections are served at once; others wait in the kernel. Each has some 40 KiB of TLS' buffers at most,
@@ -88,8 +90,8 @@ pub enum PortError {
 /// The port, open or not.
 pub struct Port {
     open: Option<Open>,
-    /// Why it is closed, for people.
-    closed: watch::Sender<Option<String>>,
+    /// Where it is told why it is closed, or why its old files hold.
+    faults: Faults,
 }
 
 /// A port that listens.
@@ -102,6 +104,8 @@ struct Open {
 #[derive(Clone)]
 struct Door {
     tls: TlsAcceptor,
+    /// When the certificates by which it goes end, in seconds since 1970, as far as that is known.
+    ends: [(&'static str, Option<i64>); 2],
     tokens: Arc<Tokens>,
     refused: Arc<Mutex<Refused>>,
 }
@@ -114,19 +118,12 @@ struct Refused {
 }
 
 impl Port {
-    /// Listens as `remote` says, where its files can be used. Must be called inside the runtime.
-    ///
-    /// # Errors
-    /// The address can't be had.
-    pub fn open(remote: &Remote) -> Result<Self, PortError> {
-        let (closed, _) = watch::channel(None);
-        let mut port = Self { open: None, closed };
-        match Open::at(remote) {
-            Ok(open) => port.open = Some(open),
-            Err(error @ PortError::Bind { .. }) => return Err(error),
-            Err(error) => port.stays_closed(&error),
-        }
-        Ok(port)
+    /// Listens as `remote` says, where its files can be used and its address can be had; else `faults` learns why not.
+    /// Must be called inside the runtime.
+    pub fn open(remote: &Remote, faults: &Faults) -> Self {
+        let mut port = Self { open: None, faults: faults.clone() };
+        port.renew(remote);
+        port
     }
 
     /// Where it listens; `None` while it is closed.
@@ -134,27 +131,23 @@ impl Port {
         self.open.as_ref()?.listener.local_addr().ok()
     }
 
-    /// Why it is closed, for people; nothing while it is open.
-    pub fn closed(&self) -> watch::Receiver<Option<String>> {
-        self.closed.subscribe()
-    }
-
-    /// Serves until it is dropped. Where `config` changes, its files are read again.
+    /// Serves until it is dropped. Where `config` changes, its files are read again; `counters` learns when its
+    /// certificates end.
     pub async fn run(mut self, owner: Owner, mut config: watch::Receiver<Arc<Config>>, counters: Counters) {
         // Of processes of this host none comes this way.
-        let access = Access { uid: 0, group: None, look: None };
+        let access = watch::channel(Access { uid: 0, drain: Who::Nobody, look: Who::Nobody }).1;
         let router = routes::router(owner, access, CONNECTIONS / 2);
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
-        if self.open.is_none() {
-            counters.failed(Failed::ControlPort);
-        }
+        counters.certificates(self.ends());
         loop {
             tokio::select! {
                 Ok(()) = config.changed() => {
                     let config = Arc::clone(&config.borrow_and_update());
-                    if let Some(remote) = &config.control.remote && !self.renew(remote) {
-                        counters.failed(Failed::ControlPort);
+                    match &config.control.remote {
+                        Some(remote) => self.renew(remote),
+                        None => self.faults.mended(Part::ControlPort),
                     }
+                    counters.certificates(self.ends());
                 }
                 (open, slot, accepted) = next(self.open.as_ref(), &slots) => match accepted {
                     Ok((stream, from)) => {
@@ -170,39 +163,35 @@ impl Port {
         }
     }
 
-    /// Reads the files again, and opens the port where it was closed for their sake. Says whether they can be used. A
-    /// port that is configured no more holds until the agent's next start.
-    fn renew(&mut self, remote: &Remote) -> bool {
+    /// Reads the files, and opens the port where it is closed. One that is configured no more, or elsewhere, holds until
+    /// the agent's next start.
+    fn renew(&mut self, remote: &Remote) {
         match &mut self.open {
             Some(open) => match Door::of(remote) {
                 Ok(new) => {
                     open.door = Door { refused: Arc::clone(&open.door.refused), ..new };
                     info!("the control port's certificate and tokens are read again");
-                    true
+                    self.faults.mended(Part::ControlPort);
                 }
-                Err(error) => {
-                    error!("the control port's old certificate and tokens hold: {error}");
-                    false
-                }
+                Err(error) => self.lacks("goes on with its old certificate and tokens", &error),
             },
             None => match Open::at(remote) {
                 Ok(open) => {
                     self.open = Some(open);
-                    self.closed.send_replace(None);
-                    true
+                    self.faults.mended(Part::ControlPort);
                 }
-                Err(error) => {
-                    self.stays_closed(&error);
-                    false
-                }
+                Err(error) => self.lacks("is closed", &error),
             },
         }
     }
 
-    fn stays_closed(&self, error: &PortError) {
-        let why = format!("the control port is closed: {error}; mend it, and reload the agent");
-        error!("{why}");
-        self.closed.send_replace(Some(why));
+    fn ends(&self) -> impl Iterator<Item = (&'static str, Option<i64>)> + use<> {
+        self.open.as_ref().map(|open| open.door.ends).into_iter().flatten()
+    }
+
+    fn lacks(&self, what: &str, error: &PortError) {
+        let text = format!("the control port {what}: {error}; mend it, and reload the agent");
+        self.faults.found(Part::ControlPort, &text);
     }
 }
 
@@ -298,8 +287,13 @@ impl Tokens {
 impl Door {
     fn of(remote: &Remote) -> Result<Self, PortError> {
         let tls = TlsAcceptor::from(tls::server(&remote.tls)?);
+        let end = |part, path: &Path| tls::validity(part, path).ok().map(|validity| validity.until_unix);
+        let ends = [
+            ("server", end(tls::Part::Certificate, &remote.tls.cert)),
+            ("client_ca", remote.tls.client_ca.as_deref().and_then(|path| end(tls::Part::Authorities, path))),
+        ];
         let tokens = Arc::new(Tokens::read(&remote.token_file)?);
-        Ok(Self { tls, tokens, refused: Arc::default() })
+        Ok(Self { tls, ends, tokens, refused: Arc::default() })
     }
 
     /// Tells the log of a request that was refused, now or with a later one.

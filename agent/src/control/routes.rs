@@ -17,14 +17,14 @@ use http_body_util::{
 };
 use serde::de::DeserializeOwned;
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{Semaphore, oneshot, watch},
     time,
 };
 
 use super::{
     Ask, Owner,
     api::{Balancer, Diagnosis, Failure, Options, Record, Reply, Status, Then},
-    peer::{Access, Peer},
+    peer::{Access, Peer, Who},
     server::Tie,
 };
 use crate::{clock::Moment, lifecycle, report::Unreadable};
@@ -53,14 +53,14 @@ const DRAINS: usize = 500;
 #[derive(Clone)]
 struct Control {
     owner: Owner,
-    access: Access,
+    access: watch::Receiver<Access>,
     watches: Arc<Semaphore>,
     most_watches: usize,
 }
 
-/// What those see who may do what `access` says. At most `watches` watch at once: they stay, and the connections beyond
-/// them are for those who ask and go.
-pub(super) fn router(owner: Owner, access: Access, watches: usize) -> Router {
+/// What those see who may do what `access` says at the time. At most `watches` watch at once: they stay, and the
+/// connections beyond them are for those who ask and go.
+pub(super) fn router(owner: Owner, access: watch::Receiver<Access>, watches: usize) -> Router {
     let control =
         Control { owner, access, watches: Arc::new(Semaphore::new(watches)), most_watches: watches };
     Router::new()
@@ -88,13 +88,18 @@ async fn who_may_look(
     request: Request<Body>,
     next: Next,
 ) -> Result<Response, Error> {
-    if !control.access.may_look(&peer) {
-        return Err(Error::NotPermitted { peer, access: control.access, to: "look" });
+    let access = control.access();
+    if !access.may_look(&peer) {
+        return Err(Error::NotPermitted { peer, access, to: "look" });
     }
     Ok(next.run(request).await)
 }
 
 impl Control {
+    fn access(&self) -> Access {
+        *self.access.borrow()
+    }
+
     fn status(&self) -> Status {
         self.owner.status.borrow().seen_at(Moment::now())
     }
@@ -114,10 +119,11 @@ impl Control {
     }
 
     fn may_drain(&self, peer: &Peer) -> Result<(), Error> {
-        if self.access.may_drain(peer) {
+        let access = self.access();
+        if access.may_drain(peer) {
             return Ok(());
         }
-        Err(Error::NotPermitted { peer: peer.clone(), access: self.access, to: "drain" })
+        Err(Error::NotPermitted { peer: peer.clone(), access, to: "drain" })
     }
 
     /// Brings a request to the owner, and the answer back.
@@ -316,14 +322,18 @@ fn not_permitted(peer: &Peer, access: Access, to: &str) -> String {
         }
     };
     let uid = local.uid();
-    let group = access.group.map_or_else(
-        || " (control.group in the configuration can name a group)".to_owned(),
-        |gid| format!(" and members of the group {gid}"),
-    );
+    let group = match access.drain {
+        Who::Members(gid) => format!(" and members of the group {gid}"),
+        Who::Nobody | Who::Everybody => " (control.group in the configuration can name a group)".to_owned(),
+    };
     match (to, access.look) {
-        ("look", Some(look)) => format!(
+        ("look", Who::Members(look)) => format!(
             "uid {uid} may not look; that is for members of the group {look} (control.look), and for who may drain: \
              root, the agent's own user{group}"
+        ),
+        ("look", Who::Nobody) => format!(
+            "uid {uid} may not look: the group of control.look is not there; that is for who may drain: root, the \
+             agent's own user{group}"
         ),
         _ if access.may_look(peer) => {
             format!("uid {uid} may look, but not drain; that is for root, the agent's own user{group}")

@@ -87,11 +87,7 @@ impl SocketFile {
             let new = path.with_extension("sock.new");
             remove_if_there(&new)?;
             let listener = UnixListener::bind(&new)?;
-            match chown(&new, None, gid) {
-                // Who is in no such group can't give it the file: who may drain is told by the peer, and not by the file.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                given => given?,
-            }
+            give(&new, gid)?;
             fs::set_permissions(&new, fs::Permissions::from_mode(MODE))?;
             fs::rename(&new, path)?;
             let inode = fs::symlink_metadata(path)?.ino();
@@ -99,14 +95,32 @@ impl SocketFile {
         };
         make().map_err(failed)
     }
+
+    /// Gives the file to another group, where that may be done.
+    pub(super) fn give(&self, gid: Option<u32>) -> Result<(), Error> {
+        give(&self.path, gid).map_err(|source| Error::Io { path: self.path.clone(), source })
+    }
+
+    /// Whether it is there, and still ours.
+    pub(super) fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.ino() == self.inode)
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.ino() == self.inode) {
+        if self.is_there() {
             // If it stays, the next agent replaces it.
             let _gone = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Who is in no such group can't give it the file: who may drain is told by the peer, and not by the file.
+fn give(path: &Path, gid: Option<u32>) -> io::Result<()> {
+    match chown(path, None, gid) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        given => given,
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::Finding;
 use crate::{
     balancers::{Key, Standing},
-    config::{Balancers, Drain, Expected, MinRemaining},
     control::api::Balancer,
     lifecycle::Level,
     report::Record,
@@ -14,33 +13,17 @@ use crate::{
 /// An agent that runs for less may not have been asked by all.
 const YOUNG: Duration = Duration::from_secs(30);
 
-/// A balancer that has been silent for so many of its intervals does not ask any more.
-const SILENT_INTERVALS: f64 = 3.0;
-
-/// The least silence that says so.
-const SILENT_SECONDS: f64 = 5.0;
-
-/// Who asks, of those that should.
-pub(super) fn who(balancers: &[Balancer], rules: &Balancers, uptime: Duration) -> Vec<Finding> {
+/// Who asks, and who of those that are expected is `absent`.
+pub(super) fn who(balancers: &[Balancer], absent: &[String], uptime: Duration) -> Vec<Finding> {
     const ABOUT: &str = "balancers";
-    let mut findings = Vec::new();
-    for expected in &rules.expect {
-        let is = |balancer: &&Balancer| match expected {
-            Expected::Address(address) => balancer.source == *address,
-            Expected::Node(node) => balancer.node.as_deref() == Some(&**node),
-        };
-        let name = match expected {
-            Expected::Address(address) => address.to_string(),
-            Expected::Node(node) => node.to_string(),
-        };
-        if !balancers.iter().any(|balancer| is(&balancer)) {
-            findings.push(Finding::failure(
-                ABOUT,
-                format!("{name} is expected and has never asked: no drain is acknowledged without it"),
-                "let it check the agent's port (`check port` in HAProxy), or take it out of balancers.expect",
-            ));
-        }
-    }
+    let missing = |name: &String| {
+        Finding::failure(
+            ABOUT,
+            format!("{name} is expected and has never asked: no drain is acknowledged without it"),
+            "let it check the agent's port (`check port` in HAProxy), or take it out of balancers.expect",
+        )
+    };
+    let mut findings: Vec<Finding> = absent.iter().map(missing).collect();
     if balancers.is_empty() {
         let text = format!("nobody has asked for the server's health since the agent began {uptime:.0?} ago");
         let cure = "let the balancer check the agent's port (in HAProxy: `server … check port 8404` and \
@@ -54,9 +37,8 @@ pub(super) fn who(balancers: &[Balancer], rules: &Balancers, uptime: Duration) -
     }
     for balancer in balancers {
         let every = balancer.interval_seconds.map_or_else(String::new, |every| format!(" every {every:.1}s"));
-        let silent = balancer.interval_seconds.unwrap_or_default() * SILENT_INTERVALS;
         let called = called(balancer);
-        findings.push(if balancer.last_seconds > silent.max(SILENT_SECONDS) {
+        findings.push(if balancer.gone {
             Finding::warning(
                 ABOUT,
                 format!("{called} asked{every}, but has not for {:.0}s", balancer.last_seconds),
@@ -130,45 +112,32 @@ fn soft_of(balancer: &Balancer, records: &[Record]) -> Finding {
     }
 }
 
-/// Whether others would take the users.
-pub(super) fn others(balancers: &[Balancer], drain: &Drain) -> Vec<Finding> {
-    balancers.iter().filter_map(|balancer| others_of(balancer, drain)).collect()
+/// Whether others would take the users, as the guard sees it.
+pub(super) fn others(balancers: &[Balancer]) -> Vec<Finding> {
+    // Neither the guard nor a drain looks at those that do not ask any more.
+    balancers.iter().filter(|balancer| !balancer.gone).map(others_of).collect()
 }
 
-fn others_of(balancer: &Balancer, drain: &Drain) -> Option<Finding> {
+fn others_of(balancer: &Balancer) -> Finding {
     const ABOUT: &str = "others";
     let called = called(balancer);
     let cure = "see to the other servers, or let a drain of the last one pass with drain.min_remaining = 0 or --force";
-    let view = balancer.view.as_ref()?;
-    let Some((own, total)) = balancer.weight.as_deref().and_then(weights) else {
-        return Some(Finding::warning(
+    match (&balancer.too_few, balancer.remaining) {
+        (Some(why), _) => Finding::failure(ABOUT, format!("a drain would be refused: {why}"), cure),
+        (None, None) => Finding::warning(
             ABOUT,
-            format!("{called} does not say which weight others have"),
-            "nothing is guarded there; HAProxy says it with `http-check send-state`",
-        ));
-    };
-    // As long as the server takes new users, the total holds its own weight.
-    let others = if view.starts_with("UP") { total.saturating_sub(own) } else { total };
-    let enough = match drain.min_remaining {
-        MinRemaining::Weight(least) => others >= least,
-        MinRemaining::Percent(percent) => {
-            u64::from(others) * 100 >= u64::from(percent) * u64::from(others.saturating_add(own))
-        }
-    };
-    Some(match (others, enough) {
-        (0, true) => Finding::warning(ABOUT, format!("{called} has no other server that takes users"), cure),
-        (_, true) => Finding::ok(ABOUT, format!("{called} has a weight of {others} without this server")),
-        (_, false) => Finding::failure(
-            ABOUT,
-            format!("a drain would be refused: {called} has a weight of {others} left without this server"),
-            cure,
+            format!(
+                "{called} does not say which weight others have: a drain of the last server is not refused for its sake"
+            ),
+            "add `http-check send-state` to the backend in HAProxy, which says it",
         ),
-    })
-}
-
-fn weights(text: &str) -> Option<(u32, u32)> {
-    let (own, total) = text.split_once('/')?;
-    Some((own.parse().ok()?, total.parse().ok()?))
+        (None, Some(0)) => {
+            Finding::warning(ABOUT, format!("{called} has no other server that takes users"), cure)
+        }
+        (None, Some(others)) => {
+            Finding::ok(ABOUT, format!("{called} has a weight of {others} without this server"))
+        }
+    }
 }
 
 fn called(balancer: &Balancer) -> String {
@@ -182,7 +151,12 @@ fn called(balancer: &Balancer) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::Level as Verdict, *};
-    use crate::report::Acknowledgement;
+    use crate::{
+        balancers::Table,
+        clock::Moment,
+        health::{Check, Way},
+        report::Acknowledgement,
+    };
 
     fn balancer() -> Balancer {
         Balancer {
@@ -199,6 +173,9 @@ mod tests {
             users: None,
             acknowledged: false,
             why: "nothing is announced".into(),
+            gone: false,
+            remaining: Some(2),
+            too_few: None,
         }
     }
 
@@ -219,15 +196,17 @@ mod tests {
 
     #[test]
     fn who_asks_is_told_and_who_is_missed() {
+        let of = |balancers: &[Balancer], absent: &[&str], uptime: Duration| {
+            let absent: Vec<String> = absent.iter().map(ToString::to_string).collect();
+            levels(&who(balancers, &absent, uptime))
+        };
         let long = Duration::from_hours(1);
-        let rules = Balancers { expect: vec![Expected::Node("lb2".into())], ..Balancers::default() };
-        assert_eq!(levels(&who(&[balancer()], &rules, long)), [Verdict::Failure, Verdict::Ok]);
-        assert_eq!(levels(&who(&[balancer()], &Balancers::default(), long)), [Verdict::Ok]);
-        assert_eq!(levels(&who(&[], &Balancers::default(), long)), [Verdict::Failure]);
-        let young = Duration::from_secs(3);
-        assert_eq!(levels(&who(&[], &Balancers::default(), young)), [Verdict::Warning], "just begun");
-        let silent = Balancer { last_seconds: 6.0, ..balancer() };
-        assert_eq!(levels(&who(&[silent], &Balancers::default(), long)), [Verdict::Warning]);
+        assert_eq!(of(&[balancer()], &["lb2"], long), [Verdict::Failure, Verdict::Ok]);
+        assert_eq!(of(&[balancer()], &[], long), [Verdict::Ok]);
+        assert_eq!(of(&[], &[], long), [Verdict::Failure]);
+        assert_eq!(of(&[], &[], Duration::from_secs(3)), [Verdict::Warning], "just begun");
+        let silent = Balancer { last_seconds: 6.0, gone: true, ..balancer() };
+        assert_eq!(of(&[silent], &[], long), [Verdict::Warning]);
     }
 
     #[test]
@@ -253,16 +232,29 @@ mod tests {
 
     #[test]
     fn the_last_server_is_found_before_its_drain_is_refused() {
-        let config = |least: &str| {
+        let shown = |headers: &[String], least: &str| {
             let text = format!(
                 "listen = '127.0.0.1:1'\nserver.ports = [80]\nrestart.command = ['true']\ndrain.min_remaining = {least}"
             );
-            crate::config::Config::parse("f", &text, Some("s")).unwrap().drain
+            let config = crate::config::Config::parse("f", &text, Some("s")).unwrap();
+            let mut table = Table::new(config.balancers, 3, Moment::default());
+            for header in headers {
+                let check = Check {
+                    at: Moment::default(),
+                    source: ([10, 0, 0, 2], 5).into(),
+                    state: Some(header.clone()),
+                    status: 200,
+                    generation: 0,
+                    way: Way::Http,
+                    asks: None,
+                };
+                table.observe(&check, 0);
+            }
+            others(&table.shown(config.drain.min_remaining, Moment::default()))[0].level
         };
         let of = |weight: Option<&str>, view: &str, least| {
-            let one =
-                Balancer { weight: weight.map(str::to_owned), view: Some(view.to_owned()), ..balancer() };
-            others(&[one], &config(least))[0].level
+            let weight = weight.map(|weight| format!("; weight={weight}")).unwrap_or_default();
+            shown(&[format!("{view}{weight}")], least)
         };
         assert_eq!(of(Some("1/3"), "UP", "1"), Verdict::Ok);
         assert_eq!(of(Some("1/1"), "UP", "1"), Verdict::Failure);
@@ -270,5 +262,7 @@ mod tests {
         assert_eq!(of(Some("1/1"), "NOLB", "1"), Verdict::Ok, "the total is that of the others");
         assert_eq!(of(Some("10/40"), "UP", "'76%'"), Verdict::Failure);
         assert_eq!(of(None, "UP", "1"), Verdict::Warning);
+        let two_are_out = ["UP; weight=1/4", "UP; weight=1/2"].map(str::to_owned);
+        assert_eq!(shown(&two_are_out, "'50%'"), Verdict::Failure, "of those that there were");
     }
 }

@@ -1,11 +1,11 @@
 //! All looks together.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::spawn_blocking};
 
-use super::{Finding, balancers, host, logs, remote, restart, server, systemd};
+use super::{Finding, balancers, guard, host, logs, remote, restart, rights, server, systemd};
 use crate::{clock, config::Config, control::api::Status, report::Reports, traffic::sockets::Own};
 
 /// How many of the last drains tell whether a balancer understands.
@@ -35,6 +35,8 @@ pub struct Diagnosis {
 #[derive(Clone, Debug)]
 pub struct Doctor {
     config: watch::Receiver<Arc<Config>>,
+    /// Where that stands; `None`: it came from flags.
+    file: Option<PathBuf>,
     /// The agent's own connections: its probes are no traffic.
     own: Own,
     reports: Reports,
@@ -42,15 +44,20 @@ pub struct Doctor {
 
 impl Doctor {
     /// The one for the agent that has all this.
-    pub fn new(config: watch::Receiver<Arc<Config>>, own: Own, reports: Reports) -> Self {
-        Self { config, own, reports }
+    pub fn new(
+        config: watch::Receiver<Arc<Config>>,
+        file: Option<PathBuf>,
+        own: Own,
+        reports: Reports,
+    ) -> Self {
+        Self { config, file, own, reports }
     }
 
     /// Looks at everything; `status` is as fresh as can be had.
     pub async fn examine(&self, status: &Status) -> Diagnosis {
         let config = Arc::clone(&self.config.borrow());
         let uptime = Duration::from_secs_f64(status.agent.uptime_seconds);
-        let mut findings = balancers::who(&status.balancers, &config.balancers, uptime);
+        let mut findings = balancers::who(&status.balancers, &status.absent, uptime);
         findings.extend(balancers::send_state(&status.balancers));
         match self.reports.last(DRAINS).await {
             Ok(records) => findings.extend(balancers::soft(&status.balancers, &records)),
@@ -60,24 +67,28 @@ impl Doctor {
                 "let the agent's user read and write it; until then no report is kept",
             )),
         }
-        findings.extend(balancers::others(&status.balancers, &config.drain));
+        findings.extend(balancers::others(&status.balancers));
         findings.extend(server::traffic(&status.traffic));
         findings.push(server::ready(&config, self.own.clone()).await);
         findings.extend(server::suspicious(&config));
         findings.extend(restart::may_restart(&config.restart.by).await);
+        findings.extend(rights::missing(&config, self.file.as_deref()).await);
         findings.extend(systemd::own_socket_unit(&config).await);
+        findings.extend(guard::of_server(&config).await);
         if let Some(stop) = &config.restart.stop {
             findings.extend(restart::may("restart.stop", stop).await);
         }
         for run in &config.runs {
             findings.extend(restart::may(&format!("run.{}.command", run.name), &run.command).await);
         }
-        let (state, listen) = (config.state.clone(), listens(&config));
+        let (state, listen) = (config.state.clone(), config.listens().collect::<Vec<_>>());
+        let believing = if config.balancers.trust.is_empty() { config.listen.clone() } else { Vec::new() };
         let (guarded, logs) = (config.control.remote.clone(), Arc::clone(&config));
         let unix = clock::unix_now();
         let of_host = spawn_blocking(move || {
             let mut findings = vec![host::state_file(&state)];
-            findings.extend(host::ports(&listen, guarded.as_ref().map(|remote| remote.listen)));
+            let remote = guarded.as_ref().map(|remote| remote.listen);
+            findings.extend(host::ports(&listen, remote, &believing));
             findings.extend(guarded.iter().flat_map(|remote| remote::files(remote, unix)));
             findings.extend(logs::nameless(&logs));
             findings
@@ -96,20 +107,10 @@ impl Doctor {
             server: status.server.clone(),
             findings,
             health_ports: config.listen.iter().map(SocketAddr::port).collect(),
-            spoken_ports: spoken(&config).map(SocketAddr::port).collect(),
+            spoken_ports: config.spoken().map(SocketAddr::port).collect(),
             server_ports: config.server.ports.iter().map(|port| port.get()).collect(),
             names: status.balancers.iter().filter_map(|balancer| balancer.name.clone()).collect(),
             acknowledge_seconds: config.drain.acknowledge.limit.as_secs_f64(),
         }
     }
-}
-
-/// Everywhere the agent is told to listen for who has no token.
-fn listens(config: &Config) -> Vec<SocketAddr> {
-    config.listen.iter().chain(spoken(config)).copied().chain(config.metrics.listen).collect()
-}
-
-/// Where it speaks HAProxy's agent protocol.
-fn spoken(config: &Config) -> impl Iterator<Item = &SocketAddr> {
-    config.agent_check.iter().flat_map(|agent_check| &agent_check.listen)
 }

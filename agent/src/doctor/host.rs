@@ -51,8 +51,12 @@ pub(super) fn state_file(state: &Path) -> Finding {
 }
 
 /// Whether the agent listens where it is told to, and nowhere else: at `configured` for everybody, at `guarded` for who
-/// has a token. Blocking.
-pub(super) fn ports(configured: &[SocketAddr], guarded: Option<SocketAddr>) -> Vec<Finding> {
+/// has a token; whoever reaches those in `believing` is believed what he says of himself. Blocking.
+pub(super) fn ports(
+    configured: &[SocketAddr],
+    guarded: Option<SocketAddr>,
+    believing: &[SocketAddr],
+) -> Vec<Finding> {
     const ABOUT: &str = "ports";
     let listening = match listening() {
         Ok(listening) => listening,
@@ -78,12 +82,18 @@ pub(super) fn ports(configured: &[SocketAddr], guarded: Option<SocketAddr>) -> V
             )
         });
         if address.ip().is_unspecified() && guarded != Some(*address) {
+            let believes = if believing.contains(address) {
+                ", and believes their headers: whoever makes one up can hold drains, or have them refused"
+            } else {
+                ""
+            };
             findings.push(Finding::warning(
                 ABOUT,
                 format!(
-                    "{address} answers everybody who reaches this host: the state and the reason of a drain"
+                    "{address} answers everybody who reaches this host: the state and the reason of a drain{believes}"
                 ),
-                "open the port to the balancers only, in the firewall, or name the address on which they ask",
+                "open the port to the balancers only, in the firewall, or name the address on which they ask; \
+                 balancers.trust says whose headers are believed",
             ));
         }
     }
@@ -187,13 +197,13 @@ mod tests {
             let address = listener.local_addr().unwrap();
             assert!(listening().unwrap().contains(&address), "{address}");
             let of = |configured: &[SocketAddr]| {
-                let found = ports(configured, None);
+                let found = ports(configured, None, &[]);
                 let of_it = found.into_iter().find(|finding| finding.text.contains(&address.to_string()));
                 of_it.map(|finding| finding.level)
             };
             assert_eq!(of(&[address]), Some(Level::Ok));
             assert_eq!(of(&[]), Some(Level::Warning));
-            let guarded = ports(&[], Some(address));
+            let guarded = ports(&[], Some(address), &[]);
             assert!(guarded.contains(&Finding::ok("ports", format!("{address} is open, as configured"))));
             drop(listener);
             assert_eq!(of(&[address]), Some(Level::Warning), "not open");

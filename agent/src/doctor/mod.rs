@@ -11,15 +11,19 @@
 mod balancers;
 mod examination;
 mod finding;
+mod guard;
 pub mod haproxy;
 mod host;
 mod logs;
 mod remote;
 mod restart;
+mod rights;
 mod server;
 mod systemd;
 
 pub use examination::{Diagnosis, Doctor};
 pub use finding::{Finding, Level};
+pub use guard::ABOUT as GUARD;
 pub(crate) use host::listening_socket;
+pub use server::READY;
 pub(crate) use systemd::differences;

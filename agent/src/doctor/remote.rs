@@ -1,5 +1,7 @@
 //! The control port: whether its files can be used, and for how long.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use super::Finding;
@@ -20,9 +22,13 @@ const RENEWED_BEFORE: i64 = 30 * 24 * 60 * 60;
 pub(super) fn files(remote: &Remote, unix: u64) -> Vec<Finding> {
     const CURE: &str = "mend the file, and reload the agent: it opens the port then, or takes the new file";
     let mut findings = Vec::new();
-    match tls::server(&remote.tls) {
-        Err(error) => findings.push(Finding::failure(ABOUT, format!("control.tls: {error}"), CURE)),
-        Ok(_) => findings.push(certificate(remote, unix.cast_signed())),
+    if let Err(error) = tls::server(&remote.tls) {
+        findings.push(Finding::failure(ABOUT, format!("control.tls: {error}"), CURE));
+    } else {
+        let files =
+            [(Part::Certificate, Some(&remote.tls.cert)), (Part::Authorities, remote.tls.client_ca.as_ref())];
+        let files = files.into_iter().filter_map(|(part, path)| Some((part, path?)));
+        findings.extend(files.map(|(part, path)| certificates(part, path, unix.cast_signed())));
     }
     if let Err(error) = Tokens::read(&remote.token_file) {
         findings.push(Finding::failure(ABOUT, format!("control.token_file: {error}"), CURE));
@@ -30,11 +36,19 @@ pub(super) fn files(remote: &Remote, unix: u64) -> Vec<Finding> {
     findings
 }
 
-/// For how long the certificate holds.
-fn certificate(remote: &Remote, now: i64) -> Finding {
-    const CURE: &str = "have it renewed, and reload the agent";
-    let path = remote.tls.cert.display();
-    let validity = match tls::validity(Part::Certificate, &remote.tls.cert) {
+/// For how long what is in the file holds.
+fn certificates(part: Part, path: &Path, now: i64) -> Finding {
+    let (what, distrust, cure) = match part {
+        Part::Authorities => (
+            "an authority's certificate",
+            "no client that it vouches for is let in",
+            "have it renewed, put the new one beside it in good time, and reload the agent",
+        ),
+        Part::Certificate | Part::Key => {
+            ("the certificate", "no tool trusts it", "have it renewed, and reload the agent")
+        }
+    };
+    let validity = match tls::validity(part, path) {
         Ok(validity) => validity,
         Err(error) => {
             return Finding::warning(
@@ -44,22 +58,19 @@ fn certificate(remote: &Remote, now: i64) -> Finding {
             );
         }
     };
+    let path = path.display();
     let (from, until) = (date(validity.from_unix), date(validity.until_unix));
     if now < validity.from_unix {
-        let text = format!("the certificate in {path} holds from {from} on: no tool trusts it yet");
+        let text = format!("{what} in {path} holds from {from} on: until then {distrust}");
         return Finding::failure(ABOUT, text, "wait, or have another made; is the clock right?");
     }
     if now > validity.until_unix {
-        return Finding::failure(
-            ABOUT,
-            format!("the certificate in {path} has held until {until}: no tool trusts it"),
-            CURE,
-        );
+        return Finding::failure(ABOUT, format!("{what} in {path} has held until {until}: {distrust}"), cure);
     }
     if validity.until_unix - now < RENEWED_BEFORE {
-        return Finding::warning(ABOUT, format!("the certificate in {path} ends soon, at {until}"), CURE);
+        return Finding::warning(ABOUT, format!("{what} in {path} ends soon, at {until}"), cure);
     }
-    Finding::ok(ABOUT, format!("the certificate in {path} holds until {until}"))
+    Finding::ok(ABOUT, format!("{what} in {path} holds until {until}"))
 }
 
 fn date(unix: i64) -> String {
@@ -106,6 +117,20 @@ mod tests {
         assert_eq!(levels(&remote, END + 1), [Level::Failure], "it is over");
         assert_eq!(levels(&remote, 1), [Level::Failure], "it has not begun");
         assert!(files(&remote, END + 1)[0].text.contains("2999-12-31T23:59:59Z"));
+    }
+
+    #[test]
+    fn the_end_of_whoever_signs_the_clients_certificates_is_told_too() {
+        let scratch = Scratch::new("doctor-authority");
+        let mut remote = remote(&scratch);
+        let ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls/ca.pem");
+        remote.tls.client_ca = Some(ca);
+        assert_eq!(levels(&remote, END - 31 * DAY), [Level::Ok; 2]);
+        let found = files(&remote, END - 29 * DAY);
+        assert!(found.len() == 2 && found[1].level == Level::Warning, "{found:?}");
+        assert!(found[1].text.contains("an authority's certificate in") && found[1].text.contains("ca.pem"));
+        let found = files(&remote, END + 1);
+        assert!(found[1].level == Level::Failure && found[1].text.contains("no client"), "{found:?}");
     }
 
     #[test]

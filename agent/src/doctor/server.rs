@@ -13,19 +13,31 @@ use crate::{
 /// What a server that fails answers.
 const FAILING: u16 = 500;
 
+/// What the finding of the readiness probe is about.
+pub const READY: &str = "ready";
+
 /// Asks the readiness probe now.
 pub(super) async fn ready(config: &Config, own: Own) -> Finding {
-    const ABOUT: &str = "ready";
     let asked = describe(&config.server.ready.probe);
     let namespace = Namespace::at(config.server.netns.as_deref());
     let prober = match Prober::new(&config.server.ready, namespace, own) {
         Ok(prober) => prober,
-        Err(error) => return Finding::failure(ABOUT, error.to_string(), "see the agent's log"),
+        Err(error) => return Finding::failure(READY, error.to_string(), "see the agent's log"),
     };
     match prober.probe().await {
-        Ok(()) => Finding::ok(ABOUT, format!("the server is ready: {asked}")),
+        Ok(()) => Finding::ok(READY, format!("the server is ready: {asked}")),
+        Err(error) if error.is_unknown() => Finding::failure(
+            READY,
+            format!("whether the server is ready is not known: {asked}: {error}"),
+            format!(
+                "let the agent's user (uid {}) connect there: by the mode or the group of a unix socket \
+                 (SupplementaryGroups= in a drop-in of its unit), or give the agents root (root.conf); a restart does \
+                 not end well before it can be asked",
+                rustix::process::geteuid().as_raw()
+            ),
+        ),
         Err(error) => Finding::failure(
-            ABOUT,
+            READY,
             format!("the server is not ready: {asked}: {error}"),
             "start the server, or correct server.ready; without it a restart never ends well",
         ),

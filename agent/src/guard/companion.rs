@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use super::UnitName;
+use crate::config::{self, AtHardLimit};
 
 /// Where the companion units are: the administrator's own directory, so that no package overwrites them.
 pub const DIRECTORY: &str = "/etc/systemd/system";
@@ -109,6 +110,20 @@ impl Companion {
         self.limit + GRACE
     }
 
+    /// The longest that the agent itself lets such a drain last, by its own limits; `None` where it holds on at the last of
+    /// them: a guard asks for a hold, in which there is nothing to abort.
+    pub(crate) fn longest(&self, agent: &config::Drain) -> Option<Duration> {
+        if agent.hard.at_limit == AtHardLimit::Abort {
+            return None;
+        }
+        let acknowledge = agent.acknowledge.limit;
+        let hard = acknowledge.saturating_add(agent.hard.limit);
+        Some(match self.mode {
+            Mode::Hard => hard,
+            Mode::Soft => hard.saturating_add(acknowledge).saturating_add(agent.soft.limit),
+        })
+    }
+
     /// Whether the limit can be kept; `shutdowns` are the targets of a shutdown with their `JobTimeoutSec=`, where they
     /// have one.
     pub fn fits(&self, shutdowns: &[(&str, Option<Duration>)]) -> Result<(), Unfit> {
@@ -128,6 +143,21 @@ impl Companion {
     /// Whether a unit file was written by `drainctl guard`.
     pub fn is_ours(text: &str) -> bool {
         text.starts_with(MARK)
+    }
+
+    /// What such a file says; `None` where it is none of ours, or its line that stops was changed by hand.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let unit = Self::guarded(text).filter(|_| Self::is_ours(text))?;
+        let value = |key| text.lines().find_map(|line| line.strip_prefix(key));
+        let (reach, hook) = value("ExecStop=/usr/bin/drainctl ")?.split_once(" guarded stop ")?;
+        let after = |option| hook.split(' ').skip_while(move |word| *word != option).nth(1);
+        Some(Self {
+            unit,
+            reach: reach.to_owned(),
+            agent_unit: value("Wants=").map(str::to_owned),
+            mode: after("--mode")?.parse().ok()?,
+            limit: drain_config::duration(after("--limit")?)?,
+        })
     }
 
     /// The unit that such a file guards. `app@1` and `app-1` share a companion's name.
@@ -193,6 +223,8 @@ mod tests {
             assert!(text.lines().any(|there| there == line), "expected {line:?} in\n{text}");
         }
         assert!(Companion::is_ours(&text));
+        assert_eq!(Companion::read(&text), Some(companion()));
+        assert_eq!(Companion::read(&text.replace("guarded stop", "status")), None, "changed by hand");
         assert!(!Companion::is_ours("[Unit]\nDescription=of somebody else\n"));
     }
 
@@ -208,7 +240,8 @@ mod tests {
         ] {
             assert!(text.lines().any(|there| there == line), "expected {line:?} in\n{text}");
         }
-        assert_eq!(Companion::guarded(&text), Some(unit));
+        assert_eq!(Companion::guarded(&text), Some(unit.clone()));
+        assert_eq!(Companion::read(&text), Some(Companion { unit, ..companion() }));
         assert!("a%b.service".parse::<UnitName>().is_err(), "no specifier is in a name");
     }
 

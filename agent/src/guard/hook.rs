@@ -56,7 +56,8 @@ pub enum AtStop {
 /// | runs, is not to stop | | nothing: only the companion was stopped |
 /// | is to stop | does not answer | undrained |
 /// | | restarting, warming | nothing: it is the agent itself who restarts it, and waits for that |
-/// | | hard, held, reached | nothing: nobody uses it |
+/// | | hard, held, stopped | nothing: nobody uses it |
+/// | | hard, held, reached, quiet | the same |
 /// | | failed | nothing: nobody is sent to it |
 /// | | another drain is under way | join |
 /// | | up, down | drain |
@@ -70,7 +71,9 @@ pub fn at_stop(unit: UnitState, status: Option<&Status>) -> AtStop {
     let Some(status) = status else {
         return AtStop::Undrained("no agent answers");
     };
-    let is_out = |asked: &Asked| asked.reached && status.phase == Phase::Hard;
+    // One that was reached by its limit is still used, and one that was quiet may be used again.
+    let is_quiet = status.traffic.quiet_seconds.is_some();
+    let is_out = |asked: &Asked| status.phase == Phase::Hard && (asked.stopped || asked.reached && is_quiet);
     match (status.phase, &status.asked) {
         (Phase::Restarting | Phase::Warming, _) => AtStop::Nothing("the agent itself restarts the server"),
         (Phase::Failed, _) => AtStop::Nothing("the server is out already: its last restart failed"),
@@ -161,6 +164,7 @@ mod tests {
             limit: None,
             acknowledged: Acknowledged::default(),
             balancers: Vec::new(),
+            absent: Vec::new(),
             traffic: Traffic::default(),
             readiness: Readiness::default(),
             drains: Vec::new(),
@@ -180,6 +184,7 @@ mod tests {
             since_unix: 0,
             until_unix: None,
             reached,
+            limit_passed: None,
             again: false,
             stopped: false,
             command: None,
@@ -216,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_server_that_is_out_already_waits_for_nothing() {
-        let held = asked(Phase::Hard, Some(Then::Hold), true, "by hand");
+        let mut held = asked(Phase::Hard, Some(Then::Hold), true, "by hand");
+        held.traffic.quiet_seconds = Some(3.0);
         assert!(matches!(at_stop(STOPS, Some(&held)), AtStop::Nothing(_)));
         assert!(matches!(at_stop(STOPS, Some(&Status { phase: Phase::Failed, ..up() })), AtStop::Nothing(_)));
     }
@@ -227,6 +233,8 @@ mod tests {
             asked(Phase::Hard, Some(Then::Hold), false, "by hand"),
             asked(Phase::Soft, None, true, "by hand"),
             asked(Phase::Soft, Some(Then::Restart), false, "release"),
+            // Reached by its limit: somebody uses it.
+            asked(Phase::Hard, Some(Then::Hold), true, "by hand"),
         ] {
             assert_eq!(at_stop(STOPS, Some(&status)), AtStop::Join);
         }

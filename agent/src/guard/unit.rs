@@ -1,6 +1,12 @@
 //! The name of a unit that can be guarded.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use super::DIRECTORY;
 
 /// The name of a service of systemd's: `apache2.service`, `app@1.service`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +34,16 @@ impl UnitName {
     /// The unit that drains before this one stops. An instance's is no instance itself: `app-1-drain.service`.
     pub fn companion(&self) -> String {
         format!("{}-drain.service", self.stem().replace('@', "-"))
+    }
+
+    /// Where that unit is written.
+    pub fn companion_path(&self) -> PathBuf {
+        Path::new(DIRECTORY).join(self.companion())
+    }
+
+    /// The link that is there while that unit is enabled.
+    pub fn companion_link(&self) -> PathBuf {
+        Path::new(DIRECTORY).join(format!("{self}.wants")).join(self.companion())
     }
 }
 

@@ -172,13 +172,19 @@ impl Machine {
         if *drain == before {
             return Ok(Said::Already { drain: id, text: format!("drain {} is under way", before.id) });
         }
-        if drain.follow != before.follow {
+        let is_other = drain.follow != before.follow;
+        if is_other {
             drain.asked = asking.now;
         }
+        let drain = drain.clone();
         if in_soft && drain.level > before.level {
-            let drain = drain.clone();
             self.announce(asking.now, drain, Level::Hard, "asked hard".into(), effects);
             return Ok(Said::Accepted { drain: id, text: format!("drain {} becomes hard", before.id) });
+        }
+        if let Course::Hard(out) = &mut self.course
+            && is_other
+        {
+            (out.reached, out.limit_passed) = (false, None);
         }
         let lasts = lasts(before.until_unix, drain.until_unix, asking.unix);
         Ok(Said::Accepted { drain: id, text: format!("drain {} is changed{lasts}", before.id) })

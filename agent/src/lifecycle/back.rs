@@ -96,7 +96,7 @@ impl Machine {
         let drain = Drain { level: Level::Hard, follow: Follow::Hold, stopped: true, ..back.drain };
         let why = "the server is stopped".to_owned();
         // Balancers have acted on hard before it was stopped, and nobody is there who could be lost.
-        let out = Out { drain, announced: now, acknowledged: Some(now), why: why.clone() };
+        let out = Out::held(drain, now, why.clone());
         self.enter(Course::Hard(out), Some(id), why, effects);
     }
 

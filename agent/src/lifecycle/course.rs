@@ -47,6 +47,12 @@ pub struct Out {
     pub announced: Moment,
     /// When every balancer had acknowledged it.
     pub acknowledged: Option<Moment>,
+    /// It holds in hard, and has come as far as it goes: whoever waits for that may act on the server from now on.
+    #[serde(default)]
+    pub reached: bool,
+    /// It holds in hard, and was not quiet when its limit had passed: what stood against that, for people.
+    #[serde(default)]
+    pub limit_passed: Option<String>,
     /// Why this phase was entered.
     pub why: String,
 }
@@ -169,11 +175,18 @@ impl Course {
 
     /// A drain of `level`, announced `now`.
     pub(super) fn announced(drain: Drain, level: Level, now: Moment, why: String) -> Self {
-        let out = Out { drain, announced: now, acknowledged: None, why };
+        let out = Out { drain, announced: now, acknowledged: None, reached: false, limit_passed: None, why };
         match level {
             Level::Soft => Self::Soft(out),
             Level::Hard => Self::Hard(out),
         }
+    }
+}
+
+impl Out {
+    /// A drain that holds from now on, and that nobody has to acknowledge.
+    pub(super) fn held(drain: Drain, now: Moment, why: String) -> Self {
+        Self { drain, announced: now, acknowledged: Some(now), reached: false, limit_passed: None, why }
     }
 }
 

@@ -132,6 +132,8 @@ pub struct Effects {
     pub restart: Option<u64>,
     /// The server is to be warmed up now, for this drain.
     pub warm_up: Option<u64>,
+    /// What begins now, here or where somebody has waited for it, cuts what is in flight.
+    pub cuts: bool,
     /// Drains that have ended.
     pub ended: Vec<Ended>,
     /// What people should know.

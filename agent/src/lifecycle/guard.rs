@@ -49,11 +49,13 @@ impl Machine {
     }
 
     /// The guard, after the announcement: where a balancer has too few others, the drain is withdrawn and tried again
-    /// later. A drain that holds is guarded only until it is acknowledged: then somebody works on the server.
+    /// later. A drain that holds is guarded only until it is acknowledged: then somebody works on the server; one for a
+    /// command until that may begin.
     pub(super) fn withdraw_if_too_few(&mut self, now: Moment, effects: &mut Effects) -> bool {
         let (Course::Soft(out) | Course::Hard(out)) = &self.course else { return false };
         let Remaining::TooFew(too_few) = &self.view.remaining else { return false };
-        let held = !out.drain.follow.acts() && out.acknowledged.is_some();
+        let works = if out.drain.command.is_some() { out.reached } else { out.acknowledged.is_some() };
+        let held = !out.drain.follow.acts() && works;
         if out.drain.unguarded || held || self.is_dead() {
             return false;
         }

@@ -6,7 +6,7 @@ use super::{
     Acknowledgement, Course, Drain, Effects, Event, Follow, Level, Outcome, Refusal, Remaining, Rules,
     Server, Traffic, Transition, Verdict, View, ask::Asking, course::Out,
 };
-use crate::{clock::Moment, config::AtHardLimit};
+use crate::clock::Moment;
 
 /// The life cycle of one server. See the module's documentation.
 #[derive(Clone, Debug)]
@@ -158,8 +158,7 @@ impl Machine {
     fn advance_hard(&mut self, now: Moment, effects: &mut Effects) -> bool {
         let Course::Hard(out) = &self.course else { return false };
         let drain = out.drain.clone();
-        let acts = drain.follow.acts();
-        if acts && self.is_dead() && self.is_deserted(out.announced) {
+        if drain.follow.acts() && self.is_dead() && self.is_deserted(out.announced) {
             self.restart(now, drain, "the server is dead and holds nothing".into(), effects);
             return true;
         }
@@ -167,31 +166,25 @@ impl Machine {
             return true;
         }
         let Course::Hard(Out { acknowledged: Some(at), .. }) = self.course else { return false };
-        if !acts {
+        if self.reached() {
             return false;
         }
-        let hard = self.rules.hard;
         let missing = self.missing(now).or_else(|| self.unconfirmed());
-        if missing.is_none() && self.quiet(hard.quiet, at, true) {
-            self.restart(now, drain, "acknowledged and quiet".into(), effects);
+        if missing.is_none() && self.quiet(self.rules.hard.quiet, at, true) {
+            self.end_hard(now, drain, effects);
             return true;
         }
-        if now >= self.hard_until(&drain, at) {
-            let held_by = match (missing, &self.view.traffic) {
-                (Some(missing), Traffic::Quiet { .. }) => missing.to_owned(),
-                (_, traffic) => traffic.held_by(),
-            };
-            let why = format!("the limit of {:?} has passed: {held_by}", hard.limit);
-            match hard.at_limit {
-                AtHardLimit::Restart => {
-                    effects.warnings.push(format!("drain {} cuts what is left: {why}", drain.id));
-                    self.restart(now, drain, why, effects);
-                }
-                AtHardLimit::Abort => self.give_up(Outcome::Withdrawn, why, effects),
-            }
-            return true;
+        now >= self.hard_until(&drain, at) && self.pass_hard_limit(now, drain, effects)
+    }
+
+    /// Hard is acknowledged and quiet: what is to follow begins.
+    fn end_hard(&mut self, now: Moment, drain: Drain, effects: &mut Effects) {
+        if drain.follow.acts() {
+            return self.restart(now, drain, "acknowledged and quiet".into(), effects);
         }
-        false
+        if let Course::Hard(out) = &mut self.course {
+            out.reached = true;
+        }
     }
 
     /// Announces `level`, which is then to be acknowledged anew.

@@ -21,7 +21,7 @@
 //! |---|---|---|
 //! | up | soft, hard | asked so, and enough others remain (or by force, or the server is dead) |
 //! | soft | hard | acknowledged and quiet; its limit; asked hard; the server is dead |
-//! | soft, hard | up | asked up; not acknowledged in time (`at_limit = "abort"`); hard limit with `at_limit = "abort"` |
+//! | soft, hard | up | asked up; not acknowledged in time (`at_limit = "abort"`); hard limit with `at_limit = "abort"`, but of a hold for which nothing is run |
 //! | soft, hard | waiting | too few others remain, as seen after the announcement or directly before the restart |
 //! | waiting | soft, hard | its delay is over and enough others remain |
 //! | waiting | up | asked up; not in time |
@@ -47,6 +47,10 @@
 //! - no answer of up between an announcement and readiness, but where the drain is given up;
 //! - a drain never goes back from hard to soft;
 //! - every drain that is to restart ends.
+//!
+//! A drain that holds takes no further edge when it is reached, and only says so, once and for all: acknowledged and
+//! quiet, or its limit. Whoever runs something then (`drainctl run`) cuts what is left at the limit, as a restart does,
+//! and is withdrawn where that is not to be.
 
 mod acknowledgement;
 mod answer;
@@ -56,6 +60,7 @@ mod course;
 mod drain;
 mod event;
 mod guard;
+mod limit;
 mod machine;
 mod origin;
 mod outcome;

@@ -95,8 +95,7 @@ impl Machine {
             command: None,
         };
         // Nobody has to acknowledge what nobody asked for: it holds until somebody decides.
-        machine.course =
-            Course::Soft(Out { drain, announced: now, acknowledged: Some(now), why: why.clone() });
+        machine.course = Course::Soft(Out::held(drain, now, why.clone()));
         let mut effects = Effects { warnings: vec![why.clone()], ..Effects::default() };
         effects.transitions.push(Transition {
             from: super::Stage::Up,
@@ -190,10 +189,8 @@ impl Machine {
             .warnings
             .push("the host was restarted when the server was to be stopped: it is held out".into());
         let drain = Drain { level: Level::Hard, follow: Follow::Hold, ..back.drain };
-        let out = Out { drain, announced: now, acknowledged: Some(now), why: why.into() };
-        let from = self.course.stage();
-        self.course = Course::Hard(out);
-        effects.transitions.push(Transition { from, to: self.course.stage(), why: why.into(), drain: None });
+        let id = Some(drain.id);
+        self.enter(Course::Hard(Out::held(drain, now, why.into())), id, why.into(), effects);
     }
 
     /// The server gets its whole time again: while the agent was away nobody could see whether it was ready.

@@ -8,10 +8,7 @@ use super::{
     Acknowledgement, Course, Drain, Follow, Machine, Verdict,
     course::{Back, Out, WarmUp},
 };
-use crate::{
-    clock::Moment,
-    config::{AtAcknowledgeLimit, AtHardLimit},
-};
+use crate::{clock::Moment, config::AtAcknowledgeLimit};
 
 /// What an agent waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -65,20 +62,15 @@ impl Machine {
                 let until = drain.asked.max(*at) + rules.soft.limit;
                 Some(Waiting { what: Wait::Quiet, until, then: "becomes hard" })
             }
-            Course::Hard(Out { drain, .. }) if !drain.follow.acts() => self.holds(drain),
+            Course::Hard(out) if self.reached() || out.limit_passed.is_some() => self.holds(&out.drain),
             Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
                 let until = self.hard_until_shown(drain, *at);
-                let then = match (rules.hard.at_limit, &drain.follow) {
-                    (AtHardLimit::Abort, _) => "withdraws to up",
-                    (AtHardLimit::Restart, Follow::Stop) => "stops the server and cuts what is left",
-                    (AtHardLimit::Restart, Follow::Run(_)) => "runs the command and cuts what is left",
-                    (AtHardLimit::Restart, _) => "restarts and cuts what is left",
-                };
                 let what = match self.view.acknowledged {
                     Acknowledgement::Complete if self.unconfirmed().is_none() => Wait::Quiet,
                     _ => Wait::Acknowledgement,
                 };
-                Some(Waiting { what, until, then })
+                let limit = self.at_limit_shown(drain).map(|then| Waiting { what, until, then });
+                limit.into_iter().chain(self.holds(drain)).min_by_key(|waiting| waiting.until)
             }
             Course::Restarting(Back { retry: Some(until), .. }) => {
                 Some(Waiting { what: Wait::Restart, until: *until, then: "tries again" })
@@ -127,16 +119,20 @@ impl Machine {
     }
 
     /// Whether a drain that holds has come as far as it goes.
-    pub fn reached(&self, now: Moment) -> bool {
+    pub fn reached(&self) -> bool {
         match &self.course {
             Course::Soft(out) => out.drain.follow == Follow::HoldSoft && out.acknowledged.is_some(),
-            Course::Hard(Out { drain, acknowledged: Some(at), .. }) => {
-                drain.follow == Follow::Hold
-                    && (drain.stopped
-                        || self.quiet(self.rules.hard.quiet, *at, true)
-                        || now >= drain.asked.max(*at) + self.rules.hard.limit)
-            }
+            // One that has stopped the server has passed zero.
+            Course::Hard(out) => out.reached || (out.drain.stopped && !out.drain.follow.acts()),
             _ => false,
+        }
+    }
+
+    /// What stood against quiet when the limit of a drain that holds in hard had passed, for people.
+    pub fn limit_passed(&self) -> Option<&str> {
+        match &self.course {
+            Course::Hard(out) => out.limit_passed.as_deref(),
+            _ => None,
         }
     }
 }

@@ -6,13 +6,14 @@ use std::{
 };
 
 use prometheus_client::{
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
 use crate::{
     balancers::Standing,
     clock::Moment,
+    faults::Part,
     lifecycle::{Level, Outcome, Phase, Then},
 };
 
@@ -40,6 +41,8 @@ pub struct Counters {
     stops: Family<Labels<1>, Counter>,
     runs: Family<Labels<2>, Counter>,
     failures: Family<Labels<1>, Counter>,
+    /// When the certificates of the control port end: the one standing number that no status has.
+    certificates: Family<Labels<1>, Gauge<f64, AtomicU64>>,
 }
 
 #[derive(Debug, Default)]
@@ -53,14 +56,16 @@ struct Shown {
 pub enum Failed {
     /// A readiness probe.
     Probe,
+    /// To ask the server whether it is ready.
+    Unasked,
     /// A look at the sockets.
     Look,
     /// A write of the state file.
     State,
     /// A write of a report.
     Report,
-    /// To take the files of the control port.
-    ControlPort,
+    /// To have a part of the agent.
+    Part(Part),
 }
 
 impl Counters {
@@ -118,12 +123,24 @@ impl Counters {
     pub fn failed(&self, what: Failed) {
         let what = match what {
             Failed::Probe => "readiness_probe",
+            Failed::Unasked => "readiness_unknown",
             Failed::Look => "sockets",
             Failed::State => "state_file",
             Failed::Report => "history",
-            Failed::ControlPort => "control_port",
+            Failed::Part(part) => part.name(),
         };
         self.failures.get_or_create(&[("what", what.to_owned())]).inc();
+    }
+
+    /// The control port goes by these certificates from now on, each of which ends so many seconds after 1970, where
+    /// that is known.
+    pub fn certificates(&self, ends: impl IntoIterator<Item = (&'static str, Option<i64>)>) {
+        self.certificates.clear();
+        for (name, end) in ends {
+            if let Some(end) = end {
+                self.certificates.get_or_create(&[("certificate", name.to_owned())]).set(end as f64);
+            }
+        }
     }
 
     /// `phase` is shown `now`; what has passed since then counts for the one that was shown before.
@@ -157,6 +174,12 @@ impl Counters {
         registry.register("stops", "Tries to stop the server", self.stops.clone());
         registry.register("runs", "Commands of the configuration that were run", self.runs.clone());
         registry.register("failures", "What has failed", self.failures.clone());
+        registry.register_with_unit(
+            "control_certificate_expiry_timestamp",
+            "When the certificates of the control port end, in seconds since 1970",
+            Unit::Seconds,
+            self.certificates.clone(),
+        );
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {

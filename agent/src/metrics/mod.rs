@@ -9,4 +9,4 @@ mod port;
 
 pub use counters::{Counters, Failed};
 pub use page::{Form, page};
-pub use port::{Error, Port};
+pub use port::Port;

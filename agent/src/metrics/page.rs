@@ -72,7 +72,7 @@ fn standing(registry: &mut Registry, status: &Status, started_unix: u64) {
         registry.register(name, help, gauge);
     };
     let traffic = &status.traffic;
-    let users = status.balancers.iter().filter_map(|balancer| balancer.users).reduce(u32::saturating_add);
+    let users = traffic.sources.iter().find_map(|source| source.users);
     for (name, help, value) in [
         ("requests_in_flight", "Requests whose response is not finished", traffic.in_flight),
         ("connections_idle", "Open connections without a request in flight", traffic.idle),
@@ -91,7 +91,12 @@ fn standing(registry: &mut Registry, status: &Status, started_unix: u64) {
             if ready { 1.0 } else { 0.0 },
         );
     }
-    number("balancers", "Balancers that are known", status.acknowledged.of.into());
+    number("balancers", "Balancers that are known or expected", status.acknowledged.of.into());
+    number(
+        "balancers_absent",
+        "Balancers that are expected and have never asked",
+        status.absent.len() as f64,
+    );
     number(
         "balancers_acknowledged",
         "Balancers that act on the present answer",
@@ -197,7 +202,7 @@ mod tests {
             why: "refused".into(),
         };
         let text = r#"{"server":"shop","phase":"soft","answer":404,"reason":"asked","since_unix":1,"generation":2,
-            "asked":null,"limit":null,"acknowledged":{"count":1,"of":2,"complete":false},"balancers":[],
+            "asked":null,"limit":null,"acknowledged":{"count":1,"of":2,"complete":false},"balancers":[],"absent":["lb2"],
             "traffic":{"in_flight":null,"idle":null,"quiet_seconds":null,"needed_seconds":null,"unknown":[]},
             "readiness":{"ready":true,"text":"ready"},"drains":[],"warnings":[],
             "agent":{"pid":1,"version":"0.1.0","uptime_seconds":5.0}}"#;
@@ -225,6 +230,7 @@ mod tests {
             "drain_agent_restarts_total{result=\"done\"} 1",
             "drain_agent_failures_total{what=\"readiness_probe\"} 1",
             "drain_agent_balancers 2.0",
+            "drain_agent_balancers_absent 1.0",
             "drain_agent_source_readable{source=\"gauge \\\"x\\\"\\\\\"} 0",
             "drain_agent_start_time_seconds 1700000000.0",
             "drain_agent_build_info{version=\"0.1.0\",server=\"shop\"} 1",

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    io,
+    future, io,
     net::{SocketAddr, TcpListener as StdListener},
     sync::Arc,
     time::Duration,
@@ -23,10 +23,15 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
 };
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{Counters, Form, page};
-use crate::{clock::Moment, control::api::Status};
+use crate::{
+    clock::Moment,
+    config::Config,
+    control::api::Status,
+    faults::{Faults, Part},
+};
 
 /// How many connections are served at once; others wait in the kernel. A handful of Prometheis, and somebody's curl.
 const CONNECTIONS: usize = 8;
@@ -46,15 +51,24 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// The port can't be had.
 #[derive(Debug, Error)]
 #[error("can't listen on {address} for metrics: {source}")]
-pub struct Error {
+struct Error {
     address: SocketAddr,
     source: io::Error,
 }
 
-/// A port that listens.
+/// The port, open or not.
 #[derive(Debug)]
 pub struct Port {
+    open: Option<Open>,
+    faults: Faults,
+}
+
+/// A port that listens.
+#[derive(Debug)]
+struct Open {
     listener: TcpListener,
+    /// Where it is told to.
+    configured: SocketAddr,
 }
 
 /// What the page is made of.
@@ -66,42 +80,106 @@ struct Numbers {
 }
 
 impl Port {
-    /// Listens on `address`. Must be called inside the runtime.
-    pub fn open(address: SocketAddr) -> Result<Self, Error> {
-        let open = || {
-            let listener = StdListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener)
-        };
-        open().map(|listener| Self { listener }).map_err(|source| Error { address, source })
+    /// Listens on `address`, if there is one; where it can't be had, `faults` learns why. Must be called inside the
+    /// runtime.
+    pub fn open(address: Option<SocketAddr>, faults: &Faults) -> Self {
+        let mut port = Self { open: None, faults: faults.clone() };
+        port.move_to(address);
+        port
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// Where it listens; `None` while it is closed.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.open.as_ref()?.listener.local_addr().ok()
     }
 
-    /// Answers until it is dropped.
-    pub async fn run(self, counters: Counters, status: watch::Receiver<Arc<Status>>, started_unix: u64) {
+    /// Answers until it is dropped, where `config` says so at the time.
+    pub async fn run(
+        mut self,
+        mut config: watch::Receiver<Arc<Config>>,
+        counters: Counters,
+        status: watch::Receiver<Arc<Status>>,
+        started_unix: u64,
+    ) {
         let numbers = Numbers { counters, status, started_unix };
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
-        // The semaphore is never closed.
-        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    tokio::spawn(serve(stream, numbers.clone(), slot));
+        loop {
+            tokio::select! {
+                Ok(()) = config.changed() => {
+                    let address = config.borrow_and_update().metrics.listen;
+                    self.move_to(address);
                 }
-                Err(error) => {
-                    warn!(%error, "a connection for metrics could not be accepted");
-                    sleep(BACK_OFF).await;
+                (slot, accepted) = next(self.open.as_ref(), &slots) => match accepted {
+                    Ok((stream, _)) => {
+                        tokio::spawn(serve(stream, numbers.clone(), slot));
+                    }
+                    Err(error) => {
+                        warn!(%error, "a connection for metrics could not be accepted");
+                        sleep(BACK_OFF).await;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Listens there and nowhere else. Where that can't be had, it stays where it is.
+    fn move_to(&mut self, address: Option<SocketAddr>) {
+        let Some(address) = address else {
+            if self.open.take().is_some() {
+                info!("metrics are told no more");
+            }
+            return self.faults.mended(Part::Metrics);
+        };
+        if self.open.as_ref().is_some_and(|open| open.configured == address) {
+            return self.faults.mended(Part::Metrics);
+        }
+        let before = self.open.as_ref().map(|open| open.configured);
+        // One's own listener on the same port would be in the way of the new one.
+        self.open.take_if(|open| open.configured.port() == address.port());
+        match Open::at(address) {
+            Ok(open) => {
+                self.open = Some(open);
+                self.faults.mended(Part::Metrics);
+            }
+            Err(error) => {
+                if self.open.is_none() {
+                    self.open = before.and_then(|before| Open::at(before).ok());
                 }
+                let text =
+                    format!("{error}; free it or name another as metrics.listen, and reload the agent");
+                self.faults.found(Part::Metrics, &text);
             }
         }
     }
 }
 
+impl Open {
+    fn at(configured: SocketAddr) -> Result<Self, Error> {
+        let open = || {
+            let listener = StdListener::bind(configured)?;
+            listener.set_nonblocking(true)?;
+            let at = listener.local_addr()?;
+            Ok((TcpListener::from_std(listener)?, at))
+        };
+        let (listener, at) = open().map_err(|source| Error { address: configured, source })?;
+        info!("answers at http://{at}/metrics");
+        Ok(Self { listener, configured })
+    }
+}
+
+/// The next connection, and a place for it; a port that is closed has none.
+async fn next(
+    open: Option<&Open>,
+    slots: &Arc<Semaphore>,
+) -> (Option<OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
+    let Some(open) = open else { return future::pending().await };
+    // The semaphore is never closed.
+    let slot = Arc::clone(slots).acquire_owned().await.ok();
+    (slot, open.listener.accept().await)
+}
+
 /// One request on one connection.
-async fn serve(stream: TcpStream, numbers: Numbers, slot: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, numbers: Numbers, slot: Option<OwnedSemaphorePermit>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let response = numbers.answer(&request);
         async move { Ok::<_, Infallible>(response) }
@@ -145,5 +223,39 @@ impl Numbers {
             .headers_mut()
             .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(form.content_type()));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An address that is taken as long as the listener lives.
+    fn taken() -> (StdListener, SocketAddr) {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_cant_be_had_is_a_fault_until_it_can() {
+        let faults = Faults::default();
+        let text = || faults.watch().borrow().get(&Part::Metrics).cloned().unwrap_or_default();
+        let (listener, address) = taken();
+        let mut port = Port::open(Some(address), &faults);
+        assert_eq!(port.address(), None);
+        assert!(text().contains(&address.to_string()) && text().contains("metrics.listen"), "{}", text());
+        drop(listener);
+        port.move_to(Some(address));
+        assert_eq!((port.address(), text()), (Some(address), String::new()));
+        let (_listener, other) = taken();
+        port.move_to(Some(other));
+        assert_eq!(port.address(), Some(address), "it stays where it is");
+        assert!(text().contains(&other.to_string()), "{}", text());
+        let everywhere = SocketAddr::new([0, 0, 0, 0].into(), address.port());
+        port.move_to(Some(everywhere));
+        assert_eq!((port.address(), text()), (Some(everywhere), String::new()), "the same port elsewhere");
+        port.move_to(None);
+        assert_eq!((port.address(), text()), (None, String::new()));
     }
 }

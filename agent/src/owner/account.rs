@@ -9,8 +9,8 @@ use super::{Outside, Owner, journal};
 use crate::{
     clock::Moment,
     config::Config,
-    lifecycle::{Course, Effects, Ended, Outcome, Ran, Stage, Traffic},
-    metrics::{Counters, Failed},
+    lifecycle::{Effects, Ended, Outcome, Ran, Stage},
+    metrics::Failed,
     report::{Record, Reports, Sample},
     systemd::watchdog::Pulse,
     traffic::Reading,
@@ -23,11 +23,6 @@ impl<O: Outside> Owner<O> {
     /// The reports, for who wants to read them.
     pub fn reports(&self) -> Reports {
         self.history.clone()
-    }
-
-    /// What is counted, for who shows it.
-    pub fn counters(&self) -> Counters {
-        self.counters.clone()
     }
 
     /// The owner's pulse, for who must know whether it lives.
@@ -73,7 +68,7 @@ impl<O: Outside> Owner<O> {
         let course = self.core.machine.course();
         for drain in course.drain().into_iter().chain(course.next()) {
             let begun = drain.asked.min(now);
-            recorder.follow(&self.asked(drain, now), &self.config.server.name, begun);
+            recorder.follow(&self.asked(drain), &self.config.server.name, begun);
         }
     }
 
@@ -116,7 +111,7 @@ impl<O: Outside> Owner<O> {
                 at: 0.0,
                 in_flight: found.map(Reading::in_flight),
                 idle: found.map(Reading::idle),
-                users: self.core.table.users(),
+                users: self.core.table.sessions(now).users,
             };
             recorder.seen(drain.id, now, sample);
         }
@@ -151,12 +146,6 @@ impl<O: Outside> Owner<O> {
         let result = ran.failure.clone().map_or(Ok(()), Err);
         let began = now.before(Duration::from_millis(ran.took_ms));
         recorder.tried(drain, began, now, &result, None);
-    }
-
-    /// Whether a restart that begins now cuts something: what, is then to be asked.
-    pub(super) fn cuts(&self) -> bool {
-        let Course::Restarting(_) = self.core.machine.course() else { return false };
-        !matches!(self.sources.traffic(false), Traffic::Quiet { .. })
     }
 
     /// When it is to be looked whether users are back.

@@ -31,11 +31,13 @@ use crate::{
 };
 
 impl<O: Outside> Owner<O> {
-    /// An owner that goes on where the state file ends. The outlets hold its answer and status when this returns.
+    /// An owner that goes on where the state file ends; what it sees is counted in `counters`. The outlets hold its answer
+    /// and status when this returns.
     pub async fn begin(
         config: Config,
         outside: O,
         inlets: Inlets,
+        counters: Counters,
     ) -> (Self, watch::Receiver<Option<Answer>>, watch::Receiver<Arc<api::Status>>) {
         let now = outside.now();
         let unix = outside.unix();
@@ -108,7 +110,7 @@ impl<O: Outside> Owner<O> {
             core,
             records,
             history,
-            counters: Counters::default(),
+            counters,
             shown_config,
             filing: JoinSet::new(),
             errands: Errands::new(now),
@@ -120,9 +122,11 @@ impl<O: Outside> Owner<O> {
             alone: Alone::default(),
             pulse: Pulse::default(),
             curious: Vec::new(),
-            probed: "not probed yet".into(),
+            found: "not probed yet".into(),
+            unasked: None,
             last_known,
             caller_gone: None,
+            unheard: Vec::new(),
             standing_warning,
             identity: None,
             output: None,
@@ -170,6 +174,7 @@ fn first_status(config: &Config) -> api::Status {
         limit: None,
         acknowledged: api::Acknowledged::default(),
         balancers: Vec::new(),
+        absent: Vec::new(),
         traffic: api::Traffic::default(),
         readiness: api::Readiness::default(),
         drains: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{Outside, Owner, errands::IDENTITY_AGE, hearing::STALL, journal, records::Lasts, task::Core};
 use crate::{
@@ -59,7 +59,15 @@ impl<O: Outside> Owner<O> {
             }
         }
         let drain = self.core.machine.course().drain().or(before.machine.course().drain()).cloned();
-        let changed = !effects.transitions.is_empty() || effects.acknowledged || !effects.ended.is_empty();
+        let reached = |core: &Core| (core.machine.reached(), core.machine.limit_passed().is_some());
+        let changed = !effects.transitions.is_empty()
+            || effects.acknowledged
+            || !effects.ended.is_empty()
+            || reached(&before) != reached(&self.core);
+        if let Some(drain) = drain.as_ref().filter(|_| self.begins(&before, &effects)) {
+            // Before anybody acts on it, here or where it is waited for.
+            self.note_left(drain.id, effects.cuts).await;
+        }
         self.publish_answer();
         if changed || effects.said.is_some() {
             self.publish_status(now);
@@ -135,9 +143,6 @@ impl<O: Outside> Owner<O> {
             let outside = Arc::clone(&self.outside);
             self.hearing(Box::pin(async move { outside.identity().await })).await?
         };
-        if let Some(ignored) = self.sources.ignored() {
-            warn!(drain, "the restart cuts what may be long-lived: {ignored}");
-        }
         let follow = self.core.machine.course().drain().and_then(|drain| drain.follow.then());
         let then = follow.unwrap_or(Then::Restart);
         let mark = Mark::new(&self.config.server.name, drain, &self.records.boot, now);

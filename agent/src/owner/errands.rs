@@ -2,20 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::oneshot, time::timeout};
+use tokio::sync::oneshot;
 
 use super::{
-    Outside, Owner, Progress, Restarted,
+    Outside, Owner, Progress, Restarted, Unready,
     hearing::STALL,
     schedule::{self, Look},
     task::{TABLE, VERDICT},
 };
 use crate::{
     clock::Moment,
-    lifecycle::{Course, Verdict},
-    report::Cut,
+    lifecycle::{Course, Event, Level, Stage, Verdict},
     restart::{Identity, Process},
-    traffic::Reading,
+    traffic::{Reading, quiet::Span, sockets::Looks},
 };
 
 /// What is on its way.
@@ -60,22 +59,18 @@ pub(super) const REPORTS: usize = 16;
 /// How old the list of the server's processes may be at the restart.
 pub(super) const IDENTITY_AGE: Duration = Duration::from_secs(10);
 
-/// How long a restart that cuts something waits to be told what: with 100,000 connections a look takes 200 ms.
-const CUT: Duration = Duration::from_millis(500);
-
 /// After so long it is tried again to tell the server's processes: that goes through all open files of the host.
-pub(super) const IDENTITY_RETRY: Duration = Duration::from_secs(1);
+const IDENTITY_RETRY: Duration = Duration::from_secs(1);
 
 /// Who asks for the status waits for readings that are under way; nobody has to be woken for that before they end.
 const CURIOUS: Duration = Duration::from_secs(1);
 
 /// What the owner's own tasks report.
 pub(super) enum Report {
-    Looked { at: Moment, reading: Result<Reading, String> },
-    Read { set: u64, index: usize, at: Moment, reading: Result<Reading, String> },
-    Probed { began: Moment, result: Result<(), String> },
+    Looked { at: Span, reading: Result<Reading, String> },
+    Read { set: u64, index: usize, at: Span, reading: Result<Reading, String> },
+    Probed { began: Moment, result: Result<(), Unready> },
     Identified { at: Moment, identity: Result<Identity, String> },
-    Cut { drain: u64, cut: Cut },
     Begun { drain: u64, process: Process },
     CommandEnded { drain: u64, written: oneshot::Sender<()> },
     Restarted { drain: u64, restarted: Restarted },
@@ -92,10 +87,11 @@ impl<O: Outside> Owner<O> {
             self.errands.looking = true;
             self.errands.looked = Some(now);
             self.errands.heard_end = None;
-            let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
+            let (outside, report, looks) = (Arc::clone(&self.outside), self.report.clone(), self.looks());
             tokio::spawn(async move {
-                let reading = outside.look().await;
-                let _ = report.send(Report::Looked { at: now, reading }).await;
+                let reading = outside.look(looks).await;
+                let at = Span { began: now, ended: outside.now() };
+                let _ = report.send(Report::Looked { at, reading }).await;
             });
         }
         if self.may_probe() && self.errands.next_probe <= now {
@@ -142,6 +138,13 @@ impl<O: Outside> Owner<O> {
         !self.errands.probing && !self.counting()
     }
 
+    /// Whether looks follow each other now: in a drain, and after it until its users are back.
+    fn looks(&self) -> Looks {
+        let is_in_use = matches!(self.core.machine.course().stage(), Stage::Up | Stage::Failed);
+        let seldom = is_in_use && self.history.recorder().awaits_users().is_none();
+        if seldom { Looks::Seldom } else { Looks::InARow }
+    }
+
     /// When the next look is due.
     fn next_look(&self, now: Moment) -> Moment {
         if !self.curious.is_empty() {
@@ -186,17 +189,59 @@ impl<O: Outside> Owner<O> {
         let (drain, restart) = (restart.drain, restart.clone());
         let (outside, report) = (Arc::clone(&self.outside), self.report.clone());
         let progress = Progress::new(drain, report.clone());
-        let cuts = self.cuts();
         tokio::spawn(async move {
-            if cuts {
-                // In time, or not at all: what is left is cut because its time is over.
-                let cut = timeout(CUT, outside.in_flight()).await;
-                let cut = cut.unwrap_or_else(|_late| Err(format!("the look took longer than {CUT:?}")));
-                let cut = cut.unwrap_or_else(|why| Cut { unknown: Some(why), ..Cut::default() });
-                let _ = report.send(Report::Cut { drain, cut }).await;
-            }
             let restarted = outside.restart(restart, progress).await;
             let _ = report.send(Report::Restarted { drain, restarted }).await;
         });
+    }
+
+    /// Takes what one of them has found.
+    pub(super) async fn reported(&mut self, report: Report) {
+        match report {
+            Report::Looked { at, reading } => self.looked_at(at, reading).await,
+            Report::Read { set, index, at, reading } => self.read_at(set, index, at, reading).await,
+            Report::Probed { began, result } => self.probed(began, result).await,
+            Report::Identified { at, identity } => {
+                self.errands.identifying = false;
+                if identity.is_err() {
+                    self.errands.next_identity = self.outside.now() + IDENTITY_RETRY;
+                }
+                // One that was looked up before hard may be another server's, or still be so after the restart.
+                let hard =
+                    self.core.machine.announcement().filter(|announced| announced.level == Level::Hard);
+                self.identity = identity
+                    .ok()
+                    .filter(|_| hard.is_some_and(|hard| at >= hard.at))
+                    .map(|identity| (at, identity));
+            }
+            Report::Begun { drain, process } => {
+                if let Some(restart) = self.core.restart.as_mut().filter(|restart| restart.drain == drain) {
+                    restart.command = Some(process);
+                    self.write().await;
+                }
+            }
+            Report::WarmedUp { drain, failed } => {
+                let _ = self.step(Event::WarmedUp { drain, failed }).await;
+            }
+            Report::CommandEnded { drain, written } => {
+                if let Some(restart) = self.core.restart.as_mut().filter(|restart| restart.drain == drain) {
+                    restart.has_ended = true;
+                    self.write().await;
+                }
+                // A restart that was given up for lost may not wait any more.
+                let _ = written.send(());
+            }
+            Report::Restarted { drain, restarted: Restarted { result, output } } => {
+                // One that was given up for lost may still end, when another is under way.
+                if let Some(restart) = self.core.restart.as_ref().filter(|restart| restart.drain == drain) {
+                    let (now, began) = (self.outside.now(), restart.began);
+                    self.counters.tried(&restart.then, result.is_ok());
+                    self.history.recorder().tried(drain, began, now, &result, output.as_deref());
+                    self.output = output;
+                    let took = Some(now.since(began));
+                    let _ = self.step(Event::RestartEnded { result, took }).await;
+                }
+            }
+        }
     }
 }

@@ -6,7 +6,10 @@
 use tracing::{error, info, warn};
 
 use crate::{
+    balancers::Unheard,
+    config::LongLived,
     lifecycle::{Drain, Effects, Ended, Origin, Outcome, Ran, Refusal, Request, Said, Stage, Verdict},
+    report::LeftOpen,
     traffic::sources::News,
 };
 
@@ -75,6 +78,16 @@ pub(super) fn users_back(drain: u64, after: Option<f64>) {
     }
 }
 
+/// Writes down that a balancer that is expected is not heard.
+pub(super) fn unheard(one: &Unheard) {
+    warn!(balancer = one.name, "{one}");
+}
+
+/// Writes down that one that was missed is heard, or is not expected any more.
+pub(super) fn heard(one: &Unheard) {
+    info!(balancer = one.name, "{} is missed no more", one.name);
+}
+
 /// Writes down that nobody is left who could say how the command has ended for which a drain holds.
 pub(super) fn caller_gone(drain: u64, warning: &str) {
     warn!(drain, "{warning}");
@@ -89,6 +102,17 @@ pub(super) fn ran(drain: u64, command: &str, ran: &Ran) {
     }
 }
 
+/// Writes down what was not waited for, and is still open when what was to follow zero begins. Usually that is what
+/// balancers keep; who has set `rule` to wait for the rest, too, may want to know.
+pub(super) fn left_open(drain: u64, open: &LeftOpen, rule: LongLived) {
+    match rule {
+        LongLived::Quiet => info!(drain, "{open}"),
+        LongLived::Wait | LongLived::IgnoreAfter(_) => {
+            warn!(drain, "what begins now cuts what may be long-lived: {open}");
+        }
+    }
+}
+
 /// Writes down that the server has become ready or unready by itself; `probed` is what the last probe has found.
 pub(super) fn verdict(verdict: Verdict, stage: Stage, probed: &str) {
     match (verdict, stage) {
@@ -97,6 +121,19 @@ pub(super) fn verdict(verdict: Verdict, stage: Stage, probed: &str) {
         (Verdict::Ready, _) => info!("the server is ready"),
         (_, _) => warn!(why = probed, "the server is not ready"),
     }
+}
+
+/// Writes down that the server can't be asked whether it is ready.
+pub(super) fn unasked(why: &str) {
+    warn!(
+        why,
+        "whether the server is ready is not known; what was known last holds, and at first that it is not"
+    );
+}
+
+/// Writes down that it can.
+pub(super) fn asked_again() {
+    info!("the server can be asked again whether it is ready");
 }
 
 /// Writes down what has become of a source of traffic. `waits`: a drain waits for its silence; `stopped`: the server is,

@@ -18,11 +18,15 @@ mod begin;
 mod caller;
 mod effects;
 mod errands;
+mod expected;
 mod hearing;
 mod journal;
+mod left;
 mod outside;
+mod probed;
 mod progress;
 mod records;
+mod reload;
 mod schedule;
 mod sources;
 mod status;
@@ -34,12 +38,13 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use outside::{Outside, Real, Restarted};
+pub use outside::{Outside, Real, Restarted, Unready};
 pub use progress::Progress;
 pub use task::Owner;
 
 use crate::{
     control::{Ask, api::Status},
+    faults::Present,
     health::{Answer, Check},
     signals::Signal,
 };
@@ -55,8 +60,8 @@ pub struct Inlets {
     pub looks: mpsc::Receiver<oneshot::Sender<()>>,
     /// Signals.
     pub signals: mpsc::Receiver<Signal>,
-    /// Why the control port is closed, for people.
-    pub closed: watch::Receiver<Option<String>>,
+    /// What the agent does without.
+    pub faults: watch::Receiver<Present>,
 }
 
 /// What the owner publishes.

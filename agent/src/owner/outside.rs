@@ -14,13 +14,12 @@ use crate::{
     fetch::ClientError,
     lifecycle::{Replaced, Then},
     ready::{Prober, Warmer},
-    report::Cut,
     restart::{Identity, RestartError, Restarter, Transcript},
     state,
     traffic::{
         Reading,
         reader::Reader,
-        sockets::{Doors, Own, Sockets},
+        sockets::{Doors, Left, Looks, Own, Sockets},
     },
 };
 
@@ -33,6 +32,15 @@ pub struct Restarted {
     pub output: Option<String>,
 }
 
+/// What a probe has found that has not shown the server to be ready; for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Unready {
+    /// It is not.
+    Not(String),
+    /// It could not be asked, which says nothing about it.
+    Unknown(String),
+}
+
 /// What is outside of the owner: clocks, the server, the kernel.
 pub trait Outside: Send + Sync + 'static {
     /// The present moment.
@@ -42,11 +50,9 @@ pub trait Outside: Send + Sync + 'static {
     /// A random delay before a withdrawn drain is tried again.
     fn jitter(&self) -> Duration;
     /// Looks at the server's sockets once.
-    fn look(&self) -> impl Future<Output = Result<Reading, String>> + Send;
-    /// Who has requests in flight, by peer. Nobody tells where there are no sockets.
-    fn in_flight(&self) -> impl Future<Output = Result<Cut, String>> + Send {
-        async { Ok(Cut::default()) }
-    }
+    fn look(&self, looks: Looks) -> impl Future<Output = Result<Reading, String>> + Send;
+    /// Looks whose connections are open.
+    fn left(&self) -> impl Future<Output = Result<Left, String>> + Send;
     /// Reads the configured source `index` once.
     fn read(&self, index: usize) -> impl Future<Output = Result<Reading, String>> + Send;
     /// Returns when a connection to the server has ended of which no look has told yet; waits for ever where nobody
@@ -59,7 +65,7 @@ pub trait Outside: Send + Sync + 'static {
         false
     }
     /// Probes the server's readiness once.
-    fn probe(&self) -> impl Future<Output = Result<(), String>> + Send;
+    fn probe(&self) -> impl Future<Output = Result<(), Unready>> + Send;
     /// Which processes are the server.
     fn identity(&self) -> impl Future<Output = Result<Identity, String>> + Send;
     /// Makes the requests that warm the server up; gives those that went wrong, and why, for people.
@@ -162,12 +168,12 @@ impl Outside for Real {
         Duration::from_millis(fastrand::u64(JITTER_LEAST_MS..JITTER_MOST_MS))
     }
 
-    async fn look(&self) -> Result<Reading, String> {
-        self.sockets.look().await.map_err(|error| error.to_string())
+    async fn look(&self, looks: Looks) -> Result<Reading, String> {
+        self.sockets.look(looks).await.map_err(|error| error.to_string())
     }
 
-    async fn in_flight(&self) -> Result<Cut, String> {
-        self.sockets.in_flight().await.map_err(|error| format!("the socket table can't be read: {error}"))
+    async fn left(&self) -> Result<Left, String> {
+        self.sockets.left().await.map_err(|error| error.to_string())
     }
 
     async fn read(&self, index: usize) -> Result<Reading, String> {
@@ -186,8 +192,11 @@ impl Outside for Real {
         pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
     }
 
-    async fn probe(&self) -> Result<(), String> {
-        self.prober.probe().await.map_err(|error| error.to_string())
+    async fn probe(&self) -> Result<(), Unready> {
+        self.prober.probe().await.map_err(|error| {
+            let kind = if error.is_unknown() { Unready::Unknown } else { Unready::Not };
+            kind(error.to_string())
+        })
     }
 
     async fn identity(&self) -> Result<Identity, String> {
@@ -261,7 +270,7 @@ impl Outside for Real {
     fn reload(&self) -> Result<(Config, Self), String> {
         let file =
             self.file.as_ref().ok_or("the configuration came from flags; there is no file to read again")?;
-        let config = Config::load(file).map_err(|error| error.to_string())?;
+        let config = Config::load_to_run(file).map_err(|error| error.to_string())?;
         let outside = Self::with(&config, self.file.clone(), self.own.clone(), Arc::clone(&self.transcript))
             .map_err(|error| error.to_string())?;
         Ok((config, outside))

@@ -42,7 +42,9 @@ pub(super) fn next_look(machine: &Machine, last: Option<Look>, due: Option<Momen
     let regular = match machine.course().stage() {
         Stage::Up | Stage::Failed => return last + IN_USE,
         Stage::Waiting | Stage::Restarting | Stage::Warming => return last + OUT,
-        Stage::Soft | Stage::Hard if machine.reached(now) => return last + OUT,
+        Stage::Soft | Stage::Hard if machine.reached() || machine.limit_passed().is_some() => {
+            return last + OUT;
+        }
         Stage::Soft => last + SOFT,
         Stage::Hard => last + HARD,
     };

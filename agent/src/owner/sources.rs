@@ -12,7 +12,7 @@ use crate::{
     clock::Moment,
     config::{AccessLog, Lines, Traffic},
     lifecycle::Stage,
-    traffic::{Reading, sources::News},
+    traffic::{Reading, quiet::Span, sources::News},
 };
 
 /// The readings of the configured sources.
@@ -82,7 +82,8 @@ impl<O: Outside> Owner<O> {
             let (outside, report, set) = (Arc::clone(&self.outside), self.report.clone(), self.readings.set);
             tokio::spawn(async move {
                 let reading = outside.read(index).await;
-                let _ = report.send(Report::Read { set, index, at: now, reading }).await;
+                let at = Span { began: now, ended: outside.now() };
+                let _ = report.send(Report::Read { set, index, at, reading }).await;
             });
         }
     }
@@ -152,7 +153,7 @@ impl<O: Outside> Owner<O> {
         &mut self,
         set: u64,
         index: usize,
-        at: Moment,
+        at: Span,
         reading: Result<Reading, String>,
     ) {
         if set != self.readings.set {
@@ -165,10 +166,10 @@ impl<O: Outside> Owner<O> {
         self.tell(news, self.outside.now());
     }
 
-    /// Takes what a look that began `at` has found.
-    pub(super) async fn looked_at(&mut self, at: Moment, reading: Result<Reading, String>) {
+    /// Takes what a look has found that was made `at` this time.
+    pub(super) async fn looked_at(&mut self, at: Span, reading: Result<Reading, String>) {
         self.errands.looking = false;
-        self.errands.look_took = self.outside.now().since(at);
+        self.errands.look_took = self.outside.now().since(at.began);
         self.hear();
         let server = self.core.machine.server();
         let reading = reading.and_then(|reading| reading.of_server(server));
@@ -179,7 +180,7 @@ impl<O: Outside> Owner<O> {
             Arc::make_mut(&mut self.core.table).nothing_open();
         }
         self.status_stale = true;
-        self.account_for_look(at, &reading, now);
+        self.account_for_look(at.began, &reading, now);
         let news = self.sources.look(at, reading, sessions, soft);
         self.see().await;
         self.tell(news, now);

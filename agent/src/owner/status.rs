@@ -32,21 +32,28 @@ impl<O: Outside> Owner<O> {
                 .map_or_else(|| "no verdict yet".to_owned(), |answer| answer.reason.clone()),
             since_unix: answer.as_ref().map_or(0, |answer| answer.since_unix),
             generation: self.generation,
-            asked: machine.course().drain().map(|drain| self.asked(drain, now)),
+            asked: machine.course().drain().map(|drain| self.asked(drain)),
             limit: machine.waits().map(|waiting| api::Limit {
                 waits_for: waiting.what,
                 seconds_left: waiting.until.since(now).as_secs_f64(),
                 then: waiting.then.to_owned(),
             }),
-            acknowledged: api::Acknowledged { count, of, complete: acknowledged },
-            balancers: self.core.table.shown(now),
+            acknowledged: api::Acknowledged {
+                count,
+                of,
+                complete: acknowledged,
+                awaits: self.core.table.awaits(now).filter(|_| !acknowledged),
+            },
+            balancers: self.core.table.shown(self.config.drain.min_remaining, now),
+            absent: self.core.table.absent().collect(),
             traffic: self.traffic(now),
             readiness: api::Readiness {
                 ready: match machine.server() {
+                    _ if self.unasked.is_some() => None,
                     Verdict::Unknown => None,
                     verdict => Some(verdict == Verdict::Ready),
                 },
-                text: self.probed.clone(),
+                text: self.unasked.as_ref().unwrap_or(&self.found).clone(),
             },
             drains: self.core.drains.iter().cloned().collect(),
             warnings: self.warnings(now),
@@ -77,7 +84,8 @@ impl<O: Outside> Owner<O> {
         }
     }
 
-    pub(super) fn asked(&self, drain: &Drain, now: Moment) -> api::Asked {
+    pub(super) fn asked(&self, drain: &Drain) -> api::Asked {
+        let machine = &self.core.machine;
         api::Asked {
             drain: drain.id,
             what: match drain.level {
@@ -89,7 +97,8 @@ impl<O: Outside> Owner<O> {
             origin: drain.origin.clone(),
             reason: drain.reason.clone(),
             since_unix: drain.asked_unix,
-            reached: self.core.machine.reached(now),
+            reached: machine.reached(),
+            limit_passed: machine.limit_passed().map(ToOwned::to_owned),
             again: self.core.machine.course().next().is_some(),
             stopped: drain.stopped,
             command: drain.command.clone(),
@@ -121,8 +130,9 @@ impl<O: Outside> Owner<O> {
     fn warnings(&self, now: Moment) -> Vec<String> {
         let mut warnings = self.core.table.warnings(now);
         warnings.extend(self.standing_warning.clone());
+        warnings.extend(self.readiness_unknown());
         warnings.extend(self.caller_gone());
-        warnings.extend(self.inlets.closed.borrow().clone());
+        warnings.extend(self.inlets.faults.borrow().values().cloned());
         warnings.extend(self.sources.ignored().filter(|_| self.core.machine.announcement().is_some()));
         warnings.extend(
             self.records
@@ -139,7 +149,9 @@ impl<O: Outside> Owner<O> {
         let phase = phase(course.stage(), self.core.machine.server())?;
         let reason = match phase {
             Phase::Up if course.why().is_empty() => "ready".to_owned(),
-            Phase::Down => "the server does not answer its readiness probe".to_owned(),
+            Phase::Down => self
+                .readiness_unknown()
+                .unwrap_or_else(|| "the server does not answer its readiness probe".to_owned()),
             _ => course.why().to_owned(),
         };
         Some((phase, reason))

@@ -7,32 +7,32 @@ use tokio::{
     task::JoinSet,
     time,
 };
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{
-    Inlets, Outlets, Outside, Restarted,
+    Inlets, Outlets, Outside,
     alone::Alone,
-    errands::{Errands, IDENTITY_RETRY, Report},
+    errands::{Errands, Report},
     hearing::{CHECKS_AT_ONCE, STALL},
     journal,
     records::{Lasts, Records},
     sources::Readings,
 };
 use crate::{
-    balancers::Table,
+    balancers::{Table, Unheard},
     clock::Moment,
     config::Config,
     control::{Ask, api},
     lifecycle::{
-        Course, Event, Level, Machine, Options, Origin, Phase, Refusal, Request, Said, Stage, Verdict, View,
+        Course, Event, Machine, Options, Origin, Phase, Refusal, Request, Said, Stage, Verdict, View,
     },
-    metrics::{Counters, Failed},
+    metrics::Counters,
     report::Reports,
     restart::Identity,
     signals::{Signal, Wish},
     state,
     systemd::watchdog::Pulse,
-    traffic::{Reading, sockets::Doors, sources::Sources},
+    traffic::{Reading, sources::Sources},
 };
 
 /// The one writer of everything that concerns the life cycle.
@@ -66,12 +66,16 @@ pub struct Owner<O> {
     pub(super) pulse: Pulse,
     /// Who wants the status to show a fresh look.
     pub(super) curious: Vec<oneshot::Sender<()>>,
-    /// What the last probe has found, for people.
-    pub(super) probed: String,
+    /// What the last probe has found that could ask, for people.
+    pub(super) found: String,
+    /// Why the last probe could not ask the server; `None` where it could.
+    pub(super) unasked: Option<String>,
     /// What the probes had shown when the agent last ran.
     pub(super) last_known: Verdict,
     /// Of which drain it was said that whoever asked for it has gone.
     pub(super) caller_gone: Option<u64>,
+    /// Balancers that are expected and of which it was said that nobody hears them.
+    pub(super) unheard: Vec<Unheard>,
     /// Said as long as it holds: how this agent began.
     pub(super) standing_warning: Option<String>,
     /// The server's processes, looked up before the moment that counts.
@@ -140,7 +144,7 @@ impl<O: Outside> Owner<O> {
                     self.checked(&mut checks);
                     self.see().await;
                 }
-                Ok(()) = self.inlets.closed.changed() => self.status_stale = true,
+                Ok(()) = self.inlets.faults.changed() => self.status_stale = true,
                 () = self.outside.ended(), if awaits_ends => {
                     self.errands.heard_end = Some(self.outside.now());
                 }
@@ -197,79 +201,12 @@ impl<O: Outside> Owner<O> {
     /// restart from being due.
     fn awaits_ends(&self) -> bool {
         let machine = &self.core.machine;
-        let waits = machine.course().stage() == Stage::Hard && !machine.reached(self.outside.now());
+        let waits = machine.course().stage() == Stage::Hard && !machine.reached();
         let is_busy = |(_, reading): &(Moment, Result<Reading, String>)| {
             reading.as_ref().is_ok_and(|reading| reading.in_flight() > 0)
         };
         let busy = self.sources.sockets().is_some_and(is_busy);
         waits && busy && !self.errands.looking && self.errands.heard_end.is_none()
-    }
-
-    async fn reported(&mut self, report: Report) {
-        match report {
-            Report::Looked { at, reading } => self.looked_at(at, reading).await,
-            Report::Read { set, index, at, reading } => self.read_at(set, index, at, reading).await,
-            Report::Probed { began, result } => {
-                self.errands.probing = false;
-                let passed = result.is_ok();
-                if !passed {
-                    self.counters.failed(Failed::Probe);
-                }
-                self.probed = result.err().unwrap_or_else(|| "ready".to_owned());
-                self.status_stale = true;
-                let before = (self.core.machine.server(), self.core.machine.course().stage());
-                let _ = self.step(Event::Probed { began, passed }).await;
-                if self.core.machine.server() != before.0 {
-                    journal::verdict(self.core.machine.server(), before.1, &self.probed);
-                }
-            }
-            Report::Identified { at, identity } => {
-                self.errands.identifying = false;
-                if identity.is_err() {
-                    self.errands.next_identity = self.outside.now() + IDENTITY_RETRY;
-                }
-                // One that was looked up before hard may be another server's, or still be so after the restart.
-                let hard =
-                    self.core.machine.announcement().filter(|announced| announced.level == Level::Hard);
-                self.identity = identity
-                    .ok()
-                    .filter(|_| hard.is_some_and(|hard| at >= hard.at))
-                    .map(|identity| (at, identity));
-            }
-            Report::Cut { drain, cut } => {
-                let now = self.outside.now();
-                self.counters.cut(cut.in_flight);
-                self.history.recorder().cut(drain, now, cut);
-            }
-            Report::Begun { drain, process } => {
-                if let Some(restart) = self.core.restart.as_mut().filter(|restart| restart.drain == drain) {
-                    restart.command = Some(process);
-                    self.write().await;
-                }
-            }
-            Report::WarmedUp { drain, failed } => {
-                let _ = self.step(Event::WarmedUp { drain, failed }).await;
-            }
-            Report::CommandEnded { drain, written } => {
-                if let Some(restart) = self.core.restart.as_mut().filter(|restart| restart.drain == drain) {
-                    restart.has_ended = true;
-                    self.write().await;
-                }
-                // A restart that was given up for lost may not wait any more.
-                let _ = written.send(());
-            }
-            Report::Restarted { drain, restarted: Restarted { result, output } } => {
-                // One that was given up for lost may still end, when another is under way.
-                if let Some(restart) = self.core.restart.as_ref().filter(|restart| restart.drain == drain) {
-                    let (now, began) = (self.outside.now(), restart.began);
-                    self.counters.tried(&restart.then, result.is_ok());
-                    self.history.recorder().tried(drain, began, now, &result, output.as_deref());
-                    self.output = output;
-                    let took = Some(now.since(began));
-                    let _ = self.step(Event::RestartEnded { result, took }).await;
-                }
-            }
-        }
     }
 
     /// What the time brings, whatever else keeps the owner busy.
@@ -299,45 +236,6 @@ impl<O: Outside> Owner<O> {
         self.status_published + if announced { STATUS_OUT } else { STATUS }
     }
 
-    async fn reload(&mut self, signal: &Signal) {
-        let (config, outside) = match self.outside.reload() {
-            Ok(reloaded) => reloaded,
-            Err(why) => {
-                return error!(
-                    by = signal.to_string(),
-                    "the configuration is not reloaded, the old one holds: {why}"
-                );
-            }
-        };
-        if config.listen != self.config.listen
-            || config.state != self.config.state
-            || !config.control.is_bound_as(&self.config.control)
-            || config.agent_check != self.config.agent_check
-        {
-            warn!(
-                "listen, state, control and agent_check hold from the agent's next start on; the rest holds now"
-            );
-        }
-        Arc::make_mut(&mut self.core.table).reload(config.balancers.clone(), config.drain.fall.get());
-        self.outside = Arc::new(outside);
-        self.identity = None;
-        self.readings.begin_anew();
-        // What was seen of other ports says nothing.
-        if config.drain.long_lived != self.config.drain.long_lived
-            || Doors::from(&config.server) != Doors::from(&self.config.server)
-            || config.traffic != self.config.traffic
-        {
-            self.sources = Sources::of(&config);
-        }
-        // What the new readers find begins with them: nobody has seen what came between.
-        self.sources.read_anew();
-        let rules = (&config).into();
-        self.shown_config.send_replace(Arc::new(config.clone()));
-        self.config = config;
-        info!(by = signal.to_string(), "the configuration is reloaded");
-        let _ = self.step(Event::Reloaded(rules)).await;
-    }
-
     async fn stop(&mut self) {
         // A disk that hangs must not keep the next agent waiting: the course stands there already.
         if time::timeout(FILED, self.write()).await.is_err() {
@@ -363,11 +261,12 @@ impl<O: Outside> Owner<O> {
         let now = self.outside.now();
         let view = self.view(now);
         self.account_for_balancers(now);
+        self.look_for_expected(now);
         let _ = self.take(now, Event::Seen(view)).await;
     }
 
     /// Tells the machine what is seen, and then of an event.
-    async fn step(&mut self, event: Event) -> Result<Option<Said>, Refusal> {
+    pub(super) async fn step(&mut self, event: Event) -> Result<Option<Said>, Refusal> {
         self.see().await;
         self.take(self.outside.now(), event).await
     }

@@ -13,6 +13,7 @@ mod warm_up;
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 pub use self::warm_up::Warmer;
@@ -86,6 +87,14 @@ pub enum ProbeError {
         /// Where it was tried.
         at: String,
     },
+    /// The agent can't ask, which says nothing about the server.
+    #[error("the server at {at} can't be asked: {error}")]
+    Unasked {
+        /// Where it was tried.
+        at: String,
+        /// What the system said.
+        error: io::Error,
+    },
     /// No connection for another reason.
     #[error("no connection to {at}: {error}")]
     Unreachable {
@@ -122,12 +131,28 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
+    /// Whether the server was not asked, so that nothing is known of it.
+    pub fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::Unasked { .. }
+                | Self::Namespace(NamespaceError::Forbidden { .. } | NamespaceError::Thread(_))
+        )
+    }
+
     fn unconnected(at: String, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused { at },
+            _ if is_ours(&error) => Self::Unasked { at, error },
             _ => Self::Unreachable { at, error },
         }
     }
+}
+
+/// Whether what the system said is about the agent, which may not connect there or has no descriptor left for it.
+fn is_ours(error: &io::Error) -> bool {
+    let own = [Errno::ACCESS, Errno::PERM, Errno::MFILE, Errno::NFILE];
+    Errno::from_io_error(error).is_some_and(|error| own.contains(&error))
 }
 
 #[cfg(test)]

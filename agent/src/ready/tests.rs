@@ -185,3 +185,15 @@ async fn a_probe_that_is_dropped_leaves_no_entry() {
     };
     assert!(!own.has(peer, here));
 }
+
+#[test]
+fn what_forbids_or_exhausts_the_agent_is_no_failure_of_the_server() {
+    let unconnected = |errno: Errno| ProbeError::unconnected("/run/app.sock".to_owned(), errno.into());
+    for errno in [Errno::ACCESS, Errno::PERM, Errno::MFILE, Errno::NFILE] {
+        let error = unconnected(errno);
+        assert!(error.is_unknown() && error.to_string().contains("can't be asked"), "{error}");
+    }
+    for errno in [Errno::CONNREFUSED, Errno::NOENT, Errno::HOSTUNREACH, Errno::TIMEDOUT] {
+        assert!(!unconnected(errno).is_unknown(), "{errno}");
+    }
+}

@@ -12,6 +12,7 @@
 
 mod curve;
 mod history;
+mod left;
 mod open;
 mod record;
 mod recorder;
@@ -22,7 +23,8 @@ use tokio::task::spawn_blocking;
 
 pub use curve::SAMPLES;
 pub use history::{History, Unreadable};
-pub use record::{Acknowledgement, Cut, Peer, Record, Sample, Step, Try};
+pub use left::{Cut, LeftOpen, Peer};
+pub use record::{Acknowledgement, Record, Sample, Step, Try};
 pub use recorder::{Recorder, Saved};
 
 /// The reports of an agent: those that are whole and those that are not.

@@ -55,6 +55,7 @@ impl Open {
             acknowledgements: Vec::new(),
             traffic: Vec::new(),
             cut: None,
+            left_open: None,
             restarts: Vec::new(),
             ready_at: None,
             users_back_at: None,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Cut, LeftOpen};
 use crate::{
     balancers::Standing,
     control::api::{Origin, Outcome, Target, Then},
@@ -44,6 +45,9 @@ pub struct Record {
     pub traffic: Vec<Sample>,
     /// What was cut at a limit; nothing where the traffic was quiet.
     pub cut: Option<Cut>,
+    /// What was not waited for, and still open when what was to follow began; nothing where nothing was.
+    #[serde(default)]
+    pub left_open: Option<LeftOpen>,
     /// The restarts that were tried; or what else was to follow zero, and what was run while it held.
     pub restarts: Vec<Try>,
     /// When the server was ready again.
@@ -95,28 +99,6 @@ pub struct Sample {
     pub idle: Option<u32>,
     /// Users, as the balancers say; nothing where none says so.
     pub users: Option<u32>,
-}
-
-/// What was in flight when a limit had passed and the restart began.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Cut {
-    /// When it was looked.
-    pub at: f64,
-    /// Requests in flight.
-    pub in_flight: u32,
-    /// By peer, those with the most first; bounded.
-    pub peers: Vec<Peer>,
-    /// Why it is not known.
-    pub unknown: Option<String>,
-}
-
-/// Requests in flight of one peer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Peer {
-    /// The other end's address.
-    pub address: IpAddr,
-    /// How many.
-    pub in_flight: u32,
 }
 
 /// One try to restart the server, or to do what else was to follow.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cut, Record, Sample, open::Open};
+use super::{Cut, LeftOpen, Record, Sample, open::Open};
 use crate::{
     balancers::{Key, Standing},
     clock::Moment,
@@ -92,6 +92,13 @@ impl Recorder {
     pub fn cut(&mut self, drain: u64, now: Moment, cut: Cut) {
         if let Some(open) = self.find(drain) {
             open.record.cut = Some(Cut { at: open.at(now), ..cut });
+        }
+    }
+
+    /// These connections were not waited for.
+    pub fn left_open(&mut self, drain: u64, left: Option<LeftOpen>) {
+        if let Some(open) = self.find(drain) {
+            open.record.left_open = left;
         }
     }
 
@@ -190,6 +197,7 @@ pub(super) mod tests {
             since_unix: 5000,
             until_unix: None,
             reached: false,
+            limit_passed: None,
             again: false,
             stopped: false,
             command: None,

@@ -10,7 +10,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use thiserror::Error;
 use tokio::{
-    process::{Child, Command as Program},
+    process::Child,
     time::{sleep, timeout},
 };
 use tracing::warn;
@@ -20,14 +20,22 @@ use super::{
     process::{self, LOOK_INTERVAL, Process, blocking},
     transcript::CUT_EVERY,
 };
-use crate::clock::Moment;
+use crate::{clock::Moment, systemd::scope};
 
 /// How long a process group has between SIGTERM and SIGKILL, and the kernel afterwards to end it.
 const END_GRACE: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 5000 });
 
 /// What systemd tells the agent and nobody else: a server that believed it would report in the agent's name.
-const FOR_THE_AGENT_ALONE: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+const FOR_THE_AGENT_ALONE: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "INVOCATION_ID",
+    "SYSTEMD_EXEC_PID",
+];
 
 /// A command that restarts the server.
 #[derive(Clone, Debug)]
@@ -50,8 +58,9 @@ impl Command {
         self.transcript.tail()
     }
 
-    /// Starts it without a shell, in a process group of its own, so that neither a Ctrl-C at the agent's
-    /// terminal nor the agent's end reaches it or the server that it starts. Its environment carries `mark`.
+    /// Starts it without a shell, in a process group of its own, and a scope of systemd's where that can be had, so that
+    /// neither a Ctrl-C at the agent's terminal nor the agent's end reaches it or the server that it starts. Its
+    /// environment carries `mark`.
     pub(super) async fn start(&self, limit: Duration, mark: &Mark) -> Result<Running, CommandError> {
         let command = self.argv.join(" ");
         let began = Moment::now();
@@ -61,11 +70,11 @@ impl Command {
         let child = self.spawn(mark).map_err(failed)?;
         let pid = child.id().unwrap_or_default();
         let found = blocking(move || Ok(process::find(&[pid])?.remove(&pid))).await.ok().flatten();
-        let process = found.map_or_else(
-            // It has ended already, or can't be looked at: its number alone must do.
-            || Process { pid, started_seconds: began.since_boot().as_secs(), name: command.clone() },
-            |found| found.process,
-        );
+        // Where it has ended already, or can't be looked at, its number alone must do.
+        let started_seconds =
+            found.map_or(began.since_boot().as_secs(), |found| found.process.started_seconds);
+        // At this moment it may still be what makes its scope.
+        let process = Process { pid, started_seconds, name: command.clone() };
         Ok(Running {
             child,
             process,
@@ -88,7 +97,7 @@ impl Command {
                 (Stdio::null(), Stdio::null())
             }
         };
-        let mut command = Program::new(program);
+        let mut command = scope::command(program, &format!("{} of a drain agent: {program}", self.called));
         for name in FOR_THE_AGENT_ALONE {
             command.env_remove(name);
         }

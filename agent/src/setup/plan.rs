@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::config;
+
 /// All that an agent for one server needs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan {
@@ -15,9 +17,11 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// Where the server listens.
     pub ports: Vec<u16>,
+    /// Where it can be asked on this host, by its first port.
+    pub at: SocketAddr,
     /// The server's unit.
     pub unit: String,
-    /// The page that says that it is ready; `None`: a connection to its first port.
+    /// The page that says that it is ready; `None`: a connection.
     pub ready: Option<String>,
     /// The group that may drain; `None`: only root.
     pub group: Option<String>,
@@ -26,17 +30,32 @@ pub struct Plan {
 impl Plan {
     /// Where its configuration belongs.
     pub fn path(&self) -> PathBuf {
-        Path::new("/etc/drain-agent").join(format!("{}.toml", self.name))
+        Path::new(config::DIRECTORY).join(format!("{}.toml", self.name))
+    }
+
+    /// Where it is asked and told.
+    pub fn control_socket(&self) -> PathBuf {
+        config::socket_of(&self.name)
+    }
+
+    /// The unit of the agent `name`.
+    pub fn service_of(name: &str) -> String {
+        format!("drain-agent@{name}.service")
+    }
+
+    /// The unit that holds the health port of the agent `name`.
+    pub fn socket_of(name: &str) -> String {
+        format!("drain-agent@{name}.socket")
     }
 
     /// Its unit.
     pub fn agent_unit(&self) -> String {
-        format!("drain-agent@{}.service", self.name)
+        Self::service_of(&self.name)
     }
 
     /// The unit that holds its health port.
     pub fn socket_unit(&self) -> String {
-        format!("drain-agent@{}.socket", self.name)
+        Self::socket_of(&self.name)
     }
 
     /// Where the port of that unit is written.
@@ -55,7 +74,7 @@ impl Plan {
 
     /// The configuration.
     pub fn toml(&self) -> String {
-        let Self { listen, ports, unit, .. } = self;
+        let Self { listen, ports, unit, at, .. } = self;
         let mut text = format!(
             "# Written by `drainctl setup`. /usr/share/doc/drain-agent/examples/apache2.toml has every key with its \
              default;\n# `drain-agent check FILE` says what is wrong.\n\
@@ -70,8 +89,8 @@ impl Plan {
             ),
             None => writeln!(
                 text,
-                "# A page that answers 2xx when it can serve users is better than a connection.\n# ready = {{ url = \"http://127.0.0.1:{}/health\" }}",
-                ports.first().unwrap_or(&80)
+                "# A page that answers 2xx when it can serve users is better than a connection: {{ url = \"http://{at}/health\" }}\n\
+                 ready = {{ tcp = \"{at}\" }}",
             ),
         };
         let _ = write!(text, "\n[restart]\nunit = {unit:?}\n");
@@ -86,7 +105,7 @@ impl Plan {
 
     /// What the backend's part of haproxy.cfg needs; `host` is how balancers reach this one.
     pub fn haproxy(&self, host: &str) -> String {
-        let port = self.ports.first().unwrap_or(&80);
+        let port = self.at.port();
         format!(
             "    option httpchk\n    \
                  http-check disable-on-404\n    \
@@ -110,6 +129,7 @@ mod tests {
             name: "apache2".to_owned(),
             listen: "0.0.0.0:8404".parse().unwrap(),
             ports: vec![80, 443],
+            at: "127.0.0.1:80".parse().unwrap(),
             unit: "apache2.service".to_owned(),
             ready: Some("http://127.0.0.1:80/health".to_owned()),
             group: Some("www-data".to_owned()),
@@ -145,8 +165,9 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let config = read(&Plan { ready: None, group: None, ..plan() });
-        assert!(matches!(config.server.ready.probe, Probe::Tcp(_)));
+        let at = "10.0.0.11:80".parse().unwrap();
+        let config = read(&Plan { ready: None, group: None, at, ..plan() });
+        assert_eq!(config.server.ready.probe, Probe::Tcp(at), "asked where it listens");
         assert_eq!(config.control.group, None);
     }
 

@@ -3,13 +3,20 @@
 //! A connection is made for each restart and each look, and goes with it: one that was kept would be dead after the bus's
 //! own restart, at the moment when it is needed.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use thiserror::Error;
 use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
+use zbus::{
+    Connection, DBusError as _, MatchRule, Message, MessageStream, ObjectPath, OwnedObjectPath, connection,
+    fdo,
+    message::Type,
+    proxy::{self, CacheProperties, Defaults, ProxyImpl},
+};
 
 use super::{
-    dbus::{Connection, DbusError, Malformed, Reader, Writer},
+    interface::{JobProxy, ManagerProxy, ServiceProxy, SocketProxy, UnitProxy},
     standing::Standing,
     verb::Verb,
 };
@@ -17,23 +24,14 @@ use super::{
 /// How long systemd may take to answer: D-Bus's own limit for a call. A question to polkit is in it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 
-const SERVICE: &str = "org.freedesktop.systemd1";
-const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
-const MANAGER: &str = "org.freedesktop.systemd1.Manager";
-const UNIT: &str = "org.freedesktop.systemd1.Unit";
-const SERVICE_UNIT: &str = "org.freedesktop.systemd1.Service";
-const SOCKET_UNIT: &str = "org.freedesktop.systemd1.Socket";
-const JOB: &str = "org.freedesktop.systemd1.Job";
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+/// So many ends of jobs may wait to be read; then nothing more is read of the bus. A host's start has some hundred jobs.
+const ENDS: NonZeroUsize = NonZeroUsize::new(1024).expect("is not 0");
 
 /// The signal that a job has ended.
 const JOB_REMOVED: &str = "JobRemoved";
 
-/// What an error is called where polkit has not permitted something.
-const DENIED: [&str; 2] = [
-    "org.freedesktop.DBus.Error.AccessDenied",
-    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
-];
+/// What systemd says to whom it sends signals already.
+const SUBSCRIBED: &str = "org.freedesktop.systemd1.AlreadySubscribed";
 
 /// A job that conflicts with one that waits takes its place, as with systemctl.
 const REPLACE: &str = "replace";
@@ -42,6 +40,9 @@ const REPLACE: &str = "replace";
 #[derive(Debug)]
 pub struct Systemd {
     connection: Connection,
+    manager: ManagerProxy<'static>,
+    /// The ends of jobs, from the first that was begun here on.
+    ends: Option<MessageStream>,
 }
 
 /// Why systemd could not be asked, or does not do what it is asked for.
@@ -49,7 +50,7 @@ pub struct Systemd {
 pub enum BusError {
     /// There is no way to it.
     #[error("expected to reach systemd over the system's D-Bus, found: {0}; see that dbus.service runs")]
-    Unreachable(DbusError),
+    Unreachable(zbus::Error),
     /// It is silent.
     #[error("expected an answer of systemd within {ANSWER_WITHIN:?}, found none")]
     Silent,
@@ -82,115 +83,89 @@ pub enum BusError {
         /// What it was asked about.
         what: String,
         /// What was wrong with it.
-        error: DbusError,
+        error: zbus::Error,
     },
 }
 
 impl Systemd {
     /// Connects.
     pub async fn connect() -> Result<Self, BusError> {
-        let connection =
-            timeout(ANSWER_WITHIN, Connection::system()).await.map_err(|_late| BusError::Silent)?;
-        Ok(Self { connection: connection.map_err(BusError::Unreachable)? })
+        let connect = async {
+            // The limit is for what the library asks on its own, such as to be told of no more signals, as its end.
+            let connection = connection::Builder::system().method_timeout(ANSWER_WITHIN).build().await?;
+            let manager = builder(&connection).build().await?;
+            Ok(Self { connection, manager, ends: None })
+        };
+        let connected = timeout(ANSWER_WITHIN, connect).await.map_err(|_late| BusError::Silent)?;
+        connected.map_err(BusError::Unreachable)
     }
 
     /// How the unit `name` is.
-    pub async fn standing(&mut self, name: &str) -> Result<Standing, BusError> {
-        let standing =
-            timeout(ANSWER_WITHIN, self.ask_standing(name)).await.map_err(|_late| BusError::Silent)?;
-        standing.map_err(|error| BusError::Strange { what: name.to_owned(), error })
+    pub async fn standing(&self, name: &str) -> Result<Standing, BusError> {
+        told(name, self.ask_standing(name)).await
     }
 
-    async fn ask_standing(&mut self, name: &str) -> Result<Standing, DbusError> {
-        // Loads it where it is not: one that has never run is not known otherwise.
-        let unit = self.manager("LoadUnit", &[name]).await?.body().string()?.to_owned();
-        let text = |value: &mut Reader<'_>| {
-            value.variant("s")?;
-            Ok(value.string()?.to_owned())
-        };
-        let loaded = self.property(&unit, UNIT, "LoadState", text).await?;
+    async fn ask_standing(&self, name: &str) -> zbus::Result<Standing> {
+        let path = self.manager.load_unit(name).await?;
+        let unit: UnitProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
+        let loaded = unit.load_state().await?;
         // First: of a job that ends in between there is then one too many, and not a state from before its end without it.
-        let job = self.property(&unit, UNIT, "Job", |value| {
-            value.variant("(uo)")?;
-            value.structure()?;
-            value.u32()
-        });
-        let has_job = job.await? != 0;
-        let active = self.property(&unit, UNIT, "ActiveState", text).await?;
-        let sub = self.property(&unit, UNIT, "SubState", text).await?;
-        let invocation = self.property(&unit, UNIT, "InvocationID", |value| {
-            value.variant("ay")?;
-            let mut id = String::new();
-            value.array(1, |byte| {
-                id += &format!("{:02x}", byte.byte()?);
-                Ok(())
-            })?;
-            Ok(id)
-        });
-        let invocation = invocation.await?;
-        let strings = |value: &mut Reader<'_>| {
-            value.variant("as")?;
-            value.strings()
-        };
-        let triggered_by = self.property(&unit, UNIT, "TriggeredBy", strings).await?;
-        let names = self.property(&unit, UNIT, "Names", strings).await?;
+        let has_job = unit.job().await?.0 != 0;
+        let active = unit.active_state().await?;
+        let sub = unit.sub_state().await?;
+        let invocation = unit.invocation_id().await?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut triggered_by = unit.triggered_by().await?;
+        let names = unit.names().await?;
         // Nothing but a service has these.
-        let main = self.property(&unit, SERVICE_UNIT, "MainPID", |value| {
-            value.variant("u")?;
-            value.u32()
-        });
-        let main = main.await.ok().filter(|main| *main != 0);
-        let result = self.property(&unit, SERVICE_UNIT, "Result", text).await.unwrap_or_default();
+        let service: ServiceProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
+        let main = service.main_pid().await.ok().filter(|main| *main != 0);
+        let result = service.result().await.unwrap_or_default();
+        // What runs, or has crashed, was not stopped with its socket.
+        let forgotten =
+            if active == "inactive" { forgotten_sockets(&names, &triggered_by) } else { Vec::new() };
+        for socket in forgotten {
+            if self.triggers(&socket).await?.iter().any(|unit| names.contains(unit)) {
+                triggered_by.push(socket);
+            }
+        }
         Ok(Standing { loaded, active, sub, invocation, has_job, main, result, triggered_by, names })
     }
 
+    /// The units that the unit `name` starts; nothing where there is none of that name.
+    async fn triggers(&self, name: &str) -> zbus::Result<Vec<String>> {
+        let path = self.manager.load_unit(name).await?;
+        let unit: UnitProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
+        unit.triggers().await
+    }
+
     /// The processes of the unit `name`.
-    pub async fn processes(&mut self, name: &str) -> Result<Vec<u32>, BusError> {
-        let ask = async {
-            let reply = self.manager("GetUnitProcesses", &[name]).await?;
-            let mut processes = Vec::new();
-            reply.body().array(8, |process| {
-                process.string()?;
-                processes.push(process.u32()?);
-                process.string().map(drop)
-            })?;
-            Ok(processes)
-        };
-        let processes = timeout(ANSWER_WITHIN, ask).await.map_err(|_late| BusError::Silent)?;
-        processes.map_err(|error| BusError::Strange { what: name.to_owned(), error })
+    pub async fn processes(&self, name: &str) -> Result<Vec<u32>, BusError> {
+        let processes = told(name, self.manager.get_unit_processes(name)).await?;
+        Ok(processes.into_iter().map(|(_cgroup, pid, _command)| pid).collect())
     }
 
     /// Where systemd listens for the socket unit `name`, or will from the host's next start on; nothing where it does not.
-    pub async fn listens(&mut self, name: &str) -> Result<Vec<String>, BusError> {
-        let listens =
-            timeout(ANSWER_WITHIN, self.ask_listens(name)).await.map_err(|_late| BusError::Silent)?;
-        listens.map_err(|error| BusError::Strange { what: name.to_owned(), error })
+    pub async fn listens(&self, name: &str) -> Result<Vec<String>, BusError> {
+        let ask = async {
+            let path = self.manager.load_unit(name).await?;
+            let unit: UnitProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
+            if unit.active_state().await? != "active" && unit.unit_file_state().await? != "enabled" {
+                return Ok(Vec::new());
+            }
+            let socket: SocketProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
+            Ok(socket.listen().await?.into_iter().map(|(_kind, address)| address).collect())
+        };
+        told(name, ask).await
     }
 
-    async fn ask_listens(&mut self, name: &str) -> Result<Vec<String>, DbusError> {
-        let unit = self.manager("LoadUnit", &[name]).await?.body().string()?.to_owned();
-        let text = |value: &mut Reader<'_>| {
-            value.variant("s")?;
-            Ok(value.string()?.to_owned())
+    /// The user as which the service `name` runs; empty: root.
+    pub async fn user(&self, name: &str) -> Result<String, BusError> {
+        let ask = async {
+            let path = self.manager.load_unit(name).await?;
+            let service: ServiceProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
+            service.user().await
         };
-        let active = self.property(&unit, UNIT, "ActiveState", text).await?;
-        let enabled = self.property(&unit, UNIT, "UnitFileState", text).await?;
-        if active != "active" && enabled != "enabled" {
-            return Ok(Vec::new());
-        }
-        let listen = self.property(&unit, SOCKET_UNIT, "Listen", |value| {
-            value.variant("a(ss)")?;
-            let mut addresses = Vec::new();
-            // Its kind, such as `Stream`, and its address.
-            value.array(8, |socket| {
-                socket.structure()?;
-                socket.string()?;
-                addresses.push(socket.string()?.to_owned());
-                Ok(())
-            })?;
-            Ok(addresses)
-        });
-        listen.await
+        told(name, ask).await
     }
 
     /// Has systemd begin what `verb` says to the unit `name`. It does not wait for the end: whoever waited in here while
@@ -198,94 +173,108 @@ impl Systemd {
     pub async fn begin(&mut self, verb: Verb, name: &str) -> Result<Job, BusError> {
         let begin = async {
             self.listen_to_jobs().await?;
-            Ok(Job(self.manager(verb.method(), &[name, REPLACE]).await?.body().string()?.to_owned()))
+            self.manager.inner().call(verb.method(), &(name, REPLACE)).await
         };
         let job = timeout(ANSWER_WITHIN, begin).await.map_err(|_late| BusError::Silent)?;
-        job.map_err(|error| refused(&verb.to_string(), name, error))
+        job.map(Job).map_err(|error| refused(&verb.to_string(), name, error))
     }
 
     /// Hears of the ends of jobs from now on.
-    async fn listen_to_jobs(&mut self) -> Result<(), DbusError> {
-        let rule = format!("type='signal',sender='{SERVICE}',interface='{MANAGER}',member='{JOB_REMOVED}'");
-        self.connection.listen_to(&rule).await?;
-        // Without it systemd sends no signals. A second time does no harm.
-        match self.manager("Subscribe", &[]).await {
-            Err(DbusError::Refused { name, .. }) if name == "org.freedesktop.systemd1.AlreadySubscribed" => {
-                Ok(())
-            }
-            subscribed => subscribed.map(drop),
+    async fn listen_to_jobs(&mut self) -> zbus::Result<()> {
+        if self.ends.is_some() {
+            return Ok(());
+        }
+        let manager = self.manager.inner();
+        let rule = MatchRule::builder()
+            .msg_type(Type::Signal)
+            .sender(manager.destination())
+            .interface(manager.interface())
+            .member(JOB_REMOVED)
+            .build()?;
+        self.ends = Some(MessageStream::for_match_rule(rule, &self.connection, Some(ENDS)).await?);
+        // Without it systemd sends no signals.
+        match self.manager.subscribe().await {
+            Err(zbus::Error::MethodError(name, ..)) if name.as_str() == SUBSCRIBED => Ok(()),
+            subscribed => subscribed,
         }
     }
 
     /// Waits for the end of a job, and gives systemd's word for it: `done`, `failed`, `canceled` and more; `None` where
     /// the connection has broken, so that nobody tells.
     pub async fn end(&mut self, job: &Job) -> Option<String> {
+        let ends = self.ends.as_mut()?;
         loop {
-            let signal = self.connection.signal().await.ok()?;
-            if signal.member.as_deref() != Some(JOB_REMOVED) {
-                continue;
-            }
-            if let Ok((path, result)) = removed(&mut signal.body())
-                && path == job.0
+            let signal = ends.next().await?.ok()?;
+            if let Ok((ended, result)) = removed(&signal)
+                && ended == *job
             {
-                return Some(result.to_owned());
+                return Some(result);
             }
         }
     }
 
     /// Takes a job back that has not ended. One that has ended is none any more.
-    pub async fn cancel(&mut self, job: &Job) {
-        let cancel = self.connection.ask((SERVICE, &job.0), (JOB, "Cancel"), "", Writer::default());
+    pub async fn cancel(&self, job: &Job) {
+        let cancel = async {
+            let job: JobProxy<'_> = builder(&self.connection).path(job.0.as_ref()).build().await?;
+            job.cancel().await
+        };
         if let Ok(Err(error)) = timeout(ANSWER_WITHIN, cancel).await {
             tracing::debug!(%error, "a job of systemd is not cancelled");
         }
     }
+}
 
-    /// Calls a method of the manager's that is given nothing but strings.
-    async fn manager(&mut self, method: &str, strings: &[&str]) -> Result<super::dbus::Message, DbusError> {
-        let mut body = Writer::default();
-        for string in strings {
-            body.string(string);
-        }
-        let signature = "s".repeat(strings.len());
-        self.connection.ask((SERVICE, MANAGER_PATH), (MANAGER, method), &signature, body).await
+/// The sockets by which a unit of these names may be started although systemd does not say so: it forgets a socket that is
+/// stopped, and neither enabled nor required. All that is left of such a one is the name that a unit's socket has.
+fn forgotten_sockets(names: &[String], triggered_by: &[String]) -> Vec<String> {
+    if triggered_by.iter().any(|unit| unit.ends_with(".socket")) {
+        return Vec::new();
     }
+    names.iter().filter_map(|name| Some(format!("{}.socket", name.strip_suffix(".service")?))).collect()
+}
 
-    /// What `read` makes of a property.
-    async fn property<T>(
-        &mut self,
-        path: &str,
-        interface: &str,
-        property: &str,
-        read: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>,
-    ) -> Result<T, DbusError> {
-        let mut body = Writer::default();
-        body.string(interface).string(property);
-        let reply = self.connection.ask((SERVICE, path), (PROPERTIES, "Get"), "ss", body).await?;
-        Ok(read(&mut reply.body())?)
-    }
+/// What systemd tells of `what`, if it does in time.
+async fn told<T>(what: &str, ask: impl Future<Output = zbus::Result<T>>) -> Result<T, BusError> {
+    let told = timeout(ANSWER_WITHIN, ask).await.map_err(|_late| BusError::Silent)?;
+    told.map_err(|error| BusError::Strange { what: what.to_owned(), error })
+}
+
+/// For something of systemd's, of which each property is asked for when it is needed: a cache would be filled with all of
+/// them, and kept up to date for ever.
+fn builder<'a, P>(connection: &Connection) -> proxy::Builder<'a, P>
+where
+    P: ProxyImpl<'a> + Defaults + From<zbus::Proxy<'a>>,
+{
+    P::builder(connection).cache_properties(CacheProperties::No)
 }
 
 /// Something that systemd has begun.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Job(String);
+pub struct Job(OwnedObjectPath);
 
-/// Which job has ended, and how: `(uoss)`.
-fn removed<'a>(body: &mut Reader<'a>) -> Result<(&'a str, &'a str), Malformed> {
-    body.u32()?;
-    let path = body.string()?;
-    body.string()?;
-    Ok((path, body.string()?))
+/// Which job has ended, and how.
+fn removed(signal: &Message) -> zbus::Result<(Job, String)> {
+    let body = signal.body();
+    let (_id, job, _unit, result): (u32, ObjectPath<'_>, &str, &str) = body.deserialize()?;
+    Ok((Job(job.into()), result.to_owned()))
 }
 
 /// What a call that was refused means.
-fn refused(verb: &str, unit: &str, error: DbusError) -> BusError {
+fn refused(verb: &str, unit: &str, error: zbus::Error) -> BusError {
     let (verb, unit) = (verb.to_owned(), unit.to_owned());
+    let said = |text: Option<&str>| text.unwrap_or("no reason is given").to_owned();
     match error {
-        DbusError::Refused { name, text } if DENIED.contains(&name.as_str()) => {
-            BusError::NotPermitted { verb, unit, said: text }
+        zbus::Error::FDO(error) => {
+            let said = said(error.description());
+            match *error {
+                fdo::Error::AccessDenied(_) | fdo::Error::InteractiveAuthorizationRequired(_) => {
+                    BusError::NotPermitted { verb, unit, said }
+                }
+                _ => BusError::Refused { verb, unit, said },
+            }
         }
-        DbusError::Refused { text, .. } => BusError::Refused { verb, unit, said: text },
+        zbus::Error::MethodError(_, text, _) => BusError::Refused { verb, unit, said: said(text.as_deref()) },
         error => BusError::Strange { what: unit, error },
     }
 }
@@ -294,13 +283,21 @@ fn refused(verb: &str, unit: &str, error: DbusError) -> BusError {
 mod tests {
     use super::*;
 
+    const MANAGER: (&str, &str) = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
+
     #[test]
     fn what_is_not_permitted_is_told_from_what_is_refused() {
-        let said = |name: &str, text: &str| DbusError::Refused { name: name.into(), text: text.into() };
-        let error =
-            refused("restart", "apache2.service", said(DENIED[1], "Interactive authentication required."));
-        assert!(matches!(error, BusError::NotPermitted { .. }), "{error}");
-        assert!(error.to_string().contains("polkit"), "{error}");
+        let call = Message::method_call(MANAGER.0, "RestartUnit").build(&()).unwrap();
+        let said = |name: &str, text: &str| {
+            zbus::Error::from(Message::error(&call.header(), name).build(&(text,)).unwrap())
+        };
+        for name in ["AccessDenied", "InteractiveAuthorizationRequired"] {
+            let said =
+                said(&format!("org.freedesktop.DBus.Error.{name}"), "Interactive authentication required.");
+            let error = refused("restart", "apache2.service", said);
+            assert!(matches!(error, BusError::NotPermitted { .. }), "{error}");
+            assert!(error.to_string().contains("polkit"), "{error}");
+        }
         let masked = said("org.freedesktop.systemd1.UnitMasked", "Unit apache2.service is masked.");
         let error = refused("restart", "apache2.service", masked);
         assert!(matches!(error, BusError::Refused { .. }), "{error}");
@@ -308,11 +305,18 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_that_systemd_has_forgotten_is_looked_for_by_its_units_names() {
+        let texts = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let names = texts(&["shop@1.service", "web.service"]);
+        assert_eq!(forgotten_sockets(&names, &texts(&["shop.timer"])), ["shop@1.socket", "web.socket"]);
+        assert!(forgotten_sockets(&names, &texts(&["http.socket"])).is_empty(), "it is known");
+    }
+
+    #[test]
     fn the_end_of_a_job_names_it() {
-        let mut body = Writer::default();
-        body.u32(7).string("/org/freedesktop/systemd1/job/7").string("apache2.service").string("done");
-        let message = super::super::dbus::Message::told(body);
-        let read = removed(&mut message.body()).unwrap();
-        assert_eq!(read, ("/org/freedesktop/systemd1/job/7", "done"));
+        let path = ObjectPath::try_from("/org/freedesktop/systemd1/job/7").unwrap();
+        let signal = Message::signal(MANAGER.0, MANAGER.1, JOB_REMOVED);
+        let signal = signal.build(&(7_u32, &path, "apache2.service", "done")).unwrap();
+        assert_eq!(removed(&signal).unwrap(), (Job(path.into()), "done".to_owned()));
     }
 }

@@ -4,8 +4,10 @@
 pub mod activation;
 pub mod bus;
 pub mod cgroup;
-pub mod dbus;
+mod interface;
 pub mod notify;
+pub(crate) mod polkit;
+pub(crate) mod scope;
 pub mod socket;
 pub mod standing;
 pub mod verb;

@@ -26,7 +26,7 @@ pub const CURE: &str = "have both name the same address: `drainctl setup` writes
 /// How the socket unit of an agent's `service` differs from where the configuration has it listen; nothing where it does
 /// not, or neither runs nor is enabled. Without `configured` addresses the agent takes whatever systemd has.
 pub async fn mismatch(
-    systemd: &mut Systemd,
+    systemd: &Systemd,
     service: &str,
     configured: &[SocketAddr],
 ) -> Result<Option<Mismatch>, BusError> {

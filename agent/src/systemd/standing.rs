@@ -19,7 +19,8 @@ pub struct Standing {
     pub main: Option<u32>,
     /// How its last run has ended: `success`, `exit-code`, `timeout` and more.
     pub result: String,
-    /// The units whose activation starts it, such as sockets.
+    /// The units whose activation starts it, such as sockets; one of its own name also where the
+    /// unit is stopped and systemd has forgotten it.
     pub triggered_by: Vec<String>,
     /// Its name, and those that stand for it.
     pub names: Vec<String>,

@@ -47,6 +47,23 @@ enum Last {
     Unknown(String),
 }
 
+/// When a look was made. What it tells may be from its begin, and what it has seen may have happened until its end: each
+/// counts where it lets less be quiet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// When it began.
+    pub began: Moment,
+    /// When it ended.
+    pub ended: Moment,
+}
+
+/// One that takes no time.
+impl From<Moment> for Span {
+    fn from(at: Moment) -> Self {
+        Self { began: at, ended: at }
+    }
+}
+
 /// What a single look has found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found<'a> {
@@ -82,9 +99,9 @@ impl Quiet {
     }
 
     /// Takes a look's result. `held` says what else stands against quiet: sessions or users that balancers report.
-    pub fn look(&mut self, at: Moment, reading: Result<Reading, String>, held: Option<String>) {
+    pub fn look(&mut self, at: Span, reading: Result<Reading, String>, held: Option<String>) {
         let is_abandoned = reading.as_ref().is_ok_and(|reading| reading.abandoned && reading.open() == 0);
-        let spoke = reading.as_ref().ok().and_then(Reading::silent_for).map(|silent| at.before(silent));
+        let spoke = reading.as_ref().ok().and_then(Reading::silent_for).map(|silent| at.ended.before(silent));
         self.ignored = match (&reading, self.long_lived) {
             (Ok(reading), LongLived::IgnoreAfter(_)) => {
                 let silent = [reading.unsure, reading.opaque, reading.answered];
@@ -94,7 +111,7 @@ impl Quiet {
         };
         let found = match (reading, held) {
             (Err(why), _) => Last::Unknown(why),
-            (Ok(reading), held) => match (self.judge(at, reading), held) {
+            (Ok(reading), held) => match (self.judge(at.ended, reading), held) {
                 (Last::Clear | Last::Unsure(..), Some(held)) => Last::Busy(held),
                 (judged, _) => judged,
             },
@@ -102,14 +119,14 @@ impl Quiet {
         let watched = matches!(self.last, Last::Clear | Last::Unsure(..));
         self.active = match &found {
             Last::Clear | Last::Unsure(..) if watched => self.active.max(spoke),
-            _ => Some(at),
+            _ => Some(at.ended),
         };
         let is_clear = matches!(found, Last::Clear);
-        self.abandoned = (is_clear && is_abandoned).then(|| self.abandoned.unwrap_or(at));
+        self.abandoned = (is_clear && is_abandoned).then(|| self.abandoned.unwrap_or(at.ended));
         if is_clear {
-            self.clear.push_back(at);
+            self.clear.push_back(at.began);
             while self.clear.len() > LOOKS
-                || self.clear.get(1).is_some_and(|second| at.since(*second) >= APART)
+                || self.clear.get(1).is_some_and(|second| at.began.since(*second) >= APART)
             {
                 self.clear.pop_front();
             }
@@ -171,6 +188,14 @@ impl Quiet {
                 self.ignored
             )),
             _ => None,
+        }
+    }
+
+    /// What a reading by itself would hold a drain by, for people.
+    pub fn held_by(&self, at: Moment, reading: Reading) -> Option<String> {
+        match self.judge(at, reading) {
+            Last::Busy(what) | Last::Unsure(what, _) => Some(what),
+            Last::None | Last::Clear | Last::Unknown(_) => None,
         }
     }
 

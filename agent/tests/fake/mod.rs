@@ -18,12 +18,13 @@ use drain_agent::{
             Traffic, Wait,
         },
     },
+    faults::Faults,
     lifecycle::{Phase, Request},
     report::{History, Reports},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::sample;
+use crate::{sample, steady};
 
 /// Longer than anything here may take on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -67,11 +68,11 @@ impl Fake {
                 let (looks, _) = mpsc::channel(1);
                 let reports = Reports::new(History::at(&path.with_extension("history.jsonl")));
                 let control = Control { socket: path, group: None, look: None, remote: None };
-                let server = Server::open(&control).unwrap();
+                let server = Server::open(&control, &Faults::default()).unwrap();
                 ready.send(()).unwrap();
                 let mut requests = Vec::new();
                 tokio::select! {
-                    () = server.run(Owner { status: statuses, asks, looks, reports, doctor: None }) => {}
+                    () = server.run(Owner { status: statuses, asks, looks, reports, doctor: None }, steady::config()) => {}
                     () = play(script, status, &mut asked, &mut requests) => {}
                     _ = stopped => {}
                 }
@@ -108,7 +109,7 @@ impl Drop for Fake {
 
 fn status() -> Status {
     Status {
-        acknowledged: Acknowledged { count: 1, of: 1, complete: true },
+        acknowledged: Acknowledged { count: 1, of: 1, complete: true, awaits: None },
         balancers: vec![Balancer {
             source: "10.0.0.2".parse().unwrap(),
             node: Some("lb1".to_owned()),
@@ -123,6 +124,9 @@ fn status() -> Status {
             users: None,
             acknowledged: true,
             why: "its header says UP".to_owned(),
+            gone: false,
+            remaining: Some(2),
+            too_few: None,
         }],
         traffic: Traffic { in_flight: Some(0), idle: Some(0), ..Traffic::default() },
         ..sample::up()
@@ -196,6 +200,7 @@ fn announce(status: &mut Status, id: u64, what: Target, then: Option<Then>) {
         reason: None,
         since_unix: 1000,
         reached: false,
+        limit_passed: None,
         again: false,
         stopped: false,
         command: None,

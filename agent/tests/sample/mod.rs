@@ -19,6 +19,7 @@ pub(crate) fn up() -> Status {
         limit: None,
         acknowledged: Acknowledged::default(),
         balancers: Vec::new(),
+        absent: Vec::new(),
         traffic: Traffic::default(),
         readiness: Readiness::default(),
         drains: Vec::new(),

@@ -1,4 +1,11 @@
-use super::*;
+mod expected;
+mod room;
+
+use super::{
+    room::{BALANCERS, PER_SOURCE},
+    *,
+};
+use crate::config::Expected;
 
 fn at(ms: u64) -> Moment {
     Moment::from_boot(Duration::from_secs(1000) + Duration::from_millis(ms))
@@ -241,27 +248,6 @@ fn the_guard_looks_at_every_balancer_that_still_asks() {
     assert!(matches!(table.remaining(MinRemaining::Weight(20), at(9_600)), Remaining::TooFew(_)));
 }
 
-#[test]
-fn strangers_never_push_out_those_that_ask() {
-    let mut table = settled();
-    for n in 0..1000_u32 {
-        let [_, _, hi, lo] = n.to_be_bytes();
-        table.observe(&check(9_600, [11, hi, lo, 1], Some(&format!("UP; node=n{n}")), 0), 0);
-    }
-    assert_eq!(table.count(at(9_600)).1 as usize, BALANCERS);
-    assert!(table.balancers().any(|balancer| balancer.key.source == IpAddr::from(LB1)));
-    assert!(!table.warnings(at(9_600)).is_empty());
-}
-
-#[test]
-fn one_source_can_not_fill_the_table() {
-    let mut table = settled();
-    for n in 0..1000 {
-        table.observe(&check(9_600, LB2, Some(&format!("UP; node=n{n}")), 0), 0);
-    }
-    assert_eq!(table.count(at(9_600)).1 as usize, PER_SOURCE + 1);
-}
-
 fn spoken(at_ms: u64, source: [u8; 4], generation: u64) -> Check {
     Check { way: Way::AgentCheck, ..check(at_ms, source, None, generation) }
 }
@@ -272,7 +258,7 @@ fn one_that_only_speaks_the_agent_protocol_is_a_balancer_and_its_answers_count()
     for n in 0..3 {
         table.observe(&spoken(n * 1000, LB1, 0), 0);
     }
-    assert_eq!(table.shown(at(3000))[0].name.as_deref(), Some("agent-check"));
+    assert_eq!(table.shown(MinRemaining::Weight(1), at(3000))[0].name.as_deref(), Some("agent-check"));
     table.announce(Some(Level::Soft), 1, at(3000));
     for n in 3..5 {
         table.observe(&spoken(n * 1000, LB1, 1), 0);
@@ -294,7 +280,8 @@ fn backends_behind_one_address_that_ask_for_different_things_are_told_apart() {
         table.observe(&asking(n * 1000, "GET /shop", 0), 0);
         table.observe(&asking(n * 1000 + 300, "GET /blog", 0), 0);
     }
-    let names: Vec<_> = table.shown(at(2300)).into_iter().filter_map(|one| one.name).collect();
+    let names: Vec<_> =
+        table.shown(MinRemaining::Weight(1), at(2300)).into_iter().filter_map(|one| one.name).collect();
     assert_eq!(names, ["GET /blog", "GET /shop"]);
     table.announce(Some(Level::Hard), 1, at(2500));
     table.settled = true;
@@ -319,7 +306,7 @@ fn beside_checks_with_a_header_the_agent_protocol_is_no_balancer_of_its_own() {
     }
     table.observe(&check(3000, LB1, Some("UP; name=shop/s1; node=lb; weight=1/2"), 0), 0);
     table.observe(&spoken(4000, LB1, 0), 0);
-    let shown = table.shown(at(4000));
+    let shown = table.shown(MinRemaining::Weight(1), at(4000));
     assert_eq!(shown.len(), 1);
     assert_eq!(shown[0].name.as_deref(), Some("shop/s1"));
 }

@@ -187,16 +187,16 @@ pub(crate) struct Setup {
     /// URL that answers 2xx when the server is ready [default: the first of some usual ones that does]
     #[arg(long, value_name = "URL")]
     pub(crate) ready: Option<String>,
-    /// Where balancers are to ask for its health
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8404")]
-    pub(crate) listen: SocketAddr,
+    /// Where balancers are to ask for its health [default: 0.0.0.0:8404, or the next port that is free]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
     /// Group whose members may drain and restart
     #[arg(long, value_name = "GROUP")]
     pub(crate) group: Option<String>,
     /// Replace a configuration that is there
     #[arg(long)]
     pub(crate) overwrite: bool,
-    /// Start the agent, now and at each start of the host
+    /// Start the agent, now and at each start of the host, and see that it says that the server is up
     #[arg(long)]
     pub(crate) enable: bool,
     /// Only show what would be written

@@ -120,11 +120,10 @@ impl Session {
     }
 
     async fn balancers(&self) -> Result<Done, Fault> {
-        let balancers = self.client.balancers().await?;
         Ok(self.show(if self.json {
-            to_json(&balancers)
+            to_json(&self.client.balancers().await?)
         } else {
-            show::balancers(&balancers, clock::unix_now())
+            show::balancers(&self.client.status().await?, clock::unix_now())
         }))
     }
 
@@ -198,12 +197,13 @@ impl Session {
                     None if status.asked.as_ref().is_some_and(|asked| asked.stopped) => {
                         format!("{} is stopped; `{} restart` starts it", status.server, self.spelled)
                     }
-                    None => format!(
-                        "{} is in {}: {}",
-                        status.server,
-                        status.phase,
-                        show::traffic(&status.traffic)
-                    ),
+                    None => {
+                        let found = status.still_in_use().map_or_else(
+                            || format!(": {}", show::traffic(&status.traffic)),
+                            |why| format!(", but {why}"),
+                        );
+                        format!("{} is in {}{found}", status.server, status.phase)
+                    }
                 };
                 Ok(Done { text: Some(text), reply: Some(reply), drain })
             }
@@ -297,11 +297,11 @@ fn knows(status: &Status, id: u64) -> bool {
 
 /// Whether `goal` has come with `status`; nothing while it is to be waited for.
 ///
-/// | goal | reached | the drain ended as done | ended otherwise | the server failed or is down, nothing asked |
-/// |---|---|---|---|---|
-/// | reached | come | come: it was joined, and did more | fault | wait |
-/// | ended | wait | come | fault | wait |
-/// | up | wait | wait | wait | fault |
+/// | goal | reached | not reached, and its limit has passed | the drain ended as done | ended otherwise | the server failed or is down, nothing asked |
+/// |---|---|---|---|---|---|
+/// | reached | come | fault: it holds, and is still in use | come: it was joined, and did more | fault | wait |
+/// | ended | wait | wait | come | fault | wait |
+/// | up | wait | wait | wait | wait | fault |
 fn look(goal: Goal, status: &Status) -> Option<Result<(), Fault>> {
     match goal {
         Goal::Up => match (&status.asked, status.phase) {
@@ -314,6 +314,10 @@ fn look(goal: Goal, status: &Status) -> Option<Result<(), Fault>> {
         Goal::Reached(id) => match (status.ended(id), &status.asked) {
             (Some(drain), _) => Some(good_end(drain)),
             (None, Some(asked)) if asked.drain == id && asked.reached => Some(Ok(())),
+            (None, Some(asked)) if asked.drain == id => asked.limit_passed.as_ref().map(|why| {
+                let (server, phase) = (&status.server, status.phase);
+                Err(Fault::Failed(format!("{server} holds in {phase}, but is still in use: {why}")))
+            }),
             _ => None,
         },
         Goal::Ended(id) => status.ended(id).map(good_end),
@@ -348,6 +352,11 @@ mod tests {
         assert!(look(Goal::Reached(7), &soft()).is_none());
         assert!(matches!(look(Goal::Reached(7), &reached()), Some(Ok(()))));
         assert!(look(Goal::Reached(8), &reached()).is_none(), "another drain");
+        let mut in_use = soft();
+        in_use.asked.as_mut().unwrap().limit_passed = Some("the limit of 30s has passed: 1 in flight".into());
+        assert!(matches!(look(Goal::Reached(7), &in_use), Some(Err(Fault::Failed(_)))));
+        assert!(look(Goal::Reached(8), &in_use).is_none(), "another drain");
+        assert!(look(Goal::Ended(7), &in_use).is_none());
         assert!(matches!(look(Goal::Reached(7), &ended(Outcome::Done)), Some(Ok(()))), "joined a restart");
         assert!(matches!(look(Goal::Reached(7), &ended(Outcome::Cancelled)), Some(Err(Fault::Drain(_)))));
         assert!(look(Goal::Ended(7), &reached()).is_none());

@@ -51,7 +51,8 @@ pub(crate) fn text(diagnosis: &Diagnosis) -> String {
     out
 }
 
-fn line(finding: &Finding, width: usize) -> String {
+/// One finding, what it is about as wide as that.
+pub(crate) fn line(finding: &Finding, width: usize) -> String {
     let place = finding.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
     let mut line = format!("{:<7}  {:<width$}  {place}{}\n", finding.level, finding.about, finding.text);
     if let Some(cure) = &finding.cure {
@@ -63,18 +64,7 @@ fn line(finding: &Finding, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn diagnosis(findings: Vec<Finding>) -> Diagnosis {
-        Diagnosis {
-            server: "web1".to_owned(),
-            findings,
-            health_ports: vec![8404],
-            spoken_ports: Vec::new(),
-            server_ports: vec![80],
-            names: Vec::new(),
-            acknowledge_seconds: 60.0,
-        }
-    }
+    use crate::sample::diagnosis;
 
     #[test]
     fn each_finding_has_its_line_and_its_cure() {

@@ -1,12 +1,12 @@
 //! The drains that were, as people read them.
 
-use std::fmt::Write;
+use std::{fmt::Write, net::IpAddr};
 
 use drain_agent::{
     balancers::Standing,
     control::api::{Record, Target, Then},
     lifecycle::{Level, Stage},
-    report::{Acknowledgement, Cut, Step, Try},
+    report::{Acknowledgement, Cut, LeftOpen, Step, Try},
 };
 use jiff::Timestamp;
 
@@ -40,7 +40,7 @@ pub(crate) fn table(records: &[Record], now_unix: u64) -> String {
             outcome(record),
             record.ended_at.map_or_else(none, span),
             took,
-            record.cut.as_ref().map_or_else(none, |cut| cut.in_flight.to_string()),
+            record.cut.as_ref().map_or_else(none, how_many),
             reason,
         ]);
     }
@@ -66,6 +66,9 @@ pub(crate) fn whole(record: &Record, paper: Paper) -> String {
     }
     if let Some(cut) = &record.cut {
         row("cut", &self::cut(cut));
+    }
+    if let Some(open) = &record.left_open {
+        row("left open", &left_open(open));
     }
     for one in &record.restarts {
         row(called(record), &restart(one));
@@ -143,16 +146,37 @@ fn acknowledgement(one: &Acknowledgement) -> String {
     format!("{who} acknowledges {level}: {how}")
 }
 
+/// How many requests were cut, in a table.
+fn how_many(cut: &Cut) -> String {
+    match (cut.in_flight, &cut.unknown) {
+        (Some(count), None) => count.to_string(),
+        (Some(count @ 1..), Some(_)) => format!("{count}+"),
+        // Older agents have written zero for what was not known.
+        (Some(0), Some(_)) | (None, _) => "?".to_owned(),
+    }
+}
+
 fn cut(cut: &Cut) -> String {
-    if let Some(why) = &cut.unknown {
-        return format!("unknown: {why}");
+    let mut held = cut.held_by.clone();
+    if let (Some(1..), true) = (cut.in_flight, held.is_empty()) {
+        held.push(format!("{} in flight", how_many(cut)));
     }
-    let peers: Vec<String> =
-        cut.peers.iter().map(|peer| format!("{} of {}", peer.in_flight, peer.address)).collect();
-    match peers.as_slice() {
-        [] => "nothing was in flight".to_owned(),
-        peers => format!("{} in flight: {}", cut.in_flight, peers.join(", ")),
+    if let (Some(sockets), false) = (held.first_mut(), cut.peers.is_empty()) {
+        let peers = cut.peers.iter().map(|peer| (peer.in_flight, peer.address));
+        let _written = write!(sockets, ": {}", peers_of(peers));
     }
+    held.extend(cut.unknown.as_ref().map(|why| format!("unknown: {why}")));
+    if held.is_empty() { "nothing was in flight".to_owned() } else { held.join("; ") }
+}
+
+fn left_open(open: &LeftOpen) -> String {
+    let peers = peers_of(open.peers.iter().map(|peer| (peer.idle, peer.address)));
+    if peers.is_empty() { open.to_string() } else { format!("{open}; {peers}") }
+}
+
+fn peers_of(peers: impl Iterator<Item = (u32, IpAddr)>) -> String {
+    let peers: Vec<String> = peers.map(|(count, address)| format!("{count} of {address}")).collect();
+    peers.join(", ")
 }
 
 fn restart(one: &Try) -> String {
@@ -243,9 +267,17 @@ pub(crate) mod tests {
             traffic: vec![sample(0.1, 8), sample(4.0, 6), sample(10.0, 4), sample(16.0, 3), sample(17.0, 0)],
             cut: Some(Cut {
                 at: 16.0,
-                in_flight: 3,
-                peers: vec![Peer { address: [10, 0, 0, 9].into(), in_flight: 3 }],
+                in_flight: Some(3),
+                peers: vec![Peer { address: [10, 0, 0, 9].into(), in_flight: 3, idle: 1 }],
+                held_by: vec!["3 in flight".to_owned()],
                 unknown: None,
+            }),
+            left_open: Some(LeftOpen {
+                answered: 4,
+                fresh: 1,
+                untold: 0,
+                long_lived: "quiet".to_owned(),
+                peers: vec![Peer { address: [10, 0, 0, 9].into(), in_flight: 3, idle: 5 }],
             }),
             restarts: vec![Try { at: 16.0, seconds: 1.9, failure: None, output: Some("done".to_owned()) }],
             ready_at: Some(20.0),
@@ -289,6 +321,7 @@ drain 7 of web1: done: the server is back
   +18s        restarting -> warming: restarted
   +20s        warming -> up: ready
   cut         3 in flight: 3 of 10.0.0.9
+  left open   5 open, not waited for by drain.long_lived = \"quiet\": 4 answered, 1 never asked anything; 5 of 10.0.0.9
   restart     took 1.9s; it said:
               done
   users back  +21s, 1.2s after the end
@@ -306,6 +339,30 @@ DRAIN  ASKED                 AGO  WHAT           ENDED      TOOK  COMMAND  CUT  
 7      2025-11-22 23:10:05Z  1m   soft, restart  done       20s   1.9s     3    new release
 8      2025-11-22 23:10:05Z  1m   soft, restart  under way  -     1.9s     3    -";
         assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn what_was_cut_is_told_as_far_as_it_is_known_and_unknown_is_never_nothing() {
+        let shown = |in_flight, held_by: &[&str], unknown: Option<&str>| {
+            let held_by = held_by.iter().map(|what| (*what).to_owned()).collect();
+            let one =
+                Cut { at: 1.0, in_flight, peers: Vec::new(), held_by, unknown: unknown.map(Into::into) };
+            (how_many(&one), cut(&one))
+        };
+        let told = |many: &str, text: &str| (many.to_owned(), text.to_owned());
+        assert_eq!(shown(Some(0), &[], None), told("0", "nothing was in flight"));
+        assert_eq!(shown(None, &[], Some("sockets: denied")), told("?", "unknown: sockets: denied"));
+        let both = shown(Some(2), &["balancers report 2 in flight"], Some("gauge g: refused"));
+        assert_eq!(both, told("2+", "balancers report 2 in flight; unknown: gauge g: refused"));
+    }
+
+    #[test]
+    fn a_record_of_an_older_agent_tells_what_it_knows() {
+        let peer = Peer { address: [10, 0, 0, 9].into(), in_flight: 2, idle: 0 };
+        let older = Cut { at: 1.0, in_flight: Some(2), peers: vec![peer], ..Cut::default() };
+        assert_eq!(cut(&older), "2 in flight: 2 of 10.0.0.9");
+        let unknown = Cut { at: 1.0, in_flight: Some(0), unknown: Some("late".into()), ..Cut::default() };
+        assert_eq!(how_many(&unknown), "?");
     }
 
     #[test]

@@ -6,11 +6,9 @@ use std::{
 };
 
 use clap::Args;
+use drain_agent::config::{SOCKETS, socket_of};
 
 use crate::{client::Way, remote::Remote, verdict::Fault};
-
-/// Where agents have their sockets unless they are configured otherwise.
-const DIRECTORY: &str = "/run/drain-agent";
 
 /// What the command line says about the agent that is meant.
 #[derive(Args, Debug)]
@@ -55,8 +53,8 @@ impl Place {
         }
         match (&self.socket, &self.name) {
             (Some(path), _) => Ok(path.clone()),
-            (None, Some(name)) => Ok(Path::new(DIRECTORY).join(format!("{name}.sock"))),
-            (None, None) => only_one(Path::new(DIRECTORY)),
+            (None, Some(name)) => Ok(socket_of(name)),
+            (None, None) => only_one(Path::new(SOCKETS)),
         }
     }
 

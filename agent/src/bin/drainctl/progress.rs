@@ -57,6 +57,7 @@ struct Gist {
     phase: Phase,
     generation: u64,
     acknowledged: (u32, u32),
+    awaits: Option<String>,
     waits_for: Option<Wait>,
     unknown: Vec<String>,
 }
@@ -67,6 +68,7 @@ impl Gist {
             phase: status.phase,
             generation: status.generation,
             acknowledged: (status.acknowledged.count, status.acknowledged.of),
+            awaits: status.acknowledged.awaits.clone(),
             waits_for: status.limit.as_ref().map(|limit| limit.waits_for),
             unknown: status.traffic.unknown.clone(),
         }

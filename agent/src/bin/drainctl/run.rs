@@ -6,6 +6,9 @@
 //!      └──► up (cancelled: nothing was run)
 //! ```
 //!
+//! Reached is: acknowledged and quiet, or the limit of hard with `at_limit = "restart"`; then what is left is cut, and
+//! that is said before. With `"abort"` the agent withdraws the drain at its limit, and nothing is run.
+//!
 //! The agent is told beforehand which program is to be run, without its arguments, and with the return how it ended: both
 //! are in its history. Ctrl-C (SIGTERM, SIGHUP) while the command runs is the command's business; we wait for its end.
 //! Where we are killed, the command goes on, and nobody will ask for the return: the agent sees that we have gone, says
@@ -50,6 +53,9 @@ pub(crate) async fn run(session: &Session, run: Run) -> Result<Done, Fault> {
             // Brought back by somebody else.
             if let Some(drain) = status.ended(id) {
                 return Err(nothing_run(Fault::Drain(Box::new(drain.clone()))));
+            }
+            if let Some(why) = status.still_in_use() {
+                let _closed = writeln!(io::stderr(), "drainctl: {why}: the command cuts what is left");
             }
         }
         Ok(End::Interrupted) => return Err(cancel(session, id).await),

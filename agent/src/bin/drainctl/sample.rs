@@ -1,4 +1,4 @@
-//! A status for the tests of what is shown of it.
+//! A status and a diagnosis for the tests of what is shown of them.
 
 use drain_agent::{
     clock::Moment,
@@ -6,6 +6,7 @@ use drain_agent::{
         Acknowledged, Agent, Asked, Balancer, Drain, Limit, Origin, Outcome, Readiness, Source, Status,
         Target, Then, Traffic, Verdict, Wait,
     },
+    doctor::{Diagnosis, Finding},
     lifecycle::Phase,
 };
 
@@ -27,12 +28,13 @@ pub(crate) fn soft() -> Status {
             reason: Some("new kernel".to_owned()),
             since_unix: 1000,
             reached: false,
+            limit_passed: None,
             again: false,
             stopped: false,
             command: None,
         }),
         limit: Some(Limit { waits_for: Wait::Quiet, seconds_left: 250.4, then: "hard".to_owned() }),
-        acknowledged: Acknowledged { count: 1, of: 2, complete: false },
+        acknowledged: Acknowledged { count: 1, of: 2, complete: false, awaits: None },
         balancers: vec![
             Balancer {
                 source: "10.0.0.2".parse().unwrap(),
@@ -48,6 +50,9 @@ pub(crate) fn soft() -> Status {
                 users: None,
                 acknowledged: true,
                 why: "its header says NOLB".to_owned(),
+                gone: false,
+                remaining: Some(2),
+                too_few: None,
             },
             Balancer {
                 source: "10.0.0.3".parse().unwrap(),
@@ -63,8 +68,12 @@ pub(crate) fn soft() -> Status {
                 users: None,
                 acknowledged: false,
                 why: "was given 1 of 3 answers".to_owned(),
+                gone: false,
+                remaining: None,
+                too_few: None,
             },
         ],
+        absent: Vec::new(),
         traffic: Traffic {
             in_flight: Some(3),
             idle: Some(12),
@@ -118,4 +127,17 @@ fn sources_of_soft() -> Vec<Source> {
             why: String::new(),
         },
     ]
+}
+
+/// A diagnosis with these findings.
+pub(crate) fn diagnosis(findings: Vec<Finding>) -> Diagnosis {
+    Diagnosis {
+        server: "web1".to_owned(),
+        findings,
+        health_ports: vec![8404],
+        spoken_ports: Vec::new(),
+        server_ports: vec![80],
+        names: Vec::new(),
+        acknowledge_seconds: 60.0,
+    }
 }

@@ -34,6 +34,9 @@ pub struct Status {
     pub acknowledged: Acknowledged,
     /// Who asks for the server's health.
     pub balancers: Vec<Balancer>,
+    /// Who is expected and has never asked, as `balancers.expect` names them.
+    #[serde(default)]
+    pub absent: Vec<String>,
     /// Who uses the server.
     pub traffic: Traffic,
     /// What the server's own readiness probe says.
@@ -62,6 +65,12 @@ impl Status {
     pub fn in_or_after_drain(&self, unix: u64) -> bool {
         let lately = |drain: &Drain| unix.saturating_sub(drain.ended_unix) < HEARD_WITHIN;
         self.asked.is_some() || self.phase == Phase::Failed || self.drains.last().is_some_and(lately)
+    }
+
+    /// What stood against quiet when the limit of a hold had passed, while it is not quiet.
+    pub fn still_in_use(&self) -> Option<&str> {
+        let passed = self.asked.as_ref()?.limit_passed.as_deref()?;
+        self.traffic.quiet_seconds.is_none().then_some(passed)
     }
 
     /// The same with all running times as they are at `now`.
@@ -112,9 +121,13 @@ pub struct Asked {
     /// When a drain that holds is over by itself, in seconds since 1970; nothing where it lasts until told otherwise.
     #[serde(default)]
     pub until_unix: Option<u64>,
-    /// A drain that holds has come as far as it goes: in soft all balancers have acknowledged; in hard the traffic is
-    /// zero as well, or the limit has passed.
+    /// A drain that holds has come as far as it goes: in soft all balancers have acknowledged; in hard the traffic has
+    /// been zero as well, or the limit has passed.
     pub reached: bool,
+    /// It holds in hard, and was not quiet when its limit had passed: what stood against that. With `at_limit = "abort"`
+    /// it is not reached then. It stays when that has become quiet later.
+    #[serde(default)]
+    pub limit_passed: Option<String>,
     /// One further restart follows this one.
     pub again: bool,
     /// The server is stopped, as was asked, and held out for that.
@@ -147,14 +160,18 @@ pub struct Limit {
 }
 
 /// How many balancers act on the present answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Acknowledged {
     /// That do.
     pub count: u32,
-    /// That should.
+    /// That should: those that are known, and those that are expected.
     pub of: u32,
     /// Whether that suffices: an empty table is unknown, not acknowledged.
     pub complete: bool,
+    /// What is waited for beside the balancers that are known, for people: one that is expected, or others that may not
+    /// have asked yet.
+    #[serde(default)]
+    pub awaits: Option<String>,
 }
 
 /// A balancer, as it was last heard of.
@@ -186,6 +203,15 @@ pub struct Balancer {
     pub acknowledged: bool,
     /// How that is known, or what is missing.
     pub why: String,
+    /// It has been silent for so long that no drain waits for it.
+    #[serde(default)]
+    pub gone: bool,
+    /// The weight of the other servers in its eyes; nothing where it does not say.
+    #[serde(default)]
+    pub remaining: Option<u32>,
+    /// Why a drain would be refused for its sake, by `drain.min_remaining`, for people.
+    #[serde(default)]
+    pub too_few: Option<String>,
 }
 
 /// Who uses the server. Unknown is never zero: what no source could read is `None`, and `unknown` says why.

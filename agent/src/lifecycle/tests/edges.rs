@@ -54,7 +54,7 @@ fn what_is_asked_to_hold_in_soft_stays_there() {
     world.falls_quiet();
     world.pass(4000);
     assert_eq!(world.stage(), Stage::Soft);
-    assert!(world.machine.reached(at(world.now)));
+    assert!(world.machine.reached());
     world.dies();
     assert_eq!((world.stage(), world.phase()), (Stage::Soft, Some(Phase::Down)));
 }
@@ -203,11 +203,11 @@ fn or_is_withdrawn_where_that_is_configured() {
 #[test]
 fn a_hold_in_hard_lasts() {
     let mut world = World::acknowledged(hard());
-    assert!(!world.machine.reached(at(world.now)));
+    assert!(!world.machine.reached());
     world.falls_quiet();
     world.pass(5000);
     assert_eq!(world.stage(), Stage::Hard);
-    assert!(world.machine.reached(at(world.now)));
+    assert!(world.machine.reached());
 }
 
 #[test]

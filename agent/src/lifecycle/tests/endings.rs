@@ -31,7 +31,7 @@ fn a_server_that_is_stopped_stays_out_until_somebody_asks() {
     begun(&mut world, Then::Stop);
     world.restart_ends(Ok(()));
     assert_eq!((world.stage(), world.phase()), (Stage::Hard, Some(Phase::Hard)));
-    assert!(world.machine.reached(at(world.now)));
+    assert!(world.machine.reached());
     world.pass(5000);
     assert_eq!((world.stage(), world.restarts.len(), world.ended.len()), (Stage::Hard, 1, 0));
     assert_eq!(world.ask(Request::Up), Err(Refusal::Stopped), "nobody has started it yet");
@@ -328,7 +328,7 @@ fn a_stop_in_which_the_agent_is_killed_is_one_that_is_done() {
     let saved = world.machine.saved();
     let (machine, _) = Machine::restored(rules(), saved, at(world.now), true, Replaced::Perhaps);
     assert_eq!(machine.course().stage(), Stage::Hard);
-    assert!(machine.reached(at(world.now)));
+    assert!(machine.reached());
 }
 
 #[test]

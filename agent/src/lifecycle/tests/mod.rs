@@ -3,6 +3,7 @@
 mod edges;
 mod endings;
 mod guard;
+mod limit;
 mod property;
 mod recovery;
 mod requests;
@@ -81,6 +82,8 @@ fn forced(options: Options) -> Options {
 struct World {
     machine: Machine,
     now: u64,
+    /// When the host was last started: moments count from then.
+    booted: u64,
     acknowledged: bool,
     acknowledged_for: Option<Announcement>,
     enough: bool,
@@ -90,12 +93,16 @@ struct World {
     unconfirmed: bool,
     /// Since when it is quiet; `None`: busy.
     quiet: Option<u64>,
+    /// The traffic can't be read.
+    unknown: bool,
     empty: bool,
     /// Since when nobody listens or is connected.
     abandoned: Option<u64>,
     transitions: Vec<(Stage, Stage)>,
     restarts: Vec<u64>,
     warm_ups: Vec<u64>,
+    /// How often something began that cut what was in flight.
+    cuts: u32,
     ended: Vec<(u64, Outcome)>,
     warnings: Vec<String>,
 }
@@ -116,17 +123,20 @@ impl World {
         Self {
             machine,
             now: 0,
+            booted: 0,
             acknowledged: false,
             acknowledged_for: None,
             enough: true,
             others_out: false,
             unconfirmed: false,
             quiet: None,
+            unknown: false,
             empty: false,
             abandoned: None,
             transitions: Vec::new(),
             restarts: Vec::new(),
             warm_ups: Vec::new(),
+            cuts: 0,
             ended: Vec::new(),
             warnings: Vec::new(),
         }
@@ -147,19 +157,25 @@ impl World {
                 (false, _) => Remaining::TooFew("lb1 has none left".into()),
             },
             traffic: match self.quiet {
+                _ if self.unknown => Traffic::Unknown("denied".into()),
                 None => Traffic::Busy("1 in flight".into()),
                 Some(since) => Traffic::Quiet {
-                    since: at(since),
-                    previous: at(self.now),
-                    last: at(self.now),
-                    empty: self.empty.then(|| at(self.now)),
-                    abandoned: self.abandoned.map(at),
+                    since: self.at(since),
+                    previous: self.at(self.now),
+                    last: self.at(self.now),
+                    empty: self.empty.then(|| self.at(self.now)),
+                    abandoned: self.abandoned.map(|since| self.at(since)),
                 },
             },
             jitter: seconds(5),
             others_out: self.others_out.then(|| "blog is out".to_owned()),
             unix: self.unix(),
         }
+    }
+
+    /// A second of the world, as the machine's clock has it since the host's start.
+    fn at(&self, second: u64) -> Moment {
+        at(second).before(seconds(self.booted))
     }
 
     /// The wall clock.
@@ -173,6 +189,7 @@ impl World {
             .extend(effects.transitions.iter().map(|transition| (transition.from, transition.to)));
         self.restarts.extend(effects.restart);
         self.warm_ups.extend(effects.warm_up);
+        self.cuts += u32::from(effects.cuts);
         self.ended.extend(effects.ended.iter().map(|ended| (ended.id, ended.outcome)));
         self.warnings.extend(effects.warnings);
         Ok(effects.said)

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::{shadow::Shadow, *};
+use super::{
+    shadow::{Choice, Shadow},
+    *,
+};
 
 #[derive(Clone, Debug)]
 enum Happens {
@@ -13,18 +16,59 @@ enum Happens {
     Enough(bool),
     Unconfirmed(bool),
     Quiet(bool),
+    Unknown(bool),
+    Empty(bool),
     Abandoned(bool),
     Probe(bool),
     Ask(Request, bool),
     RestartEnds(bool),
     WarmedUp,
     OthersOut(bool),
-    AgentDies,
+    GivenUp,
+    Reloaded(Choice),
+    AgentDies(Vec<Death>),
+}
+
+/// One end of the agent, and what the next one finds.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    /// The server that was to be replaced.
+    Alone(Replaced),
+    /// The host restarted, and the server with it.
+    WithHost,
 }
 
 /// With everything that may follow.
-fn rules(on_failure: OnFailure) -> Rules {
-    Rules { retries: 1, warm_up: Some(seconds(65)), on_failure, ..super::rules() }
+fn rules(choice: Choice) -> Rules {
+    let rules = super::rules();
+    let Choice { up_on_failure, hard_aborts, proceeds } = choice;
+    let at_limit = if hard_aborts { AtHardLimit::Abort } else { AtHardLimit::Restart };
+    let at_acknowledge = if proceeds { AtAcknowledgeLimit::Proceed } else { AtAcknowledgeLimit::Abort };
+    Rules {
+        acknowledge: Acknowledge { at_limit: at_acknowledge, ..rules.acknowledge },
+        hard: Hard { at_limit, ..rules.hard },
+        retries: 1,
+        warm_up: Some(seconds(65)),
+        on_failure: if up_on_failure { OnFailure::Up } else { OnFailure::Stay },
+        ..rules
+    }
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    any::<[bool; 3]>().prop_map(|[up_on_failure, hard_aborts, proceeds]| Choice {
+        up_on_failure,
+        hard_aborts,
+        proceeds,
+    })
+}
+
+fn death() -> impl Strategy<Value = Death> {
+    prop_oneof![
+        2 => Just(Death::Alone(Replaced::Not)),
+        2 => Just(Death::Alone(Replaced::UnderWay)),
+        2 => Just(Death::Alone(Replaced::Perhaps)),
+        1 => Just(Death::WithHost),
+    ]
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -54,21 +98,27 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => prop::bool::weighted(0.8).prop_map(Happens::Enough),
         1 => any::<bool>().prop_map(Happens::Unconfirmed),
         3 => any::<bool>().prop_map(Happens::Quiet),
+        1 => prop::bool::weighted(0.3).prop_map(Happens::Unknown),
+        1 => any::<bool>().prop_map(Happens::Empty),
         1 => any::<bool>().prop_map(Happens::Abandoned),
         5 => prop::bool::weighted(0.7).prop_map(Happens::Probe),
         3 => (request, any::<bool>()).prop_map(|(request, by_signal)| Happens::Ask(request, by_signal)),
         3 => prop::bool::weighted(0.8).prop_map(Happens::RestartEnds),
         2 => Just(Happens::WarmedUp),
         1 => prop::bool::weighted(0.2).prop_map(Happens::OthersOut),
-        1 => Just(Happens::AgentDies),
+        1 => Just(Happens::GivenUp),
+        1 => choice().prop_map(Happens::Reloaded),
+        2 => prop::collection::vec(death(), 1..=2).prop_map(Happens::AgentDies),
     ]
 }
 
 /// What must hold, told from outside: it sees what the world sees, and knows nothing of the machine's inside.
 #[derive(Default)]
 struct Laws {
-    /// How often each drain has restarted the server.
+    /// How often each drain has restarted the server, as far as is known.
     restarts: HashMap<u64, u32>,
+    /// How often that has failed.
+    failures: HashMap<u64, u32>,
     /// The deepest answer of each drain since it was last announced out of up.
     deepest: HashMap<u64, Level>,
     /// An announcement was made, and neither readiness nor the drain's end has followed.
@@ -77,12 +127,18 @@ struct Laws {
     announced: u64,
     /// The present hard announcement has been acknowledged, by balancers or by the limit.
     acknowledged: bool,
+    /// Nobody needs to acknowledge when the limit for that is over.
+    proceeds: bool,
 }
 
 impl Laws {
     fn check(&mut self, world: &World, before: Stage, effects: &Effects, asked_back: bool) {
         self.acknowledged |=
             effects.acknowledged && world.machine.announcement().is_some_and(|a| a.level == Level::Hard);
+        self.acknowledged |= self.needs_nobody(world);
+        if let Some(id) = effects.restart {
+            self.ordered(id, world);
+        }
         for transition in &effects.transitions {
             match transition.to {
                 Stage::Restarting if transition.from == Stage::Restarting && effects.restart.is_none() => {
@@ -130,16 +186,27 @@ impl Laws {
             // Acknowledged before it was stopped. What is asked of it from now on is another restart.
             self.acknowledged = true;
             self.restarts.remove(&id);
+            self.failures.remove(&id);
         }
+    }
+
+    /// The limit of the acknowledgement is over, and that suffices.
+    fn needs_nobody(&self, world: &World) -> bool {
+        self.proceeds && world.now >= self.announced + 60
+    }
+
+    /// One request, one restart, and another only for one that has failed.
+    fn ordered(&mut self, id: u64, world: &World) {
+        let count = self.restarts.entry(id).or_default();
+        *count += 1;
+        let tries = if world.drain().follow == Follow::Restart { 2 } else { 1 };
+        let failures = self.failures.get(&id).copied().unwrap_or_default();
+        assert!(*count <= tries.min(1 + failures), "a restart too many for one request");
     }
 
     fn restarted(&mut self, world: &World, transition: &Transition, effects: &Effects) {
         let id = transition.drain.expect("a restart has a drain");
         assert_eq!(effects.restart, Some(id));
-        let count = self.restarts.entry(id).or_default();
-        *count += 1;
-        let tries = if world.drain().follow == Follow::Restart { 2 } else { 1 };
-        assert!(*count <= tries, "a restart too many for one request");
         if matches!(transition.from, Stage::Restarting | Stage::Warming) {
             return;
         }
@@ -148,13 +215,14 @@ impl Laws {
         let seen_for = |since: Option<u64>, seconds| {
             since.is_some_and(|since| world.now >= since.max(self.announced) + seconds)
         };
-        let gone = world.quiet.is_some() && seen_for(world.abandoned, 1);
-        let deserted = dead && (seen_for(world.quiet, 3) || gone);
+        let quiet = world.quiet.filter(|_| !world.unknown);
+        let gone = quiet.is_some() && seen_for(world.abandoned, 1);
+        let deserted = dead && (seen_for(quiet, 3) || gone);
         let acknowledged = self.acknowledged || effects.acknowledged;
         assert!(deserted || acknowledged, "a restart that nobody has acknowledged");
         let limit = transition.why.contains("limit");
-        assert!(limit || world.quiet.is_some(), "a restart in the middle of traffic");
-        let all_act = world.acknowledged || deserted;
+        assert!(limit || quiet.is_some(), "a restart in the middle of traffic, or of what nobody knows");
+        let all_act = world.acknowledged || deserted || self.needs_nobody(world);
         let unguarded = world.machine.course().drain().is_some_and(|drain| drain.unguarded);
         // Where too few remain, that is what is seen; who goes at the same time is not.
         let unconfirmed = world.unconfirmed && world.enough;
@@ -176,9 +244,16 @@ fn play(world: &mut World, both: &mut Both, event: Event) {
     let kept = world.machine.saved();
     let refused = both.shadow.take(world.now, &event, world);
     let what = format!("{event:?} in {before:?}");
-    match world.machine.step(at(world.now), event) {
+    let failed = match (&event, world.machine.course()) {
+        (Event::RestartEnded { result: Err(_), .. }, Course::Restarting(back)) => Some(back.drain.id),
+        _ => None,
+    };
+    match world.machine.step(world.at(world.now), event) {
         Ok(effects) => {
             assert!(!refused, "should be refused: {what}");
+            if let Some(id) = failed {
+                *both.laws.failures.entry(id).or_default() += 1;
+            }
             both.laws.check(world, before, &effects, asked_back);
         }
         Err(refusal) => {
@@ -195,6 +270,48 @@ fn see(world: &mut World, both: &mut Both) {
     play(world, both, Event::Seen(view));
 }
 
+/// The agent ends and another goes on.
+fn die(world: &mut World, both: &mut Both, death: Death) {
+    let saved = world.machine.saved();
+    let (before, current) = (world.stage(), saved.course.drain().map(|drain| drain.id));
+    let next = saved.course.next().map(|next| next.id);
+    let (same_boot, replaced) = match death {
+        Death::Alone(replaced) => (true, replaced),
+        Death::WithHost => (false, Replaced::Perhaps),
+    };
+    let is_lost = same_boot && replaced == Replaced::Not && saved.course.is_replacing();
+    if !same_boot {
+        world.booted = world.now;
+    }
+    let rules = rules(both.shadow.choice);
+    let (machine, effects) = Machine::restored(rules, saved, world.at(world.now), same_boot, replaced);
+    world.machine = machine;
+    if is_lost {
+        // What was ordered has not happened.
+        assert_eq!(effects.restart, current, "it is ordered again");
+        if let Some(count) = current.and_then(|id| both.laws.restarts.get_mut(&id)) {
+            *count -= 1;
+        }
+    } else {
+        // Only what was asked to follow a stop may begin now.
+        assert!(effects.restart.is_none() || effects.restart == next, "{:?}", effects.restart);
+    }
+    both.laws.check(world, before, &effects, false);
+    if same_boot {
+        both.shadow.dies(world.now, replaced);
+    } else {
+        both.shadow.boots(world.now);
+        // A server that was to be stopped is held, and nobody is there who would have to know.
+        // What is asked of it from now on is another restart.
+        if let Some(id) = current.filter(|_| effects.transitions.iter().any(|t| t.to == Stage::Hard)) {
+            both.laws.acknowledged = true;
+            both.laws.restarts.remove(&id);
+            both.laws.failures.remove(&id);
+        }
+    }
+    assert_eq!(world.stage(), both.shadow.stage, "after {death:?} in {before:?}; {:?}", both.shadow);
+}
+
 /// Whether a drain is under way that is to end by itself.
 fn must_end(world: &World) -> bool {
     let holds = |drain: &Drain| !drain.follow.acts() && drain.until_unix.is_none();
@@ -209,16 +326,16 @@ fn must_end(world: &World) -> bool {
 const ENDS_WITHIN: u32 = 600;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_invariants_hold_whatever_happens(
-        up_on_failure in any::<bool>(),
+        choice in choice(),
         story in prop::collection::vec(happens(), 1..60),
     ) {
-        let rules = rules(if up_on_failure { OnFailure::Up } else { OnFailure::Stay });
-        let mut world = World::with(rules.clone());
-        let mut both = Both { laws: Laws::default(), shadow: Shadow::up(up_on_failure) };
+        let mut world = World::with(rules(choice));
+        let laws = Laws { proceeds: choice.proceeds, ..Laws::default() };
+        let mut both = Both { laws, shadow: Shadow::up(choice) };
         for event in story {
             see(&mut world, &mut both);
             match event {
@@ -227,9 +344,11 @@ proptest! {
                 Happens::Enough(are) => world.enough = are,
                 Happens::Unconfirmed(is) => world.unconfirmed = is,
                 Happens::Quiet(is) => world.quiet = is.then_some(world.now),
+                Happens::Unknown(is) => world.unknown = is,
+                Happens::Empty(is) => world.empty = is,
                 Happens::Abandoned(is) => world.abandoned = is.then_some(world.now),
                 Happens::Probe(passed) => {
-                    let event = Event::Probed { began: at(world.now), passed };
+                    let event = Event::Probed { began: world.at(world.now), passed };
                     play(&mut world, &mut both, event);
                 }
                 Happens::Ask(request, by_signal) => {
@@ -246,19 +365,17 @@ proptest! {
                     play(&mut world, &mut both, Event::WarmedUp { drain, failed: Vec::new() });
                 }
                 Happens::OthersOut(are) => world.others_out = are,
-                Happens::AgentDies => {
-                    let saved = world.machine.saved();
-                    let verdict = world.machine.server() == Verdict::Ready;
-                    let next = saved.course.next().map(|next| next.id);
-                    let (machine, effects) =
-                        Machine::restored(rules.clone(), saved, at(world.now), true, Replaced::Perhaps);
-                    // Only what was asked to follow a stop may begin now.
-                    prop_assert!(effects.restart.is_none() || effects.restart == next);
-                    let before = world.stage();
-                    world.machine = machine;
-                    both.laws.check(&world, before, &effects, false);
-                    both.shadow.dies(world.now);
-                    let probed = Event::Probed { began: at(world.now), passed: verdict };
+                Happens::GivenUp => play(&mut world, &mut both, Event::GivenUp { why: "no more".into() }),
+                Happens::Reloaded(choice) => {
+                    (both.shadow.choice, both.laws.proceeds) = (choice, choice.proceeds);
+                    play(&mut world, &mut both, Event::Reloaded(rules(choice)));
+                }
+                Happens::AgentDies(deaths) => {
+                    let passed = world.machine.server() == Verdict::Ready;
+                    for death in deaths {
+                        die(&mut world, &mut both, death);
+                    }
+                    let probed = Event::Probed { began: world.at(world.now), passed };
                     play(&mut world, &mut both, probed);
                 }
             }
@@ -272,7 +389,8 @@ proptest! {
             }
             let deadline = world.machine.deadline();
             prop_assert!(deadline.is_some(), "it waits for ever in {:?}", world.stage());
-            let seconds = deadline.map_or(0, |deadline| deadline.since(at(0)).as_secs() + 1);
+            let begun = world.at(world.booted);
+            let seconds = deadline.map_or(0, |deadline| world.booted + deadline.since(begun).as_secs() + 1);
             world.now = world.now.max(seconds) + 1;
             see(&mut world, &mut both);
         }

@@ -63,7 +63,7 @@ fn a_soft_drain_that_is_to_hold_in_hard_goes_there() {
     world.acknowledge();
     world.pass(3);
     assert_eq!(world.stage(), Stage::Hard);
-    assert!(world.machine.reached(at(world.now)));
+    assert!(world.machine.reached());
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn one_asked_to_hold_in_soft_holds_in_hard_when_the_restart_before_has_failed() 
     world.falls_quiet();
     world.acknowledge();
     world.pass(3);
-    assert!(world.machine.reached(at(world.now)));
+    assert!(world.machine.reached());
 }
 
 #[test]

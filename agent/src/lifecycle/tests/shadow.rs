@@ -55,11 +55,21 @@ pub(super) struct Shadow {
     failed: u32,
     pausing: Option<u64>,
     warm: Warm,
-    /// What follows a failure.
-    up_on_failure: bool,
+    pub(super) choice: Choice,
     pub(super) server: Verdict,
     against: u32,
     seen: Seen,
+}
+
+/// What the configuration leaves open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    /// What follows the last failure.
+    pub(super) up_on_failure: bool,
+    /// What follows the limit of hard: back to up.
+    pub(super) hard_aborts: bool,
+    /// What follows where nobody acknowledges: on.
+    pub(super) proceeds: bool,
 }
 
 /// What was seen last.
@@ -73,8 +83,10 @@ struct Seen {
     acknowledged: bool,
     enough: bool,
     unconfirmed: bool,
-    /// Since when; `None`: busy.
+    /// Since when; `None`: busy, or unknown.
     quiet: Option<u64>,
+    /// Every balancer has reported zero.
+    empty: bool,
     /// Since when nobody listens or is connected.
     abandoned: Option<u64>,
 }
@@ -87,6 +99,7 @@ const NOTHING_SEEN: Seen = Seen {
     enough: true,
     unconfirmed: false,
     quiet: None,
+    empty: false,
     abandoned: None,
 };
 
@@ -94,7 +107,7 @@ const NOTHING_SEEN: Seen = Seen {
 const RETRIES: u32 = 1;
 
 impl Shadow {
-    pub(super) fn up(up_on_failure: bool) -> Self {
+    pub(super) fn up(choice: Choice) -> Self {
         let asked = Asked {
             level: Level::Soft,
             follow: Follow::HoldSoft,
@@ -114,7 +127,7 @@ impl Shadow {
             failed: 0,
             pausing: None,
             warm: Warm::Due,
-            up_on_failure,
+            choice,
             server: Verdict::Ready,
             against: 0,
             seen: NOTHING_SEEN,
@@ -125,10 +138,18 @@ impl Shadow {
     pub(super) fn take(&mut self, now: u64, event: &Event, world: &World) -> bool {
         let refused = match event {
             Event::Seen(_) => {
-                let World { acknowledged, enough, others_out, unconfirmed, quiet, abandoned, .. } = *world;
-                let clock = true;
-                self.seen =
-                    Seen { at: now, clock, others_out, acknowledged, enough, unconfirmed, quiet, abandoned };
+                let World { acknowledged, enough, others_out, unconfirmed, empty, abandoned, .. } = *world;
+                self.seen = Seen {
+                    at: now,
+                    clock: true,
+                    others_out,
+                    acknowledged,
+                    enough,
+                    unconfirmed,
+                    quiet: world.quiet.filter(|_| !world.unknown),
+                    empty,
+                    abandoned,
+                };
                 false
             }
             Event::Probed { passed, .. } => {
@@ -153,6 +174,13 @@ impl Shadow {
             }
             Event::Asked { request: Request::Up, .. } => self.ask_up(now),
             Event::Asked { request: Request::Return(_), .. } => self.ask_return(now),
+            Event::GivenUp { .. } => {
+                match self.stage {
+                    Stage::Waiting | Stage::Soft | Stage::Hard => self.enter(now, Stage::Up),
+                    _ => self.next = None,
+                }
+                false
+            }
             _ => false,
         };
         if !refused {
@@ -161,21 +189,41 @@ impl Shadow {
         refused
     }
 
-    /// The agent has died, and nobody can tell whether the server was replaced.
-    pub(super) fn dies(&mut self, now: u64) {
+    /// The agent has died; what it was to replace is `replaced`, or not.
+    pub(super) fn dies(&mut self, now: u64, replaced: Replaced) {
         self.seen = NOTHING_SEEN;
         (self.server, self.against) = (Verdict::Unknown, 0);
         match self.stage {
             Stage::Restarting if self.pausing.is_some() => {}
+            Stage::Restarting if replaced != Replaced::Perhaps => self.since = now,
             Stage::Restarting if self.asked.follow == Follow::Stop => self.stopped(now),
             Stage::Restarting | Stage::Warming => self.warm(now),
+            Stage::Soft | Stage::Hard if self.acknowledged.is_none() => self.since = now,
             _ => {}
         }
-        if self.acknowledged.is_none() {
-            self.since = match self.stage {
-                Stage::Soft | Stage::Hard => now,
-                _ => self.since,
-            };
+    }
+
+    /// The host has been restarted, and the server with it.
+    pub(super) fn boots(&mut self, now: u64) {
+        self.seen = NOTHING_SEEN;
+        (self.server, self.against) = (Verdict::Unknown, 0);
+        let rebased = |asked| Asked { at: now, give_up: now, ..asked };
+        (self.asked, self.next) = (rebased(self.asked), self.next.map(rebased));
+        match self.stage {
+            Stage::Up | Stage::Failed => {}
+            Stage::Warming => self.warm(now),
+            Stage::Restarting | Stage::Waiting | Stage::Soft | Stage::Hard if self.asked.follow.acts() => {
+                if self.asked.follow != Follow::Stop {
+                    return self.warm(now);
+                }
+                self.asked = Asked { level: Level::Hard, follow: Follow::Hold, ..self.asked };
+                self.enter(now, Stage::Hard);
+                self.acknowledged = Some(now);
+            }
+            Stage::Waiting => (self.asked.give_up, self.retry) = (now + 60, now),
+            Stage::Restarting | Stage::Soft | Stage::Hard => {
+                (self.since, self.acknowledged) = (now, self.acknowledged.map(|_| now));
+            }
         }
     }
 
@@ -220,7 +268,9 @@ impl Shadow {
         reason = "the first arm that fits counts, and each stage reads for itself"
     )]
     fn moves(&mut self, now: u64) -> bool {
-        let Seen { at: looked, clock, acknowledged, enough, unconfirmed, quiet, abandoned, .. } = self.seen;
+        let Seen { at: looked, clock, acknowledged, enough, unconfirmed, quiet, empty, abandoned, .. } =
+            self.seen;
+        let Choice { hard_aborts, proceeds, .. } = self.choice;
         let is_over =
             clock && !self.asked.follow.acts() && self.asked.until.is_some_and(|until| looked >= until);
         let seen_for = |begun: u64| looked.saturating_sub(begun.max(self.since));
@@ -274,11 +324,12 @@ impl Shadow {
                 self.enter(now, Stage::Waiting);
             }
             Stage::Soft | Stage::Hard => {
+                let is_late = now >= self.since + 60;
                 let Some(at) = self.acknowledged else {
-                    if acknowledged {
+                    if acknowledged || (is_late && proceeds) {
                         self.acknowledged = Some(now);
                         self.asked.give_up = self.asked.give_up.max(self.asked.at + 1800 + 30 + 3 * 60);
-                    } else if now >= self.since + 60 {
+                    } else if is_late {
                         self.enter(now, Stage::Up);
                     } else {
                         return false;
@@ -292,17 +343,19 @@ impl Shadow {
                     (false, true) => (3, 30),
                     (false, false) => (3, 30 + 60),
                 };
-                let may_go = acknowledged && alone;
+                let may_go = (acknowledged || (is_late && proceeds)) && alone;
+                let enough_silence = |since| looked - since >= needed || (!soft && empty);
                 let is_quiet =
-                    (soft || may_go) && quiet.is_some_and(|since| looked >= at && looked - since >= needed);
+                    (soft || may_go) && quiet.is_some_and(|since| looked >= at && enough_silence(since));
                 if !is_quiet && now < self.asked.at.max(at) + limit {
                     return false;
                 }
                 match self.asked.follow {
                     Follow::HoldSoft => return false,
                     _ if soft => self.out(now, self.asked, Level::Hard),
-                    follow if follow.acts() => self.enter(now, Stage::Restarting),
-                    _ => return false,
+                    follow if !follow.acts() => return false,
+                    _ if is_quiet || !hard_aborts => self.enter(now, Stage::Restarting),
+                    _ => self.enter(now, Stage::Up),
                 }
             }
         }
@@ -326,7 +379,7 @@ impl Shadow {
     fn fail(&mut self, now: u64) {
         if self.next.is_some() {
             self.follow_up(now, true);
-        } else if self.up_on_failure {
+        } else if self.choice.up_on_failure {
             (self.server, self.against) = (Verdict::NotReady, 0);
             self.enter(now, Stage::Up);
         } else {

@@ -120,6 +120,27 @@ async fn of_the_servers_of_a_host_one_is_out_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_whose_agent_dies_in_a_drain_is_out_for_the_others_of_its_host_until_its_agent_is_given_up()
+{
+    let scratch = Scratch::new("alone_dies");
+    let lines = format!("exclusive = '{}'", scratch.join("host.lock").display());
+    let mut first = up_with("alone_dies_first", &lines).await;
+    let second = up_with("alone_dies_second", &format!("server.name = 'blog'\n{lines}")).await;
+    first.ask(hard(None, None)).await;
+    first.reach(Phase::Hard).await;
+    let (directory, fake) = first.kill().await;
+    let Reply::Refused { text, .. } = second.ask(restart()).await else { panic!("not refused") };
+    assert!(text.contains("another server of this host is out: shop (agent with pid "), "{text}");
+    let first = Agent::start_with(directory, fake, &lines).await;
+    time::sleep(Duration::from_mins(1)).await;
+    assert!(matches!(second.ask(restart()).await, Reply::Refused { .. }), "the first one's drain goes on");
+    first.kill().await;
+    assert!(matches!(second.ask(restart()).await, Reply::Refused { .. }), "it may come back");
+    time::sleep(Duration::from_secs(10)).await;
+    assert!(matches!(second.ask(restart()).await, Reply::Accepted { .. }), "it has not");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_a_failed_restart_leaves_out_is_out_for_the_others_of_its_host() {
     let scratch = Scratch::new("alone_failed");
     let lines = format!("exclusive = '{}'", scratch.join("host.lock").display());

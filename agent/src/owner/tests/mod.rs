@@ -4,6 +4,7 @@ mod acknowledgement;
 mod drain;
 mod endings;
 mod hearing;
+mod probed;
 mod quiet;
 mod recovery;
 mod report;
@@ -30,11 +31,16 @@ use crate::{
     config::Config,
     control::api::Reply,
     lifecycle::{Options, Origin, Outcome, Phase, Replaced, Request, Then},
+    metrics::Counters,
+    report::Peer,
     restart::{Identity, Process},
     scratch::Scratch,
     signals::Wish,
     state,
-    traffic::{Reading, Silence, sockets::Door},
+    traffic::{
+        Reading, Silence,
+        sockets::{Door, Left, Looks},
+    },
 };
 
 /// What looks find, by the time that has passed since the last request.
@@ -52,11 +58,15 @@ struct World {
     asking: u32,
     together: u32,
     ready: bool,
+    /// The server can't be asked.
+    unasked: bool,
     restart: Result<(), String>,
     restarts: Vec<Moment>,
     /// When the last request has ended, and what looks find by the time since then.
     ended: Option<(Moment, Since)>,
     looks: u32,
+    /// How long they take.
+    looking: Duration,
     replaced: Replaced,
     /// What each restart was to do.
     thens: Vec<Then>,
@@ -119,8 +129,14 @@ impl Outside for Fake {
         Duration::from_secs(2)
     }
 
-    async fn look(&self) -> Result<Reading, String> {
+    async fn look(&self, looks: Looks) -> Result<Reading, String> {
         let now = self.now();
+        let looking = self.world(|world| world.looking);
+        time::sleep(looking).await;
+        // As the sockets have it: what has ended before one that stands for itself, nobody knows.
+        if looks == Looks::Seldom && looking > Duration::ZERO {
+            return Ok(Reading { ended: Some(Duration::ZERO), ..EMPTY });
+        }
         self.world(|world| {
             world.looks += 1;
             match world.ended {
@@ -128,6 +144,13 @@ impl Outside for Fake {
                 None => world.reading.clone(),
             }
         })
+    }
+
+    async fn left(&self) -> Result<Left, String> {
+        let reading = self.world(|world| world.reading.clone())?;
+        let address = [10, 0, 0, 9].into();
+        let peer = Peer { address, in_flight: reading.in_flight(), idle: reading.idle() };
+        Ok(Left { reading, peers: Vec::from_iter((reading.open() > 0).then_some(peer)) })
     }
 
     async fn read(&self, index: usize) -> Result<Reading, String> {
@@ -138,9 +161,13 @@ impl Outside for Fake {
         })
     }
 
-    async fn probe(&self) -> Result<(), String> {
+    async fn probe(&self) -> Result<(), Unready> {
         self.ask(Duration::ZERO).await;
-        self.world(|world| if world.ready { Ok(()) } else { Err("refused".into()) })
+        self.world(|world| match world.unasked {
+            true => Err(Unready::Unknown("permission denied".into())),
+            false if world.ready => Ok(()),
+            false => Err(Unready::Not("refused".into())),
+        })
     }
 
     async fn identity(&self) -> Result<Identity, String> {
@@ -204,10 +231,11 @@ struct Agent {
     balancer: JoinHandle<()>,
 }
 
-/// `lines` are of `[drain]`, or begin with `restart.` or `run.`.
+/// `lines` are of `[drain]`, or begin with `restart.`, `run.` or `server.`.
 fn config(directory: &Scratch, lines: &str) -> Config {
-    let (others, drain): (Vec<&str>, Vec<&str>) =
-        lines.lines().partition(|line| line.starts_with("restart.") || line.starts_with("run."));
+    let (others, drain): (Vec<&str>, Vec<&str>) = lines
+        .lines()
+        .partition(|line| ["restart.", "run.", "server."].iter().any(|key| line.starts_with(key)));
     let text = format!(
         "listen = '127.0.0.1:1'\nstate = '{}'\nserver.ports = [80]\nrestart.command = ['true']\n{}\n\
          [drain]\nsoft = {{ quiet = '20s', limit = '60s' }}\n{}",
@@ -227,10 +255,12 @@ fn fake() -> Fake {
         asking: 0,
         together: 0,
         ready: true,
+        unasked: false,
         restart: Ok(()),
         restarts: Vec::new(),
         ended: None,
         looks: 0,
+        looking: Duration::ZERO,
         replaced: Replaced::Perhaps,
         thens: Vec::new(),
         warm_up: (Duration::ZERO, Vec::new()),
@@ -260,9 +290,14 @@ impl Agent {
         let (asks, asks_out) = mpsc::channel(16);
         let (looks, looks_out) = mpsc::channel(16);
         let (signals, signals_out) = mpsc::channel(16);
-        let closed = watch::channel(None).1;
-        let inlets = Inlets { checks, asks: asks_out, looks: looks_out, signals: signals_out, closed };
-        let (owner, answer, status) = Owner::begin(config, fake.clone(), inlets).await;
+        let inlets = Inlets {
+            checks,
+            asks: asks_out,
+            looks: looks_out,
+            signals: signals_out,
+            faults: watch::channel(Present::new()).1,
+        };
+        let (owner, answer, status) = Owner::begin(config, fake.clone(), inlets, Counters::default()).await;
         let owner = tokio::spawn(owner.run());
         let balancer = tokio::spawn(balance(fake.clone(), answer.clone(), checks_in.clone()));
         Self { fake, directory, answer, status, asks, looks, signals, checks: checks_in, owner, balancer }

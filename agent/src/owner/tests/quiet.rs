@@ -119,3 +119,18 @@ async fn a_dead_server_is_restarted_at_once_where_it_listens_no_more() {
         assert!((least..most).contains(&waited), "{waited} s");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_becomes_quiet_however_long_its_looks_take() {
+    for looking in [Duration::from_millis(600), Duration::from_secs(2)] {
+        let fake = fake();
+        fake.world(|world| world.looking = looking);
+        let lines = "hard = { quiet = '3s', limit = '60s', at_limit = 'abort' }";
+        let mut agent = Agent::start_with(Scratch::new("slow_looks"), fake, lines).await;
+        time::sleep(Duration::from_secs(40)).await;
+        agent.signal(Wish::Hard).await;
+        agent.reach(Phase::Hard).await;
+        // At its limit it would go up.
+        agent.reach(Phase::Restarting).await;
+    }
+}

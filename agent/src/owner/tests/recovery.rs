@@ -52,8 +52,9 @@ async fn after_the_hosts_restart_the_balancers_are_not_asked_for_what_was_announ
     let (_, asks) = mpsc::channel(1);
     let (_, looks) = mpsc::channel(1);
     let (_, signals) = mpsc::channel(1);
-    let inlets = Inlets { checks, asks, looks, signals, closed: watch::channel(None).1 };
-    let (owner, answer, _status) = Owner::begin(config(&directory, ""), fake, inlets).await;
+    let inlets = Inlets { checks, asks, looks, signals, faults: watch::channel(Present::new()).1 };
+    let (owner, answer, _status) =
+        Owner::begin(config(&directory, ""), fake, inlets, Counters::default()).await;
     assert_eq!(answer.borrow().as_ref().map(|answer| answer.phase), Some(Phase::Warming));
     assert_eq!(owner.core.table.announced(), None);
 }

@@ -39,7 +39,7 @@ async fn a_whole_drain_leaves_one_record_when_users_are_back() {
     assert_eq!(acknowledged, [(Level::Soft, Standing::Proven), (Level::Hard, Standing::Proven)]);
     assert!(record.acknowledgements[0].at <= 1.5, "{:?}", record.acknowledgements);
     assert!(record.traffic.len() > 10 && record.traffic.iter().all(|sample| sample.in_flight == Some(0)));
-    assert_eq!(record.cut, None);
+    assert_eq!((&record.cut, &record.left_open), (&None, &None));
     assert_eq!(record.restarts[0].output.as_deref(), Some("said"));
     assert!(record.restarts[0].seconds >= RESTART.as_secs_f64());
     let back = record.users_back_at.unwrap() - record.ended_at.unwrap();
@@ -54,8 +54,57 @@ async fn what_is_cut_at_a_limit_is_in_the_record() {
     agent.reach(Phase::Up).await;
     time::sleep(Duration::from_secs(2)).await;
     let record = &filed(&agent.directory)[0];
-    assert!(record.cut.is_some(), "{record:?}");
+    let cut = record.cut.as_ref().unwrap();
+    assert_eq!(
+        (cut.in_flight, &cut.unknown, cut.held_by.as_slice()),
+        (Some(1), &None, &["1 in flight".into()][..])
+    );
+    assert_eq!(cut.peers, [Peer { address: [10, 0, 0, 9].into(), in_flight: 1, idle: 0 }]);
     assert_eq!(record.traffic[0].in_flight, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cut_by_a_limit_that_nobody_could_tell_the_traffic_of_is_no_zero() {
+    let mut agent = Agent::up("report-cut-unknown").await;
+    agent.fake.world(|world| world.reading = Err("denied".into()));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Restarting).await;
+    agent.fake.world(|world| world.reading = Ok(BUSY));
+    agent.reach(Phase::Up).await;
+    time::sleep(Duration::from_secs(2)).await;
+    let cut = filed(&agent.directory)[0].cut.clone().unwrap();
+    assert_eq!((cut.in_flight, cut.unknown.as_deref()), (None, Some("sockets: denied")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_open_that_nobody_waited_for_is_in_the_record() {
+    let mut agent = Agent::up("report-open").await;
+    let silent = Silence { count: 3, shortest: Some(Duration::from_mins(10)) };
+    agent.fake.world(|world| world.reading = Ok(Reading { answered: silent, fresh: 1, ..EMPTY }));
+    agent.signal(Wish::Hard).await;
+    agent.reach(Phase::Hard).await;
+    agent.reach(Phase::Up).await;
+    agent.fake.world(|world| world.reading = Ok(BUSY));
+    time::sleep(Duration::from_secs(2)).await;
+    let record = &filed(&agent.directory)[0];
+    let open = record.left_open.as_ref().unwrap();
+    assert_eq!((open.answered, open.fresh, open.untold, open.long_lived.as_str()), (3, 1, 0, "quiet"));
+    assert_eq!(open.peers, [Peer { address: [10, 0, 0, 9].into(), in_flight: 0, idle: 4 }]);
+    assert_eq!(record.cut, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_command_cuts_that_drainctl_runs_is_in_the_record() {
+    let agent = Agent::up("report-run-cut").await;
+    agent.fake.world(|world| world.reading = Ok(BUSY));
+    let options = Options { then: Some(Then::Hold), command: Some("apt-get".into()), ..Options::default() };
+    agent.ask(Request::Hard(options)).await;
+    let reached = |status: &Arc<Status>| status.asked.as_ref().is_some_and(|asked| asked.reached);
+    let asked = agent.status.clone().wait_for(reached).await.unwrap().asked.clone().unwrap();
+    assert_eq!(asked.limit_passed.as_deref(), Some("the limit of 30s has passed: 1 in flight"));
+    // As long as a record that has changed may wait to be written.
+    time::sleep(Duration::from_secs(11)).await;
+    assert!(agent.written().contains("\"cut\":{"), "{}", agent.written());
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,11 +43,11 @@ impl Ask for Line<'_> {
     type Answer = Standing;
 
     async fn ask(&mut self) -> Result<Standing, UnitError> {
-        let mut systemd = match self.systemd.take() {
+        let systemd = match self.systemd.take() {
             Some(systemd) => systemd,
             None => Systemd::connect().await?,
         };
-        let standing = self.unit.standing(&mut systemd).await?;
+        let standing = self.unit.standing(&systemd).await?;
         self.systemd = Some(systemd);
         Ok(standing)
     }

@@ -56,8 +56,8 @@ impl Unit {
     /// The present run, and its processes: the main one, and the others.
     pub(in crate::restart) async fn present(&self) -> Result<(Run, Vec<Process>, Vec<Process>), UnitError> {
         let ask = async {
-            let mut systemd = Systemd::connect().await?;
-            let standing = self.standing(&mut systemd).await?;
+            let systemd = Systemd::connect().await?;
+            let standing = self.standing(&systemd).await?;
             let pids = if standing.runs() { systemd.processes(&self.name).await? } else { Vec::new() };
             Ok((standing, pids))
         };
@@ -70,7 +70,7 @@ impl Unit {
         Ok((Run::of(&self.name, &standing), main, others))
     }
 
-    async fn standing(&self, systemd: &mut Systemd) -> Result<Standing, UnitError> {
+    async fn standing(&self, systemd: &Systemd) -> Result<Standing, UnitError> {
         let standing = systemd.standing(&self.name).await?;
         if standing.loaded == "loaded" {
             return Ok(standing);
@@ -83,7 +83,7 @@ impl Unit {
         let began = Moment::now();
         let began_unix = clock::unix_now();
         let mut systemd = Systemd::connect().await?;
-        let standing = self.standing(&mut systemd).await?;
+        let standing = self.standing(&systemd).await?;
         let mut steps = self.steps(&standing).into_iter();
         let (verb, name) = steps.next().unwrap_or((Verb::Restart, self.name.to_string()));
         let job = systemd.begin(verb, &name).await?;
@@ -124,7 +124,7 @@ impl Unit {
     /// What has become of what was to replace `before`.
     pub(in crate::restart) async fn left(&self, before: &Run) -> Result<Left, UnitError> {
         // Nobody answers health checks before this is known.
-        let now = told(async { self.standing(&mut Systemd::connect().await?).await }).await?;
+        let now = told(async { self.standing(&Systemd::connect().await?).await }).await?;
         Ok(before.judge(self.act, &now))
     }
 

@@ -14,7 +14,7 @@ fn silence(count: u32, ms: u64) -> Silence {
 fn looks(long_lived: LongLived, looks: &[(u64, Result<Reading, String>)]) -> Quiet {
     let mut quiet = Quiet::new(long_lived);
     for (ms, reading) in looks {
-        quiet.look(at(*ms), reading.clone(), None);
+        quiet.look(at(*ms).into(), reading.clone(), None);
     }
     quiet
 }
@@ -56,6 +56,15 @@ fn a_request_that_has_come_and_gone_between_two_looks_begins_silence_anew() {
 }
 
 #[test]
+fn what_a_slow_look_has_seen_may_have_happened_until_its_end() {
+    let mut quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(EMPTY))]);
+    let gone = Reading { ended: Some(Duration::ZERO), ..EMPTY };
+    quiet.look(Span { began: at(200), ended: at(2200) }, Ok(gone), None);
+    let is_late = |traffic| matches!(traffic, Traffic::Quiet { since, last, .. } if since == at(2200) && last == at(200));
+    assert!(is_late(quiet.traffic(false)), "{quiet:?}");
+}
+
+#[test]
 fn a_busy_connection_holds_and_begins_silence_anew() {
     let quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(busy()))]);
     assert!(matches!(quiet.traffic(true), Traffic::Busy(_)));
@@ -69,8 +78,8 @@ fn unknown_is_never_zero() {
     let quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(EMPTY)), (200, Err("denied".into()))]);
     assert_eq!(quiet.traffic(true), Traffic::Unknown("denied".into()));
     let mut quiet = quiet;
-    quiet.look(at(300), Ok(EMPTY), None);
-    quiet.look(at(400), Ok(EMPTY), None);
+    quiet.look(at(300).into(), Ok(EMPTY), None);
+    quiet.look(at(400).into(), Ok(EMPTY), None);
     assert!(matches!(quiet.traffic(true), Traffic::Quiet { since, .. } if since == at(300)));
 }
 
@@ -181,14 +190,14 @@ fn what_the_kernel_never_tells_holds_unless_silence_is_told_to_be_enough() {
 #[test]
 fn what_balancers_report_holds() {
     let mut quiet = Quiet::new(LongLived::Quiet);
-    quiet.look(at(0), Ok(EMPTY), Some("1 session".into()));
+    quiet.look(at(0).into(), Ok(EMPTY), Some("1 session".into()));
     assert_eq!(quiet.traffic(true), Traffic::Busy("1 session".into()));
 }
 
 #[test]
 fn an_unreadable_source_is_told_rather_than_what_balancers_report() {
     let mut quiet = Quiet::new(LongLived::Quiet);
-    quiet.look(at(0), Err("denied".into()), Some("1 session".into()));
+    quiet.look(at(0).into(), Err("denied".into()), Some("1 session".into()));
     assert_eq!(quiet.traffic(true), Traffic::Unknown("denied".into()));
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A request of 5 ms on a connection of its own is met by one look in fifty. But the kernel tells everybody who
 //! subscribes of each TCP socket that ends, with its `tcp_info`; it needs no privilege. At 7,000 closed connections
-//! a second that costs the host a tenth of its throughput, so there is a subscription only while looks come close
-//! upon each other, as they do in a drain.
+//! a second that costs the host a tenth of its throughput, so there is a subscription only in a drain, and while looks
+//! come close upon each other for other reasons.
 
 use std::{
     io,
@@ -18,13 +18,13 @@ use socket2::{SockFilter, SockRef};
 use tokio::sync::watch;
 
 use super::{
-    Doors,
+    Doors, Looks,
     diag::{Body, Messages, Socket},
     table::LookError,
 };
 use crate::clock::Moment;
 
-/// Looks that are no further apart belong to a drain: there they come at least once a second.
+/// What ends between looks that are no further apart is told, whatever they are made for.
 const CLOSE: Duration = Duration::from_secs(2);
 
 /// `SKNLGRP_INET_TCP_DESTROY` and `SKNLGRP_INET6_TCP_DESTROY` (kernel 4.3).
@@ -69,6 +69,7 @@ impl Ended {
     pub(super) fn since_last(
         &mut self,
         doors: &Doors,
+        looks: Looks,
         now: Moment,
         mut own: impl FnMut(&Socket) -> bool,
     ) -> Result<Option<Duration>, LookError> {
@@ -77,7 +78,7 @@ impl Ended {
         }
         let is_close = self.looked.is_some_and(|looked| now.since(looked) <= CLOSE);
         self.looked = Some(now);
-        if !is_close {
+        if looks == Looks::Seldom && !is_close {
             self.forget();
             self.looked = Some(now);
             return Ok(Some(Duration::ZERO));
@@ -194,11 +195,24 @@ mod tests {
         let (mut ended, port) = (Ended::new(Arrivals::new(None)), NonZeroU16::MAX);
         let mut look = |s| {
             let now = Moment::from_boot(Duration::from_secs(s));
-            ended.since_last(&Doors::at_ports(&[port]), now, |_| false).unwrap()
+            ended.since_last(&Doors::at_ports(&[port]), Looks::Seldom, now, |_| false).unwrap()
         };
         assert_eq!(look(100), Some(Duration::ZERO));
         assert_eq!(look(101), Some(Duration::ZERO), "the subscription begins here");
         assert_eq!(look(102), None);
         assert_eq!(look(112), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn in_a_drain_the_time_between_looks_is_known_however_far_they_are_apart() {
+        let (mut ended, port) = (Ended::new(Arrivals::new(None)), NonZeroU16::MAX);
+        let mut look = |s, looks| {
+            let now = Moment::from_boot(Duration::from_secs(s));
+            ended.since_last(&Doors::at_ports(&[port]), looks, now, |_| false).unwrap()
+        };
+        assert_eq!(look(100, Looks::InARow), Some(Duration::ZERO), "the subscription begins at once");
+        assert_eq!(look(104, Looks::InARow), None, "each look takes a second");
+        assert_eq!(look(144, Looks::InARow), None, "or ten");
+        assert_eq!(look(184, Looks::Seldom), Some(Duration::ZERO));
     }
 }

@@ -21,6 +21,7 @@ pub use doors::{Door, Doors};
 pub use listener::{Listener, Place};
 pub use namespace::{Namespace, NamespaceError};
 pub use own::{Entry, Own};
+pub use peers::Left;
 pub use table::LookError;
 pub use unix::UnixEntry;
 pub use verdict::Verdict;
@@ -38,8 +39,17 @@ use tokio::{
 };
 
 use self::{ended::Ended, own::Seen, table::Table, unix::Connections};
-use super::{Reading, quiet::UNSURE_HOLDS};
+use super::Reading;
 use crate::clock::Moment;
+
+/// Whether a look is one of many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Looks {
+    /// It stands for itself: what was before it is known only if another has just been made.
+    Seldom,
+    /// In a drain one follows another until it ends, however long each of them takes: what is between them counts.
+    InARow,
+}
 
 /// The states in which a server's socket can carry an unfinished response, and that in which it waits for more. Those
 /// in which the server has closed are among them for the sake of [`Verdict`]'s step 0.
@@ -74,11 +84,11 @@ impl Sockets {
     /// Looks at the socket table, in a thread of its own: with 100,000 sockets it takes 0.2 s.
     ///
     /// Looks that are asked for at once are made one after the other.
-    pub async fn look(&self) -> Result<Reading, LookError> {
+    pub async fn look(&self, looks: Looks) -> Result<Reading, LookError> {
         let looker = Arc::clone(&self.looker);
         let look = move || {
             // A look that has panicked leaves at worst remembered sockets of our own behind.
-            looker.lock().unwrap_or_else(PoisonError::into_inner).look()
+            looker.lock().unwrap_or_else(PoisonError::into_inner).look(looks)
         };
         tokio::task::spawn_blocking(look).await.map_err(|_| LookError::Stopped)?
     }
@@ -138,31 +148,46 @@ struct Looker {
 }
 
 impl Looker {
-    fn look(&mut self) -> Result<Reading, LookError> {
+    fn look(&mut self, looks: Looks) -> Result<Reading, LookError> {
         self.enter()?;
-        let Self { doors, table, ended, unix, own, seen, has_listened, .. } = self;
+        let Self { doors, ended, own, seen, .. } = self;
         let now = Moment::now();
         seen.begin();
         // What ends after this and before the table is read is told at the next look.
-        let ended = ended.since_last(doors, now, |socket| seen.is_own(socket, own))?;
-        let start = || (Reading::default(), doors.each().collect::<Vec<_>>());
-        let (mut reading, mut deserted) =
-            table.fold(&doors.ports, &STATES, start, |(reading, deserted), socket| {
+        let ended = ended.since_last(doors, looks, now, |socket| seen.is_own(socket, own))?;
+        let (reading, ()) = self.read(looks, now, |(), _, _| {})?;
+        Ok(Reading { ended, ..reading })
+    }
+
+    /// Reads the table, and shows `each` every connection that is not our own, with its verdict, beside a value of its
+    /// own.
+    fn read<T: Default>(
+        &mut self,
+        looks: Looks,
+        now: Moment,
+        mut each: impl FnMut(&mut T, &Socket, Verdict),
+    ) -> Result<(Reading, T), LookError> {
+        let Self { doors, table, unix, own, seen, has_listened, .. } = self;
+        let start = || (Reading::default(), doors.each().collect::<Vec<_>>(), T::default());
+        let (mut reading, mut deserted, value) =
+            table.fold(&doors.ports, &STATES, start, |(reading, deserted, value), socket| {
                 if socket.state == State::Listen {
                     deserted.retain(
                         |door| !matches!(door, Door::Port(port) if port.get() == socket.local.port()),
                     );
                 } else if !seen.is_own(socket, own) {
-                    reading.count(Verdict::of(socket));
+                    let verdict = Verdict::of(socket).settled();
+                    reading.count(verdict);
+                    each(value, socket, verdict);
                 }
             })?;
-        let listened = unix.look(table, &doors.paths, own, now, &mut reading)?;
+        let listened = unix.look(table, &doors.paths, own, (looks, now), &mut reading)?;
         deserted.retain(|door| !matches!(door, Door::Path(path) if listened[*path]));
         seen.end();
         let of = doors.each().count();
         *has_listened |= deserted.len() < of;
         let abandoned = *has_listened && deserted.len() == of;
-        Ok(Reading { ended, deserted: deserted.first().copied(), abandoned, ..reading })
+        Ok((Reading { deserted: deserted.first().copied(), abandoned, ..reading }, value))
     }
 
     fn verdicts(&mut self, most: usize) -> Result<Vec<(SocketAddr, Verdict)>, LookError> {
@@ -196,7 +221,6 @@ impl Reading {
             Verdict::Busy => self.busy = self.busy.saturating_add(1),
             Verdict::Fresh => self.fresh = self.fresh.saturating_add(1),
             Verdict::Answered { silent } => self.answered.add(silent),
-            Verdict::Unsure { silent } if silent >= UNSURE_HOLDS => self.answered.add(silent),
             Verdict::Unsure { silent } => self.unsure.add(silent),
             Verdict::Closed => {}
         }

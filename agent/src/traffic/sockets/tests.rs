@@ -9,6 +9,7 @@ use std::{
 
 use super::*;
 use crate::clock::Moment;
+use crate::traffic::quiet::UNSURE_HOLDS;
 
 /// Longer than anything here takes, unless it hangs for good.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,7 +63,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let deadline = Moment::now() + PATIENCE;
         loop {
-            let reading = runtime.block_on(self.sockets.look()).unwrap();
+            let reading = runtime.block_on(self.sockets.look(Looks::Seldom)).unwrap();
             let reading = Reading { ended: None, ..reading };
             if is_so(&reading) {
                 return reading;
@@ -96,10 +97,10 @@ const fn is_idle(reading: &Reading) -> bool {
 #[test]
 fn what_may_be_busy_is_answered_once_no_tick_explains_it() {
     let mut reading = Reading::default();
-    reading.count(Verdict::Unsure { silent: UNSURE_HOLDS });
-    reading.count(Verdict::Unsure { silent: UNSURE_HOLDS * 2 });
+    reading.count(Verdict::Unsure { silent: UNSURE_HOLDS }.settled());
+    reading.count(Verdict::Unsure { silent: UNSURE_HOLDS * 2 }.settled());
     assert_eq!((reading.in_flight(), reading.idle(), reading.silent_for()), (0, 2, Some(UNSURE_HOLDS)));
-    reading.count(Verdict::Unsure { silent: UNSURE_HOLDS / 2 });
+    reading.count(Verdict::Unsure { silent: UNSURE_HOLDS / 2 }.settled());
     assert_eq!((reading.in_flight(), reading.idle()), (1, 2), "each for itself");
 }
 
@@ -221,7 +222,7 @@ fn own_connections_are_not_traffic_even_after_they_were_given_up() {
 impl Server {
     /// Looks until the kernel's events are there, from which on nothing is missed.
     fn watch(&self, runtime: &tokio::runtime::Runtime) {
-        while runtime.block_on(self.sockets.look()).unwrap().ended.is_some() {}
+        while runtime.block_on(self.sockets.look(Looks::Seldom)).unwrap().ended.is_some() {}
     }
 }
 
@@ -244,7 +245,7 @@ fn a_request_that_comes_and_goes_between_two_looks_is_seen() {
                 drop(held);
             }
             let deadline = Moment::now() + PATIENCE;
-            while runtime.block_on(server.sockets.look()).unwrap().ended.is_none() {
+            while runtime.block_on(server.sockets.look(Looks::Seldom)).unwrap().ended.is_none() {
                 assert!(Moment::now() < deadline, "expected to hear of it, heard nothing");
             }
         }
@@ -254,7 +255,7 @@ fn a_request_that_comes_and_goes_between_two_looks_is_seen() {
 #[tokio::test]
 async fn the_end_of_a_connection_wakes_who_waits_for_it() {
     let server = Server::new(V4, V4);
-    while server.sockets.look().await.unwrap().ended.is_some() {}
+    while server.sockets.look(Looks::Seldom).await.unwrap().ended.is_some() {}
     let mut connection = server.accept();
     let deadline = tokio::time::timeout(Duration::from_millis(50), server.sockets.ended());
     assert!(deadline.await.is_err(), "nothing has ended");
@@ -264,7 +265,7 @@ async fn the_end_of_a_connection_wakes_who_waits_for_it() {
     drop(connection);
     tokio::time::timeout(PATIENCE, server.sockets.ended()).await.expect("woken");
     tokio::time::timeout(PATIENCE, server.sockets.ended()).await.expect("as long as nobody has looked");
-    while server.sockets.look().await.unwrap().ended.is_none() {}
+    while server.sockets.look(Looks::Seldom).await.unwrap().ended.is_none() {}
     let other = Server::new(V4, V4);
     drop(other.accept());
     let deadline = tokio::time::timeout(Duration::from_millis(50), server.sockets.ended());
@@ -296,7 +297,7 @@ fn own_probes_that_have_ended_are_no_requests() {
         probe.read_request();
         probe.answer();
         drop((probe, entry));
-        let reading = runtime.block_on(server.sockets.look()).unwrap();
+        let reading = runtime.block_on(server.sockets.look(Looks::Seldom)).unwrap();
         assert_eq!(reading.ended, None);
     }
 }
@@ -306,7 +307,7 @@ fn a_port_on_which_nobody_listens_is_told_from_an_empty_one() {
     let [server, other] = [Server::new(V4, V4), Server::new(V6, V6)];
     let both = Sockets::new(Doors::at_ports(&[server.port(), other.port()]), Own::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let deserted = || runtime.block_on(both.look()).unwrap().deserted;
+    let deserted = || runtime.block_on(both.look(Looks::Seldom)).unwrap().deserted;
     assert_eq!(deserted(), None);
     let port = other.port();
     drop(other);
@@ -318,7 +319,7 @@ fn a_server_is_abandoned_when_nobody_listens_on_any_port_where_somebody_has() {
     let [server, other] = [Server::new(V4, V4), Server::new(V6, V6)];
     let both = Sockets::new(Doors::at_ports(&[server.port(), other.port()]), Own::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let abandoned = |sockets: &Sockets| runtime.block_on(sockets.look()).unwrap().abandoned;
+    let abandoned = |sockets: &Sockets| runtime.block_on(sockets.look(Looks::Seldom)).unwrap().abandoned;
     assert!(!abandoned(&both));
     let ports = [server.port(), other.port()];
     drop(other);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::diag::{Socket, State};
+use crate::traffic::quiet::UNSURE_HOLDS;
 
 /// What one of the server's sockets says about its connection.
 ///
@@ -29,7 +30,8 @@ use super::diag::{Socket, State};
 ///
 /// Known to look idle although it is not: a response that pauses (server-sent events, a WebSocket on which the
 /// server spoke last), a pipelined request behind an answered one, a request multiplexed with an answered one.
-/// Known to look busy although it is not: a WebSocket on which the client spoke last.
+/// Known to look busy although it is not: a WebSocket on which the client spoke last, an HTTP/2 connection after the
+/// client's `WINDOW_UPDATE`, `SETTINGS` or `PING`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// A request is not finished.
@@ -51,6 +53,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The same; one of which it can't be told is answered once no tick explains it any more.
+    pub(super) fn settled(self) -> Self {
+        match self {
+            Self::Unsure { silent } if silent >= UNSURE_HOLDS => Self::Answered { silent },
+            verdict => verdict,
+        }
+    }
+
     /// The verdict about `socket`.
     ///
     /// Facts that an older kernel does not tell skip their step; without any, a connection stays unsure.

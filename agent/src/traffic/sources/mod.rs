@@ -9,11 +9,15 @@
 //! It is quiet when all of them agree, for the time that is needed: each has been read twice since then, and none has
 //! found anything. One that can't be read holds a drain whatever the others say.
 
+mod left;
 mod shown;
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Reading, quiet::Quiet};
+use super::{
+    Reading,
+    quiet::{Quiet, Span},
+};
 use crate::{
     balancers::Sessions,
     clock::Moment,
@@ -112,7 +116,7 @@ impl Sources {
     /// Takes a look at the sockets, and what the balancers report at the same time. Users hold `soft` alone.
     pub fn look(
         &mut self,
-        at: Moment,
+        at: Span,
         reading: Result<Reading, String>,
         sessions: Sessions,
         soft: bool,
@@ -127,7 +131,7 @@ impl Sources {
     }
 
     /// Takes a reading of the configured source `index`.
-    pub fn read(&mut self, index: usize, at: Moment, reading: Result<Reading, String>) -> Option<News> {
+    pub fn read(&mut self, index: usize, at: Span, reading: Result<Reading, String>) -> Option<News> {
         self.configured.get_mut(index)?.read(at, reading, None)
     }
 
@@ -165,7 +169,7 @@ impl Sources {
     pub fn unknown(&self) -> Vec<String> {
         let failed = |source: &Source| {
             let (_, reading) = source.last.as_ref()?;
-            reading.as_ref().err().map(|why| format!("{}: {why}", source.name))
+            reading.as_ref().err().map(|why| source.unknown(why))
         };
         self.all().filter_map(failed).collect()
     }
@@ -185,10 +189,10 @@ impl Source {
         Self { name, kind, long_lived, quiet: Quiet::new(long_lived), last: None, activity: None }
     }
 
-    fn read(&mut self, at: Moment, reading: Result<Reading, String>, held: Option<String>) -> Option<News> {
+    fn read(&mut self, at: Span, reading: Result<Reading, String>, held: Option<String>) -> Option<News> {
         let spoke = match &reading {
-            Ok(reading) if reading.in_flight() > 0 || held.is_some() => Some(at),
-            Ok(reading) => reading.silent_for().map(|silent| at.before(silent)),
+            Ok(reading) if reading.in_flight() > 0 || held.is_some() => Some(at.ended),
+            Ok(reading) => reading.silent_for().map(|silent| at.ended.before(silent)),
             Err(_) => None,
         };
         self.activity = self.activity.max(spoke);
@@ -199,20 +203,30 @@ impl Source {
             _ => None,
         };
         self.quiet.look(at, reading.clone(), held);
-        self.last = Some((at, reading));
+        self.last = Some((at.began, reading));
         news
     }
 
-    /// What it says by itself, by its name; the sockets' numbers need none.
+    /// What it says by itself.
     fn says(&self, all_zero: bool) -> Traffic {
         match self.quiet.traffic(all_zero) {
-            Traffic::Unknown(why) => Traffic::Unknown(format!("{}: {why}", self.name)),
-            Traffic::Busy(what) => match self.kind {
-                Kind::Connections => Traffic::Busy(what),
-                Kind::Sessions => Traffic::Busy(format!("{} report {what}", self.name)),
-                Kind::InFlight | Kind::Ends => Traffic::Busy(format!("{}: {what}", self.name)),
-            },
+            Traffic::Unknown(why) => Traffic::Unknown(self.unknown(&why)),
+            Traffic::Busy(what) => Traffic::Busy(self.holds(&what)),
             quiet @ Traffic::Quiet { .. } => quiet,
+        }
+    }
+
+    /// That it can't be read, by its name.
+    fn unknown(&self, why: &str) -> String {
+        format!("{}: {why}", self.name)
+    }
+
+    /// What it holds by, by its name; the sockets' numbers need none.
+    fn holds(&self, what: &str) -> String {
+        match self.kind {
+            Kind::Connections => what.to_owned(),
+            Kind::Sessions => format!("{} report {what}", self.name),
+            Kind::InFlight | Kind::Ends => format!("{}: {what}", self.name),
         }
     }
 }

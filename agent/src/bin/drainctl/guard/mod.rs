@@ -9,12 +9,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use drain_agent::guard::{Companion, DIRECTORY, UnitName};
+use drain_agent::{
+    doctor::{Finding, GUARD},
+    guard::{Companion, DIRECTORY, UnitName},
+    setup::Plan,
+};
 
 use self::systemd::Systemd;
 use crate::{
     args::{Guard, Guarded, Unguard},
     client::{Client, Way},
+    doctor,
     place::Place,
     verdict::{Done, Fault},
 };
@@ -38,7 +43,8 @@ pub(crate) async fn guard(place: &Place, guard: Guard) -> Result<Done, Fault> {
     only_root("guard")?;
     let socket = place.socket()?;
     // Whoever guards by an agent that is not there would only learn of it at the next restart.
-    let server = Client::new(Way::Socket(socket.clone())).status().await?.server;
+    let client = Client::new(Way::Socket(socket.clone()));
+    let server = client.status().await?.server;
     let unit = Systemd.canonical(&guard.unit).await?;
     let name = place.name.clone().or_else(|| {
         let stem = socket.file_stem().filter(|_| place.socket.is_none())?;
@@ -46,7 +52,7 @@ pub(crate) async fn guard(place: &Place, guard: Guard) -> Result<Done, Fault> {
     });
     let agent_unit = match &name {
         Some(name) => {
-            let agent = format!("drain-agent@{name}.service");
+            let agent = Plan::service_of(name);
             Systemd.is_active(&agent).await?.then_some(agent)
         }
         None => None,
@@ -67,7 +73,7 @@ pub(crate) async fn guard(place: &Place, guard: Guard) -> Result<Done, Fault> {
         shutdowns.push((target, Systemd.time_limit_of_job(target).await?));
     }
     companion.fits(&shutdowns).map_err(|unfit| Fault::Usage(unfit.to_string()))?;
-    let path = path_of(&companion.unit);
+    let path = companion.unit.companion_path();
     ours(&path, &companion.unit)?;
     write(&path, &companion.text())?;
     Systemd.reload().await?;
@@ -83,14 +89,21 @@ pub(crate) async fn guard(place: &Place, guard: Guard) -> Result<Done, Fault> {
             "beside an agent that is no unit of systemd's: at a shutdown it may be gone too early".to_owned()
         }
     };
-    Ok(Done::said(format!(
+    let mut said = format!(
         "{unit} is guarded: what stops or restarts it drains {server} before ({mode}, at most {limit:?}), and brings it \
          back after; {path}, {beside}. `drainctl unguard {unit}` takes it away",
         unit = companion.unit,
         mode = companion.mode,
         limit = companion.limit,
         path = path.display(),
-    )))
+    );
+    // Whether the agent's own limits let it drain for so long is the agent's to say. It guards without an answer, too.
+    let diagnosis = client.doctor().await;
+    let about_guard = |finding: &Finding| finding.about == GUARD;
+    for finding in diagnosis.iter().flat_map(|diagnosis| &diagnosis.findings).filter(|one| about_guard(one)) {
+        said.push_str(&format!("\n{}", doctor::line(finding, GUARD.len()).trim_end()));
+    }
+    Ok(Done::said(said))
 }
 
 /// Takes the companion away.
@@ -101,22 +114,44 @@ pub(crate) async fn unguard(unguard: Unguard) -> Result<Done, Fault> {
         None => guarded()?,
     };
     let mut taken = Vec::new();
+    let mut failed = Vec::new();
     for unit in units {
-        let path = path_of(&unit);
-        if !path.exists() {
-            return Ok(Done::said(format!("{unit} is not guarded")));
+        match take_away(&unit).await {
+            Ok(true) => taken.push(unit.to_string()),
+            Ok(false) => return Ok(Done::said(format!("{unit} is not guarded"))),
+            // One that can't be taken away leaves none of the others behind.
+            Err(fault) if unguard.unit.is_none() => failed.push(fault.to_string()),
+            Err(fault) => return Err(fault),
         }
-        ours(&path, &unit)?;
-        // Its stop finds that nothing stops the unit, and so drains nobody.
-        Systemd.disable_and_stop(&unit.companion()).await?;
-        fs::remove_file(&path).map_err(|error| unwritten(&path, &error))?;
-        Systemd.reload().await?;
-        taken.push(unit.to_string());
     }
-    Ok(Done::said(match &taken[..] {
+    let said = match &taken[..] {
         [] => "no unit is guarded".to_owned(),
         taken => format!("not guarded any more: {}", taken.join(", ")),
-    }))
+    };
+    match &failed[..] {
+        [] => Ok(Done::said(said)),
+        failed => Err(Fault::Failed(format!("{said}; but {}", failed.join("; ")))),
+    }
+}
+
+/// Takes the guard of this unit away; `false` where there is none.
+async fn take_away(unit: &UnitName) -> Result<bool, Fault> {
+    let path = unit.companion_path();
+    if !path.exists() {
+        return Ok(false);
+    }
+    ours(&path, unit)?;
+    // Its stop finds that nothing stops the unit, and so drains nobody. One that does not stop is taken away all the
+    // same: what is left of it must not be started again.
+    let stopped = Systemd.disable_and_stop(&unit.companion()).await;
+    for file in [&unit.companion_link(), &path] {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unwritten(file, &error)),
+            _ => {}
+        }
+    }
+    Systemd.reload().await?;
+    stopped.map(|()| true)
 }
 
 /// All units that have a companion of ours.
@@ -131,10 +166,6 @@ fn guarded() -> Result<Vec<UnitName>, Fault> {
         Companion::guarded(&text)
     });
     Ok(units.collect())
-}
-
-fn path_of(unit: &UnitName) -> PathBuf {
-    Path::new(DIRECTORY).join(unit.companion())
 }
 
 /// Whether the file at `path` is ours and guards `unit`, or is not there.

@@ -38,7 +38,7 @@ impl Systemd {
         self.canonical(unit).await.unwrap_or_else(|_gone| unit.clone())
     }
 
-    pub(super) async fn is_active(self, unit: &str) -> Result<bool, Fault> {
+    pub(crate) async fn is_active(self, unit: &str) -> Result<bool, Fault> {
         let shown = systemctl(&["show", "--property=ActiveState", unit], SYSTEMCTL).await?;
         Ok(runs(&shown))
     }

@@ -1,14 +1,16 @@
 //! `drainctl setup`: looks at the host, asks, writes the agent's configuration, and says what follows.
 
 mod ask;
+mod outcome;
 mod pages;
+mod port;
 
 use std::{
     fs::{self, Permissions},
     io::{self, IsTerminal, Write},
-    net::SocketAddr,
+    net::Ipv4Addr,
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -20,6 +22,7 @@ use drain_agent::{
 use self::ask::Questions;
 use crate::{
     args::Setup,
+    client::{Client, Way},
     guard::systemd::{Systemd, systemctl},
     place::Place,
     verdict::{Done, Fault},
@@ -30,11 +33,9 @@ const START: Duration = Duration::from_mins(1);
 
 pub(crate) async fn setup(place: &Place, setup: Setup) -> Result<Done, Fault> {
     let questions = Questions::new(setup.yes);
-    let server = choose(&setup, questions)?;
-    let listen = setup.listen;
-    let own = format!("drain-agent@{}.service", place.name.as_deref().unwrap_or_default());
-    taken(listen, &own)?;
-    let ports = if setup.port.is_empty() { server.ports.clone() } else { setup.port.clone() };
+    let servers = candidates().map_err(|error| Fault::Failed(error.to_string()))?;
+    let server = choose(&setup, &servers, questions)?;
+    let ports = if setup.port.is_empty() { server.ports() } else { setup.port.clone() };
     let Some(unit) = setup.unit.as_ref().map(ToString::to_string).or_else(|| server.unit.clone()) else {
         return Err(Fault::Usage(format!(
             "{} on port {ports:?} belongs to no unit of systemd's; name one with --unit, or write the configuration by \
@@ -42,12 +43,21 @@ pub(crate) async fn setup(place: &Place, setup: Setup) -> Result<Done, Fault> {
             server.program
         )));
     };
+    let name = place.name.clone().unwrap_or_else(|| server.name());
+    let listen = port::choose(setup.listen, &port::claims(&name, &servers).await)?;
+    let mut reached = Vec::new();
+    for port in &ports {
+        reached.extend(pages::reached(&server.reached_at(*port)).await);
+    }
     let ready = match setup.ready {
         Some(url) => Some(url),
-        None => pages::find(&ports).await,
+        None => pages::find(&reached).await,
     };
-    let name = place.name.clone().unwrap_or_else(|| server.name());
-    let plan = Plan { name, listen, ports, unit, ready, group: setup.group };
+    let at = reached.first().copied().unwrap_or_else(|| {
+        // It does not run at the moment.
+        (Ipv4Addr::LOCALHOST, ports.first().copied().unwrap_or_default()).into()
+    });
+    let plan = Plan { name, listen, ports, at, unit, ready, group: setup.group };
     let text = plan.toml();
     Config::parse(&plan.path().display().to_string(), &text, Some(&plan.name))
         .map_err(|invalid| Fault::Usage(format!("what was said makes no valid configuration: {invalid}")))?;
@@ -69,12 +79,29 @@ pub(crate) async fn setup(place: &Place, setup: Setup) -> Result<Done, Fault> {
     }
     Systemd.reload().await?;
     if setup.enable || questions.agree("start the agent now, and at each start of the host?")? {
-        start(&plan, !new.is_empty()).await?;
-        return Ok(Done::said(format!("{} runs\n{}", plan.agent_unit(), next(&plan))));
+        start(&plan, !new.is_empty() || !knows(&plan, &files).await).await?;
+        outcome::wait(&plan).await?;
+        return Ok(Done::said(format!("{} runs, and the server is up\n{}", plan.agent_unit(), next(&plan))));
     }
-    let start =
-        format!("it does not run yet: systemctl enable --now {} {}", plan.socket_unit(), plan.agent_unit());
+    let (socket, agent) = (plan.socket_unit(), plan.agent_unit());
+    let runs = Systemd.is_active(&agent).await?;
+    let start = if runs && new.is_empty() && knows(&plan, &files).await {
+        "it runs, and nothing is new".to_owned()
+    } else if runs {
+        // A reload takes no other port from a socket unit.
+        format!("it runs with what it had before: systemctl restart {socket} {agent}")
+    } else {
+        format!("it does not run yet: systemctl enable --now {socket} {agent}")
+    };
     Ok(Done::said(format!("{start}\n{}", next(&plan))))
+}
+
+/// Whether the agent that runs has begun after these files were written.
+async fn knows(plan: &Plan, files: &[(PathBuf, String); 2]) -> bool {
+    let Ok(status) = Client::new(Way::Socket(plan.control_socket())).status().await else { return false };
+    let runs_for = Duration::from_secs_f64(status.agent.uptime_seconds);
+    let age = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok()?.elapsed().ok();
+    files.iter().all(|(path, _)| age(path).is_some_and(|age| age > runs_for))
 }
 
 /// Starts the agent and the socket that holds its port, now and with the host. Where something is `new`, those that run
@@ -82,10 +109,19 @@ pub(crate) async fn setup(place: &Place, setup: Setup) -> Result<Done, Fault> {
 async fn start(plan: &Plan, new: bool) -> Result<(), Fault> {
     let units = [plan.socket_unit(), plan.agent_unit()];
     let tell = |verb| systemctl_of(verb, &units);
+    let was_enabled = tell("is-enabled").await.is_ok();
     tell("enable").await?;
-    if new || tell("start").await.is_err() {
-        tell("stop").await?;
-        tell("start").await?;
+    if !new && tell("start").await.is_ok() {
+        return Ok(());
+    }
+    tell("stop").await?;
+    if let Err(fault) = tell("start").await {
+        if !was_enabled {
+            // What does not start now is not to try it for ever, now or with the host. The first fault is the one to tell.
+            let _ = tell("stop").await;
+            let _ = tell("disable").await;
+        }
+        return Err(Fault::Failed(format!("{fault}; `journalctl -u {} -u {}` says why", units[0], units[1])));
     }
     Ok(())
 }
@@ -95,13 +131,12 @@ async fn systemctl_of(verb: &str, units: &[String; 2]) -> Result<(), Fault> {
 }
 
 /// The server that is meant.
-fn choose(setup: &Setup, questions: Questions) -> Result<Candidate, Fault> {
-    let all = candidates().map_err(|error| Fault::Failed(error.to_string()))?;
+fn choose(setup: &Setup, all: &[Candidate], questions: Questions) -> Result<Candidate, Fault> {
     let unit = setup.unit.as_ref().map(ToString::to_string);
     let is_meant = |one: &Candidate| match &unit {
         Some(unit) => one.unit.as_ref() == Some(unit),
         None if setup.port.is_empty() => one.is_web_server(),
-        None => setup.port.iter().any(|port| one.ports.contains(port)),
+        None => setup.port.iter().any(|port| one.ports().contains(port)),
     };
     let found: Vec<Candidate> = all.iter().filter(|one| is_meant(one)).cloned().collect();
     match (&found[..], unit) {
@@ -109,14 +144,14 @@ fn choose(setup: &Setup, questions: Questions) -> Result<Candidate, Fault> {
         // It does not run at the moment, and what is missing was said.
         ([], Some(unit)) if !setup.port.is_empty() => {
             let program = unit.trim_end_matches(".service").to_owned();
-            Ok(Candidate { unit: Some(unit), program, ports: setup.port.clone() })
+            Ok(Candidate { unit: Some(unit), program, listens: Vec::new() })
         }
         ([], Some(unit)) => Err(Fault::Usage(format!(
             "{unit} listens nowhere; start it first, or say with --port where it will listen"
         ))),
         ([], None) => Err(Fault::Usage(format!(
             "no web server is known among those who listen here ({}); say which one with --port or --unit",
-            listed(&all)
+            listed(all)
         ))),
         (several, _) => match questions.choose(&several.iter().map(shown).collect::<Vec<_>>())? {
             Some(number) => Ok(several[number].clone()),
@@ -129,7 +164,7 @@ fn choose(setup: &Setup, questions: Questions) -> Result<Candidate, Fault> {
 }
 
 fn shown(one: &Candidate) -> String {
-    let ports: Vec<String> = one.ports.iter().map(ToString::to_string).collect();
+    let ports: Vec<String> = one.ports().iter().map(ToString::to_string).collect();
     format!("{} on port {}", one.unit.as_deref().unwrap_or(&one.program), ports.join(", "))
 }
 
@@ -137,20 +172,6 @@ fn listed(all: &[Candidate]) -> String {
     match all {
         [] => "nobody that can be seen: root sees all".to_owned(),
         all => all.iter().map(shown).collect::<Vec<_>>().join("; "),
-    }
-}
-
-/// Whether somebody else listens where balancers are to ask.
-fn taken(listen: SocketAddr, own: &str) -> Result<(), Fault> {
-    let all = candidates().map_err(|error| Fault::Failed(error.to_string()))?;
-    let other = all.iter().find(|one| one.ports.contains(&listen.port()) && one.unit.as_deref() != Some(own));
-    match other {
-        Some(one) if one.program != "drain-agent" => Err(Fault::Usage(format!(
-            "{} listens on port {} already; give the agent another one with --listen",
-            shown(one),
-            listen.port()
-        ))),
-        _ => Ok(()),
     }
 }
 

@@ -51,9 +51,9 @@ pub(crate) fn status(status: &Status, now_unix: u64) -> String {
         out.push_str(&sources(&status.traffic));
         out.push('\n');
     }
-    if !status.balancers.is_empty() {
+    if !status.balancers.is_empty() || !status.absent.is_empty() {
         out.push('\n');
-        out.push_str(&balancers(&status.balancers, now_unix));
+        out.push_str(&balancers(status, now_unix));
     }
     out.truncate(out.trim_end().len());
     out
@@ -62,11 +62,13 @@ pub(crate) fn status(status: &Status, now_unix: u64) -> String {
 /// "2 of 3", and who is missing.
 pub(crate) fn acknowledged(status: &Status) -> String {
     let have = &status.acknowledged;
-    if have.of == 0 {
-        return "no balancer is known".to_owned();
-    }
-    let mut text = format!("{} of {}", have.count, have.of);
-    if let Some(missing) = status.balancers.iter().find(|balancer| !balancer.acknowledged) {
+    let mut text = match have.of {
+        0 => "no balancer is known".to_owned(),
+        of => format!("{} of {of}", have.count),
+    };
+    if let Some(awaits) = &have.awaits {
+        let _written = write!(text, " ({awaits})");
+    } else if let Some(missing) = status.balancers.iter().find(|balancer| !balancer.acknowledged) {
         let who = missing.node.clone().unwrap_or_else(|| missing.source.to_string());
         let _written = write!(text, " ({who}: {})", missing.why);
     }
@@ -160,7 +162,7 @@ fn ready(status: &Status) -> String {
     let answer = match status.readiness.ready {
         Some(true) => "yes",
         Some(false) => "no",
-        None => "not known yet",
+        None => "not known",
     };
     match status.readiness.text.as_str() {
         "" => answer.to_owned(),

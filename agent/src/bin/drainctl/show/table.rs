@@ -1,6 +1,8 @@
 //! Tables: of the sources of traffic, and of the balancers.
 
-use drain_agent::control::api::{Balancer, Source, Traffic, Verdict};
+use std::{array, net::IpAddr};
+
+use drain_agent::control::api::{Source, Status, Traffic, Verdict};
 
 use super::{ago, span};
 
@@ -37,9 +39,9 @@ fn verdict(source: &Source, needed: Option<f64>) -> String {
     }
 }
 
-/// The table of balancers; `now_unix` in seconds since 1970.
-pub(crate) fn balancers(balancers: &[Balancer], now_unix: u64) -> String {
-    if balancers.is_empty() {
+/// The table of balancers, those that are expected and have never asked last; `now_unix` in seconds since 1970.
+pub(crate) fn balancers(status: &Status, now_unix: u64) -> String {
+    if status.balancers.is_empty() && status.absent.is_empty() {
         return "no balancer has asked for the server's health yet".to_owned();
     }
     let head = [
@@ -57,7 +59,7 @@ pub(crate) fn balancers(balancers: &[Balancer], now_unix: u64) -> String {
         "ACKNOWLEDGED",
     ];
     let mut rows = vec![head.map(str::to_owned)];
-    for balancer in balancers {
+    for balancer in &status.balancers {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         let number = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |number| number.to_string());
         rows.push([
@@ -75,13 +77,20 @@ pub(crate) fn balancers(balancers: &[Balancer], now_unix: u64) -> String {
             format!("{}: {}", if balancer.acknowledged { "yes" } else { "no" }, balancer.why),
         ]);
     }
+    for name in &status.absent {
+        let mut row = head.map(|_| "-".to_owned());
+        row[usize::from(name.parse::<IpAddr>().is_err())].clone_from(name);
+        let [.., acknowledged] = &mut row;
+        "no: is expected and has never asked".clone_into(acknowledged);
+        rows.push(row);
+    }
     table(&rows)
 }
 
 /// Columns as wide as their widest cell.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
+    let widths: [usize; N] = array::from_fn(width);
     let line = |row: &[String; N]| {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()

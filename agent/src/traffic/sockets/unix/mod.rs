@@ -29,14 +29,14 @@ use rustix::fs::{major, minor};
 
 use self::message::UnixSocket;
 use super::{
-    Own,
+    Looks, Own,
     diag::State,
     listener::{Listener, Place},
     table::{LookError, Table},
 };
 use crate::{clock::Moment, traffic::Reading};
 
-/// Looks that are further apart say nothing of what was between them: in a drain they come at least once a second.
+/// Looks that are further apart say nothing of what was between them, but in a drain.
 const CLOSE: Duration = Duration::from_secs(2);
 
 /// What is remembered of the connections between looks.
@@ -66,13 +66,14 @@ impl Connections {
         table: &mut Table,
         paths: &[Arc<Path>],
         own: &Own,
-        now: Moment,
+        (looks, now): (Looks, Moment),
         reading: &mut Reading,
     ) -> Result<Vec<bool>, LookError> {
         if paths.is_empty() {
             return Ok(Vec::new());
         }
-        if self.looked.is_none_or(|looked| now.since(looked) > CLOSE) {
+        let is_far = self.looked.is_none_or(|looked| now.since(looked) > CLOSE);
+        if is_far && looks == Looks::Seldom {
             self.still.clear();
         }
         self.looked = Some(now);

@@ -9,7 +9,7 @@ use std::{
 use super::*;
 use crate::{
     scratch::Scratch,
-    traffic::sockets::{Doors, Sockets},
+    traffic::sockets::{Doors, Looks, Sockets},
 };
 
 struct Server {
@@ -35,7 +35,7 @@ impl Server {
     }
 
     fn look(&self) -> Reading {
-        self.runtime.block_on(self.sockets.look()).unwrap()
+        self.runtime.block_on(self.sockets.look(Looks::Seldom)).unwrap()
     }
 
     /// Busy, and opaque.
@@ -109,12 +109,14 @@ fn looks_that_are_far_apart_know_nothing_of_the_time_between_them() {
     let _held = server.listener.accept().unwrap();
     let (mut connections, mut table) =
         (Connections::default(), Table::new(crate::traffic::sockets::Namespace::default()));
-    let mut silence = |s| {
+    let mut silence = |s, looks| {
         let (mut reading, now) = (Reading::default(), Moment::from_boot(Duration::from_secs(s)));
-        connections.look(&mut table, &server.doors.paths, &server.own, now, &mut reading).unwrap();
+        connections.look(&mut table, &server.doors.paths, &server.own, (looks, now), &mut reading).unwrap();
         reading.opaque.shortest.unwrap().as_secs()
     };
-    assert_eq!([silence(100), silence(101), silence(103), silence(106)], [0, 1, 3, 0]);
+    let seldom = [100, 101, 103, 106].map(|s| silence(s, Looks::Seldom));
+    assert_eq!(seldom, [0, 1, 3, 0]);
+    assert_eq!(silence(116, Looks::InARow), 10, "each look of a drain takes long");
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn a_path_on_which_nobody_listens_is_told_from_an_empty_one() {
     assert_eq!(Listener::all(&server.doors).unwrap().len(), 1);
     let Server { listener, sockets, runtime, doors, .. } = server;
     drop(listener);
-    let reading = runtime.block_on(sockets.look()).unwrap();
+    let reading = runtime.block_on(sockets.look(Looks::Seldom)).unwrap();
     assert_eq!((reading.deserted, reading.abandoned), (Some(crate::traffic::sockets::Door::Path(0)), true));
     assert_eq!(Listener::all(&doors).unwrap(), []);
 }
