@@ -1,27 +1,37 @@
-//! Sockets with which the process was started, by their numbers (HAProxy: `bind fd@3`): programs that start a proxy
+//! Sockets with which the process was started, by their numbers (HAProxy: `fd@3`): programs that start a proxy
 //! listen for it.
 
-use std::{io, net::TcpListener, sync::Arc};
+use std::{io, net::TcpListener, os::fd::OwnedFd, sync::Arc};
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-use socket2::SockRef;
+use socket2::{Domain, Socket};
 
 use crate::{
     config::Config,
     listen::{Bound, ListenError},
 };
 
-/// The listening socket of this number. It is another descriptor of the same socket: the one with the number stays open
-/// as long as the process.
+/// The listening socket of this number to which clients come by TCP. It is another descriptor of the same socket: the
+/// one with the number stays open as long as the process.
 pub(crate) fn listener(number: i32) -> io::Result<TcpListener> {
+    let (socket, domain) = listening(number)?;
+    if domain == Domain::UNIX {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a unix socket"));
+    }
+    Ok(socket.into())
+}
+
+/// The listening socket of this number, likewise, with its domain.
+pub(crate) fn listening(number: i32) -> io::Result<(OwnedFd, Domain)> {
     // The kernel gives a descriptor for a number, which nothing else may be trusted to be one.
     let own = pidfd_open(getpid(), PidfdFlags::empty())?;
-    let socket = TcpListener::from(pidfd_getfd(own, number, PidfdGetfdFlags::empty())?);
-    if !SockRef::from(&socket).is_listener()? {
+    let socket = Socket::from(pidfd_getfd(own, number, PidfdGetfdFlags::empty())?);
+    if !socket.is_listener()? {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
     }
     socket.set_nonblocking(true)?;
-    Ok(socket)
+    let domain = socket.domain()?;
+    Ok((socket.into(), domain))
 }
 
 /// Those of the configuration that are not `known`, for so many cores, which all accept from the one socket.
@@ -43,7 +53,10 @@ pub(crate) fn adopted(config: &Config, cores: usize, known: &[Bound]) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpStream, os::fd::AsRawFd};
+    use std::net::TcpStream;
+    use std::os::fd::AsRawFd;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener};
 
     use super::*;
 
@@ -56,6 +69,12 @@ mod tests {
         let client = TcpStream::connect(address).unwrap();
         assert!(listener(client.as_raw_fd()).is_err());
         assert!(listener(i32::MAX).is_err());
+        let unix = UnixListener::bind_addr(
+            &UnixAddress::from_abstract_name(format!("drain-adopt-{}", std::process::id())).unwrap(),
+        )
+        .unwrap();
+        assert!(listener(unix.as_raw_fd()).is_err());
+        assert_eq!(listening(unix.as_raw_fd()).unwrap().1, Domain::UNIX);
         let text = format!(
             "frontend.web = {{ bind = [\"fd@{}\"], backend = \"shop\" }}\nbackend.shop = {{ server = [] }}\n",
             socket.as_raw_fd()

@@ -8,20 +8,18 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 
-use drain_proxy::cli::{BACKGROUND, IN_BACKGROUND};
+use drain_proxy::cli::{self, BACKGROUND, IN_BACKGROUND};
 
 /// What the second one says when it is ready.
 const READY: &str = "ready";
 
 /// Starts the second one, and waits until it is ready or has failed; gives what this one ends with.
 pub(crate) fn start() -> io::Result<ExitCode> {
-    let mut words = std::env::args_os();
-    let program = words.next().unwrap_or_else(|| "/proc/self/exe".into());
     let is_other = |word: &OsString| BACKGROUND.iter().all(|background| word != background);
-    let mut arguments: Vec<OsString> = words.filter(is_other).collect();
-    arguments.push(IN_BACKGROUND.into());
-    let mut command = Command::new(program);
-    let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut command = Command::new(cli::program());
+    // Behind `--` it would be a file.
+    command.arg(IN_BACKGROUND).args(std::env::args_os().skip(1).filter(is_other));
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     // An access log may come first.
     for line in child.stdout.take().into_iter().flat_map(|output| BufReader::new(output).split(b'\n')) {
         if line? == READY.as_bytes() {

@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// A number, without leading zeros.
 pub(crate) fn number(mut number: u64, out: &mut Vec<u8>) {
@@ -23,6 +24,11 @@ pub(crate) fn number(mut number: u64, out: &mut Vec<u8>) {
             out.extend_from_slice(&digits[at..]);
         }
     }
+}
+
+/// Whole milliseconds. With what [`Duration::as_millis`] gives, 128 bits wide, nobody reckons cheaply.
+pub(crate) fn millis(time: Duration) -> u64 {
+    time.as_secs() * 1_000 + u64::from(time.subsec_millis())
 }
 
 /// An address, without brackets.

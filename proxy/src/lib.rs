@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod decimal;
+mod escape;
 pub mod exchange;
 pub mod http1;
 pub mod listen;

@@ -36,6 +36,14 @@ pub enum ListenError {
     },
 }
 
+impl ListenError {
+    /// With what the system said, on one line.
+    pub fn with_source(&self) -> String {
+        let source = std::error::Error::source(self).map(|source| format!(": {source}")).unwrap_or_default();
+        format!("{self}{source}")
+    }
+}
+
 /// All that the process listens on.
 ///
 /// Sockets that systemd holds (`drain-proxy.socket`) stay open while there is no proxy: who comes then waits in them. All

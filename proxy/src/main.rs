@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let code = match run(start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", whole(&error));
             ExitCode::FAILURE
         }
     };
@@ -52,8 +52,21 @@ fn main() -> ExitCode {
     code
 }
 
+/// What went wrong and its causes, but those that are told already: most errors tell theirs themselves.
+fn whole(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn run(start: Start) -> anyhow::Result<()> {
-    let Start { config, files, take_over, in_background, pid_file, finish, terminate, .. } = start;
+    let Start { config, files, take_over, beside, in_background, pid_file, finish, terminate, .. } = start;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _on_runtime = runtime.enter();
     // Before anything is listened on, so that no signal finds its default action.
@@ -71,8 +84,8 @@ fn run(start: Start) -> anyhow::Result<()> {
             );
         }
         let is_there = |pid: &i32| Pid::from_raw(*pid).is_some_and(|pid| test_kill_process(pid).is_ok());
-        let earlier =
-            if finish.iter().chain(&terminate).any(is_there) { Earlier::Silent } else { Earlier::None };
+        let is_beside = beside || finish.iter().chain(&terminate).any(is_there);
+        let earlier = if is_beside { Earlier::Silent } else { Earlier::None };
         (None, Inheritance { listeners, earlier, ..Inheritance::default() })
     };
     let process = Process::start(files, config, inheritance)?;
@@ -91,4 +104,17 @@ fn run(start: Start) -> anyhow::Result<()> {
     }
     runtime.block_on(process.run(signals, predecessor));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_is_told_already_is_not_told_again() {
+        let cause = || std::io::Error::other("no room");
+        let error = anyhow::Error::new(cause()).context("can't write /x: no room").context("can't start");
+        assert_eq!(whole(&error), "can't start: can't write /x: no room");
+        assert_eq!(whole(&anyhow::Error::new(cause()).context("can't start")), "can't start: no room");
+    }
 }

@@ -7,7 +7,6 @@ use std::array;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
-use std::time::Duration;
 
 /// Requests over which times are averaged: HAProxy's `TIME_STATS_SAMPLES`.
 const SAMPLES: u64 = 1024;
@@ -84,10 +83,32 @@ pub enum Counter {
     Reuses,
     /// Requests for which a server was chosen (`lbtot`).
     Balanced,
+    /// Requests that a rule has refused (`dreq`).
+    DeniedRequests,
+    /// Servers' answers that a rule has withheld (`dresp`).
+    DeniedResponses,
+    /// Requests that the frontend itself has answered as was wanted (`intercepted`).
+    Intercepted,
+    /// Changes of heads that a rule has asked for and that could not be made (`wrew`).
+    FailedRewrites,
 }
 
 impl Counter {
-    const COUNT: usize = Self::Balanced as usize + 1;
+    const COUNT: usize = Self::FailedRewrites as usize + 1;
+}
+
+/// What rules have made of a request, where that is the reason of its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Ruled {
+    /// It is not.
+    #[default]
+    Not,
+    /// The request is refused.
+    Denied,
+    /// The server's answer is withheld.
+    Withheld,
+    /// The frontend answers: with a redirection, statistics, or the state that a monitor asks for.
+    Intercepted,
 }
 
 /// How a request ended.
@@ -95,16 +116,20 @@ impl Counter {
 pub struct Outcome {
     /// The status that the client got.
     pub status: Option<u16>,
+    /// The one that the server said.
+    pub said: Option<u16>,
     /// Bytes that went to servers.
     pub bytes_in: u64,
     /// Bytes that went to the client.
     pub bytes_out: u64,
     /// The first two letters of HAProxy's termination state.
     pub cause: [u8; 2],
-    /// In the queue, for the connection, for the head, and all of it; `None`: no server has answered.
-    pub times: Option<[Duration; 4]>,
+    /// Milliseconds in the queue, for the connection, for the head, and all of it; `None`: no server has answered.
+    pub times_ms: Option<[u64; 4]>,
     /// It was no request.
     pub refused: bool,
+    /// A rule has had it end so.
+    pub ruled: Ruled,
 }
 
 /// All cores' numbers together, at one moment.
@@ -137,29 +162,33 @@ impl Served {
     /// A request is over. `of_server`: only what concerns the server that it went to counts.
     pub fn note(&self, outcome: &Outcome, of_server: bool) {
         use Counter::{
-            BadRequests, BytesIn, BytesOut, ClientAborts, FailedConnections, FailedResponses, Requests,
-            ServerAborts,
+            BadRequests, BytesIn, BytesOut, ClientAborts, DeniedRequests, DeniedResponses, FailedConnections,
+            FailedResponses, Intercepted, Requests, ServerAborts,
         };
         let own = self.own();
         own.add(Requests, 1);
         own.add(BytesIn, outcome.bytes_in);
         own.add(BytesOut, outcome.bytes_out);
-        if !of_server || outcome.times.is_some() {
-            let class = outcome.status.map_or(0, |status| status / 100);
+        let status = if of_server { outcome.said } else { outcome.status };
+        if !of_server || status.is_some() {
+            let class = status.map_or(0, |status| status / 100);
             let place = if matches!(class, 1..=5) { usize::from(class) - 1 } else { 5 };
             own.raise(&own.statuses[place], 1);
         }
-        if let Some(times) = outcome.times {
-            for (average, time) in own.times.iter().zip(times) {
-                average.note(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        if let Some(times) = outcome.times_ms {
+            for (average, time_ms) in own.times.iter().zip(times) {
+                average.note(time_ms);
             }
         }
-        let ended = match outcome.cause {
-            [b'C' | b'c' | b'P', _] if outcome.refused => BadRequests,
-            [b'C' | b'c', _] => ClientAborts,
-            [b'S' | b's', b'C' | b'Q'] => FailedConnections,
-            [b'S' | b's' | b'P', b'H'] => FailedResponses,
-            [b'S' | b's', _] => ServerAborts,
+        let ended = match (outcome.ruled, outcome.cause) {
+            (_, [b'C' | b'c' | b'P', _]) if outcome.refused => BadRequests,
+            (Ruled::Denied, _) => DeniedRequests,
+            (Ruled::Withheld, _) => DeniedResponses,
+            (Ruled::Intercepted, _) => Intercepted,
+            (_, [b'C' | b'c', _]) => ClientAborts,
+            (_, [b'S' | b's', b'C' | b'Q']) => FailedConnections,
+            (_, [b'S' | b's' | b'P', b'H']) => FailedResponses,
+            (_, [b'S' | b's', _]) => ServerAborts,
             _ => return,
         };
         own.add(ended, 1);
@@ -281,8 +310,10 @@ mod tests {
     use super::*;
 
     fn outcome(cause: [u8; 2], status: u16) -> Outcome {
-        let times = Some([0, 1, 4, 5].map(Duration::from_millis));
-        Outcome { status: Some(status), bytes_in: 10, bytes_out: 100, cause, times, refused: false }
+        let times_ms = Some([0, 1, 4, 5]);
+        let (bytes_in, bytes_out, refused, ruled) = (10, 100, false, Ruled::Not);
+        let (status, said) = (Some(status), Some(200));
+        Outcome { status, said, bytes_in, bytes_out, cause, times_ms, refused, ruled }
     }
 
     #[test]
@@ -319,6 +350,25 @@ mod tests {
             let served = Served::default();
             served.note(&Outcome { refused, ..outcome(*cause, 500) }, false);
             assert_eq!(served.totals().of(counter), 1, "{}", String::from_utf8_lossy(cause));
+        }
+    }
+
+    #[test]
+    fn what_a_rule_has_decided_is_nobodys_failure() {
+        for (cause, ruled, counter) in [
+            (b"PR", Ruled::Denied, Counter::DeniedRequests),
+            (b"PH", Ruled::Withheld, Counter::DeniedResponses),
+            (b"LR", Ruled::Intercepted, Counter::Intercepted),
+        ] {
+            let served = Served::default();
+            served.note(&Outcome { ruled, ..outcome(*cause, 403) }, false);
+            let totals = served.totals();
+            assert_eq!((totals.of(counter), totals.of(Counter::FailedResponses)), (1, 0), "{ruled:?}");
+            assert_eq!(totals.statuses, [0, 0, 0, 1, 0, 0]);
+            // The server has said something else.
+            let served = Served::default();
+            served.note(&Outcome { ruled, ..outcome(*cause, 403) }, true);
+            assert_eq!(served.totals().statuses, [0, 1, 0, 0, 0, 0]);
         }
     }
 

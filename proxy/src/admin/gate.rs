@@ -1,5 +1,5 @@
-//! Whether orders are taken: not while another process takes over, which has been told how things stand and would never
-//! hear of them.
+//! Whether orders are taken: not by a process from which another takes over, which has been told how things stand and
+//! would never hear of them; and not by that other one until the first has let go, for they would end with it if it failed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -27,7 +27,7 @@ impl Gate {
         *self.lock() = true;
     }
 
-    /// The other process does not take over.
+    /// The other process does not take over, or has let go.
     pub fn open(&self) {
         *self.lock() = false;
     }

@@ -10,8 +10,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 
 use super::command::Desk;
-use super::edits::Edits;
-use super::gate::Gate;
 use super::socket::{self, Bound, SocketError};
 use super::stats::Statistics;
 use crate::config::{self, AdminSocket};
@@ -31,9 +29,8 @@ pub enum AdminError {
 #[derive(Debug)]
 pub struct Service {
     sockets: Vec<AdminSocket>,
-    statistics: Arc<Statistics>,
-    gate: Arc<Gate>,
-    edits: Edits,
+    /// As long as nothing is listened on.
+    desk: Desk,
     newer: Option<mpsc::UnboundedSender<Doors>>,
 }
 
@@ -44,15 +41,14 @@ struct Doors {
 }
 
 impl Service {
-    /// Listens as the configuration says. Without anything to listen on there is no thread.
-    pub fn start(
-        settings: &config::Admin,
-        statistics: Arc<Statistics>,
-        gate: Arc<Gate>,
-        edits: Edits,
-    ) -> Result<Self, AdminError> {
-        let mut service = Self { sockets: Vec::new(), statistics, gate, edits, newer: None };
-        service.follow(settings)?;
+    /// Listens as the configuration says. Without anything to listen on there is no thread. `beside`: an earlier process
+    /// may listen there, and is about to go.
+    pub fn start(settings: &config::Admin, desk: Desk, beside: bool) -> Result<Self, AdminError> {
+        let mut service = Self { sockets: Vec::new(), desk, newer: None };
+        if !settings.sockets.is_empty() {
+            service.listen(&settings.sockets, beside)?;
+            service.sockets.clone_from(&settings.sockets);
+        }
         Ok(service)
     }
 
@@ -60,7 +56,7 @@ impl Service {
     /// connected has to come anew, at the level that holds then.
     pub fn follow(&mut self, settings: &config::Admin) -> Result<(), AdminError> {
         if settings.sockets != self.sockets {
-            self.listen(&settings.sockets)?;
+            self.listen(&settings.sockets, false)?;
             self.sockets.clone_from(&settings.sockets);
         }
         Ok(())
@@ -68,7 +64,7 @@ impl Service {
 
     /// Listens anew: another process may have put its sockets in the place of these, and has gone.
     pub fn reopen(&mut self) -> Result<(), AdminError> {
-        if self.sockets.is_empty() { Ok(()) } else { self.listen(&self.sockets.clone()) }
+        if self.sockets.is_empty() { Ok(()) } else { self.listen(&self.sockets.clone(), true) }
     }
 
     /// Another process takes the orders from now on: who is connected here finds it by connecting again.
@@ -78,11 +74,24 @@ impl Service {
         }
     }
 
-    fn listen(&mut self, sockets: &[AdminSocket]) -> Result<(), AdminError> {
-        let doors = self.doors(sockets.iter().map(Bound::open).collect::<Result<_, _>>()?);
+    fn listen(&mut self, sockets: &[AdminSocket], beside: bool) -> Result<(), AdminError> {
+        let open = |socket: &AdminSocket| {
+            let mut own = self.sockets.iter();
+            Bound::open(socket, beside || own.any(|known| known.at.is_in_the_way_of(&socket.at)))
+        };
+        let bound = sockets.iter().map(open).collect::<Result<_, _>>()?;
+        let doors = self.doors(bound);
+        for socket in sockets.iter().filter(|socket| socket.at.is_exposed()) {
+            tracing::warn!(
+                "whoever reaches {} may give commands as {}, without a password: listen on 127.0.0.1 or at a path, unless \
+                 nobody else can reach it",
+                socket.at,
+                socket.level.word()
+            );
+        }
         let newer = match &self.newer {
             Some(newer) => newer,
-            None => self.newer.insert(spawn(self.statistics.clone()).map_err(AdminError::Thread)?),
+            None => self.newer.insert(spawn(self.desk.statistics.clone()).map_err(AdminError::Thread)?),
         };
         // The thread reads as long as there is a sender.
         let _ = newer.send(doors);
@@ -90,15 +99,13 @@ impl Service {
     }
 
     fn doors(&self, sockets: Vec<Bound>) -> Doors {
-        let named = sockets.iter().map(|bound| (bound.settings.path.clone(), bound.settings.level)).collect();
-        let (statistics, gate, edits) = (self.statistics.clone(), self.gate.clone(), self.edits.clone());
-        let desk = Desk { statistics, gate, edits, sockets: named };
-        Doors { desk, sockets }
+        let named = sockets.iter().map(|bound| (bound.name(), bound.settings.level)).collect();
+        Doors { desk: Desk { sockets: named, ..self.desk.clone() }, sockets }
     }
 
     /// What is counted.
     pub fn statistics(&self) -> &Arc<Statistics> {
-        &self.statistics
+        &self.desk.statistics
     }
 }
 

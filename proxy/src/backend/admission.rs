@@ -113,6 +113,9 @@ impl Backend {
 
     /// The lock-free path: nobody waits and a slot is free.
     fn take_without_waiting(&self, wish: Wish) -> Option<usize> {
+        if self.is_behind_others() {
+            return None;
+        }
         let take = |index: usize| self.is_free_of_waiters(index) && self.servers[index].try_take(1);
         match wish {
             Wish::Pinned(index) if self.servers[index].operation().keeps_pinned_users() => {

@@ -10,6 +10,7 @@
 //! agent has asked, until it asks again.
 
 use super::Operation;
+use crate::config;
 
 /// What becomes of a server's users.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -46,6 +47,11 @@ impl Asked {
 }
 
 impl Administration {
+    /// What the configuration has a server begin with.
+    pub const fn configured(server: &config::Server) -> Self {
+        if server.disabled { Self::Maintenance } else { Self::Ready }
+    }
+
     const fn of_bits(bits: u8) -> Self {
         match bits & 3 {
             0 => Self::Ready,

@@ -104,11 +104,7 @@ impl Backend {
             return Err(WeightRefused::Static);
         }
         let moved = self.act_on_change(index, || server.set_weight(weight));
-        for other in self.lineage.others(self) {
-            if let Some(known) = other.servers.iter().find(|known| known.is(server)) {
-                other.act_on_change(known.index(), || known.set_weight(weight));
-            }
-        }
+        self.tell_others(server);
         Ok(moved)
     }
 

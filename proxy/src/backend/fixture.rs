@@ -19,6 +19,7 @@ pub(crate) fn server(name: &str) -> config::Server {
         maxqueue: None,
         slowstart: Duration::ZERO,
         backup: false,
+        disabled: false,
         send_proxy: None,
         check: None,
         agent: None,
@@ -74,6 +75,9 @@ pub(crate) fn settings(servers: Vec<config::Server>) -> config::Backend {
         retry: retry(),
         reuse: config::Reuse::Always,
         abort_on_close: false,
+        forward_for: None,
+        original_to: None,
+        load_server_state: None,
         rules: crate::rules::Rules::default().into(),
         timeout: config::BackendTimeout {
             connect: second,

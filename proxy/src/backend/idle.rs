@@ -1,7 +1,8 @@
 //! Idle connections to servers, kept by each core for itself.
 //!
 //! A connection is parked when its response is finished and taken out for the next request, the youngest first. What
-//! ends one before that: its server drains or goes down (at once, on every core), another core needs a connection and
+//! ends one before that: its server drains or goes down (at once, on every core; not while it drains softly, where a user
+//! has authenticated it), another core needs a connection and
 //! `maxconn` is reached or a request needs a new one, the server closes it, or nobody has wanted it for [`MAX_IDLE`].
 //!
 //! They are closed, not reset: a server that has answered early may not have read all of the request that it answered,
@@ -13,7 +14,6 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -116,7 +116,7 @@ impl IdlePool {
         let Some(first) = backend.servers().first() else { return };
         // What is parked from now on is under the orders that come from now on.
         let follow = self.clone().follow_orders(first.idle_orders(), backend.servers().to_vec());
-        let tasks = [spawn_local(follow), spawn_local(self.clone().sweep())];
+        let tasks = [spawn_local(follow), spawn_local(self.clone().sweep(backend.servers().to_vec()))];
         self.tasks.borrow_mut().extend(tasks.iter().map(JoinHandle::abort_handle));
     }
 
@@ -166,11 +166,11 @@ impl IdlePool {
         None
     }
 
-    /// Keeps a connection whose response has been read to its end, unless its server keeps none.
-    pub fn park(&self, server: &Server, mut connection: Connection) {
+    /// Keeps a connection whose response has been read to its end, which is `now`, unless its server keeps none.
+    pub fn park(&self, server: &Server, mut connection: Connection, now: Instant) {
         connection.proven = connection.reused;
         connection.reused = true;
-        self.put(server, Parked { connection, since: clock::now() });
+        self.put(server, Parked { connection, since: now });
     }
 
     fn put(&self, server: &Server, mut idle: Parked) {
@@ -181,7 +181,6 @@ impl IdlePool {
         let parked = &mut parked[server.index()];
         match idle.connection.owner {
             None if !server.keeps_idle() || is_full(parked, MAX_PARKED) => return,
-            // In the midst of its handshake a pinned user needs it while the server drains softly, too.
             Some(Owner { authenticated: true, .. }) if !server.operation().keeps_pinned_users() => return,
             Some(Owner { authenticated: false, .. }) if !server.keeps_idle() => return,
             // One for each client, whose number bounds them.
@@ -211,9 +210,24 @@ impl IdlePool {
         self.close_shared(server) || self.close_first(server, |_| true)
     }
 
+    /// Closes the connection to any server that has been idle for the longest and serves everybody; tells whether there
+    /// was one.
+    pub fn close_any(&self) -> bool {
+        if let Some(heir) = self.heir.get() {
+            return heir.as_ref().is_some_and(|heir| heir.pool.close_any());
+        }
+        let mut parked = self.parked.borrow_mut();
+        let firsts = parked.iter_mut().filter_map(|parked| {
+            let at = parked.iter().position(Parked::is_shared)?;
+            Some((parked[at].since, at, parked))
+        });
+        let oldest = firsts.min_by_key(|(since, ..)| *since);
+        oldest.map(|(_, at, parked)| parked.remove(at)).is_some()
+    }
+
     /// The same among those that serve everybody.
     pub fn close_shared(&self, server: &Server) -> bool {
-        self.close_first(server, |parked| parked.connection.owner.is_none())
+        self.close_first(server, Parked::is_shared)
     }
 
     fn close_first(&self, server: &Server, will_do: fn(&Parked) -> bool) -> bool {
@@ -255,8 +269,8 @@ impl IdlePool {
 
     fn obey(&self, server: &Server, all: bool) {
         if all {
-            let closed = std::mem::take(&mut self.parked.borrow_mut()[server.index()]);
-            drop(closed);
+            let keeps_pinned = server.operation().keeps_pinned_users();
+            self.parked.borrow_mut()[server.index()].retain(|idle| keeps_pinned && idle.is_authenticated());
             return;
         }
         // All cores are told; whoever has one takes the claim.
@@ -266,15 +280,25 @@ impl IdlePool {
         }
     }
 
-    async fn sweep(self: Rc<Self>) {
+    /// Closes what another process that takes over may need, before it has to wait for that.
+    pub fn make_way(&self, backend: &Backend) {
+        for (server, parked) in backend.servers().iter().zip(self.parked.borrow_mut().iter_mut()) {
+            if server.has_joint_limit() {
+                parked.retain(|idle| !idle.is_shared());
+            }
+        }
+    }
+
+    async fn sweep(self: Rc<Self>, servers: Vec<Arc<Server>>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             let now = clock::now();
-            for parked in self.parked.borrow_mut().iter_mut() {
+            for (server, parked) in servers.iter().zip(self.parked.borrow_mut().iter_mut()) {
+                let is_wanted = server.is_wanted_elsewhere();
                 parked.retain(|idle| {
-                    let in_time = now.duration_since(idle.since) < MAX_IDLE;
+                    let in_time = now.duration_since(idle.since) < MAX_IDLE && !is_wanted;
                     // One that is owned lasts as long as its client.
-                    (in_time || idle.connection.owner.is_some()) && is_silent(&idle.connection.stream)
+                    (in_time || !idle.is_shared()) && is_silent(&idle.connection.stream)
                 });
             }
         }
@@ -282,6 +306,16 @@ impl IdlePool {
 }
 
 impl Parked {
+    /// In the midst of its handshake a pinned user needs it while the server drains softly, too.
+    fn is_authenticated(&self) -> bool {
+        self.connection.owner.is_some_and(|owner| owner.authenticated)
+    }
+
+    /// It serves everybody.
+    fn is_shared(&self) -> bool {
+        self.connection.owner.is_none()
+    }
+
     fn is_of(&self, client: u64) -> bool {
         self.connection.owner.is_some_and(|owner| owner.client == client)
     }
@@ -291,44 +325,34 @@ impl Claim {
     /// The place of the one to take.
     fn find(self, parked: &[Parked]) -> Option<usize> {
         let own = self.own.and_then(|client| parked.iter().rposition(|parked| parked.is_of(client)));
-        let will_do = |parked: &Parked| {
-            parked.connection.owner.is_none() && (self.shared == Shared::Any || parked.connection.proven)
-        };
+        let will_do =
+            |parked: &Parked| parked.is_shared() && (self.shared == Shared::Any || parked.connection.proven);
         own.or_else(|| (self.shared != Shared::None).then(|| parked.iter().rposition(will_do)).flatten())
     }
 }
 
 /// Whether there are as many that serve everybody as are kept: those that are owned are bounded by their clients.
 fn is_full(parked: &[Parked], most: usize) -> bool {
-    let is_shared = |parked: &&Parked| parked.connection.owner.is_none();
     // Mostly the length alone says so.
-    parked.len() >= most && parked.iter().filter(is_shared).count() >= most
+    parked.len() >= most && parked.iter().filter(|parked| parked.is_shared()).count() >= most
 }
 
-/// Nothing has come and the server has not closed. Costs no system call unless something is there.
+/// Nothing has come and the server has not closed. Costs no system call unless the runtime says that something is there;
+/// it may say so of what was read before, and only the socket knows.
 fn is_silent(stream: &TcpStream) -> bool {
-    match stream.poll_read_ready(&mut Context::from_waker(Waker::noop())) {
-        Poll::Pending => true,
-        // The runtime may say so of what was read before; only the socket knows.
-        Poll::Ready(Ok(())) => {
-            stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
-        }
-        Poll::Ready(Err(_)) => false,
-    }
+    stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
 
+    use super::super::Operation;
     use super::super::fixture::{backend_of, server, settings};
     use super::*;
 
-    #[tokio::test]
-    async fn connections_that_are_owned_take_no_room_from_the_others() {
-        let backend = backend_of(settings(vec![server("a")]));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let parked = async |owned: bool| Parked {
+    async fn parked(backend: &Backend, listener: &TcpListener, owned: bool) -> Parked {
+        Parked {
             connection: Connection {
                 stream: TcpStream::connect(listener.local_addr().unwrap()).await.unwrap(),
                 open: backend.servers()[0].try_connection().unwrap(),
@@ -337,7 +361,32 @@ mod tests {
                 owner: owned.then_some(Owner { client: 1, authenticated: true }),
             },
             since: clock::now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_soft_drain_closes_all_but_what_a_user_has_authenticated_and_a_hard_one_that_too() {
+        let backend = backend_of(settings(vec![server("a")]));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pool = IdlePool::new(&backend);
+        let server = &backend.servers()[0];
+        for owned in [true, false, false] {
+            pool.put(server, parked(&backend, &listener, owned).await);
+        }
+        let left = |operation: Operation| {
+            backend.set_operation(0, operation, false);
+            pool.obey(server, true);
+            (server.idle(), server.open())
         };
+        assert_eq!(left(Operation::Soft), (1, 1));
+        assert_eq!(left(Operation::Down), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn connections_that_are_owned_take_no_room_from_the_others() {
+        let backend = backend_of(settings(vec![server("a")]));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let parked = async |owned: bool| parked(&backend, &listener, owned).await;
         let all = [parked(true).await, parked(false).await, parked(true).await, parked(false).await];
         assert_eq!([1, 2, 3, 4].map(|most| is_full(&all, most)), [true, true, false, false]);
     }

@@ -78,6 +78,11 @@ impl Lineage {
         self.elsewhere.store(count, Ordering::Relaxed);
     }
 
+    /// Requests that wait, in all generations.
+    pub(super) fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
     /// Requests in the backend, in flight and waiting.
     pub(super) fn load(&self) -> u32 {
         self.active.load(Ordering::Relaxed) + self.waiting.load(Ordering::Relaxed)
@@ -107,6 +112,12 @@ impl Lineage {
         generations.iter().filter_map(Weak::upgrade).collect()
     }
 
+    /// Whether requests of other generations than the one of which so many wait are waiting, too: they may have come
+    /// before. Costs a load while there is one generation.
+    pub(super) fn others_wait(&self, own: u32) -> bool {
+        self.is_several.load(Ordering::SeqCst) && self.waiting.load(Ordering::SeqCst) > own
+    }
+
     /// Whether requests of different generations wait for the same slots. Costs two loads.
     pub(super) fn shares_slots(&self) -> bool {
         self.is_several.load(Ordering::SeqCst) && self.waiting.load(Ordering::SeqCst) > 0
@@ -114,11 +125,8 @@ impl Lineage {
 
     /// The number of waiters of one generation has changed.
     pub(super) fn count_waiting(&self, before: u32, now: u32) {
-        if now >= before {
-            self.waiting.fetch_add(now - before, Ordering::SeqCst);
-        } else {
-            self.waiting.fetch_sub(before - now, Ordering::SeqCst);
-        }
+        // Fewer are a difference that wraps.
+        self.waiting.fetch_add(now.wrapping_sub(before), Ordering::SeqCst);
     }
 
     fn forget_ended(&self, generations: &mut Vec<Weak<Backend>>) {
@@ -138,6 +146,7 @@ mod tests {
     use super::super::server::Surroundings;
     use super::super::{Operation, Wish};
     use super::*;
+    use crate::config;
 
     const ANY: Wish = Wish::ANY;
 
@@ -168,6 +177,38 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_later_does_not_overtake_those_of_an_older_generation() {
+        let old = backend_of(settings(vec![limited("a", 1)]));
+        let first = granted(old.admit(ANY));
+        let mut second = queued(old.admit(ANY));
+        let new = old.renewed(settings(vec![limited("a", 1)]));
+        // As between giving a slot back and offering it to those who wait.
+        old.servers()[0].give_back();
+        for wish in [ANY, Wish::Pinned(0)] {
+            let mut late = queued(new.admit(wish));
+            assert!(late.answer.try_recv().is_err());
+        }
+        drop(second.answer.try_recv().unwrap().unwrap());
+        std::mem::forget(first);
+        drop(second);
+        drop(granted(new.admit(ANY)));
+    }
+
+    #[test]
+    fn whoever_waits_counts_whatever_configuration_it_came_under() {
+        let old = backend_of(settings(vec![limited("a", 1)]));
+        let first = granted(old.admit(ANY));
+        let waiting = [queued(old.admit(ANY)), queued(old.admit(Wish::Pinned(0)))];
+        let new = old.renewed(settings(vec![limited("a", 1)]));
+        let late = queued(new.admit(Wish::Pinned(0)));
+        let counts = || (new.queued_in_all(), new.servers()[0].queued());
+        assert_eq!(counts(), (3, 2));
+        drop((waiting, late));
+        assert_eq!(counts(), (0, 0));
+        drop(first);
+    }
+
+    #[test]
     fn a_server_that_is_gone_finishes_what_it_has() {
         let old = backend_of(settings(vec![limited("a", 1), server("b")]));
         let held = granted(old.admit(Wish::Pinned(0)));
@@ -195,18 +236,38 @@ mod tests {
         assert_eq!(waiting.answer.try_recv().unwrap().unwrap().server().name(), "b");
     }
 
+    /// The next generation, of which no other one knows yet.
+    fn in_the_making(old: &Arc<Backend>) -> Arc<Backend> {
+        let around = Surroundings { lineage: old.lineage.clone(), fullconn: old.settings.fullconn };
+        let renewed = old
+            .servers
+            .iter()
+            .map(|server| Arc::new(server.renewed(server.index(), server.settings().clone(), &around)));
+        Backend::apart(old.settings.clone(), renewed.collect(), old.lineage.clone())
+    }
+
+    #[test]
+    fn a_weight_that_is_set_while_a_generation_is_made_holds_for_it() {
+        let old = backend_of(settings(vec![server("a"), server("b")]));
+        let new = in_the_making(&old);
+        old.set_weight(0, 0).unwrap();
+        new.join();
+        assert_eq!(new.servers()[0].weight(), 0);
+        for _ in 0..2 {
+            assert_eq!(granted(new.admit(ANY)).server().name(), "b");
+        }
+        // Until the configuration says another one.
+        let heavier = config::Server { weight: 9, ..server("a") };
+        assert_eq!(new.renewed(settings(vec![heavier, server("b")])).servers()[0].weight(), 9);
+    }
+
     #[test]
     fn what_the_checks_find_while_a_generation_is_made_holds_for_it() {
         let old = backend_of(settings(vec![checked("a"), checked("b")]));
         for index in 0..2 {
             old.set_operation(index, Operation::Up, false);
         }
-        let around = Surroundings { lineage: old.lineage.clone(), fullconn: old.settings.fullconn };
-        let renewed = old
-            .servers
-            .iter()
-            .map(|server| Arc::new(server.renewed(server.index(), server.settings().clone(), &around)));
-        let new = Backend::apart(old.settings.clone(), renewed.collect(), old.lineage.clone());
+        let new = in_the_making(&old);
         old.set_operation(0, Operation::Down, false);
         new.join();
         assert_eq!(new.usable().active, 1);

@@ -54,7 +54,9 @@ pub use hash::Key;
 pub use operation::Operation;
 pub(crate) use persistence::captured_cookie;
 pub use queue::Ticket;
-pub use server::{Checked, Elsewhere, Forced, History, IdleOrder, OpenConnection, Resumed, Server};
+pub use server::{
+    Checked, Elsewhere, Forced, History, IdleOrder, JointLimit, OpenConnection, Resumed, Server, Told,
+};
 pub use slot::Slot;
 
 use census::{Census, Member};
@@ -214,9 +216,15 @@ impl Backend {
         &self.servers
     }
 
-    /// Requests that wait for any server.
-    pub fn queued(&self) -> u32 {
+    /// Requests that wait for any server, under this configuration.
+    #[cfg(test)]
+    pub(crate) fn queued(&self) -> u32 {
         self.balanced_waiting.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait, for any server or for a certain one, under whatever configuration they began.
+    pub fn queued_in_all(&self) -> u32 {
+        self.lineage.waiting()
     }
 
     /// Requests in flight on all its servers.
@@ -232,10 +240,13 @@ impl Backend {
         self.lineage.elsewhere()
     }
 
-    /// Adds up what an earlier process has of its servers.
+    /// Adds up what an earlier process has of its servers, and lets go who waited for that to end.
     pub(crate) fn count_elsewhere(&self) {
         let count = self.servers.iter().map(|server| server.elsewhere().in_flight).sum();
         self.lineage.set_elsewhere(count);
+        if self.lineage.waiting() > 0 {
+            self.offer_to_all();
+        }
     }
 
     /// Servers that take new users at present: active ones and backups. A first check that is under way does not

@@ -6,7 +6,7 @@
 /// |---|---|---|---|
 /// | `Unchecked`, `Up` | yes | yes | kept |
 /// | `Starting` | wait | wait | none yet |
-/// | `Soft` | only when nothing else is left | yes | closed |
+/// | `Soft` | only when nothing else is left | yes | closed, but those that a user has authenticated |
 /// | `Down` | no | moved elsewhere | closed |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]

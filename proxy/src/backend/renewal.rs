@@ -49,9 +49,13 @@ impl Backend {
             if !before.contains_key(&server.key()) && server.asked() != Asked::default() {
                 renewed.set_asked(server.index(), Asked::default());
             }
-            // An operator's order is for a name, wherever its server moves.
-            let ordered = leaves.get(server.name()).map_or(Administration::Ready, |old| old.ordered());
-            if !before.contains_key(&server.key()) && server.ordered() != ordered {
+            // An operator's order is for a name, wherever its server moves, unless the configuration says something else
+            // than before.
+            let old = before.get(&server.key()).or_else(|| leaves.get(server.name()));
+            let old = old.filter(|old| old.settings().disabled == server.settings().disabled);
+            let ordered =
+                old.map_or_else(|| Administration::configured(server.settings()), |old| old.ordered());
+            if server.ordered() != ordered {
                 renewed.set_ordered(server.index(), ordered);
             }
             if !before.contains_key(&server.key()) && server.maxconn_asked().is_some() {
@@ -68,7 +72,7 @@ impl Backend {
     }
 
     /// There will be no first check of those that have had none: nobody waits for it any more.
-    fn check_no_more(self: &Arc<Self>, is_gone: impl Fn(&Server) -> bool) {
+    pub(crate) fn check_no_more(self: &Arc<Self>, is_gone: impl Fn(&Server) -> bool) {
         let starting = |server: &&Arc<Server>| server.checks() == Operation::Starting && is_gone(server);
         for server in self.servers.iter().filter(starting) {
             self.set_operation(server.index(), Operation::Up, false);
@@ -129,6 +133,25 @@ mod tests {
         // And back, while the one before still has what was ordered for it then.
         let back = moved.renewed(settings(vec![at(80)]));
         assert_eq!(ordered(&back, 0), Administration::Ready);
+    }
+
+    #[test]
+    fn a_server_begins_as_the_configuration_says_and_stays_as_an_operator_says() {
+        use Administration::{Maintenance, Ready};
+        let disabled = |disabled| settings(vec![config::Server { disabled, ..server("a") }, server("b")]);
+        let ordered = |backend: &Backend| backend.servers()[0].ordered();
+        let first = backend_of(disabled(true));
+        assert_eq!((ordered(&first), first.usable().active), (Maintenance, 1));
+        first.set_ordered(0, Ready);
+        let second = first.renewed(disabled(true));
+        assert_eq!((ordered(&second), second.usable().active), (Ready, 2));
+        let third = second.renewed(disabled(false));
+        third.set_ordered(0, Administration::Drain);
+        let fourth = third.renewed(disabled(false));
+        assert_eq!(ordered(&fourth), Administration::Drain);
+        let fifth = fourth.renewed(disabled(true));
+        assert_eq!((ordered(&fifth), fifth.usable().active), (Maintenance, 1));
+        assert_eq!(ordered(&fifth.renewed(disabled(false))), Ready);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod connections;
 mod forced;
 mod handover;
 mod history;
+mod joint;
 mod slots;
 mod standing;
 
@@ -30,10 +31,11 @@ use crate::config;
 use crate::served::{Peak, Served};
 
 pub use connections::{IdleOrder, OpenConnection};
-pub use forced::Forced;
+pub use forced::{Forced, Told};
 pub use handover::{Elsewhere, Resumed};
 pub(super) use history::Chronicle;
 pub use history::{Checked, History};
+pub use joint::JointLimit;
 
 /// Numbers that every request of every core changes, on a cache line of their own.
 #[derive(Debug, Default)]
@@ -51,6 +53,9 @@ const UNKNOWN_HEALTH: u32 = u32::MAX;
 /// Nobody asks for another `maxconn` than the configuration's; more than any server takes.
 const AS_CONFIGURED: u32 = u32::MAX;
 
+/// Nobody has set another weight than the configuration's; more than any server has.
+const CONFIGURED_WEIGHT: u16 = u16::MAX;
+
 /// What a server belongs to.
 #[derive(Clone, Debug)]
 pub(super) struct Surroundings {
@@ -64,9 +69,8 @@ pub(super) struct Surroundings {
 pub struct Server {
     settings: config::Server,
     index: usize,
-    /// The configuration's until it is changed.
-    weight: AtomicU16,
     limits: Limits,
+    /// Requests of this configuration that wait for it.
     bound_waiting: AtomicU32,
     lineage: Arc<Lineage>,
     state: Arc<State>,
@@ -78,6 +82,8 @@ pub struct Server {
 struct State {
     /// [`Standing`], packed.
     standing: AtomicU8,
+    /// The weight that was set at run time; or [`CONFIGURED_WEIGHT`].
+    weight: AtomicU16,
     /// The `maxconn` that is asked for it, 0 being none; or [`AS_CONFIGURED`].
     maxconn: AtomicU32,
     /// How far it has come since it came up, where it comes slowly.
@@ -87,6 +93,8 @@ struct State {
     /// Of its check machine; [`UNKNOWN_HEALTH`]: no check has come back.
     health: AtomicU32,
     counters: Counters,
+    /// Requests of all configurations that wait for it.
+    queued: AtomicU32,
     elsewhere: [AtomicU32; 3],
     users: Users,
     /// What it has served.
@@ -101,20 +109,27 @@ struct State {
     errors: Errors,
     /// How often its sessions were ended, and why last: HAProxy's letter for the log.
     shutdowns: watch::Sender<(u64, u8)>,
-    /// Rung for each connection that closes, for those who wait under `maxconn`.
+    /// Rung for each connection that closes, while somebody waits for it.
     closed: Notify,
+    /// Who waits for that.
+    waiting: AtomicU32,
+    /// What another process keeps to, too.
+    joint: joint::Joint,
 }
 
 impl Server {
     pub(super) fn new(index: usize, settings: config::Server, users: Users, around: &Surroundings) -> Self {
         let operation = if settings.check.is_some() { Operation::Starting } else { Operation::Unchecked };
+        let standing = Standing { ordered: Administration::configured(&settings), ..Standing::of(operation) };
         let state = Arc::new(State {
-            standing: AtomicU8::new(Standing::of(operation).packed()),
+            standing: AtomicU8::new(standing.packed()),
+            weight: AtomicU16::new(CONFIGURED_WEIGHT),
             maxconn: AtomicU32::new(AS_CONFIGURED),
             warmth: Warmth::default(),
             draining: AtomicBool::new(false),
             health: AtomicU32::new(UNKNOWN_HEALTH),
             counters: Counters::default(),
+            queued: AtomicU32::new(0),
             elsewhere: Default::default(),
             users,
             served: Served::default(),
@@ -125,31 +140,26 @@ impl Server {
             errors: Errors::default(),
             shutdowns: watch::Sender::new((0, 0)),
             closed: Notify::new(),
+            waiting: AtomicU32::new(0),
+            joint: joint::Joint::default(),
         });
-        let weight = settings.weight;
-        Self::of(index, settings, weight, around, state)
+        Self::of(index, settings, around, state)
     }
 
     /// The same server in a newer configuration. A weight that was changed at run time stays, unless the configuration
     /// says another one than before.
     pub(super) fn renewed(&self, index: usize, settings: config::Server, around: &Surroundings) -> Self {
-        let stays = settings.weight == self.settings.weight;
-        let weight = if stays { self.weight() } else { settings.weight };
-        Self::of(index, settings, weight, around, self.state.clone())
+        if settings.weight != self.settings.weight {
+            self.state.weight.store(CONFIGURED_WEIGHT, Ordering::SeqCst);
+        }
+        Self::of(index, settings, around, self.state.clone())
     }
 
-    fn of(
-        index: usize,
-        settings: config::Server,
-        weight: u16,
-        around: &Surroundings,
-        state: Arc<State>,
-    ) -> Self {
+    fn of(index: usize, settings: config::Server, around: &Surroundings, state: Arc<State>) -> Self {
         let limits =
             Limits { maxconn: settings.maxconn, minconn: settings.minconn, fullconn: around.fullconn };
         let lineage = around.lineage.clone();
-        let (weight, bound_waiting) = (AtomicU16::new(weight), AtomicU32::new(0));
-        Self { settings, index, weight, limits, bound_waiting, lineage, state }
+        Self { settings, index, limits, bound_waiting: AtomicU32::new(0), lineage, state }
     }
 
     /// What makes it the same server in another configuration of its backend: name and address.
@@ -189,11 +199,14 @@ impl Server {
 
     /// Its share at present, 0 to [`config::Server::MAX_WEIGHT`]; a slow start is not taken off.
     pub fn weight(&self) -> u16 {
-        self.weight.load(Ordering::Relaxed)
+        match self.state.weight.load(Ordering::Relaxed) {
+            CONFIGURED_WEIGHT => self.settings.weight,
+            weight => weight,
+        }
     }
 
     pub(super) fn set_weight(&self, weight: u16) {
-        self.weight.store(weight, Ordering::Relaxed);
+        self.state.weight.store(weight, Ordering::SeqCst);
     }
 
     /// How far it has come since it came up.
@@ -236,9 +249,9 @@ impl Server {
         self.state.counters.open.load(Ordering::Relaxed)
     }
 
-    /// Requests that wait for this very server.
+    /// Requests that wait for this very server, under whatever configuration they began.
     pub fn queued(&self) -> u32 {
-        self.bound_waiting.load(Ordering::Relaxed)
+        self.state.queued.load(Ordering::Relaxed)
     }
 
     /// Requests that it was given since the start.

@@ -17,6 +17,7 @@ impl Backend {
     pub(super) fn wait(self: &Arc<Self>, wish: Wish) -> Admission {
         let (reply, mut answer) = oneshot::channel();
         let mut answers = Vec::new();
+        let is_behind;
         let (number, place, before) = {
             let mut queue = self.lock();
             // Servers may have changed since the caller looked.
@@ -39,13 +40,18 @@ impl Backend {
             self.count_waiting(&mut queue);
             // From here on who gives a slot back sees this waiter; who gave one back before is seen by this. Where
             // others wait already, they have looked, and a limit that does not change was as high for them.
-            if before == 0 || self.limits_change {
+            is_behind = self.is_behind_others();
+            if !is_behind && (before == 0 || self.limits_change) {
                 self.let_go(&mut queue, place, &mut answers);
                 self.count_waiting(&mut queue);
             }
             (number, place, before)
         };
         send(answers);
+        if is_behind {
+            // What is free goes to those who came before.
+            self.offer_to_all();
+        }
         match answer.try_recv() {
             Ok(Ok(slot)) => Admission::Granted(slot),
             Ok(Err(refusal)) => Admission::Refused(refusal),
@@ -155,7 +161,7 @@ impl Backend {
     }
 
     /// Lets go whoever can in all generations.
-    fn offer_to_all(&self) {
+    pub(super) fn offer_to_all(&self) {
         for generation in self.lineage.all() {
             let mut answers = Vec::new();
             {
@@ -170,7 +176,12 @@ impl Backend {
     }
 
     pub(super) fn is_free_of_waiters(&self, index: usize) -> bool {
-        self.servers[index].waiting().load(Ordering::SeqCst) == 0
+        !self.servers[index].is_waited_for()
+    }
+
+    /// Whether requests wait that began under another configuration.
+    pub(super) fn is_behind_others(&self) -> bool {
+        self.lineage.others_wait(self.all_waiting.load(Ordering::SeqCst))
     }
 
     pub(super) fn leave_queue(&self, leave: impl FnOnce(&mut Queue)) {
@@ -180,16 +191,13 @@ impl Backend {
     }
 
     fn count_waiting(&self, queue: &mut Queue) {
-        self.balanced_waiting.store(queue.waiting_at(None) as u32, Ordering::SeqCst);
         while let Some(index) = queue.changed.pop() {
-            let waiting = queue.waiting_at(Some(index)) as u32;
-            self.servers[index].waiting().store(waiting, Ordering::SeqCst);
-            self.servers[index].most_queued().note(waiting);
+            self.servers[index].count_waiting(queue.waiting_at(Some(index)) as u32);
         }
-        let all = queue.waiting() as u32;
-        self.lineage.most_queued.note(all);
-        let before = self.all_waiting.swap(all, Ordering::SeqCst);
-        self.lineage.count_waiting(before, all);
+        self.balanced_waiting.store(queue.waiting_at(None) as u32, Ordering::SeqCst);
+        let now = queue.waiting() as u32;
+        self.lineage.count_waiting(self.all_waiting.swap(now, Ordering::SeqCst), now);
+        self.lineage.most_queued.note(self.lineage.waiting());
     }
 
     pub(super) fn slot(self: &Arc<Self>, index: usize, is_forced: bool) -> Slot {

@@ -14,7 +14,7 @@ use super::running::Running;
 use super::spread::spread;
 use super::turns::Turns;
 use super::{notice, probe, request, servers};
-use crate::backend::{Administration, Backend, Operation, Server, observed::Observed};
+use crate::backend::{Administration, Backend, Operation, Server, Told, observed::Observed};
 use crate::{clock, config};
 
 /// When a first check for which there was no socket is made again: some connection may have ended by then.
@@ -70,7 +70,10 @@ impl Checker {
 
     /// Until `tasks` ends: the server is not checked any more.
     async fn run(mut self, mut tasks: watch::Receiver<Task>) {
-        if self.task.server.checks() == Operation::Starting {
+        let is_starting = self.task.server.checks() == Operation::Starting;
+        // It has served without a check until now.
+        let is_unknown = !is_starting && self.task.server.health().is_none();
+        if is_starting {
             // A server that is gone is nobody's concern, whatever its first check would have said.
             tokio::select! {
                 () = self.first() => {}
@@ -79,6 +82,9 @@ impl Checker {
         }
         let mut last = clock::now();
         let mut at_most = if self.offset.is_zero() { Duration::MAX } else { self.offset };
+        if is_unknown {
+            at_most = self.look_now();
+        }
         loop {
             let pause = self.machine.interval(&self.task.check).min(at_most);
             let server = self.task.server.clone();
@@ -89,8 +95,11 @@ impl Checker {
                     at_most = at_most.min(clock::now().duration_since(last) + self.task.check.fastinter);
                     continue;
                 }
-                operation = server.forced().health() => {
-                    self.obey(operation);
+                told = server.forced().told() => {
+                    match told {
+                        Told::Health(operation) => self.obey(operation),
+                        Told::Look => at_most = self.look_now(),
+                    }
                     continue;
                 }
                 changed = tasks.changed() => match changed {
@@ -226,6 +235,13 @@ impl Checker {
             // A check that was under way has said something else meanwhile.
             backend.set_operation(server.index(), operation, false);
         }
+    }
+
+    /// What was found of it is old: it is checked at once. Gives the longest pause before that.
+    fn look_now(&mut self) -> Duration {
+        self.machine.doubt();
+        self.task.server.note_health(self.machine.health());
+        Duration::ZERO
     }
 
     /// Lets everybody know what the machine has come to, by this report.

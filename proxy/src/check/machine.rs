@@ -8,6 +8,7 @@
 //! | starting | passed, soft, failed | as up | up, soft, down |
 //! | up, soft | passed | full | up |
 //! | up, soft | soft | full | soft |
+//! | up, soft | none for long | `rise` | the same |
 //! | up, soft | failed | one less; below `rise`: 0 | the same; below `rise`: down |
 //! | down | passed | one more; at `rise`: full | the same; at `rise`: up |
 //! | down | soft, marked as a drain | one more; at `rise`: full | the same; at `rise`: soft |
@@ -123,6 +124,13 @@ impl Machine {
             OnError::MarkDown => self.health = self.health.min(self.rise),
         }
         self.fail();
+    }
+
+    /// What was found is old: if it is up, the next failure takes it down.
+    pub fn doubt(&mut self) {
+        if self.operation != Operation::Down {
+            self.health = self.rise;
+        }
     }
 
     /// The first check takes too long: the server is taken for up until it comes back.
@@ -315,6 +323,24 @@ mod tests {
         machine.step(Finding::Failed);
         machine.stop_waiting();
         assert_eq!(machine.operation(), Operation::Down);
+    }
+
+    #[test]
+    fn the_next_failure_takes_a_server_down_of_which_all_is_old() {
+        for (findings, seen) in [("+", "UP 1/3"), ("~", "NOLB 1/3"), ("-", "DOWN"), ("-+", "DOWN 1/2")] {
+            let mut machine = machine(2, 3);
+            for letter in findings.chars() {
+                machine.step(match letter {
+                    '+' => Finding::Passed,
+                    '-' => Finding::Failed,
+                    _ => SOFT,
+                });
+            }
+            machine.doubt();
+            assert_eq!(machine.to_string(), seen, "{findings}");
+            machine.step(Finding::Failed);
+            assert_eq!(machine.operation(), Operation::Down);
+        }
     }
 
     #[test]

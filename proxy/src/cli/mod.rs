@@ -10,13 +10,14 @@ use std::{
     io::{IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::OnceLock,
 };
 
 use clap::{Parser, Subcommand};
 use drain_documents::Page;
 
 use self::{
-    options::haproxy_options,
+    options::{Options, haproxy_options},
     said::{Said, changes, check, generate, import, lines, load},
 };
 use crate::config::{Config, haproxy};
@@ -43,9 +44,13 @@ pub const IN_BACKGROUND: &str = "--in-background";
 const NOBODY: &str = "/dev/null";
 
 /// What is said to `-x`.
-const NO_SOCKETS: &str = "error: -x is not supported: listening sockets are not taken from an admin socket. A drain-proxy \
-                          that runs hands them to its successor on SIGUSR2; to replace an HAProxy, or a drain-proxy of \
-                          another configuration, start with -sf PID, which listens beside it and then tells it to finish";
+const NO_SOCKETS: &str = "'-x' : listening sockets are not taken from an admin socket: this process listens beside the one \
+                          that has them, where that allows it (SO_REUSEPORT). A drain-proxy that runs hands its own to its \
+                          successor on SIGUSR2";
+
+/// What is said where `-dW` bears no warning.
+const NOT_ZERO: &str =
+    "error: there are warnings, and -dW bears none: mend what they tell of, or leave it out";
 
 /// A reverse proxy that obeys its servers' health answers: 200 takes everybody, 404 no new user, 500 nobody.
 ///
@@ -64,8 +69,9 @@ const NO_SOCKETS: &str = "error: -x is not supported: listening sockets are not 
         drain-proxy -f /etc/haproxy/haproxy.cfg\n  \
         drain-proxy check /etc/drain-proxy/shop.toml\n  \
         drain-proxy import /etc/haproxy/haproxy.cfg > shop.toml\n\n\
-        As HAProxy: -c (check), -cc CONDITION, -v, -vv, -D (go into the background), -p FILE, -sf PID…, -st PID…; \
-        -d, -db, -q, -V and -W change nothing.\n\n\
+        As HAProxy: -c (check), -cc CONDITION, -v, -vv, -C DIRECTORY, -D (go into the background), -dW (no warning is \
+        borne), -p FILE, -sf PID…, -st PID…, -- FILE…; -f DIRECTORY reads its *.cfg; -d…, -q, -V, -W and -Ws change \
+        nothing.\n\n\
         Exit codes: 0 stopped or valid, 1 failed or invalid, 64 wrong usage."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option that is given or not")]
@@ -73,7 +79,8 @@ struct CommandLine {
     #[command(subcommand)]
     command: Option<Verb>,
 
-    /// The configuration: a TOML file, or HAProxy's haproxy.cfg, of which there may be several
+    /// The configuration: a TOML file, or HAProxy's haproxy.cfg, of which there may be several, or a directory of them,
+    /// and beside them a TOML file with [admin]
     #[arg(
         short = 'f',
         long = "config",
@@ -101,6 +108,14 @@ struct CommandLine {
     /// It is the process that was started for that
     #[arg(long, hide = true)]
     in_background: bool,
+
+    /// Go to this directory before any file is read
+    #[arg(short = 'C', value_name = "DIRECTORY", hide = true)]
+    directory: Option<PathBuf>,
+
+    /// Refuse a configuration of which something is to be said
+    #[arg(long, hide = true)]
+    zero_warning: bool,
 
     /// The admin socket of a process whose listening sockets are to be taken, which is not done
     #[arg(short = 'x', value_name = "SOCKET", hide = true)]
@@ -160,6 +175,7 @@ enum Verb {
 
 /// What a process is told when it starts.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is said or not, by itself")]
 pub struct Start {
     /// The configuration.
     pub config: Config,
@@ -167,6 +183,8 @@ pub struct Start {
     pub files: Vec<PathBuf>,
     /// Another process is to be taken over from.
     pub take_over: bool,
+    /// Another process listens where this one will.
+    pub beside: bool,
     /// It is to go into the background when it is ready.
     pub background: bool,
     /// It is the process that was started for that.
@@ -224,8 +242,33 @@ pub fn order(arguments: impl IntoIterator<Item = OsString>) -> Order {
     Order::Done(said.code())
 }
 
+/// Where the process was before `-C`.
+static BEGAN_IN: OnceLock<PathBuf> = OnceLock::new();
+
+/// This program by the name that it was started by, wherever the process has gone since (`-C`): a newer one in its place is
+/// found, and symbolic links are not resolved for that reason.
+pub fn program() -> PathBuf {
+    let name = std::env::args_os().next().map_or_else(|| "/proc/self/exe".into(), PathBuf::from);
+    match BEGAN_IN.get() {
+        // A name without a slash is looked for in PATH.
+        Some(directory) if name.as_os_str().as_encoded_bytes().contains(&b'/') => directory.join(name),
+        _ => name,
+    }
+}
+
 fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Result<(Start, String), Said> {
-    let line = CommandLine::try_parse_from(haproxy_options(arguments)).map_err(Said::Usage)?;
+    let Options { words, ignored } = haproxy_options(arguments);
+    let line = CommandLine::try_parse_from(words).map_err(Said::Usage)?;
+    // Whoever is taken over from, or has started this one, has gone there already, and has told what is to be told.
+    let is_first = !(line.take_over || line.in_background);
+    if let Some(directory) = line.directory.as_ref().filter(|_| is_first) {
+        if let Ok(here) = std::env::current_dir() {
+            BEGAN_IN.get_or_init(|| here);
+        }
+        std::env::set_current_dir(directory).map_err(|error| {
+            Said::Error(format!("error: can't go to the directory {}: {error}", directory.display()))
+        })?;
+    }
     match line.command {
         Some(Verb::Check { files }) => return Err(check(&files, colours)?),
         Some(Verb::Import { files }) => return Err(import(&files)?),
@@ -251,20 +294,24 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
         );
         return Err(Said::output(text));
     }
-    if line.sockets_of.as_deref().is_some_and(|socket| socket.as_os_str() != NOBODY) {
-        return Err(Said::Error(NO_SOCKETS.to_owned()));
+    let beside = line.sockets_of.as_deref().is_some_and(|socket| socket.as_os_str() != NOBODY);
+    let (config, mut messages) = load(&line.files, colours)?;
+    for text in ignored.into_iter().chain(beside.then(|| NO_SOCKETS.to_owned())) {
+        messages.warn_of_all(text);
     }
-    let (config, messages) = load(&line.files, colours)?;
+    if line.zero_warning && messages.has_warnings() {
+        return Err(Said::Error(lines(&messages) + NOT_ZERO));
+    }
     if line.check {
         let beside = lines(&messages);
         return Err(Said::Output { text: "Configuration file is valid".to_owned(), beside });
     }
     let CommandLine { files, take_over, background, in_background, pid_file, finish, terminate, .. } = line;
-    // Whoever is taken over from, or has started this one, has said it.
-    let warnings = if take_over || in_background { String::new() } else { lines(&messages) };
+    let warnings = if is_first { lines(&messages) } else { String::new() };
     // And has signalled them: the numbers may be others' by now.
     let (finish, terminate) = if take_over { (Vec::new(), Vec::new()) } else { (finish, terminate) };
-    let start = Start { config, files, take_over, background, in_background, pid_file, finish, terminate };
+    let start =
+        Start { config, files, take_over, beside, background, in_background, pid_file, finish, terminate };
     Ok((start, warnings))
 }
 
@@ -323,11 +370,25 @@ mod tests {
         for word in BACKGROUND {
             assert!(ask(&format!("{line} {word}")).unwrap().0.background, "{word}");
         }
-        assert!(ask(&format!("{line} -x /dev/null")).is_ok());
-        let Said::Error(text) = ask(&format!("{line} -x /run/x.sock")).unwrap_err() else {
+        assert!(!ask(&format!("{line} -x /dev/null")).unwrap().0.beside);
+        let (start, warnings_of_x) = ask(&format!("{line} -x /run/x.sock")).unwrap();
+        assert!(start.beside && warnings_of_x.contains("'-x' : listening sockets"), "{warnings_of_x}");
+        // Debian's unit.
+        let (start, said) =
+            ask(&format!("drain-proxy -Ws -f {OLD} -p /run/haproxy.pid -S /run/haproxy-master.sock"))
+                .unwrap();
+        assert_eq!(start.pid_file, Some("/run/haproxy.pid".into()));
+        assert!(said.contains("'-S' is ignored: there is no master process"), "{said}");
+        let Said::Output { text, .. } =
+            ask(&format!("drain-proxy -Ws -f {OLD} -c -q -S /run/haproxy-master.sock")).unwrap_err()
+        else {
             panic!("no error")
         };
-        assert!(text.contains("-x is not supported"), "{text}");
+        assert_eq!(text, "Configuration file is valid");
+        let Said::Error(text) = ask(&format!("drain-proxy -dW -f {OLD}")).unwrap_err() else {
+            panic!("an error")
+        };
+        assert!(text.contains("-dW bears none"), "{text}");
         let (start, _) = ask(&format!("{line} {TAKE_OVER}")).unwrap();
         assert_eq!((start.finish, start.terminate), (vec![], vec![]));
         assert_eq!((start.pid_file, start.files), (Some("/run/x.pid".into()), vec![PathBuf::from(OLD)]));
@@ -344,6 +405,25 @@ mod tests {
             let said = ask(&format!("drain-proxy -cc {condition}")).unwrap_err();
             assert_eq!(said.code(), ExitCode::from(code), "{condition}");
         }
+    }
+
+    #[test]
+    fn a_toml_file_beside_a_haproxy_cfg_says_how_it_is_administered() {
+        let directory = std::env::temp_dir().join(format!("drain-proxy-beside-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("admin.toml");
+        let write = |text: &str| std::fs::write(&file, text).unwrap();
+        let line = format!("drain-proxy -f {OLD} -f {}", file.display());
+        write("[admin]\nlisten = \"127.0.0.1:8404\"\nsocket = \"/run/x.sock\"\n");
+        let admin = ask(&line).unwrap().0.config.admin;
+        assert!(admin.port.is_some() && admin.sockets.len() == 1);
+        write("[frontend.x]\n");
+        assert_eq!(ask(&line).unwrap_err().code(), ExitCode::from(INVALID));
+        let Said::Error(text) = ask(&format!("{line} -f {}", file.display())).unwrap_err() else {
+            panic!("an error")
+        };
+        assert!(text.contains("several TOML files"), "{text}");
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

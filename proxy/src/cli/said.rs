@@ -1,7 +1,8 @@
 //! What is said instead of running: to wrong usage, and to commands that only look.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
+    net::TcpStream,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -10,8 +11,9 @@ use std::{
 use clap::CommandFactory;
 
 use super::{CommandLine, INVALID, PAGE, USAGE};
+use crate::admin::socket::at_name;
 use crate::config::{
-    Config, LoadError,
+    AdminPlace, Config, LoadError,
     haproxy::{Import, Messages},
 };
 
@@ -51,7 +53,9 @@ pub(super) fn lines(messages: &Messages) -> String {
 pub(super) fn load(files: &[PathBuf], colours: bool) -> Result<(Config, Messages), Said> {
     Config::load_all(files).map_err(|error| match error {
         LoadError::Invalid(invalid) => Said::Error(invalid.render(colours)),
-        LoadError::Unreadable { .. } => Said::Error(format!("error: {error}")),
+        LoadError::Unreadable { .. } | LoadError::Empty { .. } | LoadError::Several => {
+            Said::Error(format!("error: {error}"))
+        }
         LoadError::Haproxy(messages) => Said::Error(messages.render(std::process::id())),
     })
 }
@@ -84,23 +88,36 @@ pub(super) fn generate(directory: &Path) -> Said {
 
 /// What the proxy of this configuration says that was changed.
 pub(super) fn changes(config: &Config) -> Said {
-    let Some(socket) = config.admin.sockets.first() else {
+    // One of which only a number is known can't be found from outside of the process.
+    let is_found = |at: &&AdminPlace| !matches!(at, AdminPlace::Descriptor(_));
+    let Some(at) = config.admin.sockets.iter().map(|socket| &socket.at).find(is_found) else {
         return Said::Error(
             "error: the configuration has no `admin.socket` at which a proxy could be asked".to_owned(),
         );
     };
-    let ask = || -> std::io::Result<String> {
-        let mut stream = UnixStream::connect(&socket.path)?;
-        stream.write_all(b"show changes\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    };
-    match ask() {
+    match ask(at, "show changes") {
         Ok(text) if text.trim().is_empty() => Said::output("nothing was changed"),
         Ok(text) => Said::output(text.trim_end()),
-        Err(error) => Said::Error(format!("error: no proxy answers at {}: {error}", socket.path.display())),
+        Err(error) => Said::Error(format!("error: no proxy answers at {at}: {error}")),
     }
+}
+
+/// What a proxy says to this command.
+fn ask(at: &AdminPlace, command: &str) -> io::Result<String> {
+    match at {
+        AdminPlace::File(path) => answer(UnixStream::connect(path)?, command),
+        AdminPlace::Abstract(name) => answer(UnixStream::connect_addr(&at_name(name)?)?, command),
+        // The kernel takes an unspecified address for this machine.
+        AdminPlace::Address(address) => answer(TcpStream::connect(address)?, command),
+        AdminPlace::Descriptor(_) => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+fn answer(mut stream: impl Read + Write, command: &str) -> io::Result<String> {
+    stream.write_all(format!("{command}\n").as_bytes())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// One line for a file that is valid.

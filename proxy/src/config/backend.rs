@@ -1,10 +1,11 @@
 //! `[backend.NAME]`: servers that do the same work, and how one is chosen.
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use drain_config::{Table, Value};
 
 use super::{
+    AddressField,
     balance::{Balance, HashType},
     check::CheckDefaults,
     condition::Condition,
@@ -48,12 +49,19 @@ pub struct Backend {
     /// Whether a request whose client has closed its half of the connection is given up as long as no server has
     /// answered it (HAProxy: `option abortonclose`).
     pub abort_on_close: bool,
+    /// The field that tells its servers the client's address, beside what a frontend asks for.
+    pub forward_for: Option<AddressField>,
+    /// The one that tells what the client connected to, likewise.
+    pub original_to: Option<AddressField>,
     /// What becomes of its requests and their responses beside that.
     pub rules: Arc<Rules>,
     /// Its timeouts.
     pub timeout: BackendTimeout,
     /// What becomes of new users when only soft-draining servers are left.
     pub when_all_drain: WhenAllDrain,
+    /// The file that tells its servers' state of before at a start, and is never written; `None`: that of all backends,
+    /// [`super::Admin::server_state`].
+    pub load_server_state: Option<PathBuf>,
     /// Its servers in the order of the file, names unique. Without any its requests are answered 503.
     pub servers: Vec<Server>,
 }
@@ -98,6 +106,7 @@ impl Backend {
         let servers = table
             .require("server", r#"[{ name = "pool1", address = "10.0.0.11:80" }]"#)
             .and_then(|value| servers(&value, &Context { check, check_timeout, dynamic, binds, lookup }));
+        let [forward_for, original_to] = AddressField::read_both(table);
         let words = [("serve", WhenAllDrain::Serve), ("refuse", WhenAllDrain::Refuse)];
         Some(Self {
             name: name?,
@@ -113,9 +122,12 @@ impl Backend {
             retry: Retry::read(table, timeout.connect),
             reuse: Reuse::read(table),
             abort_on_close: table.flag("abortonclose", false).copied(),
+            forward_for,
+            original_to,
             rules: Rules::of_backend(table, backends).into(),
             timeout,
             when_all_drain: table.choice("when_all_drain", WhenAllDrain::Serve, &words).copied(),
+            load_server_state: table.take("load_server_state").and_then(|value| value.absolute_path()),
             servers: servers?,
         })
     }

@@ -3,13 +3,10 @@
 use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use drain_config::{Mistake, Table, Value};
-use ipnet::IpNet;
 
 use super::{
-    AcceptProxy, BackendIndex, Limits, Logging,
-    limits::count,
-    lookup::Lookup,
-    words::{object_name, token},
+    AcceptProxy, AddressField, BackendIndex, Limits, Logging, limits::count, lookup::Lookup,
+    words::object_name,
 };
 use crate::{adopt, rules::Rules};
 
@@ -26,8 +23,10 @@ pub struct Frontend {
     pub accept_proxy: Option<AcceptProxy>,
     /// Where its requests go.
     pub backend: BackendIndex,
-    /// The header that tells the server the client's address; `None`: none is added.
-    pub forward_for: Option<ForwardFor>,
+    /// The field that tells servers the client's address (HAProxy: `option forwardfor`); `None`: none does.
+    pub forward_for: Option<AddressField>,
+    /// The one that tells what the client connected to (HAProxy: `option originalto`).
+    pub original_to: Option<AddressField>,
     /// What becomes of its requests and their responses beside that.
     pub rules: Arc<Rules>,
     /// What is written of its requests.
@@ -38,16 +37,11 @@ pub struct Frontend {
     pub maxconn: NonZeroUsize,
 }
 
-/// The header that tells the server the client's address (HAProxy: `option forwardfor`). It is added as a line
-/// of its own at the end, never appended to one that is there.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ForwardFor {
-    /// The header's name, as it is sent; `X-Forwarded-For`.
-    pub header: Arc<str>,
-    /// Clients in these networks get none.
-    pub except: Vec<IpNet>,
-    /// Whether a request that has such a header already gets none.
-    pub if_none: bool,
+impl Frontend {
+    /// Whether more is to be known of each request than a usual line of the log has.
+    pub fn takes_notes(&self) -> bool {
+        self.logging.has_own_format() || self.rules.unique_id().is_some()
+    }
 }
 
 /// Timeouts towards clients.
@@ -61,6 +55,8 @@ pub struct FrontendTimeout {
     pub http_keep_alive: Duration,
     /// Inactivity of a client behind an upgrade, when the server has closed its half; `None`: nothing changes then.
     pub client_fin: Option<Duration>,
+    /// How long a client waits that is held (`tarpit`); the backend's `connect` where not set.
+    pub tarpit: Option<Duration>,
 }
 
 /// Unless configured: a minute, in which a phone that has changed its network is back.
@@ -79,9 +75,9 @@ impl Frontend {
         let bind = table.require("bind", r#"["0.0.0.0:80"]"#).and_then(|value| value.each_once(Bind::read));
         let backend = table.require("backend", r#""NAME""#).and_then(|value| reference(&value, backends));
         let accept_proxy = table.take("accept_proxy").and_then(|value| AcceptProxy::read(&value));
-        let forward_for = table.take("forward_for").and_then(|value| ForwardFor::read(&value));
-        let rules = Rules::of_frontend(table, backends).into();
-        let logging = Logging::read(table, lookup);
+        let [forward_for, original_to] = AddressField::read_both(table);
+        let rules = Rules::of_frontend(table, backends);
+        let logging = Logging::read(table, &rules, lookup);
         let timeout = table.section("timeout", FrontendTimeout::read);
         let most = limits.connections;
         let maxconn = table.field("maxconn", most, |value| count(value, i64::MAX));
@@ -99,7 +95,8 @@ impl Frontend {
             accept_proxy,
             backend: backend?,
             forward_for,
-            rules,
+            original_to,
+            rules: rules.into(),
             logging,
             timeout,
             maxconn,
@@ -148,33 +145,13 @@ fn reference(value: &Value<'_>, backends: &[&str]) -> Option<BackendIndex> {
     value.choice(&words)
 }
 
-impl ForwardFor {
-    /// `true`, `false` or a table.
-    fn read(value: &Value<'_>) -> Option<Self> {
-        if !value.is_table() {
-            return value.flag()?.then(Self::standard);
-        }
-        value.section(|table| {
-            let Self { header, except, if_none } = Self::standard();
-            Self {
-                header: table.field("header", header, |value| token(value, "a header's name")).into_inner(),
-                except: table.field("except", except, |value| value.each(Value::network)).into_inner(),
-                if_none: table.flag("if_none", if_none).copied(),
-            }
-        })
-    }
-
-    fn standard() -> Self {
-        Self { header: "X-Forwarded-For".into(), except: Vec::new(), if_none: false }
-    }
-}
-
 impl FrontendTimeout {
     fn read(table: &Table<'_>) -> Self {
         let client = table.duration("client", CLIENT_TIMEOUT).copied();
         let http_request = table.duration("http_request", client).copied();
         let http_keep_alive = table.duration("http_keep_alive", http_request).copied();
-        let client_fin = table.field("client_fin", None, |value| value.duration().map(Some)).copied();
-        Self { client, http_request, http_keep_alive, client_fin }
+        let maybe = |key| table.field(key, None, |value| value.duration().map(Some)).copied();
+        let (client_fin, tarpit) = (maybe("client_fin"), maybe("tarpit"));
+        Self { client, http_request, http_keep_alive, client_fin, tarpit }
     }
 }

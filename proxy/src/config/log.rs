@@ -8,6 +8,7 @@ use super::{
     lookup::Lookup,
     words::{cookie_prefix, token, word},
 };
+use crate::rules::{Format, Rules};
 
 /// What is written of a frontend's requests.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -39,7 +40,7 @@ pub struct Captures {
 /// One thing that is taken from a head.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Capture {
-    /// Its name.
+    /// Its name; empty: rules put there what they want (HAProxy: `declare capture`).
     pub name: Arc<str>,
     /// So many bytes of it at most.
     pub length: usize,
@@ -59,7 +60,7 @@ pub struct Log {
 }
 
 /// What a line of the access log looks like.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LogFormat {
     /// HAProxy's `option httplog`.
     Http,
@@ -67,6 +68,8 @@ pub enum LogFormat {
     Tcp,
     /// HAProxy's `option httplog clf`: the Common Log Format, and what the others have behind it.
     Clf,
+    /// HAProxy's `log-format`.
+    Own(Arc<Format>),
 }
 
 /// Where the access log goes.
@@ -166,25 +169,45 @@ const MAX_CAPTURES: usize = 101;
 const SYSLOG_PORT: u16 = 514;
 
 impl Logging {
-    /// The keys of `[frontend.NAME]` that are about logs.
-    pub(super) fn read(table: &Table<'_>, lookup: &Lookup<'_>) -> Self {
+    /// Whether some line has a format of its own.
+    pub fn has_own_format(&self) -> bool {
+        self.logs.iter().any(|log| matches!(log.format, LogFormat::Own(_)))
+    }
+
+    /// The keys of `[frontend.NAME]` that are about logs, beside its rules.
+    pub(super) fn read(table: &Table<'_>, rules: &Rules, lookup: &Lookup<'_>) -> Self {
         let read = |value: &Value<'_>| value.section(|table| Log::read(table, lookup))?;
         let logs = table.field("log", Vec::new(), |value| value.each(read));
         let without_log = logs.as_inner().is_empty() && logs.is_sound();
         let list = |key| {
-            let read = |value: &Value<'_>| Capture::read(value, |value| token(value, "a header's name"));
+            let name = |value: Option<Value<'_>>| match value {
+                Some(value) => token(&value, "a header's name"),
+                None => Some("".into()),
+            };
+            let read = |value: &Value<'_>| Capture::read(value, |table| name(table.take("name")));
             let field = table.field(key, Vec::new(), |value| at_most(value, value.each(read)?));
             (key, field.place().cloned(), field.into_inner())
         };
         let (request, response) = (list("capture_request_headers"), list("capture_response_headers"));
-        let cookie =
-            table.field("capture_cookie", None, |value| Capture::read(value, cookie_prefix).map(Some));
+        let cookie = table.field("capture_cookie", None, |value| {
+            let name = |table: &Table<'_>| {
+                table.require("name", r#""SID=""#).and_then(|value| cookie_prefix(&value))
+            };
+            Capture::read(value, name).map(Some)
+        });
         let flags = ["dontlognull", "dontlog_normal", "log_separate_errors"].map(|key| {
             let field = table.flag(key, false);
             (key, field.place().cloned(), field.copied())
         });
-        let places =
-            [(request.0, request.1), (response.0, response.1), ("capture_cookie", cookie.place().cloned())];
+        for ((key, place, captures), highest) in [&request, &response].into_iter().zip(rules.places()) {
+            if let Some(highest) = highest.filter(|highest| *highest >= captures.len()) {
+                let title = format!("a rule captures to place {highest}, which is not there");
+                let label = format!("`{}` declares {}, from 0", table.path_of(key), captures.len());
+                table.report(Mistake::new(place.clone().unwrap_or_else(|| table.place()), title, label));
+            }
+        }
+        // Rules look at what is captured of fields, those of backends, too.
+        let places = [("capture_cookie", cookie.place().cloned())];
         for (key, place) in places.into_iter().chain(flags.clone().map(|(key, place, _)| (key, place))) {
             if let Some(place) = place.filter(|_| without_log) {
                 let title = format!("`{}` has no effect", table.path_of(key));
@@ -217,9 +240,9 @@ impl Captures {
 }
 
 impl Capture {
-    fn read(value: &Value<'_>, name: impl Fn(&Value<'_>) -> Option<Arc<str>>) -> Option<Self> {
+    fn read(value: &Value<'_>, name: impl Fn(&Table<'_>) -> Option<Arc<str>>) -> Option<Self> {
         value.section(|table| {
-            let name = table.require("name", r#""Host""#).and_then(|value| name(&value));
+            let name = name(table);
             let (least, most) = CAPTURE_BOUNDS;
             let length = table.require("length", "40").and_then(|value| value.number(least, most));
             Some(Self { name: name?, length: usize::from(length?) })
@@ -229,15 +252,30 @@ impl Capture {
 
 impl Log {
     fn read(table: &Table<'_>, lookup: &Lookup<'_>) -> Option<Self> {
-        const FORMATS: [(&str, LogFormat); 3] =
-            [("http", LogFormat::Http), ("tcp", LogFormat::Tcp), ("clf", LogFormat::Clf)];
-        let format = table.choice("format", LogFormat::Http, &FORMATS).copied();
+        let format = table.field("format", LogFormat::Http, LogFormat::read).into_inner();
         let target = table.require("target", r#""stdout""#).and_then(|value| LogTarget::read(&value, lookup));
         let (least, most) = LENGTH_BOUNDS;
         let length = usize::from(table.number("length", LENGTH, least, most).copied());
         let is_syslog = matches!(target, None | Some(LogTarget::Udp(_) | LogTarget::Unix(_)));
         let syslog = Syslog::read(table, is_syslog);
         Some(Self { format, target: target?, length, syslog: is_syslog.then_some(syslog) })
+    }
+}
+
+impl LogFormat {
+    /// `"http"` and its like, or a format of its own, such as `"%ci %ST %{+Q}r"`.
+    fn read(value: &Value<'_>) -> Option<Self> {
+        let text = value.string()?;
+        if !text.contains('%') {
+            let known = [Self::Http, Self::Tcp, Self::Clf];
+            let place = value.choice(&[("http", 0_usize), ("tcp", 1), ("clf", 2)]);
+            return place.map(|place| known[place].clone());
+        }
+        let format = Format::of_line(text);
+        if let Err(why) = &format {
+            value.wrong("is no format of a line", why.as_str());
+        }
+        format.ok().map(|format| Self::Own(format.into()))
     }
 }
 

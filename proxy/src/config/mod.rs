@@ -3,8 +3,10 @@
 //! Behind [`Config`] nothing asks again whether a value makes sense: each type holds only what is valid. An
 //! `Option` here is a thing that may be absent, never a default that is still to be found.
 
+mod address_field;
 mod admin;
 mod admin_port;
+mod admin_socket;
 mod agent;
 mod announce;
 mod backend;
@@ -12,11 +14,13 @@ mod balance;
 mod check;
 mod condition;
 mod cookie;
+mod files;
 mod frontend;
 pub mod haproxy;
 mod limits;
 mod log;
 mod lookup;
+mod numbers;
 mod passive;
 mod retry;
 mod reuse;
@@ -26,8 +30,10 @@ mod timeout;
 mod words;
 mod xxh64;
 
-pub use admin::{Admin, AdminSocket, Level as AdminLevel};
+pub use address_field::AddressField;
+pub use admin::Admin;
 pub use admin_port::{Account, AdminPort, Leave, Password, PortLevel};
+pub use admin_socket::{AdminSocket, Level as AdminLevel, Place as AdminPlace};
 pub use agent::Agent;
 pub use announce::AcceptProxy;
 pub use backend::{Backend, WhenAllDrain};
@@ -35,9 +41,10 @@ pub use balance::{Balance, HashType, UriPart};
 pub use check::{Check, CheckRequest, Expect, HttpVersion};
 pub use condition::{Condition, Matches};
 pub use cookie::{Cookie, CookieMode};
-pub use frontend::{ForwardFor, Frontend, FrontendTimeout};
+pub use frontend::{Frontend, FrontendTimeout};
 pub use limits::Limits;
 pub use log::{Capture, Captures, Level, Log, LogFormat, LogTarget, Logging, Syslog, SyslogHeader};
+pub use numbers::Numbered;
 pub use passive::{Layer, Observe, OnError, Passive};
 pub use retry::{Failure, Redispatch, Replay, Retry, RetryOn};
 pub use reuse::Reuse;
@@ -57,6 +64,8 @@ pub struct Config {
     pub frontends: Vec<Frontend>,
     /// Where they go, in the order of the file; at least one.
     pub backends: Vec<Backend>,
+    /// Both as HAProxy counts them, in the order of the file.
+    pub proxies: Vec<Numbered>,
     /// Limits of the whole process.
     pub limits: Limits,
     /// Who may look at it and command it while it runs.
@@ -86,6 +95,17 @@ pub enum LoadError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The directory has no file that could be one.
+    #[error("the directory {} has no configuration: expected files *.cfg in it", path.display())]
+    Empty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// They can't be read as one.
+    #[error(
+        "several TOML files are no configuration: expected one, or haproxy.cfg files, beside which one may have [admin]"
+    )]
+    Several,
     /// What it says is wrong.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -101,8 +121,9 @@ impl Config {
         binds.any(|bind| server::reaches(address, *bind))
     }
 
-    /// Reads these files; several must be haproxy.cfg files, which are read as one. The names of servers' hosts are
-    /// looked up, which may wait for name servers. Gives also what is to be said of them, warnings only.
+    /// Reads these files; several must be haproxy.cfg files, which are read as one, and one of TOML with `[admin]` may be
+    /// beside them. The names of servers' hosts are looked up, which may wait for name servers. Gives also what is to be
+    /// said of them, warnings only.
     ///
     /// # Errors
     /// One can't be read, or anything in them is wrong.
@@ -114,26 +135,30 @@ impl Config {
                 Ok((config, haproxy::Messages::default()))
             }
             _ => {
-                let mut import = haproxy::Import::of(&sources, &|name| std::env::var(name).ok());
-                match import.read(&lookup::system) {
-                    Some(config) => Ok((config, import.messages)),
-                    None => Err(LoadError::Haproxy(import.messages)),
+                let is_toml = |source: &haproxy::Source| haproxy::has_ending(&source.name, "toml");
+                let (beside, files): (Vec<_>, Vec<_>) = sources.into_iter().partition(is_toml);
+                if beside.len() > 1 || files.is_empty() {
+                    return Err(LoadError::Several);
                 }
+                let admin = beside.first().map(Admin::alone).transpose()?;
+                let mut import = haproxy::Import::of(&files, &|name| std::env::var(name).ok());
+                let Some(mut config) = import.read(&lookup::system) else {
+                    return Err(LoadError::Haproxy(import.messages));
+                };
+                if let Some(admin) = admin {
+                    config.admin = admin.with_sockets(config.admin.sockets);
+                }
+                Ok((config, import.messages))
             }
         }
     }
 
-    /// The texts of these files.
+    /// The texts of these files; of a directory, those of its files `*.cfg`.
     ///
     /// # Errors
     /// One can't be read.
     pub fn sources(paths: &[PathBuf]) -> Result<Vec<haproxy::Source>, LoadError> {
-        let source = |path: &PathBuf| {
-            let text = Document::text_of(path)
-                .map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
-            Ok(haproxy::Source { name: path.display().to_string(), text })
-        };
-        paths.iter().map(source).collect()
+        files::sources(paths)
     }
 
     /// Reads `text`; `file` is what messages call it, and `lookup` finds the addresses of a host and a port.
@@ -152,18 +177,20 @@ impl Config {
         let admin = root.section("admin", Admin::read);
         let limits = root.section("limits", Limits::read);
         let names = root.names_in("backend");
-        let mut binds = Vec::new();
+        let (mut binds, mut ids) = (Vec::new(), Vec::new());
         let frontends = root.named_sections("frontend", |name, table| {
             refuse_bound(table, &mut binds);
-            Frontend::read(name, table, &names, &limits, lookup)
+            let claim = numbers::claim(table, &mut ids);
+            Some((Frontend::read(name, table, &names, &limits, lookup)?, claim))
         });
         let backends = root.named_sections("backend", |name, table| {
             let is_it = |place: usize| names.get(place) == Some(&name);
             let reaching =
                 |frontend: &&Frontend| is_it(frontend.backend.0) || frontend.rules.backends().any(is_it);
-            let reach = frontends.iter().flatten().filter(reaching).map(|frontend| frontend.maxconn.get());
-            let reach = reach.fold(0, usize::saturating_add);
-            Backend::read(name, table, &binds, lookup, reach, &names)
+            let reach = frontends.iter().flatten().map(|(frontend, _)| frontend).filter(reaching);
+            let reach = reach.map(|frontend| frontend.maxconn.get()).fold(0, usize::saturating_add);
+            let claim = numbers::claim(table, &mut ids);
+            Some((Backend::read(name, table, &binds, lookup, reach, &names)?, claim))
         });
         for (kind, is_missing) in [("frontend", frontends.is_empty()), ("backend", backends.is_empty())] {
             if is_missing {
@@ -171,9 +198,12 @@ impl Config {
                 root.report(Mistake::new(root.place(), format!("there is no {kind}"), "").help(help));
             }
         }
+        let frontends: Vec<_> = frontends.into_iter().collect::<Option<_>>()?;
+        let backends: Vec<_> = backends.into_iter().collect::<Option<_>>()?;
         Some(Self {
-            frontends: frontends.into_iter().collect::<Option<_>>()?,
-            backends: backends.into_iter().collect::<Option<_>>()?,
+            proxies: numbers::number(&frontends, &backends),
+            frontends: frontends.into_iter().map(|(frontend, _)| frontend).collect(),
+            backends: backends.into_iter().map(|(backend, _)| backend).collect(),
             limits,
             admin,
         })

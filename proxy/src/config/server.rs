@@ -40,6 +40,8 @@ pub struct Server {
     pub slowstart: Duration,
     /// Whether it serves only when no other can.
     pub backup: bool,
+    /// It begins in maintenance, until an operator enables it.
+    pub disabled: bool,
     /// The PROXY protocol that names the client at the beginning of each connection; `None`: none does. Such
     /// connections serve one client's connection only.
     pub send_proxy: Option<Version>,
@@ -120,6 +122,7 @@ impl Server {
         let maxqueue = table.field("maxqueue", None, |value| connections(value).map(Some)).copied();
         let slowstart = table.duration("slowstart", Duration::ZERO).copied();
         let backup = table.flag("backup", false).copied();
+        let disabled = table.flag("disabled", false).copied();
         let send_proxy = send_proxy(table);
         let check_speaks = check_send_proxy(table, send_proxy);
         // Where the address is wrong this was reported; the rest of the check is read all the same.
@@ -155,6 +158,7 @@ impl Server {
             maxqueue,
             slowstart,
             backup,
+            disabled,
             send_proxy,
             check,
             agent,

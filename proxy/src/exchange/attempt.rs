@@ -1,17 +1,20 @@
 //! The attempts to have a request answered: by which server, and what follows one that failed.
 
+mod claim;
+mod progress;
+mod unanswered;
 mod verdict;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::progress::Progress;
 use super::{
     Core,
-    answer::Status,
     client::{After, Client},
-    connect::{self, NoConnection, NoSlot},
-    ending::{abandon, fail, finish},
+    connect::{self, GivenUp, NoConnection, NoSlot},
+    ending::finish,
     pipe::Pipe,
     record::Story,
     relay::{End, Relay, Remains},
@@ -20,13 +23,9 @@ use super::{
     retry::{self, Failed, Next},
 };
 use crate::{
-    backend::{
-        Server, Slot, Wish,
-        idle::{Claim, Connection, Shared},
-        persistence::Persistence,
-    },
+    backend::{Server, Slot, Wish, idle::Connection, persistence::Persistence},
     clock,
-    config::{self, Failure, RetryOn, Reuse},
+    config::{self, Failure, RetryOn},
     served::Counter,
 };
 
@@ -42,6 +41,7 @@ pub(super) struct Attempts<'a> {
     reuse: bool,
     /// The response that broke off.
     rest: Option<Box<Rest>>,
+    progress: Progress,
 }
 
 /// A response of which the client has a part.
@@ -61,10 +61,10 @@ enum Tried {
     Again(Duration),
     /// Nothing: it drains or has gone down, and the request has no more business there.
     Left,
-    /// Nothing, and nobody waits for it any more.
-    ClientGone,
-    /// No connection, and nothing more to try; the cause.
-    NoConnection([u8; 2]),
+    /// Nothing, and the request waits no longer.
+    GivenUp(GivenUp),
+    /// No connection.
+    NoConnection(NoConnection),
 }
 
 impl<'a> Attempts<'a> {
@@ -76,7 +76,7 @@ impl<'a> Attempts<'a> {
         story: &'a mut Story,
     ) -> Self {
         let reuse = asked.repeatable && up.is_whole();
-        Self { core, client, asked, up, story, reuse, rest: None }
+        Self { core, client, asked, up, story, reuse, rest: None, progress: Progress::default() }
     }
 
     /// Finds a server, and has it answer.
@@ -93,7 +93,7 @@ impl<'a> Attempts<'a> {
         loop {
             let slot = match connect::slot(self.core, wish, self.client, self.story).await {
                 Ok(slot) => slot,
-                Err(NoSlot::ClientGone) => return self.abandoned(*b"CQ"),
+                Err(NoSlot::GivenUp(why)) => return Box::pin(self.given_up(why, b'Q')).await,
                 Err(error) => return Box::pin(self.without_slot(error)).await,
             };
             if matches!(wish, Wish::Balanced { .. }) {
@@ -114,8 +114,8 @@ impl<'a> Attempts<'a> {
                 } else if !pause.is_zero() {
                     // There is no other. Others may use the slot meanwhile.
                     drop(slot);
-                    if connect::pause(self.core, self.client, pause).await.is_err() {
-                        return self.abandoned(*b"CC");
+                    if let Err(why) = self.pause(pause).await {
+                        return Box::pin(self.given_up(why, b'C')).await;
                     }
                     before = Some((index, Duration::ZERO));
                     continue;
@@ -127,15 +127,24 @@ impl<'a> Attempts<'a> {
             }
             match self.on_server(&slot).await {
                 Tried::Ended(mut remains, mut connection) => {
+                    let now = clock::now();
                     if remains.reusable {
                         self.assign(&mut connection, remains.authenticates);
-                        self.core.idle.park(slot.server(), connection);
+                        self.core.idle.park(slot.server(), connection, now);
                     } else {
                         drop(connection);
                     }
                     drop(slot);
-                    return finish(self.core, self.client, self.asked, self.up, &mut remains, self.story)
-                        .await;
+                    return finish(
+                        self.core,
+                        self.client,
+                        self.asked,
+                        self.up,
+                        &mut remains,
+                        self.story,
+                        now,
+                    )
+                    .await;
                 }
                 Tried::Elsewhere { timed_out } => {
                     let index = slot.server().index();
@@ -148,21 +157,21 @@ impl<'a> Attempts<'a> {
                     wish = if slot.is_forced() { Wish::Forced(index) } else { Wish::Pinned(index) };
                     // Others may use it meanwhile.
                     drop(slot);
-                    if connect::pause(self.core, self.client, pause).await.is_err() {
-                        return self.abandoned(*b"CC");
+                    if let Err(why) = self.pause(pause).await {
+                        return Box::pin(self.given_up(why, b'C')).await;
                     }
                 }
                 Tried::Left => {
                     before = Some((slot.server().index(), Duration::ZERO));
                     wish = Wish::ANY.with_key(self.asked.key);
                 }
-                Tried::ClientGone => {
+                Tried::GivenUp(why) => {
                     drop(slot);
-                    return self.abandoned(*b"CC");
+                    return Box::pin(self.given_up(why, b'C')).await;
                 }
-                Tried::NoConnection(cause) => {
+                Tried::NoConnection(error) => {
                     drop(slot);
-                    return Box::pin(self.unavailable(cause)).await;
+                    return Box::pin(self.unavailable(error.cause())).await;
                 }
             }
         }
@@ -174,6 +183,7 @@ impl<'a> Attempts<'a> {
         let pinned = self.client.is_bound_to(server)
             || self.asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server));
         self.story.server = Some(server.clone());
+        self.story.goes_to(server.index());
         loop {
             let tried = self.once(slot, pinned).await;
             if server.settings().passive.observe.is_some()
@@ -186,6 +196,7 @@ impl<'a> Attempts<'a> {
                     // No attempt: it was closing while the request was on its way.
                     self.reuse = false;
                     self.prepare(tried);
+                    self.story.goes_to(server.index());
                     continue;
                 }
                 Tried::Ended(remains, _) if self.is_broken_off(remains) => {
@@ -195,15 +206,22 @@ impl<'a> Attempts<'a> {
                     Some(failure) => (Some(failure), failure == Failure::Timeout),
                     None => return tried,
                 },
-                Tried::NoConnection(cause) if cause != b"RC" => (Some(Failure::Connection), cause == b"sC"),
+                Tried::NoConnection(error) => {
+                    (Some(Failure::Connection), matches!(error, NoConnection::Timeout))
+                }
                 _ => return tried,
             };
             let gone = !slot.stays(pinned);
             let kept = pinned && self.asked.persistence.as_ref().is_some_and(Persistence::is_kept);
-            let failed = Failed { failure, pinned, kept, timed_out, gone };
-            let next = retry::after(failed, self.story.retries, self.settings());
+            let lacks = matches!(tried, Tried::NoConnection(NoConnection::Exhausted(_)));
+            let failed = Failed { failure, pinned, kept, timed_out, gone, lacks };
+            let mut next = retry::after(failed, self.spent(&tried), self.settings());
             if next == Next::GiveUp {
                 return tried;
+            }
+            // With one idle connection less there is a descriptor for this one.
+            if lacks && matches!(next, Next::Same(_)) && self.core.idle.close_any() {
+                next = Next::Same(Duration::ZERO);
             }
             let tally = self.core.backend.tally();
             if let Tried::Ended(remains, _) = &tried {
@@ -221,6 +239,7 @@ impl<'a> Attempts<'a> {
             server.served().count(Counter::Retries);
             self.prepare(tried);
             self.story.retries += 1;
+            self.story.goes_to(server.index());
             match next {
                 Next::Same(pause) if pause.is_zero() => {}
                 Next::Same(pause) => return Tried::Again(pause),
@@ -233,23 +252,23 @@ impl<'a> Attempts<'a> {
     async fn once(&mut self, slot: &Slot, pinned: bool) -> Tried {
         let server = slot.server();
         let claim = self.claim(server);
-        let mut connection = match connect::connection(self.core, slot, pinned, claim, self.client).await {
-            Ok(connection) => {
-                self.count_connection(server, connection.reused);
-                connection
-            }
-            Err(NoConnection::Left) => return Tried::Left,
-            Err(NoConnection::ClientGone) => return Tried::ClientGone,
-            Err(error) => {
-                tracing::debug!(server = server.name(), %error, "no connection");
-                self.count_connection(server, false);
-                return Tried::NoConnection(match error {
-                    NoConnection::Exhausted(_) => *b"RC",
-                    NoConnection::Timeout => *b"sC",
-                    NoConnection::Refused(_) | NoConnection::Left | NoConnection::ClientGone => *b"SC",
-                });
-            }
-        };
+        let mut connection =
+            match connect::connection(self.core, slot, pinned, claim, (self.client, self.story)).await {
+                Ok(connection) => {
+                    if let Some(session) = &self.story.session {
+                        session.is_on(&connection.stream);
+                    }
+                    self.count_connection(server, connection.reused);
+                    connection
+                }
+                Err(NoConnection::Left) => return Tried::Left,
+                Err(NoConnection::GivenUp(why)) => return Tried::GivenUp(why),
+                Err(error) => {
+                    tracing::debug!(server = server.name(), %error, "no connection");
+                    self.count_connection(server, false);
+                    return Tried::NoConnection(error);
+                }
+            };
         // No time has passed since the slot was there where the first connection that will do was idle.
         let at_once = connection.reused && self.rest.is_none() && self.story.retries == 0;
         let begun = self.story.admitted.filter(|_| at_once).unwrap_or_else(clock::now);
@@ -266,6 +285,15 @@ impl<'a> Attempts<'a> {
             relay.remains(end)
         };
         Tried::Ended(remains, connection)
+    }
+
+    /// Further attempts so far; of a response that breaks off, since the last one that got further with it.
+    fn spent(&mut self, tried: &Tried) -> u32 {
+        let left = match tried {
+            Tried::Ended(remains, _) if self.is_broken_off(remains) => remains.down.left(),
+            _ => None,
+        };
+        self.progress.spent(self.story.retries, left)
     }
 
     fn count_connection(&self, server: &Server, reused: bool) {
@@ -313,59 +341,9 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// The idle connections that will do.
-    fn claim(&self, server: &Server) -> Claim {
-        let bound = self.client.is_bound_to(server);
-        let first = !self.client.served;
-        let shared = match self.core.backend.settings().reuse {
-            _ if !self.reuse || !self.core.shares_idle(server) => Shared::None,
-            Reuse::Safe if first => Shared::None,
-            Reuse::Aggressive if first => Shared::Proven,
-            _ => Shared::Any,
-        };
-        // What is authenticated serves whatever its user asks: there is no other way to ask it.
-        Claim { own: self.client.number().filter(|_| self.reuse || bound), shared }
-    }
-
-    /// Says whom a connection belongs to after this request.
-    fn assign(&mut self, connection: &mut Connection, authenticates: bool) {
-        let server = connection.open.server();
-        let authenticates = authenticates || self.asked.authenticates;
-        if authenticates || connection.owner.is_some() || !self.core.shares_idle(server) {
-            self.client.own(connection, authenticates);
-        }
-    }
-
-    /// Nobody waits for the answer any more.
-    fn abandoned(self, cause: [u8; 2]) -> After {
-        self.story.bytes += self.rest.as_ref().map_or(0, |rest| rest.down.written());
-        self.story.end(cause);
-        abandon(self.core, self.client, self.asked, self.story)
-    }
-
-    /// No server has been found for it.
-    async fn without_slot(mut self, error: NoSlot) -> After {
-        let cause = match error {
-            NoSlot::NoServer => *b"SC",
-            NoSlot::QueueTimeout => {
-                // Waiting is all that this request did, and Tw says for how long.
-                self.story.admitted = Some(clock::now());
-                *b"sQ"
-            }
-            NoSlot::QueueFull => *b"SQ",
-            NoSlot::ClientGone => return self.abandoned(*b"CQ"),
-        };
-        self.unavailable(cause).await
-    }
-
-    /// No server has answered, or continued what another has begun.
-    async fn unavailable(&mut self, cause: [u8; 2]) -> After {
-        if let Some(rest) = self.rest.take() {
-            let mut remains = Remains::cut_off(rest.down);
-            return finish(self.core, self.client, self.asked, self.up, &mut remains, self.story).await;
-        }
-        self.story.end(cause);
-        fail(self.core, self.client, self.asked, self.up, self.story, Status::Unavailable).await
+    /// Leaves a server in peace for so long.
+    async fn pause(&mut self, time: Duration) -> Result<(), GivenUp> {
+        connect::pause(self.core, self.client, self.story, time).await
     }
 
     fn settings(&self) -> &config::Retry {

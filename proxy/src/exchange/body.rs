@@ -1,6 +1,8 @@
 //! What is still to come of a message's body.
 
-use crate::http1::{ChunkedBody, Framing};
+use std::rc::Rc;
+
+use crate::http1::{ChunkedBody, Framing, Withholds};
 
 /// What is still to come.
 #[derive(Debug)]
@@ -12,12 +14,12 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// All of a body of this kind.
-    pub(super) fn of(framing: Framing) -> Self {
+    /// All of a body of this kind, whose trailers do not have these fields.
+    pub(super) fn of(framing: Framing, withheld: Option<&Rc<dyn Withholds>>) -> Self {
         match framing {
             Framing::None | Framing::Length(0) => Self::Done,
             Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => Self::Chunked(ChunkedBody::default()),
+            Framing::Chunked => Self::Chunked(ChunkedBody::without(withheld.cloned())),
             Framing::UntilClose => Self::UntilClose,
         }
     }

@@ -4,22 +4,16 @@ use crate::{
     backend::captured_cookie,
     config::{Capture, Captures},
     http1::{Fields, Kind},
+    rules::{Slots, Values},
 };
 
 /// What was taken from the heads of a request and its response, cut to what was asked for.
 #[derive(Debug, Default)]
 pub struct Captured {
-    request: CapturedFields,
-    response: CapturedFields,
+    /// Fields, and what rules have put there.
+    pub(super) slots: Slots,
     request_cookie: Option<Vec<u8>>,
     response_cookie: Option<Vec<u8>>,
-}
-
-/// Values of fields, in the order of the configuration; of one that is not there an empty one.
-#[derive(Debug, Default)]
-pub struct CapturedFields {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
 }
 
 impl Captured {
@@ -27,8 +21,10 @@ impl Captured {
     pub(super) fn of_request(captures: &Captures, fields: &Fields<'_, '_>) -> Box<Self> {
         let cookie = captures.cookie.as_ref();
         Box::new(Self {
-            request: CapturedFields::of(&captures.request_headers, fields),
-            response: CapturedFields::absent(captures.response_headers.len()),
+            slots: Slots {
+                request: Values::of(&captures.request_headers, fields),
+                response: Values::absent(captures.response_headers.len()),
+            },
             request_cookie: cookie.and_then(|cookie| of_cookies(cookie, fields, Kind::Cookie)),
             response_cookie: None,
         })
@@ -36,19 +32,24 @@ impl Captured {
 
     /// From the final response's head; what another server has answered before is forgotten.
     pub(super) fn set_response(&mut self, captures: &Captures, fields: &Fields<'_, '_>) {
-        self.response = CapturedFields::of(&captures.response_headers, fields);
+        self.slots.response = Values::of(&captures.response_headers, fields);
         let cookie = captures.cookie.as_ref();
         self.response_cookie = cookie.and_then(|cookie| of_cookies(cookie, fields, Kind::SetCookie));
     }
 
+    /// What was captured of fields, and by rules.
+    pub const fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
     /// The captured fields of the request.
-    pub const fn request(&self) -> &CapturedFields {
-        &self.request
+    pub const fn request(&self) -> &Values {
+        &self.slots.request
     }
 
     /// The captured fields of the response.
-    pub const fn response(&self) -> &CapturedFields {
-        &self.response
+    pub const fn response(&self) -> &Values {
+        &self.slots.response
     }
 
     /// The captured cookie as the client sent it, name and value.
@@ -59,33 +60,6 @@ impl Captured {
     /// The captured cookie as the server set it, name and value.
     pub fn response_cookie(&self) -> Option<&[u8]> {
         self.response_cookie.as_deref()
-    }
-}
-
-impl CapturedFields {
-    fn absent(count: usize) -> Self {
-        Self { bytes: Vec::new(), ends: vec![0; count] }
-    }
-
-    fn of(captures: &[Capture], fields: &Fields<'_, '_>) -> Self {
-        let mut values = Self { bytes: Vec::new(), ends: Vec::with_capacity(captures.len()) };
-        for capture in captures {
-            let value = fields.last(capture.name.as_bytes()).unwrap_or_default();
-            values.bytes.extend_from_slice(&value[..value.len().min(capture.length)]);
-            values.ends.push(values.bytes.len());
-        }
-        values
-    }
-
-    /// None is asked for.
-    pub const fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// The values.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let begins = std::iter::once(&0).chain(&self.ends);
-        begins.zip(&self.ends).map(|(&begin, &end)| &self.bytes[begin..end])
     }
 }
 
@@ -143,10 +117,8 @@ mod tests {
             response_headers: vec![Capture { name: "a".into(), length: 1 }; 2],
             ..Captures::default()
         };
-        let captured = Captured {
-            response: CapturedFields::absent(captures.response_headers.len()),
-            ..Captured::default()
-        };
+        let response = Values::absent(captures.response_headers.len());
+        let captured = Captured { slots: Slots { response, ..Slots::default() }, ..Captured::default() };
         assert_eq!(texts(captured.response().iter()), ["", ""]);
     }
 }

@@ -16,11 +16,13 @@ use std::{
 use tokio::{
     io::{AsyncWriteExt, ReadBuf},
     net::TcpStream,
+    time::Instant,
 };
 
 use super::{
     Core,
     buffer::{Buffer, Size, poll_fill},
+    record::{Notes, Story},
     request,
     timer::Timer,
 };
@@ -103,6 +105,11 @@ pub(super) fn serve<H>(
         Client { stream, address, timer, input: None, empty_lines: 0, served: false, rare: None };
     async move {
         let _held = &held;
+        poll_fn(|cx| {
+            client.timer.arm(cx);
+            Poll::Ready(())
+        })
+        .await;
         let announces =
             core.frontend.accept_proxy.as_ref().is_some_and(|accept| accept.expects(client.address.ip()));
         if announces && !Box::pin(client.announced(&core)).await {
@@ -124,11 +131,13 @@ impl Client {
     /// One request after the other; gives what is to be done after the last.
     async fn requests(&mut self, core: &mut Rc<Core>) -> After {
         while self.next_request(core).await {
+            // By the configuration that has set the timer.
+            let ready = self.ready_since(core);
             if let Some(newest) = core.newest() {
                 self.follow(&newest);
                 *core = newest;
             }
-            match Box::pin(request::serve(core, self)).await {
+            match Box::pin(request::serve(core, self, ready)).await {
                 After::Next => self.served = true,
                 after => return after,
             }
@@ -167,6 +176,29 @@ impl Client {
             self.rare.get_or_insert_default().destination = Some(passage.destination);
         }
         true
+    }
+
+    /// Since when it has been waited for: its connection's beginning, or the end of the request before. To be asked while
+    /// the time for the first byte is what its timer has.
+    fn ready_since(&self, core: &Core) -> Instant {
+        let timeout = &core.frontend.timeout;
+        let allowed = if self.served { timeout.http_keep_alive } else { timeout.http_request };
+        let deadline = self.timer.deadline();
+        deadline.checked_sub(allowed).unwrap_or(deadline)
+    }
+
+    /// What a line of a format of its own may say of the request that begins.
+    pub(super) fn notes(&self, story: &Story) -> Notes {
+        // Of the whole process.
+        static REQUESTS: AtomicU64 = AtomicU64::new(0);
+        Notes {
+            destination: self.passage().destination,
+            idle: story.idle,
+            number: REQUESTS.fetch_add(1, Ordering::Relaxed),
+            is_first: !self.served,
+            unique_id: Vec::new(),
+            variables: Variables::default(),
+        }
     }
 
     /// From where to where it goes, for who is told by the PROXY protocol.

@@ -21,8 +21,8 @@ use crate::{
     clock, proxy_protocol,
 };
 
-/// What this machine may lack for a connection: a source port, descriptors, memory.
-const EXHAUSTED: [Errno; 5] = [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+/// What this machine may lack for any connection: descriptors, memory.
+const EXHAUSTED: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
 
 /// Why there is no slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -36,9 +36,9 @@ pub(super) enum NoSlot {
     /// Too many were before it.
     #[error("expected room in the server's queue, found as many as `maxqueue`")]
     QueueFull,
-    /// Nobody waits for the answer any more.
-    #[error("expected a client that waits for its answer, found its connection closed")]
-    ClientGone,
+    /// It waits no longer.
+    #[error(transparent)]
+    GivenUp(#[from] GivenUp),
 }
 
 /// Why there is no connection.
@@ -47,7 +47,10 @@ pub(super) enum NoConnection {
     /// The server, or the network, said no.
     #[error("expected the server to accept a connection, found: {0}")]
     Refused(io::Error),
-    /// This machine has no port, descriptor or memory left for one. No server is to blame, and none can help.
+    /// All source ports towards this server are taken. It is not to blame; others have ports of their own.
+    #[error("expected a free source port towards the server, found: {0}; see net.ipv4.ip_local_port_range")]
+    NoPort(io::Error),
+    /// This machine has no descriptor or memory left for one. No server is to blame, and none can help.
     #[error("expected to have the means for a connection, found: {0}; raise the limit that this names")]
     Exhausted(io::Error),
     /// The server has left while the request waited for it.
@@ -56,15 +59,40 @@ pub(super) enum NoConnection {
     /// Nobody answered.
     #[error("expected a connection within `timeout.connect`, found no answer")]
     Timeout,
+    /// The request waits no longer.
+    #[error(transparent)]
+    GivenUp(#[from] GivenUp),
+}
+
+/// Why a request waits no longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub(super) enum GivenUp {
     /// Nobody waits for the answer any more.
     #[error("expected a client that waits for its answer, found its connection closed")]
-    ClientGone,
+    ForNobody,
+    /// An operator has ended it.
+    #[error("expected to wait, was ended by `shutdown session`")]
+    ShutDown,
 }
 
 impl From<io::Error> for NoConnection {
     fn from(error: io::Error) -> Self {
-        let exhausted = Errno::from_io_error(&error).is_some_and(|errno| EXHAUSTED.contains(&errno));
-        if exhausted { Self::Exhausted(error) } else { Self::Refused(error) }
+        match Errno::from_io_error(&error) {
+            Some(Errno::ADDRNOTAVAIL) => Self::NoPort(error),
+            Some(errno) if EXHAUSTED.contains(&errno) => Self::Exhausted(error),
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+impl NoConnection {
+    /// HAProxy's letters for the log.
+    pub(super) const fn cause(&self) -> [u8; 2] {
+        match self {
+            Self::NoPort(_) | Self::Exhausted(_) => *b"RC",
+            Self::Timeout => *b"sC",
+            Self::Refused(_) | Self::Left | Self::GivenUp(_) => *b"SC",
+        }
     }
 }
 
@@ -86,11 +114,14 @@ pub(super) async fn slot(
 /// Waits until its turn comes.
 async fn wait(core: &Core, ticket: Ticket, client: &mut Client, story: &mut Story) -> Result<Slot, NoSlot> {
     story.queued_behind[usize::from(!ticket.is_pinned())] = ticket.before() + 1;
-    match within(core, client, core.backend.settings().timeout.queue, ticket).await {
+    if let Some(session) = &story.session {
+        session.queues(story.retries);
+    }
+    match within(core, client, story, core.backend.settings().timeout.queue, ticket).await {
         Ok(Ok(slot)) => Ok(slot),
         Ok(Err(_)) => Err(NoSlot::NoServer),
         Err(Waited::TooLong) => Err(NoSlot::QueueTimeout),
-        Err(Waited::ForNobody) => Err(NoSlot::ClientGone),
+        Err(Waited::Up(why)) => Err(why.into()),
     }
 }
 
@@ -101,14 +132,14 @@ pub(super) async fn connection(
     slot: &Slot,
     pinned: bool,
     claim: Claim,
-    client: &mut Client,
+    (client, story): (&mut Client, &Story),
 ) -> Result<Connection, NoConnection> {
     if !slot.stays(pinned) {
         return Err(NoConnection::Left);
     }
     match core.idle.take(slot.server(), claim) {
         Some(connection) => Ok(connection),
-        None => Box::pin(connect(core, slot, pinned, claim, client)).await,
+        None => Box::pin(connect(core, slot, pinned, claim, (client, story))).await,
     }
 }
 
@@ -118,7 +149,7 @@ async fn connect(
     slot: &Slot,
     pinned: bool,
     claim: Claim,
-    client: &mut Client,
+    (client, story): (&mut Client, &Story),
 ) -> Result<Connection, NoConnection> {
     let server = slot.server();
     // A server may leave while a request waits for its slot, through a pause, or for a connection.
@@ -155,24 +186,25 @@ async fn connect(
         }
         Ok::<(TcpStream, OpenConnection), NoConnection>((stream, open))
     };
-    match within(core, client, core.backend.settings().timeout.connect, connect).await {
+    match within(core, client, story, core.backend.settings().timeout.connect, connect).await {
         Ok(result) => {
             let (stream, open) = result?;
             Ok(Connection { stream, open, reused: false, proven: false, owner: None })
         }
         Err(Waited::TooLong) => Err(NoConnection::Timeout),
-        Err(Waited::ForNobody) => Err(NoConnection::ClientGone),
+        Err(Waited::Up(why)) => Err(why.into()),
     }
 }
 
-/// Nobody waits for the answer any more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct ForNobody;
-
 /// Waits for so long, and as long as the client waits, too, where that is asked.
-pub(super) async fn pause(core: &Core, client: &mut Client, time: Duration) -> Result<(), ForNobody> {
-    match within(core, client, time, std::future::pending::<()>()).await {
-        Err(Waited::ForNobody) => Err(ForNobody),
+pub(super) async fn pause(
+    core: &Core,
+    client: &mut Client,
+    story: &Story,
+    time: Duration,
+) -> Result<(), GivenUp> {
+    match within(core, client, story, time, std::future::pending::<()>()).await {
+        Err(Waited::Up(why)) => Err(why),
         Ok(()) | Err(Waited::TooLong) => Ok(()),
     }
 }
@@ -180,24 +212,30 @@ pub(super) async fn pause(core: &Core, client: &mut Client, time: Duration) -> R
 /// Why waiting has ended without what was waited for.
 enum Waited {
     TooLong,
-    ForNobody,
+    Up(GivenUp),
 }
 
 /// What the future gives within this time, and as long as the client waits for it where that is asked.
 async fn within<T>(
     core: &Core,
     client: &mut Client,
+    story: &Story,
     time: Duration,
     future: impl Future<Output = T>,
 ) -> Result<T, Waited> {
-    client.timer.set(clock::now() + time);
+    let deadline = clock::now() + time;
+    client.timer.set(deadline);
+    if let Some(session) = &story.session {
+        session.expires(deadline);
+    }
     let watches = core.backend.settings().abort_on_close;
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(Ok(result)),
         Poll::Pending if watches && Client::poll_closed(&client.stream, cx).is_ready() => {
-            Poll::Ready(Err(Waited::ForNobody))
+            Poll::Ready(Err(Waited::Up(GivenUp::ForNobody)))
         }
+        Poll::Pending if story.is_shut_down(cx) => Poll::Ready(Err(Waited::Up(GivenUp::ShutDown))),
         Poll::Pending => client.timer.poll_expired(cx).map(|()| Err(Waited::TooLong)),
     })
     .await
@@ -209,14 +247,11 @@ mod tests {
 
     #[test]
     fn what_this_machine_lacks_is_no_fault_of_the_servers() {
-        for (errno, exhausted) in [
-            (Errno::MFILE, true),
-            (Errno::ADDRNOTAVAIL, true),
-            (Errno::CONNREFUSED, false),
-            (Errno::HOSTUNREACH, false),
-        ] {
-            let error = NoConnection::from(io::Error::from(errno));
-            assert_eq!(matches!(error, NoConnection::Exhausted(_)), exhausted, "{error}");
+        let of = |errno: Errno| NoConnection::from(io::Error::from(errno));
+        assert!(matches!(of(Errno::MFILE), NoConnection::Exhausted(_)));
+        assert!(matches!(of(Errno::ADDRNOTAVAIL), NoConnection::NoPort(_)));
+        for errno in [Errno::CONNREFUSED, Errno::HOSTUNREACH] {
+            assert!(matches!(of(errno), NoConnection::Refused(_)));
         }
     }
 }

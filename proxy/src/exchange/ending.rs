@@ -7,21 +7,30 @@ use std::{
     task::Poll,
 };
 
+use tokio::time::Instant;
+
 use super::{
     Core,
     answer::{self, Status},
     buffer::Output,
     client::{After, Client},
-    connect,
+    connect::{self, GivenUp},
     pipe::Pipe,
     record::{Record, Story},
-    relay::{Answered, End, Remains},
+    relay::{Answered, BY_OPERATOR, End, Remains},
     request::{Asked, NoRequest},
     ruling,
 };
-use crate::{backend::Server, clock, http1::Method, rules::Reply, served::Outcome};
+use crate::{
+    backend::Server,
+    clock,
+    http1::{BadResponse, Method},
+    rules::Reply,
+    served::{Counter, Outcome, Ruled},
+};
 
-/// Writes what is left of the response, or the error that stands for it.
+/// Writes what is left of the response, or the error that stands for it. It has ended at `now`, as far as its server is
+/// concerned.
 pub(super) async fn finish(
     core: &Core,
     client: &mut Client,
@@ -29,13 +38,17 @@ pub(super) async fn finish(
     up: &mut Pipe,
     remains: &mut Remains,
     story: &mut Story,
+    now: Instant,
 ) -> After {
     let answered = remains.answered != Answered::Nothing;
-    if remains.down.is_pending() {
+    let waits = remains.down.is_pending();
+    if waits {
         match remains.end {
-            End::Complete => remains.end = Box::pin(write_rest(core, client, &mut remains.down)).await,
+            End::Complete => remains.end = Box::pin(write_rest(core, client, &mut remains.down, story)).await,
             // What was good is the client's; whether it still takes it changes nothing.
-            End::BadChunks if answered => drop(Box::pin(write_rest(core, client, &mut remains.down)).await),
+            End::BadChunks if answered => {
+                Box::pin(write_rest(core, client, &mut remains.down, story)).await;
+            }
             _ => {}
         }
     }
@@ -63,6 +76,9 @@ pub(super) async fn finish(
         End::BadRequest => (*b"PR", Some(Status::BadRequest)),
         End::RequestLost => (*b"RH", Some(Status::BadGateway)),
     };
+    if matches!(remains.end, End::BadHead(BadResponse::Denied)) {
+        story.ruled = Ruled::Withheld;
+    }
     story.end(cause);
     match status {
         Some(status) if !answered => Box::pin(fail(core, client, asked, up, story, status)).await,
@@ -77,7 +93,7 @@ pub(super) async fn finish(
                 After::Linger
             };
             client.input = up.take_rest();
-            log(core, client, story);
+            log_at(core, client, story, if waits { clock::now() } else { now });
             after
         }
     }
@@ -94,9 +110,9 @@ pub(super) async fn fail(
 ) -> After {
     let file = core.error_file(status.code()).map(Cow::Borrowed);
     // Rules look at a text of HAProxy's as at any other answer.
-    let own = || Cow::Owned(Reply::standard(status.code(), story.cause));
     let file = if core.changes_answers() {
-        Some(ruling::answer(core, asked.from.as_deref(), file.unwrap_or_else(own)))
+        let reply = file.unwrap_or_else(|| Cow::Owned(Reply::standard(status.code(), story.cause)));
+        Some(ruling::answer(core, asked.from.as_deref(), reply, story))
     } else {
         file
     };
@@ -135,11 +151,19 @@ pub(super) async fn reply(
     answer: &Reply,
 ) -> After {
     story.end(answer.cause);
-    let answer = ruling::answer(core, asked.from.as_deref(), Cow::Borrowed(answer));
-    if answer.is_delayed
-        && connect::pause(core, client, core.backend.settings().timeout.connect).await.is_err()
-    {
-        return abandon(core, client, asked, story);
+    story.ruled = match answer.is_refusal() {
+        true => Ruled::Denied,
+        // Those of backends are nobody's (HAProxy).
+        false if story.stays => Ruled::Intercepted,
+        false => Ruled::Not,
+    };
+    let answer = ruling::answer(core, asked.from.as_deref(), Cow::Borrowed(answer), story);
+    if answer.is_delayed {
+        let time = core.frontend.timeout.tarpit.unwrap_or(core.backend.settings().timeout.connect);
+        // Whom an operator ends waits no longer.
+        if let Err(GivenUp::ForNobody) = connect::pause(core, client, story, time).await {
+            return abandon(core, client, asked, story);
+        }
     }
     let keep_alive = asked.keep_alive && up.is_read() && !core.is_stopping() && !answer.is_nothing;
     let clean = up.is_read() && asked.reusable;
@@ -210,13 +234,13 @@ async fn write_answer(
 ) -> bool {
     story.status = Some(status);
     let mut pipe = Pipe::new(&core.pool, None, output);
-    let end = write_rest(core, client, &mut pipe).await;
+    let end = write_rest(core, client, &mut pipe, story).await;
     story.bytes += pipe.written();
     end == End::Complete
 }
 
 /// Writes what waits for the client.
-async fn write_rest(core: &Core, client: &mut Client, pipe: &mut Pipe) -> End {
+async fn write_rest(core: &Core, client: &mut Client, pipe: &mut Pipe, story: &Story) -> End {
     let patience = core.frontend.timeout.client;
     client.timer.set(clock::now() + patience);
     let mut moved = pipe.moved();
@@ -228,18 +252,30 @@ async fn write_rest(core: &Core, client: &mut Client, pipe: &mut Pipe) -> End {
             moved = pipe.moved();
             client.timer.set(clock::now() + patience);
         }
+        if story.is_shut_down(cx) {
+            return Poll::Ready(End::ShutDown(BY_OPERATOR));
+        }
         client.timer.poll_expired(cx).map(|()| End::ClientTimeout)
     })
     .await
 }
 
-/// Counts a request that is over.
-fn count(core: &Core, outcome: &Outcome, server: Option<&Server>) {
+/// Counts a request that is over; `stays`: it has come to no backend.
+fn count(core: &Core, outcome: &Outcome, stays: bool, server: Option<&Server>) {
     core.open.served.note(outcome, false);
     if outcome.refused {
         return;
     }
-    core.backend.served().note(outcome, false);
+    let backend = core.backend.served();
+    if stays {
+        // What HAProxy's `listen` has of it for its other half.
+        if core.frontend.name == core.backend.settings().name {
+            backend.add(Counter::BytesIn, outcome.bytes_in);
+            backend.add(Counter::BytesOut, outcome.bytes_out);
+        }
+        return;
+    }
+    backend.note(outcome, false);
     if let Some(server) = server {
         server.served().note(outcome, true);
     }
@@ -247,10 +283,14 @@ fn count(core: &Core, outcome: &Outcome, server: Option<&Server>) {
 
 /// Writes down what has become of a request that is over. The time for the next one begins.
 fn log(core: &Core, client: &mut Client, story: &Story) {
-    let now = clock::now();
+    log_at(core, client, story, clock::now());
+}
+
+/// The same; `now` is known.
+fn log_at(core: &Core, client: &mut Client, story: &Story, now: Instant) {
     client.timer.set(now + core.frontend.timeout.http_keep_alive);
     let phases = story.phases();
-    count(core, &story.outcome(phases, now), story.server.as_deref());
+    count(core, &story.outcome(phases, now), story.stays, story.server.as_deref());
     let Some(sink) = &core.sink else { return };
     let [cause, stage] = story.cause;
     let [named, set] = story.cookie;
@@ -261,12 +301,13 @@ fn log(core: &Core, client: &mut Client, story: &Story) {
         client: client.address,
         began,
         frontend: &core.frontend.name,
-        backend: core.backend.name(),
+        backend: if story.stays { &core.frontend.name } else { core.backend.name() },
         server,
         phases,
         total: now.saturating_duration_since(story.began),
         status: story.status,
         bytes: story.bytes,
+        bytes_up: story.bytes_in,
         termination: [cause, stage, named, set],
         counts: [
             open(&core.open.process),
@@ -280,5 +321,7 @@ fn log(core: &Core, client: &mut Client, story: &Story) {
         line: story.line.as_ref().map(Output::rest),
         captured: story.captured.as_deref(),
         silent: story.silent,
+        notes: story.notes.as_deref(),
+        farm: core,
     });
 }

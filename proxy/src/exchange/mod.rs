@@ -24,6 +24,8 @@ mod capture;
 mod client;
 mod connect;
 mod ending;
+mod farm;
+mod page;
 mod pipe;
 mod record;
 mod relay;
@@ -32,10 +34,12 @@ mod request;
 mod resume;
 mod retry;
 mod ruling;
+pub mod sessions;
 mod splice;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod trailers;
 
 use std::{
     cell::{Cell, OnceCell},
@@ -48,32 +52,49 @@ use std::{
     },
 };
 
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, oneshot},
+};
 
-use self::buffer::Pool;
+use self::{buffer::Pool, trailers::Withheld};
 use crate::{
     backend::{Backend, Server, idle::IdlePool},
     config,
-    rules::{Asked, Reply, Statistics},
+    rules::{Reply, Service},
     served::{Counter, Peak, Served},
 };
 
 pub use self::{
-    capture::{Captured, CapturedFields},
-    record::{Record, Sink},
+    capture::Captured,
+    record::{Notes, Record, Sink},
     replay::Budget,
 };
 
-/// Makes the statistics that clients ask for.
+/// Makes the pages by which the proxy tells of itself.
 pub trait Pages: fmt::Debug {
-    /// The answer; the frontend or backend at whose address they are has this name.
-    fn page(&self, statistics: &Statistics, asked: &Asked, of: &str) -> Reply;
+    /// Has the answer made, on no core; where it does not come, too many have been asked for.
+    fn page(&self, wanted: WantedPage) -> oneshot::Receiver<Reply>;
+}
+
+/// A page that a client asks for.
+#[derive(Debug)]
+pub struct WantedPage {
+    /// What it is to tell.
+    pub service: Service,
+    /// The frontend or the backend at whose address it is.
+    pub of: Arc<str>,
+    /// What was sent with the request, or HAProxy's word for why it is not read.
+    pub form: Result<Vec<u8>, &'static str>,
 }
 
 /// What all connections of one frontend on one core have in common, by one configuration.
 pub struct Core {
     frontend: config::Frontend,
     backend: Arc<Backend>,
+    /// What tells servers the client's address, and what it connected to.
+    address_fields: [Option<config::AddressField>; 2],
+    withheld: Withheld,
     idle: Rc<IdlePool>,
     pool: Rc<Pool>,
     head_bytes: usize,
@@ -125,7 +146,10 @@ impl Core {
         let (stopping, closing, stop) = (Rc::default(), Cell::new(false), Notify::new());
         let (successor, others) = (OnceCell::new(), OnceCell::new());
         let (all, pages) = (OnceCell::new(), OnceCell::new());
+        let address_fields = address_fields(&frontend, backend.settings());
         Rc::new(Self {
+            withheld: Withheld::by(&frontend, backend.settings(), &address_fields),
+            address_fields,
             frontend,
             backend,
             idle,
@@ -156,8 +180,11 @@ impl Core {
         if let Some(pages) = pages {
             let _ = self.pages.set(pages);
         }
-        let other = |(place, backend, idle)| {
+        let other = |(place, backend, idle): (usize, Arc<Backend>, Rc<IdlePool>)| {
+            let address_fields = address_fields(&self.frontend, backend.settings());
             let core = Self {
+                withheld: Withheld::by(&self.frontend, backend.settings(), &address_fields),
+                address_fields,
                 frontend: self.frontend.clone(),
                 backend,
                 idle,
@@ -184,16 +211,14 @@ impl Core {
         self.others().find(|(of, _)| *of == place).map_or(self, |(_, core)| core)
     }
 
-    fn others(&self) -> impl Iterator<Item = (usize, &Self)> {
-        self.others.get().into_iter().flatten().map(|(place, core)| (*place, &**core))
+    fn others(&self) -> impl Iterator<Item = &(usize, Rc<Self>)> {
+        self.others.get().into_iter().flatten()
     }
 
-    /// How many servers of the backend of this name are usable.
-    fn usable(&self, name: &str) -> Option<u32> {
-        let own = std::iter::once(&self.backend);
-        let mut backends = own.chain(self.all.get().into_iter().flat_map(|all| all.iter()));
-        let usable = backends.find(|backend| backend.name() == name)?.usable();
-        u32::try_from(if usable.active > 0 { usable.active } else { usable.backup }).ok()
+    /// `to`, which is this one or one that its rules lead to, to be held.
+    fn held(self: &Rc<Self>, to: &Self) -> Rc<Self> {
+        let mut others = self.others().map(|(_, core)| core);
+        others.find(|core| std::ptr::eq(Rc::as_ptr(core), to)).unwrap_or(self).clone()
     }
 
     /// The connections to servers that belong to this client are of no use to anybody else.
@@ -258,6 +283,15 @@ impl Core {
     fn is_stopping(&self) -> bool {
         self.stopping.get()
     }
+}
+
+/// What tells servers of the backend addresses of the frontend's clients.
+fn address_fields(
+    frontend: &config::Frontend,
+    backend: &config::Backend,
+) -> [Option<config::AddressField>; 2] {
+    [(&frontend.forward_for, &backend.forward_for), (&frontend.original_to, &backend.original_to)]
+        .map(|(front, back)| config::AddressField::of_both(front.as_ref(), back.as_ref()))
 }
 
 /// Serves a client's connection until it is over; a task of the core that accepted it. The socket should send at once

@@ -16,9 +16,9 @@ use super::{
     body::Body,
     buffer::{Buffer, Output, Pool, Size, poll_fill},
     replay::Kept,
-    splice::Conduit,
+    splice::Bypass,
 };
-use crate::http1::{ChunkError, Framing};
+use crate::http1::{ChunkError, Framing, Withholds};
 
 /// Bodies up to this size are copied behind their head: cheaper than a gathering write.
 const COPIED: usize = 8 * 1_024;
@@ -35,8 +35,8 @@ pub(super) struct Pipe {
     pub(super) output: Output,
     /// So many bytes of the input follow the output as they are.
     direct: usize,
-    /// What follows that without having been read here; only while it holds something.
-    conduit: Option<Conduit>,
+    /// What follows that without having been read here.
+    bypass: Bypass,
     body: Body,
     /// The output is kept after it was written: it is the whole message, and can be written again.
     rewindable: bool,
@@ -71,7 +71,7 @@ impl Pipe {
             input: input.filter(|input| !input.is_empty()),
             output,
             direct: 0,
-            conduit: None,
+            bypass: Bypass::Open,
             body: Body::Done,
             rewindable: false,
             kept: None,
@@ -92,9 +92,9 @@ impl Pipe {
         }
     }
 
-    /// A body of this kind follows.
-    pub(super) fn expect(&mut self, framing: Framing) {
-        self.body = Body::of(framing);
+    /// A body of this kind follows, whose trailers do not have these fields.
+    pub(super) fn expect(&mut self, framing: Framing, withheld: Option<&Rc<dyn Withholds>>) {
+        self.body = Body::of(framing, withheld);
     }
 
     /// The source sends the body when it is asked for it (`Expect: 100-continue`), unless it has begun already.
@@ -194,7 +194,7 @@ impl Pipe {
 
     /// Something waits for the sink.
     pub(super) const fn is_pending(&self) -> bool {
-        self.direct > 0 || !self.output.is_sent() || self.conduit.is_some()
+        self.direct > 0 || !self.output.is_sent() || matches!(self.bypass, Bypass::Busy(_))
     }
 
     /// Bytes written so far.
@@ -271,6 +271,21 @@ impl Pipe {
         }
     }
 
+    /// Reads the whole message, of a known length, which then lies in the output; false: it does not come.
+    pub(super) fn poll_whole(&mut self, cx: &mut Context<'_>, source: &mut TcpStream) -> Poll<bool> {
+        loop {
+            if self.take_in(usize::MAX).is_err() {
+                return Poll::Ready(false);
+            }
+            if self.is_read() {
+                return Poll::Ready(true);
+            }
+            if !ready!(self.poll_fill(cx, source, Size::Relay)).is_ok_and(|count| count > 0) {
+                return Poll::Ready(false);
+            }
+        }
+    }
+
     /// Writes what waits for the sink.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &mut TcpStream) -> Poll<io::Result<()>> {
         while self.direct > 0 || !self.output.is_sent() {
@@ -287,14 +302,14 @@ impl Pipe {
             };
             self.count_written(count)?;
         }
-        while let Some(conduit) = &mut self.conduit {
+        while let Bypass::Busy(conduit) = &mut self.bypass {
             let count = ready!(conduit.poll_give(cx, sink))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += count as u64;
             if !conduit.holds_bytes() {
-                self.conduit = None;
+                self.bypass = if conduit.is_slow() { Bypass::Closed } else { Bypass::Open };
             }
         }
         if !self.rewindable {
@@ -317,14 +332,16 @@ impl Pipe {
 
     /// Takes some of a long body, nothing of which is here, past the buffers; `None`: there is no pipe.
     fn poll_splice(&mut self, cx: &mut Context<'_>, source: &TcpStream) -> Option<Poll<io::Result<usize>>> {
-        let left = self.body.left()?;
+        let left = self.body.left().filter(|_| matches!(self.bypass, Bypass::Open))?;
         let mut conduit = self.pool.pipes.lend()?;
         let polled = conduit.poll_take(cx, source, left);
         if let Poll::Ready(Ok(count)) = polled {
             self.body.take(count);
             self.read += count as u64;
         }
-        self.conduit = Some(conduit).filter(Conduit::holds_bytes);
+        if conduit.holds_bytes() {
+            self.bypass = Bypass::Busy(conduit);
+        }
         Some(polled)
     }
 

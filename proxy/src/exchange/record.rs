@@ -3,13 +3,20 @@
 use std::{
     net::SocketAddr,
     sync::Arc,
+    task::Context,
     time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
 
-use super::{buffer::Output, capture::Captured};
-use crate::{backend::Server, served::Outcome};
+use super::{buffer::Output, capture::Captured, sessions::Session};
+use crate::{
+    backend::Server,
+    decimal::millis,
+    rules::{Farm, Slots, Variables},
+    served::Outcome,
+    served::Ruled,
+};
 
 /// Takes the record of each request of a core, when the request is over.
 pub trait Sink {
@@ -18,7 +25,7 @@ pub trait Sink {
 }
 
 /// One request, from its first byte to its last; the names are those of HAProxy's log format (manual, 8.2.3).
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct Record<'a> {
     /// The client.
     pub client: SocketAddr,
@@ -39,6 +46,8 @@ pub struct Record<'a> {
     pub status: Option<u16>,
     /// Bytes that went to the client, heads included.
     pub bytes: u64,
+    /// Bytes that came from it, likewise.
+    pub bytes_up: u64,
     /// The four characters that tell how it ended.
     pub termination: [u8; 4],
     /// Connections: of the process, of the frontend; requests: of the backend, of the server.
@@ -55,6 +64,27 @@ pub struct Record<'a> {
     pub captured: Option<&'a Captured>,
     /// There was no request: nothing has come on the connection.
     pub silent: bool,
+    /// What else is known, where some line has a format of its own.
+    pub notes: Option<&'a Notes>,
+    /// The proxy around.
+    pub farm: &'a dyn Farm,
+}
+
+/// What lines of a format of their own may say beside what usual ones do.
+#[derive(Clone, Debug)]
+pub struct Notes {
+    /// What the client connected to.
+    pub destination: SocketAddr,
+    /// How long its connection had been idle.
+    pub idle: Duration,
+    /// How many requests the process has had before it.
+    pub number: u64,
+    /// It is the first of its connection.
+    pub is_first: bool,
+    /// What tells it from all others; empty where no such thing is made.
+    pub unique_id: Vec<u8>,
+    /// What rules have kept.
+    pub variables: Variables,
 }
 
 impl Record<'_> {
@@ -70,8 +100,11 @@ impl Record<'_> {
 
 /// The same while the request is under way.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says another thing, and no two exclude each other")]
 pub(super) struct Story {
     pub(super) began: Instant,
+    /// How long its connection had been ready for it.
+    pub(super) idle: Duration,
     /// By the wall clock, for the log; `None` where there is none.
     pub(super) began_wall: Option<SystemTime>,
     pub(super) read: Option<Instant>,
@@ -95,12 +128,20 @@ pub(super) struct Story {
     pub(super) line: Option<Output>,
     pub(super) captured: Option<Box<Captured>>,
     pub(super) silent: bool,
+    /// Its place among those that are under way, once it has been read.
+    pub(super) session: Option<Session>,
+    /// The frontend's own rules have answered it: it has come to no backend.
+    pub(super) stays: bool,
+    /// A rule has had it end so.
+    pub(super) ruled: Ruled,
+    pub(super) notes: Option<Box<Notes>>,
 }
 
 impl Story {
     pub(super) const fn begin(now: Instant, wall: Option<SystemTime>) -> Self {
         Self {
             began: now,
+            idle: Duration::ZERO,
             began_wall: wall,
             read: None,
             admitted: None,
@@ -120,12 +161,40 @@ impl Story {
             line: None,
             captured: None,
             silent: false,
+            session: None,
+            stays: false,
+            ruled: Ruled::Not,
+            notes: None,
+        }
+    }
+
+    /// What was captured so far, for rules.
+    pub(super) fn take_slots(&mut self) -> Slots {
+        self.captured.as_mut().map(|captured| std::mem::take(&mut captured.slots)).unwrap_or_default()
+    }
+
+    /// What rules have made of it.
+    pub(super) fn put_slots(&mut self, slots: Slots) {
+        if let Some(captured) = &mut self.captured {
+            captured.slots = slots;
         }
     }
 
     /// What a server has answered counts for nothing: another is asked.
     pub(super) const fn forget_answer(&mut self) {
         (self.status, self.said, self.answered, self.cookie) = (None, None, None, *b"--");
+    }
+
+    /// It goes to the server of this place, for the first time or again.
+    pub(super) fn goes_to(&self, server: usize) {
+        if let Some(session) = &self.session {
+            session.goes_to(server, self.retries);
+        }
+    }
+
+    /// Whether an operator ends it; if not, whoever polls is woken when one does.
+    pub(super) fn is_shut_down(&self, cx: &Context<'_>) -> bool {
+        self.session.as_ref().is_some_and(|session| session.is_shut_down(cx))
     }
 
     /// How it ended; only the first cause counts.
@@ -138,12 +207,12 @@ impl Story {
     /// For the counters, with its [`Story::phases`]; it is over at `now`.
     pub(super) fn outcome(&self, phases: [Option<Duration>; 4], now: Instant) -> Outcome {
         let [_, waited, connected, answered] = phases;
-        let times = answered.map(|answered| {
+        let times_ms = answered.map(|answered| {
             let total = now.saturating_duration_since(self.began);
-            [waited.unwrap_or_default(), connected.unwrap_or_default(), answered, total]
+            [waited.unwrap_or_default(), connected.unwrap_or_default(), answered, total].map(millis)
         });
-        let Self { status, bytes_in, bytes, cause, refused, .. } = *self;
-        Outcome { status, bytes_in, bytes_out: bytes, cause, times, refused }
+        let Self { status, said, bytes_in, bytes, cause, refused, ruled, .. } = *self;
+        Outcome { status, said, bytes_in, bytes_out: bytes, cause, times_ms, refused, ruled }
     }
 
     /// The durations of its phases; what was not reached has none.

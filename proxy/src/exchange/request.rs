@@ -1,6 +1,8 @@
 //! One request, from its first byte to the record of its end.
 
-use std::{future::poll_fn, task::Poll};
+use std::{future::poll_fn, net::SocketAddr, rc::Rc, task::Poll};
+
+use tokio::time::Instant;
 
 use super::{
     Core,
@@ -9,11 +11,12 @@ use super::{
     buffer::{Output, Size, poll_fill},
     capture::Captured,
     client::{After, Client},
-    ending::{refuse, reply},
+    ending::{abandon, refuse, reply},
     pipe::Pipe,
     record::Story,
     replay::Kept,
-    ruling,
+    ruling::{self, Answer},
+    sessions::Session,
 };
 use crate::{
     backend::{
@@ -21,12 +24,12 @@ use crate::{
         persistence::{self, Persistence, cookie_passage},
     },
     clock,
+    config::AddressField,
     http1::{
         Framing, HeadScan, Kind, Method, Refusal, RequestHead, Storage, Version,
         forward::{self, FieldEdit, RequestEdits},
         unfold,
     },
-    rules::Reply,
 };
 
 /// What the rest of the exchange must know of a request.
@@ -60,8 +63,8 @@ struct Prepared<'c> {
     core: &'c Core,
     asked: Asked,
     up: Pipe,
-    /// How a rule answers it.
-    answer: Option<Box<Reply>>,
+    /// How it is answered without any server.
+    answer: Option<Answer>,
 }
 
 /// A head, written anew.
@@ -82,16 +85,32 @@ pub(super) enum NoRequest {
     Gone,
 }
 
-/// Serves the request whose first bytes are there.
-pub(super) async fn serve(core: &Core, client: &mut Client) -> After {
+/// Serves the request whose first bytes are there; its connection has been ready for it since `ready`.
+pub(super) async fn serve(core: &Rc<Core>, client: &mut Client, ready: Instant) -> After {
     let mut story = Story::begin(clock::now(), core.sink.as_ref().map(|_| clock::wall()));
+    story.idle = story.began.saturating_duration_since(ready);
+    story.notes = core.frontend.takes_notes().then(|| Box::new(client.notes(&story)));
     let read = match read_head(core, client, &mut story).await {
         Ok((length, folded)) => prepare(core, client, length, folded, &mut story).map_err(NoRequest::Refused),
         Err(error) => Err(error),
     };
-    let Prepared { core, asked, mut up, answer } = match read {
+    let Prepared { core: to, asked, mut up, answer } = match read {
         Ok(read) => read,
         Err(error) => return Box::pin(refuse(core, client, &error, &mut story)).await,
+    };
+    let began = (story.began, story.began_wall);
+    story.session = Some(Session::begin(core.held(to), client, began));
+    let core = to;
+    let answer = match answer {
+        Some(Answer::Page(page)) => match Box::pin(page.made(core, client, &mut up)).await {
+            Ok(reply) => Some(Box::new(reply)),
+            Err(cause) => {
+                story.end(cause);
+                return abandon(core, client, &asked, &mut story);
+            }
+        },
+        Some(Answer::Reply(reply)) => Some(reply),
+        None => None,
     };
     if let Some(answer) = answer {
         return Box::pin(reply(core, client, &asked, &mut up, &mut story, &answer)).await;
@@ -173,18 +192,22 @@ fn prepare<'c>(
         let mut line = core.pool.output();
         line.append().extend_from_slice(head.line);
         story.line = Some(line);
-        let captures = &core.frontend.logging.captures;
-        story.captured = (!captures.is_empty()).then(|| Captured::of_request(captures, &head.fields));
     }
-    let (core, answer, written) = if core.has_rules() {
+    let captures = &core.frontend.logging.captures;
+    story.captured = (!captures.is_empty()).then(|| Captured::of_request(captures, &head.fields));
+    let (core, mut answer, written) = if core.has_rules() {
         ruled(core, client, &head, story)?
     } else {
-        (core, None, write(core, client, &head, None))
+        (core, None, write(core, client, &head, None, story))
     };
     let Written { asked, output, framing, expects } = written;
+    if let (Some(Answer::Page(page)), Framing::Chunked) = (&mut answer, framing) {
+        // Nobody reads chunks.
+        page.wanted.form = Err("IVAL");
+    }
     input.consume(length);
     let mut up = Pipe::new(&core.pool, Some(input), output);
-    up.expect(framing);
+    up.expect(framing, core.withheld.of_requests.as_ref());
     if expects {
         up.hold_back();
     }
@@ -201,26 +224,27 @@ fn ruled<'c>(
     client: &mut Client,
     head: &RequestHead<'_, '_>,
     story: &mut Story,
-) -> Result<(&'c Core, Option<Box<Reply>>, Written), Refusal> {
+) -> Result<(&'c Core, Option<Answer>, Written), Refusal> {
     let ruling = ruling::request(core, client, head, story);
     let core = ruling.core;
     let from = core.changes_responses().then(|| Box::new(ruling.from));
     let written = match &ruling.head {
         Some(changed) => {
             let mut storage = Storage::new();
-            write(core, client, &RequestHead::parse(changed, &mut storage)?, from)
+            write(core, client, &RequestHead::parse(changed, &mut storage)?, from, story)
         }
-        None => write(core, client, head, from),
+        None => write(core, client, head, from, story),
     };
-    Ok((core, ruling.reply.map(Box::new), written))
+    Ok((core, ruling.answer, written))
 }
 
 /// Writes a head anew; `from` is what rules on its response may ask, where rules have looked at it.
-fn write(
-    core: &Core,
+fn write<'h>(
+    core: &'h Core,
     client: &Client,
     head: &RequestHead<'_, '_>,
     from: Option<Box<ruling::From>>,
+    story: &Story,
 ) -> Written {
     let backend = &core.backend;
     let cookies = head.fields.all(Kind::Cookie);
@@ -240,15 +264,20 @@ fn write(
                 && head.fields.last(b"idempotency-key").is_some_and(|key| !key.is_empty())),
         persistence: Persistence::read(backend, cookies, visitor, clock::wall),
         key: backend.key(head, client.address.ip()),
-        from: from.or_else(|| core.changes_responses().then(|| Box::new(ruling::From::of(client, head)))),
+        from: from
+            .or_else(|| core.changes_responses().then(|| Box::new(ruling::From::of(client, head, story)))),
     };
-    let forwarded_for = core.frontend.forward_for.as_ref().and_then(|settings| {
-        let present = settings.if_none && head.fields.last(settings.header.as_bytes()).is_some();
-        let address = forward::forwarded_for(client.address, &settings.except, settings.if_none, present)?;
-        Some((&*settings.header, address))
-    });
-    let client_field = core.frontend.forward_for.as_ref().map_or("", |settings| &settings.header);
-    let edits = RequestEdits { forwarded_for, client_field, close };
+    let told = |field: &'h AddressField, address: SocketAddr| {
+        let present = field.if_none && head.fields.last(field.header.as_bytes()).is_some();
+        Some((&*field.header, field.told(address, present)?))
+    };
+    let [forward_for, original_to] = core.address_fields.each_ref().map(Option::as_ref);
+    let edits = RequestEdits {
+        forwarded_for: forward_for.and_then(|field| told(field, client.address)),
+        original_to: original_to.and_then(|field| told(field, client.passage().destination)),
+        address_fields: [forward_for, original_to].map(|field| field.map_or("", |field| &field.header)),
+        close,
+    };
     let mut output = core.pool.output();
     forward::request(head, edits, |value| FieldEdit::from(cookie_passage(backend, value)), output.append());
     let expects =

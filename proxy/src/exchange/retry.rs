@@ -3,6 +3,7 @@
 //! | what happened | a request whose method is idempotent | a POST or PATCH |
 //! |---|---|---|
 //! | the connection failed, or nothing could be written | again | again |
+//! | this machine had no descriptor or memory for a connection | again; after a pause, unless an idle connection could be closed for it | the same |
 //! | a connection that served before closed without a byte | again, on a new connection, not counted | never sent on such a one |
 //! | the connection broke, and the client has nothing of a final response | again, as `retry_on` says | 502 |
 //! | junk, a timeout, a status of `retry_on` | again, as `retry_on` says | what came, 502 or 504 |
@@ -29,7 +30,7 @@ pub(super) enum Next {
 
 /// An attempt that failed without harm: the request may be sent once more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts, each from somebody else")]
+#[expect(clippy::struct_excessive_bools, reason = "five facts, each from somebody else")]
 pub(super) struct Failed {
     /// How; `None`: the response broke off, and shall be continued.
     pub(super) failure: Option<Failure>,
@@ -41,6 +42,8 @@ pub(super) struct Failed {
     pub(super) timed_out: bool,
     /// The server has gone down meanwhile, or drains and the request's user is none of its own.
     pub(super) gone: bool,
+    /// This machine lacks what a connection to any server takes.
+    pub(super) lacks: bool,
 }
 
 /// What follows when there were `retries` further attempts before this one failed.
@@ -49,7 +52,7 @@ pub(super) fn after(failed: Failed, retries: u32, settings: &Retry) -> Next {
     if retries >= settings.limit || !is_covered {
         return Next::GiveUp;
     }
-    if failed.kept && !failed.gone {
+    if (failed.kept || failed.lacks) && !failed.gone {
         return Next::Same(pause(failed.timed_out, settings));
     }
     let free = !failed.pinned && settings.redispatch != Redispatch::Never;
@@ -90,6 +93,7 @@ mod tests {
         kept: false,
         timed_out: false,
         gone: false,
+        lacks: false,
     };
 
     #[test]
@@ -134,6 +138,14 @@ mod tests {
         ] {
             assert_eq!(after(failed, retries, &settings), next, "{failed:?}, {retries} before");
         }
+    }
+
+    #[test]
+    fn no_other_server_is_asked_where_none_could_be() {
+        let failed = Failed { lacks: true, ..REFUSED };
+        assert_eq!(after(failed, 0, &fixture::retry()), Next::Same(Duration::from_secs(1)));
+        let gone = Failed { gone: true, ..failed };
+        assert_eq!(after(gone, 0, &fixture::retry()), Next::Elsewhere);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Rules, where a request or a response meets them.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, time::SystemTime};
 
-use super::{Core, client::Client, record::Story};
+use super::{Core, WantedPage, client::Client, page::Page, record::Story};
 use crate::{
+    backend::Server,
+    clock,
     http1::{BadResponse, RequestHead, ResponseHead},
-    rules::{Asked, Message, Origin, Reply, Statistics, Variables},
+    rules::{Memory, Message, Origin, Reply, Service, Variables},
+    served::{Counter, Served},
 };
 
 /// What rules have made of a request.
@@ -13,11 +16,17 @@ pub(super) struct Ruling<'c> {
     /// Where it goes.
     pub(super) core: &'c Core,
     /// How it is answered without any server.
-    pub(super) reply: Option<Reply>,
+    pub(super) answer: Option<Answer>,
     /// Its head, where that has changed.
     pub(super) head: Option<Vec<u8>>,
     /// What rules on its response may ask of it.
     pub(super) from: From,
+}
+
+/// How a request is answered without any server.
+pub(super) enum Answer {
+    Reply(Box<Reply>),
+    Page(Box<Page>),
 }
 
 /// What rules on responses must know of the request.
@@ -26,34 +35,48 @@ pub(super) struct From {
     client: SocketAddr,
     destination: SocketAddr,
     method: Vec<u8>,
-    target: Vec<u8>,
+    line: Vec<u8>,
     is_first: bool,
+    accepted: SystemTime,
+    number: u64,
+    unique_id: Option<Vec<u8>>,
     variables: Variables,
 }
 
 impl From {
-    pub(super) fn of(client: &Client, head: &RequestHead<'_, '_>) -> Self {
-        let passage = client.passage();
+    pub(super) fn of(client: &Client, head: &RequestHead<'_, '_>, story: &Story) -> Self {
+        let noted = story.notes.as_ref().map(|notes| notes.destination);
+        let ago = clock::now().saturating_duration_since(story.began) + story.idle;
+        let now = clock::wall();
         Self {
-            client: passage.source,
-            destination: passage.destination,
+            client: client.address,
+            destination: noted.unwrap_or_else(|| client.passage().destination),
             method: head.method_text.to_vec(),
-            target: head.target.to_vec(),
+            line: head.line.to_vec(),
             is_first: !client.served,
+            accepted: now.checked_sub(ago).unwrap_or(now),
+            number: story.notes.as_ref().map_or(0, |notes| notes.number),
+            unique_id: None,
             variables: client.variables(),
         }
     }
 
-    fn origin<'a>(
-        &'a self,
-        core: &'a Core,
-        backend: &'a str,
-        usable: &'a dyn Fn(&str) -> Option<u32>,
-    ) -> Origin<'a> {
-        let Self { client, destination, method, target, is_first, .. } = self;
-        let (client, destination, is_first) = (*client, *destination, *is_first);
-        let frontend = &core.frontend.name;
-        Origin { client, destination, method, target, is_first, frontend, backend, usable }
+    fn origin<'a>(&'a self, core: &'a Core, server: Option<&'a str>) -> Origin<'a> {
+        Origin {
+            client: self.client,
+            destination: self.destination,
+            method: &self.method,
+            line: &self.line,
+            is_first: self.is_first,
+            accepted: self.accepted,
+            number: self.number,
+            unique_id: self.unique_id.as_deref(),
+            frontend: &core.frontend.name,
+            backend: core.backend.name(),
+            server,
+            captures: &core.frontend.logging.captures,
+            farm: core,
+        }
     }
 }
 
@@ -64,33 +87,53 @@ pub(super) fn request<'c>(
     head: &RequestHead<'_, '_>,
     story: &mut Story,
 ) -> Ruling<'c> {
-    let mut from = From::of(client, head);
-    let mut variables = std::mem::take(&mut from.variables);
-    let usable = |name: &str| core.usable(name);
+    let mut from = From::of(client, head, story);
+    let variables = std::mem::take(&mut from.variables);
+    let mut memory = Memory { variables, slots: story.take_slots(), ..Memory::default() };
     let mut message = Message::of_request(head);
     let rules = &core.frontend.rules;
-    let origin = from.origin(core, &core.frontend.name, &usable);
-    let mut verdict = rules.request(&mut message, &origin, &mut variables);
+    if let Some(unique_id) = rules.unique_id() {
+        let origin = Origin { backend: &core.frontend.name, ..from.origin(core, None) };
+        from.unique_id = Some(unique_id.of(&message, &origin));
+    }
+    let origin = Origin { backend: &core.frontend.name, ..from.origin(core, None) };
+    let mut verdict = rules.request(&mut message, &origin, &mut memory);
     let mut is_silent = verdict.is_silent;
     let mut to = core;
-    if !verdict.is_final() {
-        to = rules.backend(&message, &origin, &variables).map_or(core, |place| core.with_backend(place));
-        let origin = Origin { backend: to.backend.name(), ..origin };
-        verdict = to.backend.settings().rules.request(&mut message, &origin, &mut variables);
+    count_failures(&mut memory, &[&core.open.served]);
+    let stays = verdict.is_final();
+    story.stays = stays;
+    if !stays {
+        to = rules.backend(&message, &origin, &memory).map_or(core, |place| core.with_backend(place));
+        let origin = from.origin(to, None);
+        verdict = to.backend.settings().rules.request(&mut message, &origin, &mut memory);
         is_silent |= verdict.is_silent;
+        count_failures(&mut memory, &[&core.open.served, to.backend.served()]);
+    }
+    if let (Some(unique_id), Some(id)) = (rules.unique_id(), &from.unique_id) {
+        unique_id.tell(id, &mut message);
     }
     if is_silent {
         story.began_wall = None;
     }
-    client.keep(variables.of_session());
-    (from.variables, from.method) = (variables.of_response(), message.method().to_vec());
-    let page = |(statistics, asked): (Arc<Statistics>, Asked)| {
-        let of =
-            if Arc::ptr_eq(&to.backend, &core.backend) { &*core.frontend.name } else { to.backend.name() };
-        core.pages.get().map(|pages| pages.page(&statistics, &asked, of))
+    client.keep(memory.variables.of_session());
+    story.put_slots(memory.slots);
+    if let Some(notes) = &mut story.notes {
+        notes.variables = memory.variables.of_response();
+        notes.unique_id = from.unique_id.clone().unwrap_or_default();
+    }
+    from.variables = memory.variables.of_response();
+    from.method = message.method().to_vec();
+    let page = |service: Service| {
+        let of = if stays { &core.frontend.name } else { &to.backend.settings().name };
+        let wanted = WantedPage { service, of: of.clone(), form: Ok(Vec::new()) };
+        Some(Answer::Page(Box::new(Page { pages: core.pages.get()?.clone(), wanted })))
     };
-    let reply = verdict.reply.or_else(|| verdict.statistics.and_then(page));
-    Ruling { core: to, reply, head: message.edited(), from }
+    let answer = match verdict.reply {
+        Some(reply) => Some(Answer::Reply(Box::new(reply))),
+        None => verdict.service.and_then(page),
+    };
+    Ruling { core: to, answer, head: message.edited(), from }
 }
 
 /// Has the rules of the backend and of the frontend look at a response; gives its head where that has changed.
@@ -98,31 +141,60 @@ pub(super) fn response(
     core: &Core,
     from: &From,
     head: &ResponseHead<'_, '_>,
+    story: &mut Story,
 ) -> Result<Option<Vec<u8>>, BadResponse> {
-    let usable = |name: &str| core.usable(name);
-    let origin = from.origin(core, core.backend.name(), &usable);
-    let (mut message, mut variables) = (Message::of_response(head), from.variables.clone());
+    let variables = from.variables.clone();
+    let mut memory = Memory { variables, slots: story.take_slots(), ..Memory::default() };
+    let origin = from.origin(core, story.server.as_deref().map(Server::name));
+    let mut message = Message::of_response(head);
     let rules = [&core.backend.settings().rules, &core.frontend.rules];
-    for rules in rules {
-        if !rules.response(&mut message, &origin, &mut variables) {
-            return Err(BadResponse::Denied);
+    let passes = rules.iter().all(|rules| rules.response(&mut message, &origin, &mut memory));
+    if passes {
+        for rules in rules {
+            rules.after_response(&mut message, &origin, &mut memory);
         }
     }
-    for rules in rules {
-        rules.after_response(&mut message, &origin, &mut variables);
-    }
-    Ok(message.edited())
+    let through = [&core.open.served, core.backend.served()];
+    count_failures(&mut memory, &through);
+    remember(memory, story);
+    if passes { Ok(message.edited()) } else { Err(BadResponse::Denied) }
 }
 
 /// Has the rules on whatever clients get look at an answer of the proxy's own.
-pub(super) fn answer<'r>(core: &Core, from: Option<&From>, reply: Cow<'r, Reply>) -> Cow<'r, Reply> {
+pub(super) fn answer<'r>(
+    core: &Core,
+    from: Option<&From>,
+    reply: Cow<'r, Reply>,
+    story: &mut Story,
+) -> Cow<'r, Reply> {
     let Some(from) = from.filter(|_| core.changes_answers()) else { return reply };
     let rules = [&core.backend.settings().rules, &core.frontend.rules];
-    let usable = |name: &str| core.usable(name);
-    let origin = from.origin(core, core.backend.name(), &usable);
-    let (mut message, mut variables) = (reply.message(), from.variables.clone());
+    let origin = from.origin(core, None);
+    let mut message = reply.message();
+    let variables = from.variables.clone();
+    let mut memory = Memory { variables, slots: story.take_slots(), ..Memory::default() };
     for rules in rules {
-        rules.after_response(&mut message, &origin, &mut variables);
+        rules.after_response(&mut message, &origin, &mut memory);
     }
+    count_failures(&mut memory, &[&core.open.served]);
+    remember(memory, story);
     Cow::Owned(reply.into_owned().with_head(&message))
+}
+
+/// Counts changes of heads that could not be made, for those through whom the message has come.
+fn count_failures(memory: &mut Memory, through: &[&Served]) {
+    let count = std::mem::take(&mut memory.failed_rewrites);
+    if count > 0 {
+        for served in through {
+            served.add(Counter::FailedRewrites, count.into());
+        }
+    }
+}
+
+/// What rules on a response have kept is the log's.
+fn remember(memory: Memory, story: &mut Story) {
+    story.put_slots(memory.slots);
+    if let Some(notes) = &mut story.notes {
+        notes.variables = memory.variables;
+    }
 }

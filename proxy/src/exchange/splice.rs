@@ -2,7 +2,8 @@
 //!
 //! The bytes of a long body of known length are not looked at, so they need not come through here: `splice(2)` moves the
 //! kernel's pages from one socket into a pipe and from there to the other socket. A pipe is lent as long as something
-//! is in it. Where none can be had, bodies are copied as the short ones are.
+//! is in it; who is slow to take that loses it to the next body that needs one, and the rest of a slow client's body is
+//! copied. Where none can be had, bodies are copied as the short ones are.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use rustix::{
+    io::Errno,
+    pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
+};
 use tokio::{io::Interest, net::TcpStream, time::Instant};
 
 use crate::clock;
@@ -33,11 +37,21 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// It doubles up to this, because a limit that holds for good (`fs.pipe-max-size`) looks the same.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// For how long a pipe may hold what its client does not take, while another body needs one.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Memory of one core for what slow clients have not taken, once their pipes are wanted by others. Beyond it they keep
+/// their pipes, and the others' bodies are copied.
+const MOST_SET_ASIDE: usize = 16 << 20;
+
 /// The pipes of one core.
 #[derive(Debug, Default)]
 pub(super) struct Pipes {
     free: RefCell<Vec<Ends>>,
-    lent: Cell<usize>,
+    /// The oldest first.
+    lent: RefCell<Vec<Rc<Lent>>>,
+    /// Bytes that lie in memory because their pipes were wanted.
+    set_aside: Cell<usize>,
     /// The kernel gave none when it was last asked.
     refused: Cell<Option<Refused>>,
 }
@@ -49,13 +63,41 @@ struct Refused {
     pause: Duration,
 }
 
-/// A pipe that is lent.
+/// A pipe that is lent, or what was in it.
 #[derive(Debug)]
 pub(super) struct Conduit {
-    /// `None` only while it is dropped.
-    ends: Option<Ends>,
-    held: usize,
+    lent: Rc<Lent>,
     pipes: Rc<Pipes>,
+}
+
+/// One body's way past the buffers.
+#[derive(Debug)]
+pub(super) enum Bypass {
+    Open,
+    /// Something is on it.
+    Busy(Conduit),
+    /// The sink has been so slow that the way was taken from it: all else comes through the buffers.
+    Closed,
+}
+
+/// What a conduit has.
+#[derive(Debug)]
+struct Lent {
+    since: Instant,
+    content: RefCell<Content>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Piped {
+        ends: Ends,
+        held: usize,
+    },
+    /// In memory, because somebody else needed the pipe.
+    SetAside {
+        bytes: Vec<u8>,
+        given: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -67,13 +109,45 @@ struct Ends {
 impl Pipes {
     /// An empty pipe, if there is one.
     pub(super) fn lend(self: &Rc<Self>) -> Option<Conduit> {
-        if self.lent.get() >= MOST_PIPES {
+        let now = clock::now();
+        let ends = if self.lent.borrow().len() < MOST_PIPES {
+            let free = self.free.borrow_mut().pop();
+            free.or_else(|| self.open())?
+        } else {
+            self.take_back(now)?
+        };
+        let lent = Rc::new(Lent { since: now, content: RefCell::new(Content::Piped { ends, held: 0 }) });
+        self.lent.borrow_mut().push(lent.clone());
+        Some(Conduit { lent, pipes: Rc::clone(self) })
+    }
+
+    /// Takes the pipe that has been lent for the longest from a client that takes its time.
+    fn take_back(&self, now: Instant) -> Option<Ends> {
+        let mut all = self.lent.borrow_mut();
+        let oldest = all.first().filter(|oldest| now.duration_since(oldest.since) >= PATIENCE)?;
+        let mut content = oldest.content.borrow_mut();
+        let Content::Piped { ends, held } = &*content else { return None };
+        if self.set_aside.get() + held > MOST_SET_ASIDE {
             return None;
         }
-        let free = self.free.borrow_mut().pop();
-        let ends = free.or_else(|| self.open())?;
-        self.lent.set(self.lent.get() + 1);
-        Some(Conduit { ends: Some(ends), held: 0, pipes: Rc::clone(self) })
+        let mut bytes = vec![0; *held];
+        let mut read = 0;
+        while read < bytes.len() {
+            match rustix::io::read(&ends.read, &mut bytes[read..]) {
+                Ok(count) if count > 0 => read += count,
+                Err(Errno::INTR) => {}
+                // It holds what was counted.
+                found => unreachable!("expected {held} bytes in the pipe, found {found:?} after {read}"),
+            }
+        }
+        self.set_aside.set(self.set_aside.get() + bytes.len());
+        let before = std::mem::replace(&mut *content, Content::SetAside { bytes, given: 0 });
+        drop(content);
+        all.remove(0);
+        match before {
+            Content::Piped { ends, .. } => Some(ends),
+            Content::SetAside { .. } => None,
+        }
     }
 
     fn open(&self) -> Option<Ends> {
@@ -112,8 +186,16 @@ impl Ends {
 
 impl Conduit {
     /// Something is in it.
-    pub(super) const fn holds_bytes(&self) -> bool {
-        self.held > 0
+    pub(super) fn holds_bytes(&self) -> bool {
+        match &*self.lent.content.borrow() {
+            Content::Piped { held, .. } => *held > 0,
+            Content::SetAside { bytes, given } => *given < bytes.len(),
+        }
+    }
+
+    /// Its client has taken so much time that somebody else has its pipe now.
+    pub(super) fn is_slow(&self) -> bool {
+        matches!(&*self.lent.content.borrow(), Content::SetAside { .. })
     }
 
     /// Takes at most `most` bytes from the socket; 0 is the end. It must be empty: a full pipe would look as if the
@@ -126,34 +208,36 @@ impl Conduit {
     ) -> Poll<io::Result<usize>> {
         debug_assert!(!self.holds_bytes(), "what is in it goes first");
         let most = usize::try_from(most).unwrap_or(PIPE_BYTES).min(PIPE_BYTES);
-        let ends = self.ends();
-        let count = loop {
+        let mut content = self.lent.content.borrow_mut();
+        let Content::Piped { ends, held } = &mut *content else { return Poll::Ready(Ok(0)) };
+        *held = loop {
             ready!(source.poll_read_ready(cx))?;
             match source.try_io(Interest::READABLE, || move_pages(source, &ends.write, most)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => break result?,
             }
         };
-        self.held = count;
-        Poll::Ready(Ok(count))
+        Poll::Ready(Ok(*held))
     }
 
     /// Gives of what is in it to the socket, once; how much that was.
     pub(super) fn poll_give(&mut self, cx: &mut Context<'_>, sink: &TcpStream) -> Poll<io::Result<usize>> {
-        let ends = self.ends();
-        let count = loop {
+        let mut content = self.lent.content.borrow_mut();
+        loop {
             ready!(sink.poll_write_ready(cx))?;
-            match sink.try_io(Interest::WRITABLE, || move_pages(&ends.read, sink, self.held)) {
+            let given = match &mut *content {
+                Content::Piped { ends, held } => sink
+                    .try_io(Interest::WRITABLE, || move_pages(&ends.read, sink, *held))
+                    .inspect(|count| *held -= count),
+                Content::SetAside { bytes, given } => {
+                    sink.try_write(&bytes[*given..]).inspect(|count| *given += count)
+                }
+            };
+            match given {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => break result?,
+                result => return Poll::Ready(result),
             }
-        };
-        self.held -= count;
-        Poll::Ready(Ok(count))
-    }
-
-    fn ends(&self) -> &Ends {
-        self.ends.as_ref().expect("it has its ends until it is dropped")
+        }
     }
 }
 
@@ -163,10 +247,18 @@ fn move_pages(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd, most: us
 
 impl Drop for Conduit {
     fn drop(&mut self) {
-        self.pipes.lent.set(self.pipes.lent.get() - 1);
-        // What is left in one belongs to nobody else.
-        if let Some(ends) = self.ends.take().filter(|_| self.held == 0) {
-            self.pipes.free.borrow_mut().push(ends);
+        let mut all = self.pipes.lent.borrow_mut();
+        if let Some(at) = all.iter().position(|lent| Rc::ptr_eq(lent, &self.lent)) {
+            all.remove(at);
+        }
+        let nothing = Content::SetAside { bytes: Vec::new(), given: 0 };
+        match self.lent.content.replace(nothing) {
+            Content::Piped { ends, held: 0 } => self.pipes.free.borrow_mut().push(ends),
+            // What is left in one belongs to nobody else.
+            Content::Piped { .. } => {}
+            Content::SetAside { bytes, .. } => {
+                self.pipes.set_aside.set(self.pipes.set_aside.get() - bytes.len());
+            }
         }
     }
 }
@@ -224,6 +316,39 @@ mod tests {
         assert_eq!(pipes.free.borrow().len(), 1);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_pipe_that_a_slow_client_holds_goes_to_who_needs_it_and_the_client_has_its_bytes() {
+        let ((mut server, source), (sink, mut client)) = (pair().await, pair().await);
+        let pipes = Rc::<Pipes>::default();
+        let mut slow = Vec::new();
+        for number in 0..MOST_PIPES as u8 {
+            server.write_all(&[number; 100]).await.unwrap();
+            let mut conduit = pipes.lend().unwrap();
+            assert_eq!(poll_fn(|cx| conduit.poll_take(cx, &source, 100)).await.unwrap(), 100);
+            slow.push(conduit);
+        }
+        assert_eq!(poll_fn(|cx| slow[0].poll_give(cx, &sink)).await.unwrap(), 100);
+        server.write_all(&[99; 100]).await.unwrap();
+        assert_eq!(poll_fn(|cx| slow[0].poll_take(cx, &source, 100)).await.unwrap(), 100);
+        assert!(pipes.lend().is_none(), "none is slow so far");
+        tokio::time::advance(PATIENCE).await;
+        let quick = pipes.lend().unwrap();
+        assert_eq!([slow[0].is_slow(), slow[1].is_slow()], [true, false]);
+        assert_eq!((pipes.set_aside.get(), pipes.lent.borrow().len()), (100, MOST_PIPES));
+        for conduit in &mut slow {
+            assert_eq!(poll_fn(|cx| conduit.poll_give(cx, &sink)).await.unwrap(), 100);
+            assert!(!conduit.holds_bytes());
+        }
+        let mut bytes = [0; 100 * (MOST_PIPES + 1)];
+        client.read_exact(&mut bytes).await.unwrap();
+        let seen: Vec<u8> = bytes.chunks(100).map(|chunk| chunk[0]).collect();
+        let expected: Vec<u8> = [0, 99].into_iter().chain(1..MOST_PIPES as u8).collect();
+        assert_eq!(seen, expected);
+        drop((slow, quick));
+        assert_eq!((pipes.set_aside.get(), pipes.lent.borrow().len()), (0, 0));
+        assert_eq!(pipes.free.borrow().len(), MOST_PIPES);
+    }
+
     #[tokio::test]
     async fn there_are_only_so_many() {
         let pipes = Rc::<Pipes>::default();
@@ -236,7 +361,7 @@ mod tests {
     #[test]
     fn a_refusal_holds_for_a_while_and_longer_each_time() {
         let pipes = Pipes::default();
-        let refuse = || Err(io::Error::from(rustix::io::Errno::MFILE));
+        let refuse = || Err(io::Error::from(Errno::MFILE));
         let unasked = || panic!("the kernel is asked too soon");
         let mut now = clock::now();
         for pause in [100, 200, 400] {

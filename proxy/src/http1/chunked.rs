@@ -4,11 +4,11 @@
 //! remain that don't frame, route or authenticate. The end is written only when the end has been read: a body that
 //! breaks off stays visibly broken.
 
-use std::io::Write;
+use std::{fmt, io::Write, rc::Rc};
 
 use thiserror::Error;
 
-use super::{Fields, HeadScan, Storage, unfold};
+use super::{Fields, HeadScan, Storage, connection::is_told_by_proxies, unfold};
 
 /// Bytes that a line with a chunk's size may have: nobody uses extensions, and they must not carry what isn't counted.
 const MAX_SIZE_LINE: u16 = 256;
@@ -29,6 +29,13 @@ pub struct ChunkedBody {
     trailers: Vec<u8>,
     scan: HeadScan,
     data: u64,
+    withheld: Option<Rc<dyn Withholds>>,
+}
+
+/// Fields that are not passed in trailers, beside those that never stand there.
+pub trait Withholds: fmt::Debug {
+    /// Whether this is one of them.
+    fn withholds(&self, name: &[u8]) -> bool;
 }
 
 /// What is wrong with a chunked body.
@@ -64,6 +71,11 @@ enum State {
 }
 
 impl ChunkedBody {
+    /// One whose trailers do not have these fields.
+    pub fn without(withheld: Option<Rc<dyn Withholds>>) -> Self {
+        Self { withheld, ..Self::default() }
+    }
+
     /// Takes what it can of `input` and appends it to `out` in plain chunks; returns how much it took, which is all
     /// unless the body ends before.
     pub fn advance(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, ChunkError> {
@@ -169,7 +181,8 @@ impl ChunkedBody {
         let mut storage = Storage::new();
         let fields = Fields::parse(&self.trailers, &mut storage).map_err(|_| ChunkError::Trailers)?;
         out.extend_from_slice(b"0\r\n");
-        for (_, name, value) in fields.iter().filter(|(_, name, _)| may_trail(name)) {
+        let is_withheld = |name: &[u8]| self.withheld.as_ref().is_some_and(|fields| fields.withholds(name));
+        for (_, name, value) in fields.iter().filter(|(_, name, _)| may_trail(name) && !is_withheld(name)) {
             for part in [name, b": ", value, b"\r\n"] {
                 out.extend_from_slice(part);
             }
@@ -191,7 +204,7 @@ fn write_chunk(data: &[u8], out: &mut Vec<u8>) {
 
 /// Fields that must not stand in trailers, where a careless server merges them into the head (RFC 9110 6.5.1).
 fn may_trail(name: &[u8]) -> bool {
-    const NEVER: [&[u8]; 18] = [
+    const NEVER: [&[u8]; 16] = [
         b"authorization",
         b"connection",
         b"content-encoding",
@@ -200,7 +213,6 @@ fn may_trail(name: &[u8]) -> bool {
         b"content-type",
         b"cookie",
         b"expect",
-        b"forwarded",
         b"host",
         b"keep-alive",
         b"set-cookie",
@@ -208,10 +220,9 @@ fn may_trail(name: &[u8]) -> bool {
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
-        b"x-forwarded-for",
         b"proxy-authorization",
     ];
-    !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
+    !is_told_by_proxies(name) && !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
 }
 
 #[cfg(test)]
@@ -237,6 +248,21 @@ mod tests {
     fn trailers_pass_but_for_those_that_frame() {
         let input = b"0\r\nX-Sum: 1\r\nContent-Length: 9\r\ntransfer-encoding: chunked\r\nY:\r\n\r\n";
         assert_eq!(decode(input), Ok(("0\r\nX-Sum: 1\r\nY: \r\n\r\n".to_owned(), 0, true)));
+    }
+
+    #[test]
+    fn trailers_do_not_say_what_the_proxy_says_in_heads() {
+        #[derive(Debug)]
+        struct User;
+        impl Withholds for User {
+            fn withholds(&self, name: &[u8]) -> bool {
+                name.eq_ignore_ascii_case(b"x-user")
+            }
+        }
+        let input = b"0\r\nX-Forwarded-Proto: a\r\nx-real-ip: b\r\nX-USER: c\r\nX-Sum: 1\r\n\r\n";
+        let (mut body, mut out) = (ChunkedBody::without(Some(Rc::new(User))), Vec::new());
+        assert_eq!(body.advance(input, &mut out), Ok(input.len()));
+        assert_eq!(String::from_utf8(out).unwrap(), "0\r\nX-Sum: 1\r\n\r\n");
     }
 
     #[test]

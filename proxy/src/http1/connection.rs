@@ -30,10 +30,10 @@ impl ConnectionOptions {
 /// The options of one `Connection` field that go on to the next hop, as written.
 ///
 /// `close` and `keep-alive` are this hop's. Fields that frame, route or authenticate a message must reach the next hop
-/// whole: an option that names one would have it removed there, and is left out. So is one that names `own`, the field
-/// in which the proxy names the client.
-pub(super) fn passed_on<'a>(value: &'a [u8], own: &str) -> impl Iterator<Item = &'a [u8]> {
-    const NEVER_NAMED: [&[u8]; 8] = [
+/// whole: an option that names one would have it removed there, and is left out. So is one that names one of its `own`, the
+/// fields in which the proxy tells addresses.
+pub(super) fn passed_on<'a>(value: &'a [u8], own: [&str; 2]) -> impl Iterator<Item = &'a [u8]> {
+    const NEVER_NAMED: [&[u8]; 7] = [
         b"close",
         b"keep-alive",
         b"content-length",
@@ -41,16 +41,21 @@ pub(super) fn passed_on<'a>(value: &'a [u8], own: &str) -> impl Iterator<Item = 
         b"host",
         b"cookie",
         b"authorization",
-        b"forwarded",
     ];
-    const NEVER_BEGUN: &[u8] = b"x-forwarded-";
     elements(value).filter(move |option| {
-        let begins = option.get(..NEVER_BEGUN.len());
         !option.is_empty()
-            && !option.eq_ignore_ascii_case(own.as_bytes())
-            && !begins.is_some_and(|begins| begins.eq_ignore_ascii_case(NEVER_BEGUN))
+            && !own.iter().any(|own| option.eq_ignore_ascii_case(own.as_bytes()))
+            && !is_told_by_proxies(option)
             && !NEVER_NAMED.iter().any(|never| option.eq_ignore_ascii_case(never))
     })
+}
+
+/// Whether this is a field in which proxies tell servers where a request came from.
+pub(super) fn is_told_by_proxies(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 2] = [b"forwarded", b"x-real-ip"];
+    const BEGINNING: &[u8] = b"x-forwarded-";
+    name.get(..BEGINNING.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(BEGINNING))
+        || NAMES.iter().any(|told| name.eq_ignore_ascii_case(told))
 }
 
 /// `trailers` is the one member of `TE` that survives a hop: the body is framed anew, so that no other coding can.
@@ -63,7 +68,7 @@ mod tests {
     use super::*;
 
     fn passed(value: &str) -> String {
-        let passed: Vec<_> = passed_on(value.as_bytes(), "X-Client-IP")
+        let passed: Vec<_> = passed_on(value.as_bytes(), ["X-Client-IP", "X-Original-To"])
             .map(|option| String::from_utf8_lossy(option))
             .collect();
         passed.join(",")
@@ -84,7 +89,9 @@ mod tests {
     #[test]
     fn a_field_that_names_the_client_is_never_named() {
         assert_eq!(
-            passed("X-Forwarded-For, x-forwarded-proto, Forwarded, x-client-ip, x-forward"),
+            passed(
+                "X-Forwarded-For, x-forwarded-proto, Forwarded, X-Real-IP, x-client-ip, X-ORIGINAL-TO, x-forward"
+            ),
             "x-forward"
         );
     }

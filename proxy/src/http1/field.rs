@@ -20,6 +20,8 @@ pub struct Storage<'b> {
 /// The fields of a head, in order.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'h, 'b> {
+    /// As they came, up to and with the empty line that ends them.
+    pub(super) bytes: &'b [u8],
     lines: &'h [Header<'b>],
     kinds: &'h [Kind],
     present: Kinds,
@@ -99,7 +101,7 @@ impl<'h, 'b> Fields<'h, 'b> {
             *kind = Kind::of(field.name.as_bytes());
             present.add(*kind);
         }
-        Ok(Self { lines: fields, kinds: &kinds[..fields.len()], present })
+        Ok(Self { bytes, lines: fields, kinds: &kinds[..fields.len()], present })
     }
 
     /// Kind, name and value of each field.

@@ -1,7 +1,10 @@
 //! Heads as they go on to the next hop: the same bytes, with the few edits a proxy owes.
 
-use std::net::{IpAddr, SocketAddr};
+mod lines;
 
+use std::net::IpAddr;
+
+use self::lines::{Lines, field};
 use super::{
     Framing, Kind, Method, RequestHead, ResponseHead, Version,
     connection::{passed_on, wants_trailers},
@@ -24,9 +27,11 @@ pub enum FieldEdit {
 pub struct RequestEdits<'a> {
     /// A line at the end that names the client (`option forwardfor`): the field's name and the client's address.
     pub forwarded_for: Option<(&'a str, IpAddr)>,
-    /// The name of the field that names the client, whether or not a line is added: `Connection` never names it. Empty
+    /// The same for what the client connected to (`option originalto`).
+    pub original_to: Option<(&'a str, IpAddr)>,
+    /// The names of the fields that tell addresses, whether or not lines are added: `Connection` never names them. Empty
     /// where the proxy has none.
-    pub client_field: &'a str,
+    pub address_fields: [&'a str; 2],
     /// The server's connection serves nothing after this request.
     pub close: bool,
 }
@@ -55,20 +60,30 @@ pub fn request(
         out.extend_from_slice(part);
     }
     let mut seen = Seen::default();
+    let mut lines = Lines::of(head.fields.bytes);
     for (kind, name, value) in head.fields.iter() {
+        let stays = match kind {
+            Kind::Other | Kind::SetCookie | Kind::SecWebSocketKey => true,
+            Kind::Host => !std::mem::replace(&mut seen.host, true),
+            Kind::Upgrade => head.framing.is_empty(),
+            _ => false,
+        };
+        if stays {
+            lines.keep(name, value, out);
+            continue;
+        }
+        lines.leave(out);
         match kind {
-            Kind::Other | Kind::SetCookie | Kind::SecWebSocketKey => field(name, value, out),
-            Kind::Connection => connection(name, value, edits.client_field, out),
+            Kind::Connection => connection(name, value, edits.address_fields, out),
             Kind::ContentLength => seen.length(head.framing, name, value, out),
             Kind::Cookie => edited(name, value, cookie(value), out),
-            Kind::Host if !std::mem::replace(&mut seen.host, true) => field(name, value, out),
             Kind::Te if wants_trailers(value) => field(name, b"trailers", out),
-            Kind::Upgrade if head.framing.is_empty() => field(name, value, out),
             Kind::TransferEncoding if head.framing == Framing::Chunked => field(name, b"chunked", out),
-            Kind::Host | Kind::Te | Kind::Upgrade | Kind::TransferEncoding => {}
+            _ => {}
         }
     }
-    if let Some((name, address)) = edits.forwarded_for {
+    lines.copy(out);
+    for (name, address) in edits.forwarded_for.into_iter().chain(edits.original_to) {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
         decimal::address(address.to_canonical(), out);
@@ -100,16 +115,24 @@ pub fn response(
     // Where there is no body both may stand, and say two things of what it would be.
     let mut seen =
         Seen { length: head.fields.all(Kind::TransferEncoding).next().is_some(), ..Seen::default() };
+    let mut lines = Lines::of(head.fields.bytes);
     for (kind, name, value) in head.fields.iter() {
+        let is_edited =
+            matches!(kind, Kind::Connection | Kind::SetCookie | Kind::ContentLength | Kind::TransferEncoding);
+        if !is_edited {
+            lines.keep(name, value, out);
+            continue;
+        }
+        lines.leave(out);
         match kind {
-            Kind::Connection => connection(name, value, "", out),
+            Kind::Connection => connection(name, value, [""; 2], out),
             Kind::SetCookie => edited(name, value, set_cookie(value), out),
             Kind::ContentLength if states_framing => seen.length(head.framing, name, value, out),
             Kind::TransferEncoding if states_framing => seen.coding(name, out),
-            Kind::ContentLength | Kind::TransferEncoding => {}
-            _ => field(name, value, out),
+            _ => {}
         }
     }
+    lines.copy(out);
     if let Some(value) = edits.set_cookie {
         field(b"set-cookie", value, out);
     }
@@ -125,19 +148,6 @@ pub fn response(
         }
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// The client's address where it is to be named: not where its network is excepted, nor where somebody before has
-/// named it and `if_none` asks for that.
-pub fn forwarded_for(
-    client: SocketAddr,
-    except: &[ipnet::IpNet],
-    if_none: bool,
-    present: bool,
-) -> Option<IpAddr> {
-    let address = client.ip().to_canonical();
-    let named = (if_none && present) || except.iter().any(|net| net.contains(&address));
-    (!named).then_some(address)
 }
 
 /// Which fields that stand once have been written.
@@ -165,13 +175,6 @@ impl Seen {
     }
 }
 
-fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
 fn edited(name: &[u8], value: &[u8], edit: FieldEdit, out: &mut Vec<u8>) {
     match edit {
         FieldEdit::Keep => field(name, value, out),
@@ -181,8 +184,8 @@ fn edited(name: &[u8], value: &[u8], edit: FieldEdit, out: &mut Vec<u8>) {
 }
 
 /// The options that go on, if any.
-fn connection(name: &[u8], value: &[u8], client_field: &str, out: &mut Vec<u8>) {
-    let mut options = passed_on(value, client_field);
+fn connection(name: &[u8], value: &[u8], address_fields: [&str; 2], out: &mut Vec<u8>) {
+    let mut options = passed_on(value, address_fields);
     let Some(first) = options.next() else { return };
     for part in [name, b": ", first] {
         out.extend_from_slice(part);
@@ -222,6 +225,33 @@ mod tests {
             forwarded(head, RequestEdits::default()),
             "GET /a?b HTTP/1.1\r\nHost: h\r\nX-One: 1\r\nx-one: 2\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn lines_are_written_in_one_way_however_they_came() {
+        let head = "GET / HTTP/1.1\r\nA: 1\r\nB:2\r\nC:\t3 \r\nD:  4\r\nE:\r\nF: \r\nConnection: close\r\nG: 5\r\nH: 6\r\n\r\n";
+        assert_eq!(
+            forwarded(head, RequestEdits::default()),
+            "GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: \r\nF: \r\nG: 5\r\nH: 6\r\n\r\n"
+        );
+        let head = "HTTP/1.1 200 OK\r\nA:1\r\nContent-Length: 0\r\nB: 2 \r\nC: 3\r\n\r\n";
+        assert_eq!(
+            answered(head, Method::Get, Version::Http11, true),
+            "HTTP/1.1 200 OK\r\nA: 1\r\nContent-Length: 0\r\nB: 2\r\nC: 3\r\nset-cookie: S=1; path=/\r\n\r\n"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_goes_on_has_the_names_and_values_that_came(
+            fields in proptest::collection::vec(("[a-zA-Z-]{1,6}", "[ \t]{0,2}", "([!-~]([ -~]{0,4}[!-~])?)?", "[ \t]{0,2}"), 0..8),
+        ) {
+            let lines: String = fields.iter().map(|(n, a, v, b)| format!("X{n}:{a}{v}{b}\r\n")).collect();
+            let expected: String = fields.iter().map(|(n, _, v, _)| format!("X{n}: {v}\r\n")).collect();
+            let head = format!("GET / HTTP/1.1\r\n{lines}\r\n");
+            let expected = format!("GET / HTTP/1.1\r\n{expected}\r\n");
+            proptest::prop_assert_eq!(forwarded(&head, RequestEdits::default()), expected);
+        }
     }
 
     #[test]
@@ -331,15 +361,5 @@ mod tests {
             ),
             "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 0\r\nset-cookie: S=1; path=/\r\n\r\n"
         );
-    }
-
-    #[test]
-    fn excepted_networks_and_named_clients_are_not_named() {
-        let client = "10.1.2.3:5".parse().unwrap();
-        let except = ["10.0.0.0/8".parse().unwrap()];
-        assert_eq!(forwarded_for(client, &except, false, false), None);
-        assert_eq!(forwarded_for(client, &[], true, true), None);
-        assert!(forwarded_for(client, &[], true, false).is_some());
-        assert!(forwarded_for(client, &[], false, true).is_some());
     }
 }

@@ -26,7 +26,7 @@ mod scan;
 mod target;
 mod websocket;
 
-pub use chunked::{ChunkError, ChunkedBody};
+pub use chunked::{ChunkError, ChunkedBody, Withholds};
 pub use connection::ConnectionOptions;
 pub use field::{Fields, Kind, Storage};
 pub use framing::Framing;

@@ -52,6 +52,11 @@ impl Door {
         Ok(door)
     }
 
+    /// What balancers above are told.
+    pub(super) fn standing(&self) -> watch::Receiver<Announced> {
+        self.announced.subscribe()
+    }
+
     /// What another configuration would make of it. Nothing has changed where that fails.
     pub(super) fn change(&self, admin: &Admin) -> Result<Change, PortError> {
         match (&admin.port, &self.port) {

@@ -1,12 +1,15 @@
 //! What is kept in files while no process runs: how the servers are, and what operators have set. They are written when
 //! something has changed, so that a process that is killed loses little, and once more when it is told to end.
 
+mod file;
+
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::file::{KeptFile, Outcome};
 use super::state;
 use crate::admin::command::{self, Desk, Session, all_states, changes};
 use crate::admin::edits::Edits;
@@ -14,40 +17,54 @@ use crate::admin::gate::Gate;
 use crate::admin::stats::Statistics;
 use crate::clock;
 use crate::config::{Admin, AdminLevel};
+use crate::worker::Roll;
 
 /// Whoever sets again what was set before is asked for nothing.
 const NO_PATIENCE: std::time::Duration = std::time::Duration::ZERO;
 
-/// What the files say, as far as it lasts.
+/// The files.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    state: Option<(PathBuf, String)>,
-    changes: Option<(PathBuf, String)>,
+    state: KeptFile,
+    changes: KeptFile,
     /// All was written for the last time.
     is_final: bool,
 }
 
 impl Kept {
-    /// Writes what has changed.
+    /// Writes what has changed, or could not be written before.
     pub(super) fn keep(&mut self, admin: &Admin, statistics: &Statistics) {
         if self.is_final {
             return;
         }
         if let Some(path) = &admin.server_state {
             let text = all_states(statistics, clock::now());
-            renew(&mut self.state, path, state::lasting(&text), &text);
+            note(self.state.renew(path, state::lasting(&text), &text), statistics);
         }
         if let Some(path) = &admin.keep_changes {
             let text = changes(&statistics.generation());
-            renew(&mut self.changes, path, text.clone(), &text);
+            note(self.changes.renew(path, text.clone(), &text), statistics);
         }
     }
 
     /// Writes everything, whatever was written before, and nothing after it.
     pub(super) fn keep_at_last(&mut self, admin: &Admin, statistics: &Statistics) {
-        (self.state, self.changes) = (None, None);
-        self.keep(admin, statistics);
-        self.is_final = true;
+        if std::mem::replace(&mut self.is_final, true) {
+            return;
+        }
+        if let Some(path) = &admin.server_state {
+            note(self.state.renew_at_last(path, &all_states(statistics, clock::now())), statistics);
+        }
+        if let Some(path) = &admin.keep_changes {
+            note(self.changes.renew_at_last(path, &changes(&statistics.generation())), statistics);
+        }
+    }
+}
+
+/// Counts what could not be written.
+fn note(outcome: Outcome, statistics: &Statistics) {
+    if outcome == Outcome::Failed {
+        statistics.note_unwritten();
     }
 }
 
@@ -67,7 +84,7 @@ pub(super) fn set_again(admin: &Admin, statistics: &Arc<Statistics>, gate: &Arc<
     };
     let (statistics, gate) = (statistics.clone(), gate.clone());
     // Of what is kept nothing changes the configuration.
-    let desk = Desk { statistics, gate, edits: Edits::nowhere(), sockets: Vec::new() };
+    let desk = Desk { statistics, gate, edits: Edits::nowhere(), roll: Roll::default(), sockets: Vec::new() };
     let mut session = Session::new(AdminLevel::Admin, NO_PATIENCE);
     let mut refused = String::new();
     let all: Vec<_> = text.lines().flat_map(command::commands).filter(|words| !words.is_empty()).collect();
@@ -84,32 +101,6 @@ pub(super) fn set_again(admin: &Admin, statistics: &Arc<Statistics>, gate: &Arc<
         let (count, aside) = (all.len(), set_aside(path));
         tracing::warn!("of {count} settings in {} some hold again{refused}; {aside}", path.display());
     }
-}
-
-fn renew(known: &mut Option<(PathBuf, String)>, path: &Path, lasting: String, text: &str) {
-    let now = Some((path.to_owned(), lasting));
-    if *known != now {
-        *known = now;
-        if let Err(error) = replace(path, text) {
-            tracing::warn!("what is to be kept can't be written to {}: {error}", path.display());
-        }
-    }
-}
-
-/// As a whole or not at all.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    // Another process may be about to write the same file.
-    let new = beside(path, &format!("{}.new", std::process::id()));
-    let write = || {
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().inspect_err(|_| {
-        // It is of no use; what went wrong is said.
-        let _ = fs::remove_file(&new);
-    })
 }
 
 /// Has the file stay under another name when it is written anew: what it says is nowhere else. Says where it is.

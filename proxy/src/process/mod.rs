@@ -38,7 +38,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::listen::Listeners;
 use crate::upgrade::message::Report;
-use crate::upgrade::{Event, Legacy, Predecessor, REPORT_EVERY, Successor, knowledge};
+use crate::upgrade::{Event, Legacy, Predecessor, REPORT_EVERY, Relieved, Successor, joint, knowledge, news};
 use crate::worker::{Generation, Share, Stop};
 
 use self::door::Door;
@@ -63,6 +63,8 @@ pub struct Process {
     cores: usize,
     logs: Logs,
     gate: Arc<Gate>,
+    /// There is no earlier process, or it has let go: no order that is taken here can be lost with this one.
+    is_sure: bool,
     /// Changes of the configuration that operators have ordered.
     edits: mpsc::UnboundedReceiver<Edit>,
     admin: Service,
@@ -75,8 +77,8 @@ pub struct Process {
     ended: mpsc::Receiver<()>,
     /// When what is under way is cut off; `None`: nothing has been stopped.
     deadline: Option<Instant>,
-    /// Of an earlier process, which still finishes what it has.
-    reports: Option<mpsc::Receiver<Report>>,
+    /// An earlier process, which still finishes what it has.
+    earlier: Option<Relieved>,
     /// The process that takes over.
     successor: Option<Successor>,
     /// Where it can be looked at.
@@ -99,6 +101,8 @@ enum Happening {
     Successor(Option<Event>),
     /// It is to be told what this one still has.
     ReportDue,
+    /// The earlier one is to be told what has become of servers.
+    NewsDue,
     /// Balancers above have been told for long enough what they are told.
     Told,
     /// The limits are to be looked at.
@@ -111,18 +115,19 @@ impl Process {
     /// Obeys signals until all is done. `predecessor` is told that this process accepts.
     pub async fn run(mut self, mut signals: Signals, predecessor: Option<Predecessor>) {
         if let Some(predecessor) = predecessor {
-            self.reports = Some(predecessor.relieve().await);
+            self.earlier = Some(predecessor.relieve().await);
         }
         notify::ready();
         let mut report_due = interval(REPORT_EVERY);
         let mut look_due = interval(LOOK_EVERY);
-        for ticks in [&mut report_due, &mut look_due] {
+        let mut news_due = interval(news::TELL_EVERY);
+        for ticks in [&mut report_due, &mut look_due, &mut news_due] {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let mut at_work = true;
         // An earlier process reports to this one, and the next one must hear of it.
-        while at_work || (self.reports.is_some() && *self.stop.borrow() < Stop::Now) {
-            match self.next(&mut signals, [&mut report_due, &mut look_due], at_work).await {
+        while at_work || (self.earlier.is_some() && *self.stop.borrow() < Stop::Now) {
+            match self.next(&mut signals, [&mut report_due, &mut look_due, &mut news_due], at_work).await {
                 Happening::Signal(signal) => self.obey(signal),
                 Happening::Ended => at_work = false,
                 Happening::Late => {
@@ -133,6 +138,7 @@ impl Process {
                 Happening::Reported(report) => self.note(report),
                 Happening::Successor(event) => self.hand_over(event),
                 Happening::ReportDue => self.report(),
+                Happening::NewsDue => self.tell(),
                 Happening::Told if self.door.step() => {}
                 Happening::Told => self.stop(Stop::Softly),
                 Happening::Edited(edit) => self.edit(edit),
@@ -151,18 +157,20 @@ impl Process {
     async fn next(
         &mut self,
         signals: &mut Signals,
-        [report_due, look_due]: [&mut Interval; 2],
+        [report_due, look_due, news_due]: [&mut Interval; 3],
         at_work: bool,
     ) -> Happening {
         let is_leaving = *self.stop.borrow() == Stop::Leaving;
+        let is_heard = self.earlier.is_some();
         tokio::select! {
             signal = signals.next() => Happening::Signal(signal),
             // Nothing is ever sent: it ends when the last worker drops its sender.
             _ = self.ended.recv(), if at_work => Happening::Ended,
             () = until(self.deadline) => Happening::Late,
-            report = next_of(&mut self.reports) => Happening::Reported(report),
+            report = next_of(&mut self.earlier) => Happening::Reported(report),
             event = next_event(&mut self.successor) => Happening::Successor(event),
             _ = report_due.tick(), if is_leaving => Happening::ReportDue,
+            _ = news_due.tick(), if is_heard => Happening::NewsDue,
             () = until(self.door.until()) => Happening::Told,
             _ = look_due.tick() => Happening::LookDue,
             Some(edit) = self.edits.recv() => Happening::Edited(edit),
@@ -229,9 +237,10 @@ impl Process {
                 // The other one is told of all orders up to here, and takes them itself when it is ready.
                 self.gate.shut();
                 let known = knowledge::of(self.generation.backends(), clock::now());
-                // It may have ended meanwhile, of which there is another event.
                 let rooms = knowledge::rooms(&self.generation);
-                let _ = sender.send(Legacy::new(&self.listeners, known, rooms));
+                let limits = joint::join(self.generation.backends());
+                // It may have ended meanwhile, of which there is another event.
+                let _ = sender.send(Legacy::new(&self.listeners, known, rooms, limits));
             }
             Some(Event::Ready) => {
                 tracing::info!("another process has taken over; requests in flight are finished");
@@ -242,34 +251,64 @@ impl Process {
                 self.stop(Stop::Leaving);
                 self.report();
             }
+            Some(Event::News(news)) => {
+                news::follow(self.generation.backends(), &news);
+                // Whoever was sent to a server until now is known to the other one before its next check.
+                self.report();
+            }
             Some(Event::Failed(error)) => {
                 tracing::error!("SIGUSR2: {error}; this process goes on");
                 self.successor = None;
-                self.gate.open();
+                if self.is_sure {
+                    self.gate.open();
+                }
+                self.part();
                 if let Err(error) = self.admin.reopen() {
                     tracing::error!("{error}");
                 }
             }
-            None => self.successor = None,
+            None => {
+                self.successor = None;
+                // What it had open counts no more.
+                self.part();
+            }
         }
     }
 
     /// Tells the process that has taken over what this one still has.
-    fn report(&self) {
-        if let Some(successor) = &self.successor {
-            // With some overlap: a user whom it knows already is no other.
-            let since = 10 * REPORT_EVERY;
-            successor.report(|| knowledge::report(self.generation.backends(), since, clock::now()));
+    fn report(&mut self) {
+        if let Some(successor) = &mut self.successor {
+            let now = clock::now();
+            successor.report(now, |since| knowledge::report(self.generation.backends(), since, now));
         }
     }
 
-    /// Notes what an earlier process still has.
+    /// Tells an earlier process what has become of servers.
+    fn tell(&mut self) {
+        if let Some(earlier) = &mut self.earlier {
+            earlier.tell(self.generation.backends(), clock::now());
+        }
+    }
+
+    /// Notes what an earlier process still has. From the first time on it is known to have let go.
     fn note(&mut self, report: Option<Report>) {
+        self.is_sure = true;
+        if self.successor.is_none() {
+            self.gate.open();
+        }
         if report.is_none() {
             tracing::info!("the earlier process has ended");
-            self.reports = None;
+            self.earlier = None;
+            self.part();
         }
         knowledge::note(self.generation.backends(), &report.unwrap_or_default(), clock::now());
+    }
+
+    /// Keeps limits on servers' connections by itself where no other process is there.
+    fn part(&self) {
+        if self.earlier.is_none() && self.successor.is_none() {
+            joint::part(self.generation.backends());
+        }
     }
 
     /// Ends the process that is to take over, if it has not yet: this one is told to end, and nothing shall go on.
@@ -316,9 +355,9 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// Never, where nobody reports.
-async fn next_of(reports: &mut Option<mpsc::Receiver<Report>>) -> Option<Report> {
-    match reports {
-        Some(reports) => reports.recv().await,
+async fn next_of(earlier: &mut Option<Relieved>) -> Option<Report> {
+    match earlier {
+        Some(earlier) => earlier.report().await,
         None => future::pending().await,
     }
 }

@@ -23,7 +23,7 @@ enum ReloadError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Log(#[from] OpenError),
-    #[error("{}", with_source(.0))]
+    #[error("{}", .0.with_source())]
     Listen(#[from] ListenError),
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -139,11 +139,9 @@ impl Process {
 fn said(error: &LoadError) -> String {
     match error {
         LoadError::Invalid(invalid) => invalid.render(false),
-        LoadError::Unreadable { .. } | LoadError::Haproxy(_) => error.to_string(),
+        LoadError::Unreadable { .. }
+        | LoadError::Empty { .. }
+        | LoadError::Several
+        | LoadError::Haproxy(_) => error.to_string(),
     }
-}
-
-fn with_source(error: &ListenError) -> String {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    format!("{error}{source}")
 }

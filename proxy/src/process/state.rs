@@ -1,19 +1,32 @@
 //! How the servers are while no process runs, as HAProxy's `show servers state` says it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use crate::admin::command::restored;
-use crate::config::Config;
+use crate::config::{Backend, Config};
 use crate::upgrade::message::Known;
 
-/// What the file says of the servers of this configuration. One that is not there says nothing, and one that can't be read
+/// What the files say of the servers of this configuration. One that is not there says nothing, and one that can't be read
 /// is a warning: the servers' checks will tell.
 pub(super) fn read(config: &Config) -> Vec<Known> {
-    let Some(path) = &config.admin.server_state else { return Vec::new() };
+    let mut files: BTreeMap<&Path, Vec<&Backend>> = BTreeMap::new();
+    for backend in &config.backends {
+        let own = backend.load_server_state.as_deref();
+        if let Some(path) = own.or(config.admin.server_state.as_deref()) {
+            files.entry(path).or_default().push(backend);
+        }
+    }
+    files.into_iter().flat_map(|(path, backends)| read_file(path, &backends)).collect()
+}
+
+/// What a file says of the servers of these backends.
+fn read_file(path: &Path, backends: &[&Backend]) -> Vec<Known> {
     match fs::read_to_string(path) {
         Ok(text) => {
-            let (known, unread) = restored(&text, config);
+            let (known, unread) = restored(&text, backends);
             if unread > 0 {
                 tracing::warn!(
                     "{}: expected lines of `show servers state`, found {unread} that are none",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Context,
     answer::Reply,
+    capture::Capture,
     edit::{Edit, Names, Part, field_name},
     format::Format,
     pattern::Regex,
@@ -32,11 +33,15 @@ pub(super) enum Action {
     Edit(Edit),
     /// What is looked at is kept under this name.
     Keep(Name, Kept),
+    /// What is looked at is put at a declared place.
+    Capture(Capture),
     /// `return`, `deny` or `tarpit`.
     Return(Return),
     /// A response is kept back.
     Withhold,
     Redirect(Redirect),
+    /// Numbers for Prometheus.
+    Metrics,
 }
 
 /// What a variable is set to.
@@ -48,8 +53,57 @@ pub(super) enum Kept {
     Text(Format),
 }
 
-const REQUEST: &str = "add-header, allow, del-header, deny, redirect, replace-header, replace-path, replace-pathq, replace-uri, replace-value, return, set-header, set-log-level silent, set-method, set-path, set-pathq, set-query, set-uri, set-var, set-var-fmt, tarpit or unset-var";
-const RESPONSE: &str = "add-header, allow, del-header, deny, replace-header, replace-value, set-header, set-status, set-var, set-var-fmt or unset-var";
+const REQUEST: &str = "add-header, allow, capture, del-header, deny, redirect, replace-header, replace-path, replace-pathq, replace-uri, replace-value, return, set-header, set-log-level silent, set-method, set-path, set-pathq, set-query, set-uri, set-var, set-var-fmt, tarpit, unset-var or use-service prometheus-exporter";
+const RESPONSE: &str = "add-header, allow, capture, del-header, deny, replace-header, replace-value, set-header, set-status, set-var, set-var-fmt or unset-var";
+
+const NO_STICK: &str = "there are no stick tables: users are kept on their server by `cookie`";
+const NO_MAPS: &str = "maps and lists are read from their files: change those, and send SIGHUP";
+const ALIKE: &str = "all requests are alike to the kernel and in queues: leave it out";
+
+/// HAProxy's other actions, or how they begin, and why they are not here.
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("add-acl", NO_MAPS),
+    ("auth", "write `stats auth` for the statistics, and have the servers authenticate their users"),
+    ("cache-", "nothing is cached: put a cache behind"),
+    ("del-acl", NO_MAPS),
+    ("del-map", NO_MAPS),
+    ("disable-l7-retry", "only what may be sent twice is sent again: leave it out"),
+    ("do-resolve", "names are looked up once, when the configuration is read"),
+    ("early-hint", "let the servers send 103"),
+    ("lua.", "there is no Lua"),
+    (
+        "normalize-uri",
+        "servers get the URI as the client wrote it: write `replace-uri` for what must not reach them",
+    ),
+    (
+        "redirect",
+        "write it as `http-request redirect`: a server's answer is passed on, or withheld by `deny`",
+    ),
+    ("reject", "a client is answered: write `deny`"),
+    ("return", "write it as `http-request return`: a server's answer is passed on, or withheld by `deny`"),
+    ("sc-", NO_STICK),
+    ("send-spoe-group", "there are no filters: let the servers do that"),
+    ("set-dst", "a request goes to a server: write `use_backend`"),
+    ("set-map", NO_MAPS),
+    ("set-mark", ALIKE),
+    ("set-nice", ALIKE),
+    ("set-priority-", ALIKE),
+    ("set-src", "a client's address comes with the PROXY protocol: write `accept-proxy` on `bind`"),
+    ("set-timeout", "write `timeout server` and `timeout tunnel` in a backend of its own, and `use_backend`"),
+    ("set-tos", ALIKE),
+    ("silent-drop", "a client is answered: write `deny`, or `tarpit` to have it wait"),
+    ("strict-mode", "a change that can't be made is counted (`wrew`), and the message passes: leave it out"),
+    ("track-sc", NO_STICK),
+    ("wait-for-body", "a body goes on as it comes: leave it out"),
+    ("wait-for-handshake", "TLS is not spoken here: put a program in front that ends it"),
+];
+
+fn unsupported(name: &str) -> Option<&'static str> {
+    let is_it = |known: &str| known == name || known.ends_with(['-', '.']) && name.starts_with(known);
+    // `track-sc0`, `set-src-port`.
+    let begins = |known: &str| ["track-sc", "set-dst", "set-src"].contains(&known) && name.starts_with(known);
+    UNSUPPORTED.iter().find(|(known, _)| is_it(known) || begins(known)).map(|(_, why)| *why)
+}
 
 impl Action {
     /// The words of an action, without its condition.
@@ -68,11 +122,12 @@ impl Action {
             "allow" if arguments.is_empty() => Self::Allow,
             "set-log-level" if arguments == ["silent"] && of_request => Self::Silence,
             "set-log-level" => {
-                return Err("'set-log-level' is only known with 'silent', and in 'http-request'".into());
+                return Err("'set-log-level' is only known with 'silent', and in 'http-request': a line has the level of its `log`".into());
             }
             keeps if keeps.starts_with("set-var") || keeps.starts_with("unset-var") => {
                 keep(keeps, arguments, of_request)?
             }
+            "capture" => Self::Capture(Capture::read(side, arguments)?),
             "set-header" | "add-header" => {
                 let (field, value) = two("a header's name and a value")?;
                 let (name_of, value) = (field_name(field)?, Format::read(value)?);
@@ -130,9 +185,16 @@ impl Action {
             "deny" | "tarpit" if of_request => Self::Return(Return::refusal(arguments, name == "tarpit")?),
             "return" if of_request => Self::Return(Return::read(arguments)?),
             "redirect" if of_request => Self::Redirect(Redirect::read(arguments)?),
-            _ => {
+            "use-service" if of_request && arguments == ["prometheus-exporter"] => Self::Metrics,
+            "use-service" if of_request => {
+                return Err("'use-service' is only known with 'prometheus-exporter'".into());
+            }
+            other => {
                 let known = if of_request { REQUEST } else { RESPONSE };
-                return Err(format!("action '{name}' is not known here: expected {known}"));
+                return Err(match unsupported(other) {
+                    Some(why) => format!("action '{name}' is not supported: {why}"),
+                    None => format!("action '{name}' is not known: expected {known}"),
+                });
             }
         })
     }
@@ -142,10 +204,13 @@ impl Action {
         match self {
             Self::Edit(edit) => edit.format().into_iter().flat_map(Format::samples).collect(),
             Self::Keep(_, Kept::Sample(sample)) => vec![sample],
+            Self::Capture(capture) => vec![&capture.sample],
             Self::Keep(_, Kept::Text(text)) => text.samples().collect(),
             Self::Return(answer) => answer.samples().collect(),
             Self::Redirect(redirect) => redirect.samples().collect(),
-            Self::Allow | Self::Silence | Self::Withhold | Self::Keep(_, Kept::Nothing) => Vec::new(),
+            Self::Allow | Self::Silence | Self::Withhold | Self::Metrics | Self::Keep(_, Kept::Nothing) => {
+                Vec::new()
+            }
         }
     }
 
@@ -154,7 +219,13 @@ impl Action {
         match self {
             Self::Return(answer) => Some(answer.reply(context, own)),
             Self::Redirect(redirect) => Some(redirect.reply(context)),
-            Self::Allow | Self::Silence | Self::Edit(_) | Self::Keep(..) | Self::Withhold => None,
+            Self::Allow
+            | Self::Silence
+            | Self::Edit(_)
+            | Self::Keep(..)
+            | Self::Capture(_)
+            | Self::Metrics
+            | Self::Withhold => None,
         }
     }
 }

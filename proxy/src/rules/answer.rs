@@ -114,6 +114,11 @@ impl Reply {
         reply
     }
 
+    /// Whether it refuses the request (`deny`, `tarpit`), and is not what was asked for.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.cause[0] == b'P'
+    }
+
     /// A page of the proxy's own, with these lines in its head.
     pub fn page(status: u16, fields: Vec<u8>, body: Vec<u8>) -> Self {
         Self { fields, body, ..Self::bare(status, *b"LR") }

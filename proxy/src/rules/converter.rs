@@ -1,11 +1,17 @@
 //! What is made of a value.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, net::IpAddr, sync::Arc};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 
 use super::{
+    arithmetic::Arithmetic,
+    date::DateForm,
     map::Map,
+    parts::Parts,
     pattern::Regex,
     sample::Value,
     variable::{Name, Variables},
@@ -17,15 +23,22 @@ pub(super) enum Converter {
     Lower,
     Upper,
     Length,
-    UrlDecode,
-    /// A part, from one, between separators.
-    Part(usize, char),
+    /// A plus sign is a blank behind a question mark; everywhere where it is in a form.
+    UrlDecode {
+        form: bool,
+    },
+    UrlEncode,
+    Parts(Parts),
+    /// Without these characters at the beginning, or the end.
+    TrimLeft(Box<[u8]>),
+    TrimRight(Box<[u8]>),
     Replace {
         regex: Regex,
         by: Arc<str>,
         all: bool,
     },
-    Mask(u8),
+    /// The bits of a network, in IPv4 and IPv6.
+    Mask(u8, Option<u8>),
     /// Behind the text: a text, a variable, and a text.
     Concat {
         before: Arc<str>,
@@ -33,16 +46,28 @@ pub(super) enum Converter {
         behind: Arc<str>,
     },
     Crc32,
-    Not,
+    Number(Arithmetic),
+    /// How the text stands to that of a variable: -1, 0 or 1 and the like.
+    Compare(Name),
+    /// One of two texts, as the flag is.
+    Choose(Arc<str>, Arc<str>),
+    /// What a parameter says in a text that is a query.
+    Parameter(Arc<str>, u8),
+    /// A time as people read it.
+    Date(DateForm),
     Hex,
+    FromHex,
     Base64,
     FromBase64,
-    /// A word, from one, between any number of any of these characters.
-    Word(usize, Arc<str>),
+    Base64Url,
+    FromBase64Url,
     /// From this byte on; so many at most.
     Bytes(usize, usize),
     Map(Arc<Map>),
 }
+
+/// Those that are known.
+const KNOWN: &str = "add, and, b64dec, base64, bool, bytes, concat, cpl, crc32, div, even, field, hex, hex2i, http_date, iif, ipmask, length, lower, ltime, ltrim, map, map_beg and its like, mod, mul, neg, not, odd, or, param, regsub, rtrim, strcmp, sub, ub64dec, ub64enc, upper, url_dec, url_enc, utime, word or xor";
 
 impl Converter {
     pub(super) fn read(name: &str, arguments: &[String]) -> Result<Self, String> {
@@ -51,24 +76,24 @@ impl Converter {
             ("lower", []) => Self::Lower,
             ("upper", []) => Self::Upper,
             ("length", []) => Self::Length,
-            ("url_dec", _) => Self::UrlDecode,
-            ("field", [number, separator]) => {
-                let number = number.parse().ok().filter(|number: &usize| *number > 0);
-                let mut characters = separator.chars();
-                let one = characters.next().filter(|_| characters.next().is_none());
-                Self::Part(
-                    number.ok_or_else(|| expects("a number from one"))?,
-                    one.ok_or_else(|| expects("one character"))?,
-                )
-            }
+            ("url_dec", []) => Self::UrlDecode { form: false },
+            ("url_dec", [form]) => Self::UrlDecode { form: form != "0" },
+            ("url_enc", []) => Self::UrlEncode,
+            ("url_enc", [only]) if only == "query" => Self::UrlEncode,
+            ("field" | "word", _) => Self::Parts(Parts::read(name, arguments)?),
+            ("ltrim", [characters]) => Self::TrimLeft(characters.as_bytes().into()),
+            ("rtrim", [characters]) => Self::TrimRight(characters.as_bytes().into()),
             ("regsub", [regex, by, flags @ ..]) => {
                 let flags = flags.first().map_or("", String::as_str);
                 let regex = Regex::new(regex, flags.contains('i'))?;
                 Self::Replace { regex, by: by.as_str().into(), all: flags.contains('g') }
             }
-            ("ipmask", [bits, ..]) => {
-                let bits = bits.parse().ok().filter(|bits| *bits <= 32);
-                Self::Mask(bits.ok_or_else(|| expects("a number of bits, at most 32"))?)
+            ("ipmask", [four, six @ ..]) if six.len() <= 1 => {
+                let four = four.parse().ok().or_else(|| bits(four)).filter(|bits| *bits <= 32);
+                let six = six.first().map(|six| bits_of_six(six.as_str()));
+                let wrong =
+                    || expects("a mask such as 24 or 255.255.255.0, and one such as 64 for IPv6 or nothing");
+                Self::Mask(four.ok_or_else(wrong)?, six.map(|six| six.ok_or_else(wrong)).transpose()?)
             }
             ("concat", [before, rest @ ..]) if rest.len() <= 2 => {
                 let variable = rest.first().filter(|name| !name.is_empty()).map(|name| Name::read(name));
@@ -76,14 +101,19 @@ impl Converter {
                 Self::Concat { before: before.as_str().into(), variable: variable.transpose()?, behind }
             }
             ("crc32", []) => Self::Crc32,
-            ("not", []) => Self::Not,
+            ("strcmp", [name]) => Self::Compare(Name::read(name)?),
+            ("iif", [yes, no]) => Self::Choose(yes.as_str().into(), no.as_str().into()),
+            ("param" | "url_param", [name]) => Self::Parameter(name.as_str().into(), b'&'),
+            ("param", [name, delimiter]) if delimiter.len() == 1 => {
+                Self::Parameter(name.as_str().into(), delimiter.as_bytes()[0])
+            }
+            ("http_date" | "ltime" | "utime", _) => Self::Date(DateForm::read(name, arguments)?),
             ("hex", []) => Self::Hex,
+            ("hex2i", []) => Self::FromHex,
             ("base64", []) => Self::Base64,
             ("b64dec", []) => Self::FromBase64,
-            ("word", [number, delimiters]) if !delimiters.is_empty() => {
-                let number = number.parse().ok().filter(|number: &usize| *number > 0);
-                Self::Word(number.ok_or_else(|| expects("a number from one"))?, delimiters.as_str().into())
-            }
+            ("ub64enc", []) => Self::Base64Url,
+            ("ub64dec", []) => Self::FromBase64Url,
             ("bytes", [from, count @ ..]) if count.len() <= 1 => {
                 let number = |text: &String| text.parse().map_err(|_| expects("numbers of bytes"));
                 Self::Bytes(number(from)?, count.first().map_or(Ok(usize::MAX), number)?)
@@ -94,32 +124,50 @@ impl Converter {
                 let method = map.strip_prefix("map_").unwrap_or("str");
                 Self::Map(Map::read(method, path, default.first().map(String::as_str))?.into())
             }
-            _ => {
-                return Err(format!(
-                    "converter '{name}' is not known here with these arguments: expected lower, upper, length, url_dec, field, word, bytes, regsub, concat, map, map_beg and its like, not, hex, base64, b64dec, crc32 or ipmask"
-                ));
-            }
+            _ => match Arithmetic::read(name, arguments)? {
+                Some(arithmetic) => Self::Number(arithmetic),
+                None => {
+                    return Err(format!(
+                        "converter '{name}' is not known here with these arguments: expected {KNOWN}"
+                    ));
+                }
+            },
         })
     }
 
     /// Whether what comes of it is a number.
     pub(super) fn counts(&self) -> bool {
-        matches!(self, Self::Length | Self::Crc32)
+        match self {
+            Self::Length | Self::Crc32 | Self::Compare(_) | Self::FromHex => true,
+            Self::Number(arithmetic) => arithmetic.counts(),
+            _ => false,
+        }
+    }
+
+    /// Whether what comes of it is a flag.
+    pub(super) fn is_flag(&self) -> bool {
+        matches!(self, Self::Number(arithmetic) if !arithmetic.counts())
     }
 
     pub(super) fn apply<'a>(&self, value: Value<'a>, variables: &Variables) -> Option<Value<'a>> {
-        match (self, &value) {
-            (Self::Not, Value::Flag(flag)) => return Some(Value::Flag(!flag)),
-            (Self::Not, Value::Number(number)) => return Some(Value::Flag(*number == 0)),
-            (Self::Map(map), value) => return map.value(value).map(|found| Value::Text(Cow::Owned(found))),
+        match self {
+            Self::Map(map) => return map.value(&value).map(|found| Value::Text(Cow::Owned(found))),
+            Self::Number(arithmetic) => return arithmetic.apply(value.number()?, variables),
+            Self::Date(form) => return Some(Value::Text(Cow::Owned(form.text(value.number()?)?))),
+            Self::Choose(yes, no) => {
+                let chosen = if value.number()? == 0 { no } else { yes };
+                return Some(Value::Text(Cow::Owned(chosen.as_bytes().to_vec())));
+            }
+            Self::Mask(four, six) => {
+                let Value::Address(address) = value else { return None };
+                let (address, bits) = match address.to_canonical() {
+                    address @ IpAddr::V4(_) => (address, *four),
+                    // Whoever masks addresses to tell them to nobody shall not be surprised (HAProxy).
+                    address @ IpAddr::V6(_) => (address, (*six)?),
+                };
+                return Some(Value::Address(ipnet::IpNet::new(address, bits).ok()?.network()));
+            }
             _ => {}
-        }
-        if let Self::Mask(bits) = self {
-            let Value::Address(address) = value else { return None };
-            return Some(Value::Address(match address.to_canonical() {
-                IpAddr::V4(address) => ipnet::Ipv4Net::new(address, *bits).ok()?.network().into(),
-                address @ IpAddr::V6(_) => address,
-            }));
         }
         let text = match value {
             Value::Text(text) => text,
@@ -129,12 +177,35 @@ impl Converter {
             Self::Lower => Value::Text(Cow::Owned(text.to_ascii_lowercase())),
             Self::Upper => Value::Text(Cow::Owned(text.to_ascii_uppercase())),
             Self::Length => Value::Number(i64::try_from(text.len()).unwrap_or(i64::MAX)),
-            Self::UrlDecode => Value::Text(Cow::Owned(decoded(&text))),
-            Self::Part(number, separator) => {
-                let mut buffer = [0; 4];
-                let separator = separator.encode_utf8(&mut buffer).as_bytes();
-                let part = parts(&text, separator).nth(*number - 1)?.to_vec();
-                Value::Text(Cow::Owned(part))
+            Self::UrlDecode { form } => Value::Text(Cow::Owned(decoded(&text, *form)?)),
+            Self::UrlEncode => Value::Text(Cow::Owned(encoded(&text))),
+            Self::Parts(parts) => Value::Text(Cow::Owned(parts.of(&text)?.to_vec())),
+            Self::TrimLeft(characters) => {
+                let begin = text.iter().position(|byte| !characters.contains(byte)).unwrap_or(text.len());
+                Value::Text(Cow::Owned(text[begin..].to_vec()))
+            }
+            Self::TrimRight(characters) => {
+                let end = text.iter().rposition(|byte| !characters.contains(byte)).map_or(0, |at| at + 1);
+                Value::Text(Cow::Owned(text[..end].to_vec()))
+            }
+            Self::Compare(name) => {
+                let other = variables.value(name)?;
+                Value::Number(match text[..].cmp(&other.text()[..]) {
+                    Ordering::Less => -1,
+                    Ordering::Equal => 0,
+                    Ordering::Greater => 1,
+                })
+            }
+            Self::Parameter(name, delimiter) => {
+                let found = text.split(|byte| byte == delimiter).find_map(|pair| {
+                    let rest = pair.strip_prefix(name.as_bytes())?;
+                    rest.strip_prefix(b"=").or_else(|| rest.is_empty().then_some(rest))
+                });
+                Value::Text(Cow::Owned(found?.to_vec()))
+            }
+            Self::FromHex => {
+                let digits = std::str::from_utf8(&text).ok()?;
+                Value::Number(u64::from_str_radix(digits, 16).ok()?.cast_signed())
             }
             Self::Replace { regex, by, all } => Value::Text(Cow::Owned(regex.replaced(&text, by, *all))),
             Self::Concat { before, variable, behind } => {
@@ -153,16 +224,15 @@ impl Converter {
             }
             Self::Base64 => Value::Text(Cow::Owned(BASE64_STANDARD.encode(&text).into_bytes())),
             Self::FromBase64 => Value::Text(Cow::Owned(BASE64_STANDARD.decode(&text).ok()?)),
-            Self::Word(number, delimiters) => {
-                let words = text.split(|byte| delimiters.as_bytes().contains(byte));
-                let word = words.filter(|word| !word.is_empty()).nth(*number - 1)?.to_vec();
-                Value::Text(Cow::Owned(word))
-            }
+            Self::Base64Url => Value::Text(Cow::Owned(BASE64_URL_SAFE_NO_PAD.encode(&text).into_bytes())),
+            Self::FromBase64Url => Value::Text(Cow::Owned(BASE64_URL_SAFE_NO_PAD.decode(&text).ok()?)),
             Self::Bytes(from, count) => {
                 let rest = text.get(*from..).filter(|rest| !rest.is_empty())?;
                 Value::Text(Cow::Owned(rest[..rest.len().min(*count)].to_vec()))
             }
-            Self::Mask(_) | Self::Not | Self::Map(_) => return None,
+            Self::Mask(..) | Self::Number(_) | Self::Map(_) | Self::Choose(..) | Self::Date(_) => {
+                return None;
+            }
         })
     }
 }
@@ -177,36 +247,50 @@ fn crc32(text: &[u8]) -> u32 {
     })
 }
 
-fn parts<'t>(text: &'t [u8], separator: &[u8]) -> impl Iterator<Item = &'t [u8]> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest.take()?;
-        match memchr::memmem::find(text, separator) {
-            Some(at) => {
-                rest = Some(&text[at + separator.len()..]);
-                Some(&text[..at])
-            }
-            None => Some(text),
-        }
-    })
-}
-
-/// `%41` becomes `A`, and `+` a blank; what is no escape stays.
-fn decoded(text: &[u8]) -> Vec<u8> {
+/// `%41` becomes `A`, and `+` a blank where it stands for one; `None`: a percent sign is no escape.
+fn decoded(text: &[u8], form: bool) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
+    let (mut at, mut form) = (0, form);
     while let Some(&byte) = text.get(at) {
-        let hex = text.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let hex = hex.filter(|_| byte == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match (byte, hex) {
-            (_, Some(byte)) => {
-                out.push(byte);
+        at += 1;
+        match byte {
+            b'%' => {
+                let digits = std::str::from_utf8(text.get(at..at + 2)?).ok()?;
+                out.push(u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?);
                 at += 2;
             }
-            (b'+', None) => out.push(b' '),
-            (byte, None) => out.push(byte),
+            b'+' if form => out.push(b' '),
+            byte => {
+                form |= byte == b'?';
+                out.push(byte);
+            }
         }
-        at += 1;
+    }
+    Some(out)
+}
+
+/// What is not unreserved (RFC 3986 2.3) becomes `%41`.
+fn encoded(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(*byte);
+        } else {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
     }
     out
+}
+
+/// The bits of a mask such as 255.255.255.0.
+fn bits(mask: &str) -> Option<u8> {
+    ipnet::ipv4_mask_to_prefix(mask.parse().ok()?).ok()
+}
+
+/// A number of bits, or a mask such as `ffff:ffff::`.
+fn bits_of_six(mask: &str) -> Option<u8> {
+    match mask.parse::<u8>() {
+        Ok(bits) => Some(bits).filter(|bits| *bits <= 128),
+        Err(_) => ipnet::ipv6_mask_to_prefix(mask.parse().ok()?).ok(),
+    }
 }

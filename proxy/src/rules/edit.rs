@@ -57,8 +57,8 @@ pub(super) enum Part {
 }
 
 impl Edit {
-    /// Changes the head; `text` is what is put in.
-    pub(super) fn apply(&self, message: &mut Message, text: Vec<u8>) {
+    /// Changes the head; `text` is what is put in. False: it may not be changed so.
+    pub(super) fn apply(&self, message: &mut Message, text: Vec<u8>) -> bool {
         match self {
             Self::Set { name, .. } => {
                 message.remove(|field| field.eq_ignore_ascii_case(name.as_bytes()));
@@ -88,13 +88,13 @@ impl Edit {
             Self::Method(_) => {
                 // The client reads the answer by the method that it has sent.
                 if decides_answers_end(&message.method) || decides_answers_end(&text) {
-                    return;
+                    return false;
                 }
                 message.method = text;
                 message.is_edited = true;
             }
             // The body that the server sends, or does not send, is there by its own status.
-            Self::Status(status, _) if has_body(*status) != has_body(message.status) => {}
+            Self::Status(status, _) if has_body(*status) != has_body(message.status) => return false,
             Self::Status(status, reason) => {
                 message.status = *status;
                 message.reason = reason.as_ref().map_or_else(
@@ -104,6 +104,7 @@ impl Edit {
                 message.is_edited = true;
             }
         }
+        true
     }
 
     /// What is put in.
@@ -174,7 +175,7 @@ impl Names {
         })
     }
 
-    fn are(&self, name: &[u8]) -> bool {
+    pub(super) fn are(&self, name: &[u8]) -> bool {
         let name = name.to_ascii_lowercase();
         match self {
             Self::Is(wanted) => name.eq_ignore_ascii_case(wanted.as_bytes()),

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{Context, action::Side, sample::Value, variable::Name};
+use super::{Context, Slots, action::Side, alias::Portion, farm::Question, sample::Value, variable::Name};
 
 /// One sample fetch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,7 +13,9 @@ pub(super) enum Fetch {
     Method,
     /// The target as it is.
     Target,
-    /// The target of the request, before rules, wherever it is asked for.
+    /// A part of the request line, before rules, wherever it is asked for.
+    Line(Portion),
+    /// Path and query of it.
     Asked,
     /// Its path, without query.
     Path,
@@ -45,8 +47,13 @@ pub(super) enum Fetch {
     DestinationPort,
     Frontend,
     Backend,
-    /// Servers of a backend that are usable; `None`: of the rule's own.
-    Usable(Option<Arc<str>>),
+    /// The server's name that has answered.
+    Server,
+    UniqueId,
+    /// What the proxy around knows.
+    Farm(Question),
+    /// What was captured at this place.
+    Captured(Side, usize),
     Status,
     Variable(Name),
     /// Whether it is the first request of its connection.
@@ -66,17 +73,28 @@ impl Fetch {
             | Self::Version
             | Self::Cookie(_) => Some(Side::Request),
             Self::Field { of, .. } | Self::FieldCount { of, .. } => *of,
-            Self::Status => Some(Side::Response),
+            Self::Status | Self::Server | Self::Captured(Side::Response, _) => Some(Side::Response),
             Self::Variable(name) if name.is_of_request() => Some(Side::Request),
             Self::Variable(name) if name.is_of_response() => Some(Side::Response),
             _ => None,
         }
     }
 
+    /// Whether it is there when the request is over.
+    pub(super) fn lasts(&self) -> bool {
+        match self {
+            Self::Variable(name) => !name.is_of_request(),
+            Self::Server | Self::Captured(..) => true,
+            other => {
+                other.needs().is_none() && !matches!(other, Self::Field { .. } | Self::FieldCount { .. })
+            }
+        }
+    }
+
     /// `None`: there is no such fetch.
     pub(super) fn read(name: &str, arguments: &[String]) -> Result<Option<Self>, String> {
         let name_of = |what: &str| match arguments {
-            [only, ..] if !only.is_empty() => Ok(Arc::from(only.as_str())),
+            [only, ..] if !only.is_empty() => Ok(Arc::<str>::from(only.as_str())),
             _ => Err(format!("'{name}' expects {what} in parentheses")),
         };
         let number = || match arguments.get(1) {
@@ -89,14 +107,27 @@ impl Fetch {
         Ok(Some(match name {
             "always_true" => Self::Flag(true),
             // No connection is encrypted here.
-            "always_false" | "ssl_fc" => Self::Flag(false),
+            "always_false" | "ssl_fc" | "ssl_bc" => Self::Flag(false),
+            "hostname" => {
+                let name = rustix::system::uname();
+                Self::Text(name.nodename().to_string_lossy().into_owned().into())
+            }
+            // It does not change while the process runs.
+            "env" => Self::Text(std::env::var(&*name_of("a variable's name")?).unwrap_or_default().into()),
             "bool" => Self::Flag(matches!(arguments, [only] if only == "1" || only == "true")),
             "str" => Self::Text(arguments.first().map_or("", String::as_str).into()),
             "int" => {
                 let text = arguments.first().map_or("", String::as_str);
                 Self::Number(text.parse().map_err(|_| format!("'int' expects a number (got '{text}')"))?)
             }
-            "method" | "capture.req.method" => Self::Method,
+            "method" => Self::Method,
+            "capture.req.method" => Self::Line(Portion::Method),
+            "capture.req.ver" => Self::Line(Portion::Version),
+            "capture.req.hdr" | "capture.res.hdr" => {
+                let side = if name == "capture.req.hdr" { Side::Request } else { Side::Response };
+                let place = name_of("the number of a capture, from 0,")?.parse();
+                Self::Captured(side, place.map_err(|_| format!("'{name}' expects a number in parentheses"))?)
+            }
             "url" | "uri" => Self::Target,
             "capture.req.uri" => Self::Asked,
             "path" => Self::Path,
@@ -121,101 +152,79 @@ impl Fetch {
             "dst_port" => Self::DestinationPort,
             "fe_name" => Self::Frontend,
             "be_name" => Self::Backend,
-            "nbsrv" => Self::Usable(arguments.first().map(|name| name.as_str().into())),
+            "srv_name" => Self::Server,
+            "unique-id" => Self::UniqueId,
             "var" => Self::Variable(Name::read(&name_of("a variable's name")?)?),
             "http_first_req" => Self::First,
             "status" => Self::Status,
-            _ => return Ok(None),
+            other => return Ok(Question::read(other, arguments)?.map(Self::Farm)),
         }))
     }
 
     pub(super) fn each<'c>(&self, context: &'c Context<'_>, found: &mut dyn FnMut(Value<'c>) -> bool) {
+        if let Self::Parameter(_) | Self::Field { .. } | Self::FieldCount { .. } | Self::Cookie(_) = self {
+            return self.each_of_many(context, found);
+        }
+        let value = self.of_head(context).or_else(|| self.of_surroundings(context));
+        if let Some(value) = value {
+            found(value);
+        }
+    }
+
+    /// Of what a head has one of.
+    fn of_head<'c>(&self, context: &'c Context<'_>) -> Option<Value<'c>> {
         let message = context.message;
-        let text = |bytes: &'c [u8]| Value::Text(Cow::Borrowed(bytes));
+        let text = |bytes: &'c [u8]| Some(Value::Text(Cow::Borrowed(bytes)));
+        let path = || {
+            let path = path_query(&message.target);
+            &path[..memchr::memchr(b'?', path).unwrap_or(path.len())]
+        };
         match self {
-            Self::Flag(flag) => {
-                found(Value::Flag(*flag));
+            Self::Method => text(context.method),
+            Self::Target => text(&message.target).filter(|_| !message.target.is_empty()),
+            Self::Path => text(path()).filter(|_| !path().is_empty()),
+            Self::PathQuery => {
+                text(path_query(&message.target)).filter(|_| !path_query(&message.target).is_empty())
             }
-            Self::Text(fixed) => {
-                found(Value::Text(Cow::Owned(fixed.as_bytes().to_vec())));
-            }
-            Self::Number(number) => {
-                found(Value::Number(*number));
-            }
-            Self::Method => {
-                found(text(context.method));
-            }
-            Self::Asked => {
-                found(text(context.origin.target));
-            }
-            Self::Target if !message.target.is_empty() => {
-                found(text(&message.target));
-            }
-            Self::Path => {
-                let path = path_query(&message.target);
-                let path = &path[..memchr::memchr(b'?', path).unwrap_or(path.len())];
-                if !path.is_empty() {
-                    found(text(path));
-                }
-            }
-            Self::PathQuery if !path_query(&message.target).is_empty() => {
-                found(text(path_query(&message.target)));
-            }
-            Self::Query => {
-                if let Some(query) = query(&message.target) {
-                    found(text(query));
-                }
-            }
+            Self::Query => text(query(&message.target)?),
             Self::Base => {
                 let mut base = message.last(b"host").unwrap_or_default().to_vec();
-                let path = path_query(&message.target);
-                base.extend_from_slice(&path[..memchr::memchr(b'?', path).unwrap_or(path.len())]);
-                found(Value::Text(Cow::Owned(base)));
+                base.extend_from_slice(path());
+                Some(Value::Text(Cow::Owned(base)))
             }
-            Self::Version => {
-                found(text(message.version.strip_prefix(b"HTTP/").unwrap_or(&message.version)));
+            Self::Version => text(message.version.strip_prefix(b"HTTP/").unwrap_or(&message.version)),
+            Self::Status => Some(Value::Number(context.status?.into())),
+            _ => None,
+        }
+    }
+
+    /// Of what is known of a request beside its head.
+    fn of_surroundings<'c>(&self, context: &'c Context<'_>) -> Option<Value<'c>> {
+        let origin = context.origin;
+        let text = |bytes: &'c [u8]| Some(Value::Text(Cow::Borrowed(bytes)));
+        match self {
+            Self::Flag(flag) => Some(Value::Flag(*flag)),
+            Self::Text(fixed) => Some(Value::Text(Cow::Owned(fixed.as_bytes().to_vec()))),
+            Self::Number(number) => Some(Value::Number(*number)),
+            Self::Line(portion) => text(portion.of(origin.line)?),
+            Self::Asked => text(path_query(Portion::Target.of(origin.line)?)),
+            Self::Source => Some(Value::Address(origin.client.ip())),
+            Self::SourcePort => Some(Value::Number(origin.client.port().into())),
+            Self::Destination => Some(Value::Address(origin.destination.ip())),
+            Self::DestinationPort => Some(Value::Number(origin.destination.port().into())),
+            Self::Frontend => text(origin.frontend.as_bytes()),
+            Self::Backend => text(origin.backend.as_bytes()),
+            Self::Server => text(origin.server?.as_bytes()),
+            Self::UniqueId => text(origin.unique_id?),
+            Self::Farm(question) => question.answer(context),
+            Self::Captured(side, place) => {
+                let Slots { request, response } = &context.memory.slots;
+                let of = if *side == Side::Request { request } else { response };
+                text(of.value(*place).filter(|value| !value.is_empty())?)
             }
-            Self::Source => {
-                found(Value::Address(context.origin.client.ip()));
-            }
-            Self::SourcePort => {
-                found(Value::Number(context.origin.client.port().into()));
-            }
-            Self::Destination => {
-                found(Value::Address(context.origin.destination.ip()));
-            }
-            Self::DestinationPort => {
-                found(Value::Number(context.origin.destination.port().into()));
-            }
-            Self::Frontend => {
-                found(text(context.origin.frontend.as_bytes()));
-            }
-            Self::Backend => {
-                found(text(context.origin.backend.as_bytes()));
-            }
-            Self::Usable(name) => {
-                let name = name.as_deref().unwrap_or(context.origin.backend);
-                if let Some(count) = (context.origin.usable)(name) {
-                    found(Value::Number(count.into()));
-                }
-            }
-            Self::Variable(name) => {
-                if let Some(value) = context.variables.value(name) {
-                    found(value);
-                }
-            }
-            Self::First => {
-                found(Value::Flag(context.origin.is_first));
-            }
-            Self::Status => {
-                if let Some(status) = context.status {
-                    found(Value::Number(status.into()));
-                }
-            }
-            Self::Target | Self::PathQuery => {}
-            Self::Parameter(_) | Self::Field { .. } | Self::FieldCount { .. } | Self::Cookie(_) => {
-                self.each_of_many(context, found);
-            }
+            Self::Variable(name) => context.memory.variables.value(name),
+            Self::First => Some(Value::Flag(origin.is_first)),
+            _ => None,
         }
     }
 
@@ -225,8 +234,9 @@ impl Fetch {
         let text = |bytes: &'c [u8]| Value::Text(Cow::Borrowed(bytes));
         match self {
             Self::Parameter(name) => {
-                for pair in
-                    query(&message.target).unwrap_or_default().split(|byte| matches!(byte, b'&' | b';'))
+                for pair in query(&message.target)
+                    .unwrap_or_default()
+                    .split(|byte| matches!(byte, b'&' | b';' | b'?'))
                 {
                     let at = memchr::memchr(b'=', pair);
                     if let Some(at) = at.filter(|at| &pair[..*at] == name.as_bytes())

@@ -1,17 +1,25 @@
-//! Text with values in it: `https://%[hdr(host)]%[path]`.
+//! Text with values in it: `https://%[hdr(host)]%[path]`, HAProxy's log format (manual, 8.2.4).
 
 use std::sync::Arc;
 
-use super::{Context, sample::Sample};
+use super::{
+    Context,
+    action::Side,
+    alias::{Alias, Given},
+    sample::Sample,
+    style::Style,
+};
 
 /// Text with values in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Format(Vec<Part>);
+pub struct Format(Vec<Part>);
 
+/// A part of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Part {
+pub(crate) enum Part {
     Text(Arc<str>),
-    Sample(Sample),
+    Sample(Sample, Style),
+    Alias(Alias, Style),
 }
 
 impl Format {
@@ -20,9 +28,48 @@ impl Format {
         Self(vec![Part::Text(text.into())])
     }
 
+    /// What a rule puts in: what is known as soon as the request is.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut plain = String::new();
+        let format = Self::parse(text, Style::default())?;
+        if format.0.iter().any(|part| matches!(part, Part::Alias(Alias::Given(Given::Number), _))) {
+            return Err(
+                "'%rt' is known in a log's format and in that of the unique ID: write %ID here".into()
+            );
+        }
+        format.without_end()
+    }
+
+    /// What tells a request from all others: what is known before any rule has looked at it.
+    pub(super) fn of_ids(text: &str) -> Result<Self, String> {
+        let format = Self::parse(text, Style::MARKED)?.without_end()?;
+        if format.samples().any(Sample::is_kept) {
+            return Err(
+                "it is made before any rule keeps something: expected what the request itself has".into()
+            );
+        }
+        format.samples().try_for_each(|sample| sample.check(Side::Request, &[]))?;
+        Ok(format)
+    }
+
+    fn without_end(self) -> Result<Self, String> {
+        if self.0.iter().any(|part| matches!(part, Part::Alias(Alias::Ended(_), _))) {
+            return Err(
+                "it has a variable that is known when a request is over: such stand in a log's format only"
+                    .into(),
+            );
+        }
+        Ok(self)
+    }
+
+    /// A line of the log.
+    pub(crate) fn of_line(text: &str) -> Result<Self, String> {
+        let format = Self::parse(text, Style::MARKED)?;
+        format.samples().try_for_each(Sample::check_at_end)?;
+        Ok(format)
+    }
+
+    fn parse(text: &str, style: Style) -> Result<Self, String> {
+        let (mut style, mut parts, mut plain) = (style, Vec::new(), String::new());
         let mut rest = text;
         while let Some(at) = rest.find('%') {
             plain.push_str(&rest[..at]);
@@ -32,12 +79,30 @@ impl Format {
                 rest = behind;
                 continue;
             }
-            let (sample, behind) = variable(rest)?;
+            let mut own = style;
+            if let Some(flags) = rest.strip_prefix('{') {
+                let (flags, behind) =
+                    flags.split_once('}').ok_or_else(|| format!("'%{rest}' has no closing brace"))?;
+                (own, rest) = (style.with(flags)?, behind);
+            }
+            let part = if let Some(inner) = rest.strip_prefix('[') {
+                let (sample, behind) = bracketed(inner)?;
+                rest = behind;
+                Part::Sample(Sample::read(sample)?.0, own)
+            } else {
+                let end = rest.bytes().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+                let (name, behind) = rest.split_at(end);
+                rest = behind;
+                if name == "o" {
+                    style = own;
+                    continue;
+                }
+                Part::Alias(Alias::named(name)?, own)
+            };
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain).into()));
             }
-            parts.push(Part::Sample(Sample::read(sample)?.0));
-            rest = behind;
+            parts.push(part);
         }
         plain.push_str(rest);
         if !plain.is_empty() {
@@ -46,11 +111,16 @@ impl Format {
         Ok(Self(parts))
     }
 
+    /// Its parts.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.0
+    }
+
     /// All that is looked at.
     pub(super) fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.0.iter().filter_map(|part| match part {
-            Part::Text(_) => None,
-            Part::Sample(sample) => Some(sample),
+            Part::Text(_) | Part::Alias(..) => None,
+            Part::Sample(sample, _) => Some(sample),
         })
     }
 
@@ -67,48 +137,30 @@ impl Format {
         for part in &self.0 {
             match part {
                 Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Part::Sample(sample) => {
+                // Whom rules write for reads no quotation marks of a log.
+                Part::Sample(sample, style) => {
                     if let Some(value) = sample.value(context) {
-                        out.extend_from_slice(&value.text());
+                        style.inner(&value.text(), &mut out);
                     }
                 }
+                Part::Alias(Alias::Given(given), style) => given.write(context, *style, &mut out),
+                Part::Alias(Alias::Ended(_), _) => {}
             }
         }
         out
     }
 }
 
-/// What stands behind `%`, as a sample, and the rest.
-fn variable(text: &str) -> Result<(&str, &str), String> {
-    if let Some(inner) = text.strip_prefix('[') {
-        let mut depth = 0_usize;
-        for (at, character) in inner.char_indices() {
-            match character {
-                '(' | '[' => depth += 1,
-                ']' if depth == 0 => return Ok((&inner[..at], &inner[at + 1..])),
-                ')' | ']' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
+/// What stands between brackets, of which the first has been read, and the rest.
+fn bracketed(inner: &str) -> Result<(&str, &str), String> {
+    let mut depth = 0_usize;
+    for (at, character) in inner.char_indices() {
+        match character {
+            '(' | '[' => depth += 1,
+            ']' if depth == 0 => return Ok((&inner[..at], &inner[at + 1..])),
+            ')' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
         }
-        return Err(format!("'%{text}' has no closing bracket"));
     }
-    let names = [
-        ("ci", "src"),
-        ("cp", "src_port"),
-        ("fi", "dst"),
-        ("fp", "dst_port"),
-        ("f", "fe_name"),
-        ("ft", "fe_name"),
-        ("b", "be_name"),
-        ("HM", "method"),
-        ("HU", "url"),
-        ("HPO", "path"),
-        ("HP", "path"),
-    ];
-    let end = text.bytes().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(text.len());
-    let (word, rest) = text.split_at(end);
-    let known = names.into_iter().find(|(name, _)| *name == word).map(|(_, sample)| (sample, rest));
-    known.ok_or_else(|| {
-        format!("'%{word}' is no variable that is known here: expected such as %[src], %ci or %%")
-    })
+    Err(format!("'%[{inner}' has no closing bracket"))
 }

@@ -9,7 +9,9 @@ pub struct Message {
     pub(super) target: Vec<u8>,
     /// `HTTP/1.1`
     pub(super) version: Vec<u8>,
-    /// Of a response; 0 for a request.
+    /// Else it is a request.
+    is_response: bool,
+    /// Of a response.
     pub(super) status: u16,
     pub(super) reason: Vec<u8>,
     fields: Vec<(Vec<u8>, Vec<u8>)>,
@@ -36,6 +38,7 @@ impl Message {
         let reason = head.line.splitn(3, |byte| *byte == b' ').nth(2).unwrap_or_default();
         Self {
             version: head.version.as_bytes().to_vec(),
+            is_response: true,
             status: head.status,
             reason: reason.to_vec(),
             fields: fields.collect(),
@@ -46,7 +49,7 @@ impl Message {
     /// Of an answer of the proxy's own.
     pub(super) fn of_answer(status: u16, reason: &[u8], fields: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
         let version = b"HTTP/1.1".to_vec();
-        Self { version, status, reason: reason.to_vec(), fields, ..Self::default() }
+        Self { version, is_response: true, status, reason: reason.to_vec(), fields, ..Self::default() }
     }
 
     /// The method of a request, by now.
@@ -60,14 +63,14 @@ impl Message {
             return None;
         }
         let mut out = Vec::with_capacity(1024);
-        if self.status == 0 {
+        if self.is_response {
+            out.extend_from_slice(&self.version);
+            out.extend_from_slice(format!(" {:03} ", self.status).as_bytes());
+            out.extend_from_slice(&self.reason);
+        } else {
             for part in [&self.method[..], b" ", &self.target, b" ", &self.version] {
                 out.extend_from_slice(part);
             }
-        } else {
-            out.extend_from_slice(&self.version);
-            out.extend_from_slice(format!(" {} ", self.status).as_bytes());
-            out.extend_from_slice(&self.reason);
         }
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(&self.lines());

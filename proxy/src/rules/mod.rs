@@ -13,34 +13,58 @@
 //! send what a client could not. Fields that say how a message ends are not for rules.
 
 mod action;
+mod alias;
 mod answer;
+mod arithmetic;
+mod capture;
 mod condition;
 mod converter;
+mod date;
 mod edit;
+mod farm;
 mod fetch;
 mod file;
 mod format;
 mod map;
 mod message;
+mod parts;
 mod pattern;
 mod read;
 mod redirect;
 mod returned;
 mod sample;
+mod service;
+mod slots;
 mod statistics;
+mod style;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod touched;
+mod unique;
 mod variable;
 mod words;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use self::{action::Action, condition::Condition, edit::Edit};
+use crate::config::Captures;
 
+pub use self::format::Format;
+pub(crate) use self::{
+    alias::{Alias, Date, Ended, Form, Portion, Time},
+    format::Part,
+    sample::Value,
+    style::Style,
+};
 pub use self::{
     answer::{ErrorFile, Reply},
+    farm::{Farm, Members, Occupancy},
     message::Message,
+    service::{MetricsAsked, Service},
+    slots::{Slots, Values},
     statistics::{Asked, Statistics},
+    touched::Touched,
+    unique::UniqueId,
     variable::Variables,
 };
 
@@ -53,24 +77,45 @@ pub struct Origin<'a> {
     pub destination: SocketAddr,
     /// The request's method: as the client sent it, and for a response as the request's rules left it.
     pub method: &'a [u8],
-    /// Its target, likewise.
-    pub target: &'a [u8],
+    /// The request line as the client sent it; empty where there was no valid one.
+    pub line: &'a [u8],
     /// It is the first of its connection.
     pub is_first: bool,
+    /// When its connection was ready for it.
+    pub accepted: SystemTime,
+    /// How many requests the process has had before it, where they are counted.
+    pub number: u64,
+    /// What tells it from all others, where such a thing is made.
+    pub unique_id: Option<&'a [u8]>,
     /// The frontend's name.
     pub frontend: &'a str,
     /// The backend's; the frontend's where none has been chosen so far.
     pub backend: &'a str,
-    /// How many servers of the backend of this name are usable; `None`: it can't be told here.
-    pub usable: &'a dyn Fn(&str) -> Option<u32>,
+    /// The server's that has answered.
+    pub server: Option<&'a str>,
+    /// What the frontend keeps for the log, and how much of it.
+    pub captures: &'a Captures,
+    /// The proxy around.
+    pub farm: &'a dyn Farm,
+}
+
+/// What rules keep for those behind them.
+#[derive(Clone, Default, Debug)]
+pub struct Memory {
+    /// Under a name.
+    pub variables: Variables,
+    /// At a place that is declared.
+    pub slots: Slots,
+    /// Changes of the head that could not be made.
+    pub failed_rewrites: u32,
 }
 
 /// What rules look at.
 #[derive(Clone, Copy)]
-struct Context<'a> {
+pub(crate) struct Context<'a> {
     message: &'a Message,
     origin: &'a Origin<'a>,
-    variables: &'a Variables,
+    memory: &'a Memory,
     /// The method that counts: of a request what rules have made of it.
     method: &'a [u8],
     /// Of a response.
@@ -95,6 +140,7 @@ pub struct Rules {
     monitor_uri: Option<Arc<str>>,
     monitor_fail: Vec<Condition>,
     statistics: Option<Arc<Statistics>>,
+    unique_id: Option<UniqueId>,
     error_files: Vec<(u16, ErrorFile)>,
 }
 
@@ -103,8 +149,8 @@ pub struct Rules {
 pub struct Verdict {
     /// It is answered so, and goes nowhere.
     pub reply: Option<Reply>,
-    /// The statistics are asked for, and it goes nowhere.
-    pub statistics: Option<(Arc<Statistics>, Asked)>,
+    /// It asks something of the proxy itself, and goes nowhere.
+    pub service: Option<Service>,
     /// It is in no log.
     pub is_silent: bool,
 }
@@ -112,7 +158,7 @@ pub struct Verdict {
 impl Verdict {
     /// Whether the request goes nowhere.
     pub fn is_final(&self) -> bool {
-        self.reply.is_some() || self.statistics.is_some()
+        self.reply.is_some() || self.service.is_some()
     }
 }
 
@@ -123,6 +169,12 @@ impl Rules {
             && self.use_backend.is_empty()
             && self.monitor_uri.is_none()
             && self.statistics.is_none()
+            && self.unique_id.is_none()
+    }
+
+    /// What tells each request from all others, where such a thing is made.
+    pub fn unique_id(&self) -> Option<&UniqueId> {
+        self.unique_id.as_ref()
     }
 
     /// Whether servers' responses are looked at.
@@ -133,6 +185,19 @@ impl Rules {
     /// Whether whatever clients get is looked at.
     pub fn has_after_response(&self) -> bool {
         !self.after_response.is_empty()
+    }
+
+    /// The highest place of a request's captures that some rule puts something at, and of its response's.
+    pub(crate) fn places(&self) -> [Option<usize>; 2] {
+        let highest = |rules: &mut dyn Iterator<Item = &Rule>| {
+            let places = rules.filter_map(|rule| match &rule.action {
+                Action::Capture(capture) => Some(capture.place),
+                _ => None,
+            });
+            places.max()
+        };
+        let of_response = &mut self.response.iter().chain(&self.after_response);
+        [highest(&mut self.request.iter()), highest(of_response)]
     }
 
     /// The backends that requests may go to beside the usual one.
@@ -146,17 +211,17 @@ impl Rules {
     }
 
     /// Changes a request, or says how it is answered.
-    pub fn request(&self, message: &mut Message, origin: &Origin<'_>, variables: &mut Variables) -> Verdict {
+    pub fn request(&self, message: &mut Message, origin: &Origin<'_>, memory: &mut Memory) -> Verdict {
         let mut verdict = Verdict::default();
         if self.monitor_uri.as_ref().is_some_and(|uri| is_target(message, uri)) {
-            let context = Context::of_request(message, origin, variables);
+            let context = Context::of_request(message, origin, memory);
             let fails = self.monitor_fail.iter().any(|condition| condition.holds(&context));
             let status = if fails { 503 } else { 200 };
             let reply = Some(Reply::standard(status, *b"LR"));
             return Verdict { reply, is_silent: true, ..Verdict::default() };
         }
         for rule in &self.request {
-            let context = Context::of_request(message, origin, variables);
+            let context = Context::of_request(message, origin, memory);
             if !rule.condition.holds(&context) {
                 continue;
             }
@@ -165,11 +230,19 @@ impl Rules {
                 Action::Silence => verdict.is_silent = true,
                 Action::Edit(edit) => {
                     let text = text(edit, &context);
-                    edit.apply(message, text);
+                    memory.failed_rewrites += u32::from(!edit.apply(message, text));
                 }
                 Action::Keep(name, kept) => {
                     let value = kept.value(&context);
-                    variables.keep(name, kept, value);
+                    memory.variables.keep(name, kept, value);
+                }
+                Action::Capture(capture) => {
+                    let value = capture.value(&context);
+                    capture.keep(value, &mut memory.slots.request);
+                }
+                Action::Metrics => {
+                    verdict.service = Some(Service::Metrics(MetricsAsked::of(&context)));
+                    return verdict;
                 }
                 other => {
                     verdict.reply = other.reply(&context, |status| self.error_file(status).cloned());
@@ -178,33 +251,35 @@ impl Rules {
             }
         }
         if let Some(statistics) = &self.statistics {
-            verdict.statistics = statistics.asked(message).map(|asked| (statistics.clone(), asked));
+            let context = Context::of_request(message, origin, memory);
+            let asked = statistics.asked(&context);
+            verdict.service = asked.map(|asked| Service::Statistics(statistics.clone(), asked));
         }
         verdict
     }
 
     /// The backend that a request is sent to beside the usual one, by its place in the configuration.
-    pub fn backend(&self, message: &Message, origin: &Origin<'_>, variables: &Variables) -> Option<usize> {
-        let context = Context::of_request(message, origin, variables);
+    pub fn backend(&self, message: &Message, origin: &Origin<'_>, memory: &Memory) -> Option<usize> {
+        let context = Context::of_request(message, origin, memory);
         self.use_backend.iter().find(|(_, condition)| condition.holds(&context)).map(|(backend, _)| *backend)
     }
 
     /// Changes a server's response; false: it may not pass.
-    pub fn response(&self, message: &mut Message, origin: &Origin<'_>, variables: &mut Variables) -> bool {
-        change(&self.response, message, origin, variables)
+    pub fn response(&self, message: &mut Message, origin: &Origin<'_>, memory: &mut Memory) -> bool {
+        change(&self.response, message, origin, memory)
     }
 
     /// Changes whatever the client gets.
-    pub fn after_response(&self, message: &mut Message, origin: &Origin<'_>, variables: &mut Variables) {
-        change(&self.after_response, message, origin, variables);
+    pub fn after_response(&self, message: &mut Message, origin: &Origin<'_>, memory: &mut Memory) {
+        change(&self.after_response, message, origin, memory);
     }
 }
 
 /// Has rules change a response; false: it may not pass.
-fn change(rules: &[Rule], message: &mut Message, origin: &Origin<'_>, variables: &mut Variables) -> bool {
+fn change(rules: &[Rule], message: &mut Message, origin: &Origin<'_>, memory: &mut Memory) -> bool {
     for rule in rules {
         let (method, status) = (origin.method, Some(message.status));
-        let context = Context { message, origin, variables, method, status };
+        let context = Context { message, origin, memory, method, status };
         if !rule.condition.holds(&context) {
             continue;
         }
@@ -212,23 +287,32 @@ fn change(rules: &[Rule], message: &mut Message, origin: &Origin<'_>, variables:
             Action::Allow => break,
             Action::Edit(edit) => {
                 let text = text(edit, &context);
-                edit.apply(message, text);
+                memory.failed_rewrites += u32::from(!edit.apply(message, text));
             }
             Action::Keep(name, kept) => {
                 let value = kept.value(&context);
-                variables.keep(name, kept, value);
+                memory.variables.keep(name, kept, value);
+            }
+            Action::Capture(capture) => {
+                let value = capture.value(&context);
+                capture.keep(value, &mut memory.slots.response);
             }
             Action::Withhold => return false,
             // They are of requests.
-            Action::Silence | Action::Return(_) | Action::Redirect(_) => {}
+            Action::Silence | Action::Return(_) | Action::Redirect(_) | Action::Metrics => {}
         }
     }
     true
 }
 
 impl<'a> Context<'a> {
-    fn of_request(message: &'a Message, origin: &'a Origin<'a>, variables: &'a Variables) -> Self {
-        Self { message, origin, variables, method: &message.method, status: None }
+    fn of_request(message: &'a Message, origin: &'a Origin<'a>, memory: &'a Memory) -> Self {
+        Self { message, origin, memory, method: &message.method, status: None }
+    }
+
+    /// When the request is over, and no head is there any more.
+    pub(crate) fn at_end(nothing: &'a Message, origin: &'a Origin<'a>, memory: &'a Memory) -> Self {
+        Self { message: nothing, origin, memory, method: origin.method, status: None }
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     condition::{Condition, Lists, split},
     sample::Sample,
     statistics::Statistics,
+    unique::UniqueId,
 };
 use crate::config::haproxy::words;
 
@@ -33,6 +34,7 @@ impl Rules {
         });
         rules.monitor_uri = table.take("monitor_uri").and_then(|value| value.string()).map(Into::into);
         rules.monitor_fail = each(table, "monitor_fail", asked);
+        rules.unique_id = table.take("unique_id").and_then(|value| value.section(UniqueId::read)).flatten();
         rules
     }
 
@@ -50,6 +52,11 @@ impl Rules {
                 Ok(Rule { action, condition })
             }
         };
+        let asked = |words: &[String]| {
+            let condition = Condition::read(words, lists)?;
+            check(condition.samples(), Side::Request, backends)?;
+            Ok(condition)
+        };
         let after = |words: &[String]| {
             let rule: Rule = rule(Side::Response)(words)?;
             match rule.action {
@@ -65,7 +72,9 @@ impl Rules {
             after_response: each(table, "http_after_response", after),
             statistics: table
                 .take("statistics")
-                .and_then(|value| value.section(Statistics::read))
+                .and_then(|value| {
+                    value.section(|table| Statistics::read(table, |table| each(table, "admin", asked)))
+                })
                 .map(Into::into),
             error_files: table.take("errorfile").map(|value| error_files(&value)).unwrap_or_default(),
             ..Self::default()

@@ -6,14 +6,14 @@ use super::{Context, action::Side, converter::Converter, fetch::Fetch, words::ca
 
 /// What is looked at, and what is made of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     pub(super) fetch: Fetch,
     pub(super) converters: Vec<Converter>,
 }
 
 /// A value.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Text(Cow<'a, [u8]>),
     Number(i64),
     Address(IpAddr),
@@ -31,8 +31,32 @@ impl Value<'_> {
         }
     }
 
+    /// As a number: of text what it begins with; `None`: it is none.
+    pub(super) fn number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Flag(flag) => Some((*flag).into()),
+            Self::Address(address) => match address.to_canonical() {
+                IpAddr::V4(address) => Some(address.to_bits().into()),
+                IpAddr::V6(_) => None,
+            },
+            Self::Text(text) if text.is_empty() => None,
+            Self::Text(text) => {
+                let (sign, digits) = match text.split_first() {
+                    Some((b'-', digits)) => (-1, digits),
+                    Some((b'+', digits)) => (1, digits),
+                    _ => (1, &text[..]),
+                };
+                let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+                Some(digits.fold(0_i64, |number, digit| {
+                    number.saturating_mul(10).saturating_add(sign * i64::from(digit - b'0'))
+                }))
+            }
+        }
+    }
+
     /// As it stands in a line.
-    pub(super) fn text(&self) -> Cow<'_, [u8]> {
+    pub(crate) fn text(&self) -> Cow<'_, [u8]> {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
             Self::Number(number) => Cow::Owned(number.to_string().into_bytes()),
@@ -43,7 +67,7 @@ impl Value<'_> {
 }
 
 /// How a criterion's name ends, which says how it is compared.
-const SUFFIXES: [(&str, &str); 9] = [
+const SUFFIXES: [(&str, &str); 10] = [
     ("_beg", "beg"),
     ("_end", "end"),
     ("_sub", "sub"),
@@ -53,6 +77,7 @@ const SUFFIXES: [(&str, &str); 9] = [
     ("_len", "len"),
     ("_cnt", "cnt"),
     ("_ip", "ip"),
+    ("_val", "int"),
 ];
 
 impl Sample {
@@ -107,11 +132,28 @@ impl Sample {
                 Side::Response => "what is looked at is known of a response only",
             }
             .into()),
-            (Fetch::Usable(Some(name)), _) if !backends.contains(&&**name) => {
-                Err(format!("unable to find backend '{name}' referenced in arg 1 of 'nbsrv'"))
-            }
+            (Fetch::Farm(question), _) => match question.backend() {
+                Some((name, keyword)) if !backends.contains(&name) => {
+                    Err(format!("unable to find backend '{name}' referenced in arg 1 of '{keyword}'"))
+                }
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
+    }
+
+    /// Why a line of the log can't have it.
+    pub(super) fn check_at_end(&self) -> Result<(), String> {
+        match &self.fetch {
+            Fetch::Status => Err("the status stands in a line as %ST".into()),
+            fetch if !fetch.lasts() => Err("what is looked at is not there any more when the line is written: keep it, by `http-request capture` or `http-request set-var(txn.NAME) …`, and write %[capture.req.hdr(0)] or %[var(txn.NAME)]".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether rules have kept it.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.fetch, Fetch::Variable(_) | Fetch::Captured(..) | Fetch::UniqueId)
     }
 
     /// Whether it is a number by itself.
@@ -122,24 +164,24 @@ impl Sample {
                 | Fetch::FieldCount { .. }
                 | Fetch::SourcePort
                 | Fetch::DestinationPort
-                | Fetch::Usable(_)
                 | Fetch::Status
-        );
+        ) || matches!(&self.fetch, Fetch::Farm(question) if question.is_number());
         self.converters.last().map_or(counts, Converter::counts)
     }
 
     pub(super) fn is_address(&self) -> bool {
         matches!(self.fetch, Fetch::Source | Fetch::Destination)
-            && self.converters.iter().all(|converter| matches!(converter, Converter::Mask(_)))
+            && self.converters.iter().all(|converter| matches!(converter, Converter::Mask(..)))
     }
 
     pub(super) fn is_flag(&self) -> bool {
-        let is_flag = matches!(self.fetch, Fetch::Flag(_) | Fetch::First);
-        self.converters.last().map_or(is_flag, |last| *last == Converter::Not)
+        let is_flag = matches!(self.fetch, Fetch::Flag(_) | Fetch::First)
+            || matches!(&self.fetch, Fetch::Farm(question) if question.is_flag());
+        self.converters.last().map_or(is_flag, Converter::is_flag)
     }
 
     /// The one value, where there is one.
-    pub(super) fn value<'c>(&self, context: &'c Context<'_>) -> Option<Value<'c>> {
+    pub(crate) fn value<'c>(&self, context: &'c Context<'_>) -> Option<Value<'c>> {
         let mut found = None;
         let takes_last = matches!(&self.fetch, Fetch::Field { number: None, .. });
         self.each(context, &mut |value| {
@@ -155,7 +197,7 @@ impl Sample {
             let converted = self
                 .converters
                 .iter()
-                .try_fold(value, |value, converter| converter.apply(value, context.variables));
+                .try_fold(value, |value, converter| converter.apply(value, &context.memory.variables));
             converted.is_some_and(&mut *found)
         });
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use drain_config::{Table, Value};
 
-use super::message::Message;
+use super::{Context, condition::Condition};
 use crate::config::{Account, Password};
 
 /// HAProxy's statistics, at an address of a frontend or a backend.
@@ -22,6 +22,8 @@ pub struct Statistics {
     pub hide_version: bool,
     /// The proxies that are shown; empty: all.
     pub scope: Vec<Arc<str>>,
+    /// Whoever one of these holds for may order something (HAProxy: `stats admin`).
+    pub(super) admin: Vec<Condition>,
 }
 
 /// What is asked of them.
@@ -33,6 +35,20 @@ pub struct Asked {
     pub authorization: Option<String>,
     /// Something is ordered.
     pub is_order: bool,
+    /// And may be.
+    pub may: bool,
+    /// Whose page sends it, as a browser says: `Host`, `Origin`, `Sec-Fetch-Site`.
+    pub sender: [Option<String>; 3],
+}
+
+/// The fields of [`Asked::sender`].
+const SENDER: [&str; 3] = ["host", "origin", "sec-fetch-site"];
+
+impl Asked {
+    /// One of the fields that say whose page sends it.
+    pub fn field(&self, name: &str) -> Option<String> {
+        SENDER.iter().position(|known| *known == name).and_then(|place| self.sender[place].clone())
+    }
 }
 
 /// HAProxy's.
@@ -41,12 +57,13 @@ const REALM: &str = "HAProxy Statistics";
 
 impl Statistics {
     /// `statistics = { uri = "/haproxy?stats" }`
-    pub(super) fn read(table: &Table<'_>) -> Self {
+    pub(super) fn read(table: &Table<'_>, admin: impl Fn(&Table<'_>) -> Vec<Condition>) -> Self {
         let text = |key, standard: &str| {
             table.field(key, standard.into(), |value| value.text().map(Into::into)).into_inner()
         };
         let auth = table.field("auth", Vec::new(), |value| value.each(account)).into_inner();
         Self {
+            admin: admin(table),
             uri: text("uri", URI),
             auth,
             realm: text("realm", REALM),
@@ -59,7 +76,8 @@ impl Statistics {
     }
 
     /// What a request asks of them; `None`: nothing.
-    pub(super) fn asked(&self, message: &Message) -> Option<Asked> {
+    pub(super) fn asked(&self, context: &Context<'_>) -> Option<Asked> {
+        let message = context.message;
         let is_order = match &message.method[..] {
             b"GET" | b"HEAD" => false,
             b"POST" => true,
@@ -71,6 +89,8 @@ impl Statistics {
             suffix: text(suffix),
             authorization: message.last(b"authorization").map(text),
             is_order,
+            may: self.admin.iter().any(|condition| condition.holds(context)),
+            sender: SENDER.map(|name| message.last(name.as_bytes()).map(text)),
         })
     }
 }

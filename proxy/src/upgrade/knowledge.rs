@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::message::{FrontendRoom, Health, Known, Load, Name, Orders, Report, Rooms, Standing};
-use crate::backend::{Asked, Backend, Elsewhere, Operation, Resumed, Server};
+use crate::backend::{Administration, Asked, Backend, Elsewhere, Operation, Resumed, Server};
 use crate::check::Machine;
 use crate::config;
 use crate::worker::{Generation, Room};
@@ -18,27 +18,34 @@ const MOST_USERS: usize = 1_000_000;
 /// What is known of the servers of these backends.
 pub fn of(backends: &[Arc<Backend>], now: Instant) -> Vec<Known> {
     let mut room = MOST_USERS;
-    let known = |(backend, server): (&Arc<Backend>, &Arc<Server>)| {
-        let health = server.settings().check.as_ref().zip(server.health());
-        Known {
-            name: name(backend.name(), server),
-            standing: server.operation().into(),
-            orders: Some(orders(server)),
-            draining: server.is_draining(),
-            health: health.map(|(check, steps)| Health { steps, rise: check.rise, fall: check.fall }),
-            weights: Some([server.weight(), server.settings().weight]),
-            slow_ms: server.slow_for(now).map(|elapsed| elapsed.as_millis() as u64),
-            users: users(server, backend.settings().users_window, now, &mut room),
-        }
+    let known = |(backend, server): (&Arc<Backend>, &Arc<Server>)| Known {
+        users: users(server, backend.settings().users_window, now, &mut room),
+        ..without_users(backend, server, now)
     };
     servers(backends).map(known).collect()
+}
+
+/// What is known of this server, but for its users.
+pub(super) fn without_users(backend: &Backend, server: &Server, now: Instant) -> Known {
+    let health = server.settings().check.as_ref().zip(server.health());
+    Known {
+        name: name(backend.name(), server),
+        standing: server.operation().into(),
+        orders: Some(orders(server)),
+        draining: server.is_draining(),
+        health: health.map(|(check, steps)| Health { steps, rise: check.rise, fall: check.fall }),
+        weights: Some([server.weight(), server.settings().weight]),
+        slow_ms: server.slow_for(now).map(|elapsed| elapsed.as_millis() as u64),
+        users: Vec::new(),
+    }
 }
 
 fn orders(server: &Server) -> Orders {
     let Asked { administration, down } = server.asked();
     let (checks, administration) = (server.checks().into(), administration.into());
     let (ordered, paused) = (server.ordered().into(), server.forced().paused());
-    Orders { checks, administration, down, ordered, paused, maxconn: server.maxconn_asked() }
+    let (disabled, maxconn) = (Some(server.settings().disabled), server.maxconn_asked());
+    Orders { checks, administration, down, ordered, disabled, paused, maxconn }
 }
 
 /// Tells servers what another process knew of them: they go on from there, and nobody waits for a first check. A weight
@@ -61,7 +68,7 @@ pub fn resuming<'k>(known: &'k [Known], now: Instant) -> impl Fn(&config::Backen
                     draining: false,
                     weight: server.weight(),
                     asked: Asked::default(),
-                    ordered: known.orders.unwrap_or_default().ordered.into(),
+                    ordered: ordered(known.orders.unwrap_or_default(), server.settings()),
                     maxconn: None,
                     up_for: None,
                 });
@@ -77,7 +84,7 @@ pub fn resuming<'k>(known: &'k [Known], now: Instant) -> impl Fn(&config::Backen
         };
         let said = known.orders.map_or(known.standing, |orders| orders.checks);
         let checks = match (&server.settings().check, said) {
-            (None, _) | (_, Standing::Unknown) => server.checks(),
+            (None, _) | (_, Standing::Unknown | Standing::Unchecked) => server.checks(),
             (Some(_), Standing::Up) => Operation::Up,
             (Some(_), Standing::Soft) => Operation::Soft,
             (Some(_), Standing::Down) => Operation::Down,
@@ -96,10 +103,19 @@ pub fn resuming<'k>(known: &'k [Known], now: Instant) -> impl Fn(&config::Backen
             draining: known.draining && checks != Operation::Unchecked,
             weight,
             asked: if has_agent { agents } else { Asked::default() },
-            ordered: orders.ordered.into(),
+            ordered: ordered(orders, server.settings()),
             maxconn: orders.maxconn,
             up_for: known.slow_ms.map(Duration::from_millis),
         });
+    }
+}
+
+/// What an operator has ordered, unless the configuration has the server begin otherwise than before.
+fn ordered(orders: Orders, settings: &config::Server) -> Administration {
+    if orders.disabled.unwrap_or_default() == settings.disabled {
+        orders.ordered.into()
+    } else {
+        Administration::configured(settings)
     }
 }
 
@@ -173,11 +189,11 @@ pub fn note(backends: &[Arc<Backend>], report: &Report, now: Instant) {
     }
 }
 
-fn servers(backends: &[Arc<Backend>]) -> impl Iterator<Item = (&Arc<Backend>, &Arc<Server>)> {
+pub(super) fn servers(backends: &[Arc<Backend>]) -> impl Iterator<Item = (&Arc<Backend>, &Arc<Server>)> {
     backends.iter().flat_map(|backend| backend.servers().iter().map(move |server| (backend, server)))
 }
 
-fn name(backend: &str, server: &Server) -> Name {
+pub(super) fn name(backend: &str, server: &Server) -> Name {
     let address = server.settings().address;
     Name { backend: backend.to_owned(), server: server.name().to_owned(), address }
 }
@@ -251,6 +267,24 @@ mod tests {
         // The one that was there is still there: this is another.
         assert_eq!(is(2), (Operation::Starting, Administration::Ready));
         assert_eq!(is(3), (Operation::Down, Administration::Maintenance));
+    }
+
+    #[test]
+    fn an_operators_order_holds_until_the_configuration_has_the_server_begin_otherwise() {
+        let disabled = |disabled| config::Server { disabled, ..fixture::server("a") };
+        let old = backend(vec![disabled(true)]);
+        old[0].set_ordered(0, Administration::Ready);
+        let known = of(&old, clock::now());
+        let next = |settings: config::Server| {
+            let new = Backend::resumed(fixture::settings(vec![settings]), resuming(&known, clock::now()));
+            new.servers()[0].ordered()
+        };
+        assert_eq!(next(disabled(true)), Administration::Ready);
+        old[0].set_ordered(0, Administration::Drain);
+        assert_eq!(next(disabled(false)), Administration::Ready);
+        let known = of(&backend(vec![disabled(false)]), clock::now());
+        let new = Backend::resumed(fixture::settings(vec![disabled(true)]), resuming(&known, clock::now()));
+        assert_eq!(new.servers()[0].ordered(), Administration::Maintenance);
     }
 
     /// A server with an agent.

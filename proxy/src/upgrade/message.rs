@@ -14,9 +14,12 @@ pub const VERSION: u32 = 1;
 pub struct Hello {
     /// [`VERSION`].
     pub version: u32,
+    /// It keeps to limits on servers' connections together with the old one.
+    #[serde(default)]
+    pub joins: bool,
 }
 
-/// What the old process gives away. The sockets follow in the order of `listeners`.
+/// What the old process gives away. The sockets follow in the order of `listeners`, then what counts for `joint`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Offer {
     /// [`VERSION`].
@@ -30,6 +33,9 @@ pub struct Offer {
     /// How many connections it takes.
     #[serde(default)]
     pub rooms: Rooms,
+    /// Servers whose limit on connections both keep together.
+    #[serde(default)]
+    pub joint: Vec<Name>,
 }
 
 /// How many connections are taken, at run time and by the configuration from which that began.
@@ -116,6 +122,8 @@ pub enum Standing {
     Soft,
     /// It takes nobody.
     Down,
+    /// Nothing: it has no checks, and takes everything.
+    Unchecked,
     /// Nothing yet, or something that a later version says.
     #[default]
     #[serde(other)]
@@ -128,7 +136,8 @@ impl From<Operation> for Standing {
             Operation::Up => Self::Up,
             Operation::Soft => Self::Soft,
             Operation::Down => Self::Down,
-            Operation::Unchecked | Operation::Starting => Self::Unknown,
+            Operation::Unchecked => Self::Unchecked,
+            Operation::Starting => Self::Unknown,
         }
     }
 }
@@ -148,6 +157,9 @@ pub struct Orders {
     /// What an operator has ordered; the other two are its agent's.
     #[serde(default)]
     pub ordered: Administered,
+    /// The configuration had it begin in maintenance; `None`: an earlier version does not say.
+    #[serde(default)]
+    pub disabled: Option<bool>,
     /// It is not checked, and its agent is not asked, by an operator's order.
     #[serde(default)]
     pub paused: [bool; 2],
@@ -213,6 +225,17 @@ pub struct Report {
     pub servers: Vec<Load>,
 }
 
+/// What has become of servers since the takeover, from the process that checks them.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub struct News {
+    /// Servers that are not in it are none of the new process's.
+    #[serde(default)]
+    pub complete: bool,
+    /// Servers of which something is another than was said last.
+    #[serde(default)]
+    pub servers: Vec<Known>,
+}
+
 /// What a process has of a server.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Load {
@@ -268,6 +291,7 @@ mod tests {
                 administration: Administered::Drain,
                 down: true,
                 ordered: Administered::Maintenance,
+                disabled: Some(true),
                 paused: [true, false],
                 maxconn: Some(0),
             }),

@@ -9,11 +9,13 @@
 //!   │                                         │ reads the configuration
 //!   │◄──────────────── Hello ─────────────────┤
 //!   ├──── Offer: health, users, listeners ───►│
-//!   ├──── the listening sockets (SCM_RIGHTS) ─►│ opens what else it needs, starts checks and workers:
+//!   ├──── the sockets, the joint limits ──────►│ opens what else it needs, starts checks and workers:
 //!   │ both accept                             │ both accept
 //!   │◄──────────────── Ready ─────────────────┤ and tells the service manager that it is the main process
 //!   │ closes its listeners, finishes          │
-//!   ├──── Report: what it still has, often ──►│ tells servers of both, in the header of its checks
+//!   ├──── Report: what it still has, often ──►│ takes orders; tells servers of both, in the header of its checks
+//!   │◄──── News: health, orders, weights ─────┤
+//!   │ obeys, and makes no checks itself       │
 //!   └ ends: the socket closes                 │
 //! ```
 //!
@@ -22,15 +24,21 @@
 //!   that is merely opened beside would lose those that wait when the old one closes (`SO_REUSEPORT` shares out
 //!   connections as they come). Therefore each socket that was taken over is accepted from until its address goes, and
 //!   more cores than before get more sockets beside it ([`crate::listen::Listeners`]);
+//! - no server has more connections from both than its `maxconn`: descriptors in which the kernel counts what is left of
+//!   it go along with the sockets ([`joint`]);
 //! - until `Ready` the old one works as if nothing had been; whatever goes wrong before it is reported, and ends the
 //!   new one only;
 //! - clients that are idle are not closed: they get their next response from the old one, with `connection: close`;
+//! - whatever becomes of a server holds in both within [`news::TELL_EVERY`], and a process that takes over from one that
+//!   still hears of an earlier one passes it on;
 //! - what the old one has left is limited by `limits.finish`;
 //! - messages are JSON, of which unknown fields are ignored and missing ones have defaults; [`message::VERSION`] changes
 //!   only when that does not suffice.
 
+pub mod joint;
 pub mod knowledge;
 pub mod message;
+pub mod news;
 mod predecessor;
 mod successor;
 mod wire;
@@ -40,7 +48,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use self::predecessor::{Earlier, Inheritance, Predecessor};
+pub use self::predecessor::{Earlier, Inheritance, Predecessor, Relieved};
 pub use self::successor::{Event, Legacy, Successor};
 use self::wire::WireError;
 

@@ -7,11 +7,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::message::{Hello, Known, Offer, Ready, Report, Rooms, VERSION};
+use super::message::{Hello, Known, Name, News, Offer, Ready, Report, Rooms, VERSION};
+use super::news::Teller;
 use super::wire::Wire;
 use super::{START_LIMIT, UpgradeError};
+use crate::backend::{Backend, JointLimit};
 use crate::listen::{Bound, Listeners};
 
 /// Reports that may wait to be read; the old one waits then.
@@ -26,6 +28,8 @@ pub struct Inheritance {
     pub servers: Vec<Known>,
     /// How many connections it took.
     pub rooms: Rooms,
+    /// Limits that both keep together.
+    pub joint: Vec<(Name, JointLimit)>,
     /// Who has had them until now.
     pub earlier: Earlier,
 }
@@ -61,13 +65,13 @@ impl Predecessor {
     pub(super) async fn greet_at(stream: UnixStream) -> Result<(Self, Inheritance), UpgradeError> {
         let mut wire = Wire::new(stream).map_err(UpgradeError::NoPredecessor)?;
         let take = async {
-            wire.send(&Hello { version: VERSION }).await?;
+            wire.send(&Hello { version: VERSION, joins: true }).await?;
             let offer: Offer = wire.receive().await?;
             if offer.version != VERSION {
                 return Err(UpgradeError::Version { found: offer.version });
             }
-            let count = offer.listeners.iter().map(|listener| listener.sockets).sum();
-            let mut sockets = wire.receive_sockets(count).await?.into_iter();
+            let count: usize = offer.listeners.iter().map(|listener| listener.sockets).sum();
+            let mut sockets = wire.receive_sockets(count + offer.joint.len()).await?.into_iter();
             let bound = |listener: super::message::Listener| Bound {
                 configured: listener.configured,
                 frontend: listener.frontend.into(),
@@ -79,26 +83,63 @@ impl Predecessor {
             };
             let bound = offer.listeners.into_iter().map(bound);
             let listeners = Listeners::inherited(bound.filter(|bound| !bound.sockets.is_empty()).collect());
-            Ok(Inheritance { listeners, servers: offer.servers, rooms: offer.rooms, earlier: Earlier::Known })
+            let joint = offer.joint.into_iter().zip(sockets.map(JointLimit::of)).collect();
+            let Offer { servers, rooms, .. } = offer;
+            Ok(Inheritance { listeners, servers, rooms, joint, earlier: Earlier::Known })
         };
         let inheritance = timeout(START_LIMIT, take).await.map_err(|_| UpgradeError::Late)??;
         Ok((Self { wire }, inheritance))
     }
 
-    /// Tells it that this process accepts; gives what it reports from then on, until it has ended.
-    pub async fn relieve(mut self) -> mpsc::Receiver<Report> {
+    /// Tells it that this process accepts; from then on it finishes what it has.
+    pub async fn relieve(mut self) -> Relieved {
         let (sender, reports) = mpsc::channel(REPORTS);
+        let (news, mut to_send) = mpsc::channel::<News>(1);
+        let relieved = Relieved { reports, news, teller: Teller::default() };
         if let Err(error) = self.wire.send(&Ready {}).await {
             tracing::warn!("the old process has ended before this one was ready: {error}");
-            return reports;
+            return relieved;
         }
+        let (mut incoming, mut outgoing) = self.wire.into_halves();
         tokio::spawn(async move {
-            while let Ok(report) = self.wire.receive().await {
+            while let Ok(report) = incoming.receive().await {
                 if sender.send(report).await.is_err() {
                     return;
                 }
             }
         });
-        reports
+        // Apart, because one of an earlier version reads nothing.
+        tokio::spawn(async move {
+            while let Some(news) = to_send.recv().await {
+                if outgoing.send(&news).await.is_err() {
+                    return;
+                }
+            }
+        });
+        relieved
+    }
+}
+
+/// The old process after the takeover: it reports what it still has, and is told what becomes of servers.
+#[derive(Debug)]
+pub struct Relieved {
+    reports: mpsc::Receiver<Report>,
+    news: mpsc::Sender<News>,
+    teller: Teller,
+}
+
+impl Relieved {
+    /// Its next report; `None`: it has ended.
+    pub async fn report(&mut self) -> Option<Report> {
+        self.reports.recv().await
+    }
+
+    /// Tells it what has become of servers, if anything has.
+    pub fn tell(&mut self, backends: &[Arc<Backend>], now: Instant) {
+        // What was said last is on its way, or it does not listen any more.
+        let Ok(place) = self.news.try_reserve() else { return };
+        if let Some(news) = self.teller.news(backends, now) {
+            place.send(news);
+        }
     }
 }

@@ -7,16 +7,19 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::message::{Hello, Known, Listener, Offer, Ready, Report, Rooms, VERSION};
+use super::message::{Hello, Known, Listener, Name, News, Offer, Ready, Report, Rooms, VERSION};
 use super::wire::{Wire, WireError};
-use super::{START_LIMIT, UpgradeError};
-use crate::cli::TAKE_OVER;
+use super::{REPORT_EVERY, START_LIMIT, UpgradeError};
+use crate::backend::JointLimit;
+use crate::cli::{self, TAKE_OVER};
+use crate::clock;
 use crate::listen::Listeners;
 
 /// What the old process gives away.
@@ -26,18 +29,24 @@ pub struct Legacy {
     sockets: Vec<Arc<TcpListener>>,
     servers: Vec<Known>,
     rooms: Rooms,
+    joint: Vec<(Name, JointLimit)>,
 }
 
 impl Legacy {
-    /// These listeners, what is known of servers, and how many connections are taken.
-    pub fn new(listeners: &Listeners, servers: Vec<Known>, rooms: Rooms) -> Self {
+    /// These listeners, what is known of servers, how many connections are taken, and the limits on servers' connections.
+    pub fn new(
+        listeners: &Listeners,
+        servers: Vec<Known>,
+        rooms: Rooms,
+        joint: Vec<(Name, JointLimit)>,
+    ) -> Self {
         let listener = |bound: &crate::listen::Bound| Listener {
             configured: bound.configured,
             frontend: bound.frontend.to_string(),
             sockets: bound.sockets.len(),
         };
         let sockets = listeners.bound().iter().flat_map(|bound| bound.sockets.iter().cloned()).collect();
-        Self { listeners: listeners.bound().iter().map(listener).collect(), sockets, servers, rooms }
+        Self { listeners: listeners.bound().iter().map(listener).collect(), sockets, servers, rooms, joint }
     }
 }
 
@@ -48,6 +57,8 @@ pub enum Event {
     Greeted(oneshot::Sender<Legacy>),
     /// It accepts.
     Ready,
+    /// So it is with servers now.
+    News(News),
     /// It does not take over.
     Failed(UpgradeError),
 }
@@ -58,6 +69,8 @@ pub struct Successor {
     pid: Option<Pid>,
     events: mpsc::Receiver<Event>,
     reports: mpsc::Sender<Report>,
+    /// It knows of all users who were seen before this.
+    told: Option<Instant>,
 }
 
 impl Successor {
@@ -82,7 +95,7 @@ impl Successor {
         let (sender, events) = mpsc::channel(1);
         let (reports, to_send) = mpsc::channel(1);
         tokio::spawn(drive(wire, child, sender, to_send));
-        Self { pid, events, reports }
+        Self { pid, events, reports, told: None }
     }
 
     /// Ends it while it has not taken over: this process ends as well, because somebody wants so.
@@ -95,24 +108,30 @@ impl Successor {
 
     /// What becomes of it next; `None`: there is nothing more to be said of it.
     pub async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+        let event = self.events.recv().await;
+        if matches!(event, Some(Event::Greeted(_))) {
+            self.told = Some(clock::now());
+        }
+        event
     }
 
-    /// Sends it a report, unless one is on its way.
-    pub fn report(&self, report: impl FnOnce() -> Report) {
+    /// Sends it a report, unless one is on its way: with the users who were seen within so long before now, since the last
+    /// one or since it was told what there was, and a little more. A user whom it knows already is no other.
+    pub fn report(&mut self, now: Instant, report: impl FnOnce(Duration) -> Report) {
         if let Ok(place) = self.reports.try_reserve() {
-            place.send(report());
+            let untold = self.told.map_or(Duration::ZERO, |told| now.duration_since(told));
+            self.told = Some(now);
+            place.send(report(untold + 10 * REPORT_EVERY));
         }
     }
 }
 
-/// This program by its name, so that a newer one in its place is found; symbolic links are not resolved for that reason.
+/// This program, and what is said to it.
 fn command() -> (PathBuf, Vec<OsString>) {
-    let mut words = std::env::args_os();
-    let program = words.next().unwrap_or_else(|| "/proc/self/exe".into());
-    let mut arguments: Vec<_> = words.filter(|word| word != TAKE_OVER).collect();
-    arguments.push(TAKE_OVER.into());
-    (program.into(), arguments)
+    let words = std::env::args_os().skip(1);
+    // Behind `--` it would be a file.
+    let arguments = [TAKE_OVER.into()].into_iter().chain(words.filter(|word| word != TAKE_OVER));
+    (cli::program(), arguments.collect())
 }
 
 async fn drive(
@@ -129,10 +148,24 @@ async fn drive(
         return;
     }
     let _ = events.send(Event::Ready).await;
-    while let Some(report) = reports.recv().await {
-        if wire.send(&report).await.is_err() {
-            break;
+    let (mut incoming, mut outgoing) = wire.into_halves();
+    let report = async {
+        while let Some(report) = reports.recv().await {
+            if outgoing.send(&report).await.is_err() {
+                return;
+            }
         }
+    };
+    let hear = async {
+        while let Ok(news) = incoming.receive().await {
+            if events.send(Event::News(news)).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = report => {}
+        () = hear => {}
     }
     if let Some(child) = &mut child {
         // It has ended, or this process does.
@@ -148,9 +181,12 @@ async fn hand_over(wire: &mut Wire, events: &mpsc::Sender<Event>) -> Result<(), 
     let (sender, legacy) = oneshot::channel();
     let ended = |()| WireError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
     events.send(Event::Greeted(sender)).await.map_err(|_| ended(()))?;
-    let Legacy { listeners, sockets, servers, rooms } = legacy.await.map_err(|_| ended(()))?;
-    wire.send(&Offer { version: VERSION, listeners, servers, rooms }).await?;
-    let sockets: Vec<_> = sockets.iter().map(|socket| socket.as_fd()).collect();
+    let Legacy { listeners, sockets, servers, rooms, joint } = legacy.await.map_err(|_| ended(()))?;
+    let joint = if hello.joins { joint } else { Vec::new() };
+    let (joint, limits): (Vec<_>, Vec<_>) = joint.into_iter().unzip();
+    wire.send(&Offer { version: VERSION, listeners, servers, rooms, joint }).await?;
+    let listening = sockets.iter().map(|socket| socket.as_fd());
+    let sockets: Vec<_> = listening.chain(limits.iter().map(AsFd::as_fd)).collect();
     wire.send_sockets(&sockets).await?;
     let Ready {} = wire.receive().await?;
     Ok(())
@@ -181,6 +217,7 @@ mod tests {
     use super::super::Predecessor;
     use super::super::message::{Load, Name};
     use super::*;
+    use crate::backend::fixture;
     use crate::config::Config;
 
     fn pair() -> (Wire, UnixStream) {
@@ -195,6 +232,10 @@ mod tests {
         Listeners::open(&config, 3, &Listeners::default(), false).unwrap()
     }
 
+    fn name() -> Name {
+        Name { backend: "shop".into(), server: "a".into(), address: "127.0.0.1:1".parse().unwrap() }
+    }
+
     fn addresses(listeners: &Listeners) -> Vec<SocketAddr> {
         listeners.bound()[0].sockets.iter().map(|socket| socket.local_addr().unwrap()).collect()
     }
@@ -206,7 +247,8 @@ mod tests {
         let give = async {
             let mut successor = Successor::with(own, None);
             let Some(Event::Greeted(sender)) = successor.next().await else { panic!("a greeting") };
-            sender.send(Legacy::new(&old, Vec::new(), Rooms::default())).unwrap();
+            let joint = vec![(name(), JointLimit::new(2).unwrap())];
+            sender.send(Legacy::new(&old, Vec::new(), Rooms::default(), joint)).unwrap();
             let Some(Event::Ready) = successor.next().await else { panic!("a new process that is ready") };
             successor
         };
@@ -214,16 +256,50 @@ mod tests {
             let (predecessor, inheritance) = Predecessor::greet_at(theirs).await.unwrap();
             (predecessor.relieve().await, inheritance)
         };
-        let (successor, (mut reports, inheritance)) = tokio::join!(give, take);
+        let (mut successor, (mut relieved, inheritance)) = tokio::join!(give, take);
         assert_eq!(addresses(&inheritance.listeners), addresses(&old));
         assert_eq!(inheritance.listeners.bound()[0].configured, old.bound()[0].configured);
-        let name =
-            Name { backend: "shop".into(), server: "a".into(), address: "127.0.0.1:1".parse().unwrap() };
-        let load = Load { name, in_flight: 3, idle: 1, queued: 0, users: Vec::new() };
-        successor.report(|| Report { servers: vec![load.clone()] });
-        assert_eq!(reports.recv().await.unwrap().servers, [load]);
+        let [(of, limit)] = &inheritance.joint[..] else { panic!("{:?}", inheritance.joint) };
+        assert_eq!((of, [limit.take(), limit.take(), limit.take()]), (&name(), [true, true, false]));
+        let load = Load { name: name(), in_flight: 3, idle: 1, queued: 0, users: Vec::new() };
+        successor.report(clock::now(), |_| Report { servers: vec![load.clone()] });
+        assert_eq!(relieved.report().await.unwrap().servers, [load]);
+        let backends = [fixture::backend_of(fixture::settings(vec![fixture::server("a")]))];
+        relieved.tell(&backends, clock::now());
+        let Some(Event::News(news)) = successor.next().await else { panic!("news") };
+        assert_eq!((news.complete, news.servers.len()), (true, 1));
         drop(successor);
-        assert!(reports.recv().await.is_none());
+        assert!(relieved.report().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_user_is_lost_who_was_seen_while_it_started_or_while_a_report_was_on_its_way() {
+        let (own, theirs) = pair();
+        let old = listeners();
+        let mut successor = Successor::with(own, None);
+        let (starts, slow) = (Duration::from_secs(90), 10 * REPORT_EVERY);
+        let mut theirs = Wire::new(theirs).unwrap();
+        theirs.send(&Hello { version: VERSION, joins: false }).await.unwrap();
+        let Some(Event::Greeted(sender)) = successor.next().await else { panic!("a greeting") };
+        sender.send(Legacy::new(&old, Vec::new(), Rooms::default(), Vec::new())).unwrap();
+        let _: Offer = theirs.receive().await.unwrap();
+        theirs.receive_sockets(3).await.unwrap();
+        tokio::time::advance(starts).await;
+        theirs.send(&Ready {}).await.unwrap();
+        let Some(Event::Ready) = successor.next().await else { panic!("a new process that is ready") };
+        let mut report = |after: Duration| {
+            let mut seen = None;
+            successor.report(clock::now() + after, |since| {
+                seen = Some(since);
+                Report::default()
+            });
+            seen
+        };
+        assert_eq!(report(Duration::ZERO), Some(starts + slow));
+        // It has not been sent yet.
+        assert_eq!(report(Duration::from_secs(4)), None);
+        let _: Report = theirs.receive().await.unwrap();
+        assert_eq!(report(Duration::from_secs(5)), Some(Duration::from_secs(5) + slow));
     }
 
     #[tokio::test]
@@ -239,7 +315,7 @@ mod tests {
     async fn one_of_another_protocol_does_not_take_over() {
         let (own, theirs) = pair();
         let mut successor = Successor::with(own, None);
-        Wire::new(theirs).unwrap().send(&Hello { version: VERSION + 1 }).await.unwrap();
+        Wire::new(theirs).unwrap().send(&Hello { version: VERSION + 1, joins: true }).await.unwrap();
         let event = successor.next().await;
         assert!(matches!(event, Some(Event::Failed(UpgradeError::Version { .. }))), "{event:?}");
     }

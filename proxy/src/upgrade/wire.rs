@@ -14,8 +14,9 @@ use rustix::net::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 /// What 10,000 servers and a million users take, twice over; a bound for a program that is none of ours.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
@@ -56,25 +57,19 @@ impl Wire {
         UnixStream::from_std(stream).map(Self)
     }
 
+    /// For messages that come and go at the same time.
+    pub(super) fn into_halves(self) -> (Incoming, Outgoing) {
+        let (incoming, outgoing) = self.0.into_split();
+        (Incoming(incoming), Outgoing(outgoing))
+    }
+
     pub(super) async fn send(&mut self, message: &impl Serialize) -> Result<(), WireError> {
-        let text = serde_json::to_vec(message)?;
-        let length = u32::try_from(text.len()).ok().filter(|_| text.len() <= MAX_MESSAGE_BYTES);
-        let length = length.ok_or(WireError::TooLong(text.len()))?;
-        self.0.write_all(&length.to_be_bytes()).await?;
-        Ok(self.0.write_all(&text).await?)
+        send(&mut self.0, message).await
     }
 
     /// Not to be cancelled: what was read is lost then.
     pub(super) async fn receive<T: DeserializeOwned>(&mut self) -> Result<T, WireError> {
-        let mut length = [0; 4];
-        self.0.read_exact(&mut length).await?;
-        let length = u32::from_be_bytes(length) as usize;
-        if length > MAX_MESSAGE_BYTES {
-            return Err(WireError::TooLong(length));
-        }
-        let mut text = vec![0; length];
-        self.0.read_exact(&mut text).await?;
-        Ok(serde_json::from_slice(&text)?)
+        receive(&mut self.0).await
     }
 
     pub(super) async fn send_sockets(&self, sockets: &[BorrowedFd<'_>]) -> Result<(), WireError> {
@@ -118,6 +113,47 @@ impl Wire {
     }
 }
 
+/// What comes in at one end.
+#[derive(Debug)]
+pub(super) struct Incoming(OwnedReadHalf);
+
+impl Incoming {
+    /// Not to be cancelled: what was read is lost then.
+    pub(super) async fn receive<T: DeserializeOwned>(&mut self) -> Result<T, WireError> {
+        receive(&mut self.0).await
+    }
+}
+
+/// What goes out at one end.
+#[derive(Debug)]
+pub(super) struct Outgoing(OwnedWriteHalf);
+
+impl Outgoing {
+    pub(super) async fn send(&mut self, message: &impl Serialize) -> Result<(), WireError> {
+        send(&mut self.0, message).await
+    }
+}
+
+async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> Result<(), WireError> {
+    let text = serde_json::to_vec(message)?;
+    let length = u32::try_from(text.len()).ok().filter(|_| text.len() <= MAX_MESSAGE_BYTES);
+    let length = length.ok_or(WireError::TooLong(text.len()))?;
+    stream.write_all(&length.to_be_bytes()).await?;
+    Ok(stream.write_all(&text).await?)
+}
+
+async fn receive<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> Result<T, WireError> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > MAX_MESSAGE_BYTES {
+        return Err(WireError::TooLong(length));
+    }
+    let mut text = vec![0; length];
+    stream.read_exact(&mut text).await?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
@@ -136,10 +172,10 @@ mod tests {
         let listeners: Vec<_> =
             (0..=2 * SOCKETS_AT_ONCE).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let send = async {
-            here.send(&Hello { version: 7 }).await.unwrap();
+            here.send(&Hello { version: 7, joins: true }).await.unwrap();
             let sockets: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
             here.send_sockets(&sockets).await.unwrap();
-            here.send(&Hello { version: 8 }).await.unwrap();
+            here.send(&Hello { version: 8, joins: true }).await.unwrap();
         };
         let receive = async {
             let before: Hello = there.receive().await.unwrap();

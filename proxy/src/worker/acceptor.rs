@@ -167,6 +167,7 @@ mod tests {
             accept_proxy: None,
             backend: config::BackendIndex(0),
             forward_for: None,
+            original_to: None,
             rules: crate::rules::Rules::default().into(),
             descriptors: Vec::new(),
             logging: config::Logging::default(),
@@ -175,6 +176,7 @@ mod tests {
                 http_request: DEADLINE,
                 http_keep_alive: DEADLINE,
                 client_fin: None,
+                tarpit: None,
             },
             maxconn: NonZeroUsize::MAX,
         };

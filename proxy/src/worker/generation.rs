@@ -46,6 +46,8 @@ pub struct Generation {
     pub(super) limits: config::Limits,
     pub(super) backends: Vec<Arc<Backend>>,
     pub(super) frontends: Vec<Frontend>,
+    /// Both as HAProxy counts them.
+    proxies: Vec<config::Numbered>,
     /// Connections that may still be accepted by the whole process.
     pub(super) room: Arc<Room>,
     /// What may be kept of requests.
@@ -126,6 +128,11 @@ impl Generation {
         &self.frontends
     }
 
+    /// Both as HAProxy counts them, in configuration order.
+    pub fn proxies(&self) -> &[config::Numbered] {
+        &self.proxies
+    }
+
     /// Connections that the process takes at once.
     pub fn limit(&self) -> usize {
         self.room.limit()
@@ -179,6 +186,7 @@ impl Generation {
             Frontend { settings: settings.clone(), backend, open, room, log }
         };
         let frontends = config.frontends.iter().zip(logs.feeds()).map(frontend).collect();
-        Self { limits: config.limits, backends, frontends, room, budget, pages: OnceLock::new() }
+        let (limits, proxies, pages) = (config.limits, config.proxies.clone(), OnceLock::new());
+        Self { limits, backends, frontends, proxies, room, budget, pages }
     }
 }

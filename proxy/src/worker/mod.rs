@@ -17,6 +17,7 @@
 
 mod acceptor;
 mod generation;
+mod roll;
 mod room;
 
 use std::cell::Cell;
@@ -34,9 +35,16 @@ use tokio::task::JoinHandle;
 
 use self::acceptor::Acceptor;
 pub use self::generation::{Frontend, Generation};
+pub use self::roll::Roll;
 pub use self::room::Room;
 use crate::backend::{Backend, idle::IdlePool};
-use crate::{exchange, served};
+use crate::{
+    exchange::{
+        self,
+        sessions::{self, Question},
+    },
+    served,
+};
 
 /// Threads of each core that write to disk what is kept of long requests: one alone would let a single slow write hold
 /// up the others.
@@ -65,11 +73,11 @@ pub struct Share {
 }
 
 /// Starts one worker on a thread of its own, and returns when it accepts connections or can't. `shares` brings further
-/// configurations; `running` is dropped when it has ended.
+/// configurations, and `questions` what is asked of it; `running` is dropped when it has ended.
 pub fn spawn(
     core: usize,
     share: Share,
-    shares: mpsc::UnboundedReceiver<Share>,
+    (shares, questions): (mpsc::UnboundedReceiver<Share>, mpsc::UnboundedReceiver<Question>),
     stop: watch::Receiver<Stop>,
     running: mpsc::Sender<()>,
 ) -> io::Result<()> {
@@ -77,12 +85,16 @@ pub fn spawn(
     thread::Builder::new().name(format!("core {core}")).spawn(move || {
         let _running = running;
         served::count_as(core);
+        sessions::number_as(core);
         let ready = report.clone();
         let work = || -> io::Result<()> {
             let mut runtime = Builder::new_current_thread();
             runtime.enable_all().max_blocking_threads(DISK_THREADS);
             let runtime = runtime.build_local(LocalOptions::default())?;
-            runtime.block_on(run(share, shares, stop, &ready))
+            runtime.block_on(async {
+                tokio::task::spawn_local(answer(questions));
+                run(share, shares, stop, &ready).await
+            })
         };
         if let Err(error) = work() {
             // `spawn` waits for the one report there is.
@@ -90,6 +102,13 @@ pub fn spawn(
         }
     })?;
     started.recv().unwrap_or_else(|_| Err(io::Error::other("its thread has ended")))
+}
+
+/// Says what is asked, until nobody is left who might ask.
+async fn answer(mut questions: mpsc::UnboundedReceiver<Question>) {
+    while let Some(question) = questions.recv().await {
+        question.answer();
+    }
 }
 
 async fn run(
@@ -123,6 +142,7 @@ async fn run(
     worker.close_listeners(order).await;
     if order == Stop::Leaving {
         worker.cores().for_each(|core| core.close_after_responses());
+        worker.pools.values().for_each(|(backend, pool)| pool.make_way(backend));
         tokio::select! {
             () = worker.live.ended() => return Ok(()),
             _ = stop.wait_for(|&stop| stop >= Stop::Softly) => {}
@@ -349,10 +369,11 @@ mod tests {
     fn a_worker_that_cannot_start_says_so() {
         let stop = watch::Sender::new(Stop::No);
         let (running, mut ended) = mpsc::channel(1);
+        let roll = Roll::default();
         let (_shares, [first, second]) = {
             let channels = [mpsc::unbounded_channel::<Share>(), mpsc::unbounded_channel()];
             let [(one, first), (two, second)] = channels;
-            ([one, two], [first, second])
+            ([one, two], [(first, roll.join()), (second, roll.join())])
         };
         // No runtime can wait for a file.
         let file = OwnedFd::from(File::open("/proc/self/cmdline").unwrap());

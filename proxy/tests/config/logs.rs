@@ -25,7 +25,8 @@ fn logs_have_haproxys_words() {
         log_separate_errors = true"#;
     let Logging { logs, captures, dontlognull, dontlog_normal, separate_errors } =
         parse(text).unwrap().frontends.remove(0).logging;
-    let targets: Vec<_> = logs.iter().map(|log| (log.format, log.target.clone(), log.length)).collect();
+    let targets: Vec<_> =
+        logs.iter().map(|log| (log.format.clone(), log.target.clone(), log.length)).collect();
     let udp = |address: &str| LogTarget::Udp(address.parse().unwrap());
     assert_eq!(
         targets,

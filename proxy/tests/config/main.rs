@@ -7,8 +7,8 @@ mod servers;
 use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use drain_proxy::config::{
-    Agent, BackendIndex, BackendTimeout, Capture, Check, Condition, Config, Cookie, CookieMode, Failure,
-    ForwardFor, FrontendTimeout, HttpVersion, Layer, Level, LogFormat, LogTarget, Logging, Matches, Observe,
+    AddressField, Agent, BackendIndex, BackendTimeout, Capture, Check, Condition, Config, Cookie, CookieMode,
+    Failure, FrontendTimeout, HttpVersion, Layer, Level, LogFormat, LogTarget, Logging, Matches, Observe,
     OnError, Passive, Redispatch, Replay, Retry, RetryOn, Reuse, SyslogHeader, WhenAllDrain,
 };
 use drain_proxy::proxy_protocol::Version;
@@ -85,6 +85,7 @@ fn a_minimal_file_has_every_default() {
         http_request: seconds(60),
         http_keep_alive: seconds(60),
         client_fin: None,
+        tarpit: None,
     };
     assert_eq!((frontend.timeout, frontend.maxconn), (timeout, config.limits.connections));
     assert_eq!((config.limits.connections.get(), config.limits.head_bytes), (20_000, 15 * 1024));
@@ -208,7 +209,7 @@ fn the_example_is_valid() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/shop.toml");
     let (config, _) = Config::load_all(&[path]).unwrap_or_else(|e| panic!("{e}"));
     let (frontend, backend) = (&config.frontends[0], &config.backends[0]);
-    let forward_for = ForwardFor {
+    let forward_for = AddressField {
         header: "X-Forwarded-For".into(),
         except: vec!["10.0.0.0/8".parse().unwrap()],
         if_none: false,

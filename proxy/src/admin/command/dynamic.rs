@@ -110,6 +110,7 @@ fn described(backend: &config::Backend, name: &str, words: &[&str]) -> Result<co
         maxqueue: None,
         slowstart: Duration::ZERO,
         backup: false,
+        disabled: false,
         send_proxy: None,
         check: None,
         agent: None,

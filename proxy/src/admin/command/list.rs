@@ -1,6 +1,6 @@
 //! All commands: their words, who may give them, and what `help` says of them.
 
-use super::{Desk, Session, dynamic, servers, set, show};
+use super::{Desk, Session, dynamic, servers, sessions, set, show};
 use crate::config::AdminLevel::{self, Admin, Operator, User};
 
 /// A command.
@@ -203,7 +203,7 @@ pub const COMMANDS: &[Command] = &[
         Operator,
         "show sess [id]",
         "report the list of current sessions or dump this exact session",
-        show::sessions,
+        sessions::show,
     ),
     command(
         &["show", "stat"],
@@ -232,7 +232,7 @@ pub const COMMANDS: &[Command] = &[
         Admin,
         "shutdown session [id]",
         "kill a specific session",
-        servers::shutdown_session,
+        sessions::shut_down,
     ),
     command(
         &["shutdown", "sessions", "server"],

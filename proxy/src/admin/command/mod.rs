@@ -12,12 +12,13 @@
 mod dynamic;
 mod list;
 mod servers;
+mod sessions;
 mod set;
 mod show;
 mod state;
 mod words;
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use super::gate::Gate;
 use super::stats::{Statistics, proxies};
 use crate::backend::{Backend, Server};
 use crate::config::AdminLevel;
-use crate::worker::Generation;
+use crate::worker::{Generation, Roll};
 
 pub use self::list::COMMANDS;
 pub use self::show::changes;
@@ -36,7 +37,7 @@ pub use self::state::{all_states, restored};
 pub use self::words::commands;
 
 /// What commands act on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Desk {
     /// The running proxy, and what is counted of it.
     pub statistics: Arc<Statistics>,
@@ -44,8 +45,10 @@ pub struct Desk {
     pub gate: Arc<Gate>,
     /// Where changes of the configuration are ordered.
     pub edits: Edits,
-    /// Sockets that commands come from, and what may be done there.
-    pub sockets: Vec<(PathBuf, AdminLevel)>,
+    /// Who may be asked for requests that are under way.
+    pub roll: Roll,
+    /// Sockets that commands come from, as HAProxy calls them, and what may be done there.
+    pub sockets: Vec<(String, AdminLevel)>,
 }
 
 /// One who gives commands.
@@ -59,6 +62,8 @@ pub struct Session {
     pub timeout: Duration,
     /// They have had enough.
     pub ended: bool,
+    /// Where they are, where that is not on this machine's file system.
+    pub(super) from: Option<SocketAddr>,
     /// What will be said to the command that was obeyed last, instead of what was said.
     pub(super) later: Option<oneshot::Receiver<String>>,
 }
@@ -66,7 +71,7 @@ pub struct Session {
 impl Session {
     /// One who begins with this level and this patience.
     pub fn new(level: AdminLevel, timeout: Duration) -> Self {
-        Self { level, interactive: false, timeout, ended: false, later: None }
+        Self { level, interactive: false, timeout, ended: false, from: None, later: None }
     }
 
     /// Whether the command that was obeyed last orders a change of the configuration, which nobody waits for then.

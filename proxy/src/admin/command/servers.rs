@@ -143,11 +143,6 @@ pub(super) fn shutdown_sessions(desk: &Desk, _: &mut Session, words: &[&str]) ->
     })
 }
 
-pub(super) fn shutdown_session(_: &Desk, _: &mut Session, words: &[&str]) -> String {
-    let wrong = if words.is_empty() { "Session pointer expected" } else { "No such session" };
-    format!("{wrong} (use 'show sess').\n")
-}
-
 pub(super) fn set(desk: &Desk, session: &mut Session, words: &[&str]) -> String {
     with(desk, words, |named, words| {
         let (what, words) = words.split_first().map_or(("", words), |(&what, words)| (what, words));

@@ -133,22 +133,6 @@ pub(super) fn connections(desk: &Desk, _: &mut Session, words: &[&str]) -> Strin
     text
 }
 
-/// Requests are not listed one by one: what is said is how many each server has.
-pub(super) fn sessions(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
-    if words.first().is_some_and(|word| *word != "all") {
-        return "Session not found.\n".to_owned();
-    }
-    let generation = desk.statistics.generation();
-    let mut text = String::new();
-    for backend in generation.backends() {
-        for server in backend.servers().iter().filter(|server| server.in_flight() > 0) {
-            let (name, count) = (backend.name(), server.in_flight());
-            text.push_str(&format!("# {count} requests in flight: be={name} srv={}\n", server.name()));
-        }
-    }
-    text
-}
-
 pub(super) fn errors(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
     let generation = desk.statistics.generation();
     if let Some(&name) = words.first().filter(|word| !["request", "response"].contains(word)) {
@@ -182,8 +166,7 @@ pub(super) fn level(_: &Desk, session: &mut Session, _: &[&str]) -> String {
 }
 
 pub(super) fn sockets(desk: &Desk, _: &mut Session, _: &[&str]) -> String {
-    let lines =
-        desk.sockets.iter().map(|(path, level)| format!("unix@{} {} all\n", path.display(), level.word()));
+    let lines = desk.sockets.iter().map(|(name, level)| format!("{name} {} all\n", level.word()));
     format!("# socket lvl processes\n{}", lines.collect::<String>())
 }
 
@@ -211,7 +194,8 @@ pub fn changes(generation: &Generation) -> String {
         for server in backend.servers() {
             let (name, settings) = (format!("{}/{}", backend.name(), server.name()), server.settings());
             match server.ordered() {
-                Administration::Ready => {}
+                ordered if ordered == Administration::configured(settings) => {}
+                Administration::Ready => lines.push(format!("set server {name} state ready")),
                 Administration::Drain => lines.push(format!("set server {name} state drain")),
                 Administration::Maintenance => lines.push(format!("set server {name} state maint")),
             }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::stats::{Facts, Statistics, proxies};
 use crate::backend::{Administration, Backend, Operation, Server};
-use crate::config::{self, Config};
+use crate::config;
 use crate::upgrade::message::{Administered, Health, Known, Name, Orders, Standing};
 use crate::worker::Generation;
 
@@ -21,6 +21,8 @@ const COLUMNS: usize = 25;
 
 /// HAProxy's bits of `srv_admin_state`.
 const MAINTENANCE: u8 = 1;
+/// The configuration has it begin in maintenance.
+const DISABLED: u8 = 4;
 const DRAIN: u8 = 8;
 
 /// HAProxy's bits of `srv_check_state` and `srv_agent_state`.
@@ -87,11 +89,14 @@ fn line(server: &Server, word: Word, facts: &Facts, now: Instant) -> String {
         _ if server.slow_for(now).is_some() => 1,
         _ => 2,
     };
-    let admin = u8::from(is_maintained) * MAINTENANCE + u8::from(is_drained) * DRAIN;
+    let bits = [(is_maintained, MAINTENANCE), (settings.disabled, DISABLED), (is_drained, DRAIN)];
+    let admin: u8 = bits.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum();
     let since = now.saturating_duration_since(history.changed.unwrap_or(facts.started)).as_secs();
     let paused = if is_maintained { PAUSED } else { 0 };
     let check = settings.check.as_ref();
     let check_state = match (check, forced.is_unchecked()) {
+        // As HAProxy leaves it for good.
+        (None, _) if settings.disabled => PAUSED,
         (None, _) => 0,
         (Some(_), true) => CONFIGURED,
         (Some(_), false) => CONFIGURED + ENABLED + paused,
@@ -110,6 +115,7 @@ fn line(server: &Server, word: Word, facts: &Facts, now: Instant) -> String {
     let health = match check {
         _ if is_maintained || operation == 0 && check.is_none() => 0,
         Some(check) => server.health().unwrap_or(check.rise.get()),
+        None if settings.disabled => 0,
         None => 2,
     };
     let address = settings.address;
@@ -134,9 +140,9 @@ fn line(server: &Server, word: Word, facts: &Facts, now: Instant) -> String {
     )
 }
 
-/// What a file says of the servers of this configuration, by their names; what it says of others is passed over. The
-/// second is how many lines nobody can read.
-pub fn restored(text: &str, config: &Config) -> (Vec<Known>, usize) {
+/// What a file says of the servers of these backends, by their names; what it says of others is passed over. The second
+/// is how many lines nobody can read.
+pub fn restored(text: &str, backends: &[&config::Backend]) -> (Vec<Known>, usize) {
     let mut unread = 0;
     let mut lines = HashMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#') && line.contains(' ')) {
@@ -146,8 +152,7 @@ pub fn restored(text: &str, config: &Config) -> (Vec<Known>, usize) {
             _ => unread += 1,
         }
     }
-    let servers = config
-        .backends
+    let servers = backends
         .iter()
         .flat_map(|backend| backend.servers.iter().map(move |server| (&*backend.name, server)));
     let mut known = Vec::new();
@@ -185,7 +190,13 @@ fn of_line(words: &[&str], backend: &str, server: &config::Server) -> Option<Kno
     Some(Known {
         name: Name { backend: backend.to_owned(), server: server.name.to_string(), address: server.address },
         standing: checks,
-        orders: Some(Orders { checks, ordered, paused, ..Orders::default() }),
+        orders: Some(Orders {
+            checks,
+            ordered,
+            disabled: Some(admin & DISABLED != 0),
+            paused,
+            ..Orders::default()
+        }),
         draining: false,
         health: check.map(|check| Health { steps: health, rise: check.rise, fall: check.fall }),
         weights: Some(weights),
@@ -200,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_file_of_haproxys_is_read_by_names() {
-        let config = Config::parse(
+        let config = config::Config::parse(
             "test.toml",
             r#"
             frontend.web = { bind = ["127.0.0.1:0"], backend = "shop" }
@@ -224,13 +235,14 @@ mod tests {
              3 shop 3 c 127.0.0.1 0 5 1 1 54 1 0 0 14 0 0 0 - 82 - 0 0 - - 0\n\
              4 gone 1 s1 127.0.0.1 2 0 3 3 54 1 0 2 0 0 0 0 - 17816 - 0 0 - - 0\nshort line\n"
         );
-        let (known, unread) = restored(&text, &config);
+        let (known, unread) = restored(&text, &config.backends.iter().collect::<Vec<_>>());
         assert_eq!(unread, 1);
         let orders = |at: usize| known[at].orders.unwrap();
         assert_eq!((orders(0).checks, orders(0).ordered), (Standing::Up, Administered::Drain));
         assert_eq!(known[0].weights, Some([7, 10]));
         assert_eq!((orders(1).checks, orders(1).ordered), (Standing::Down, Administered::Ready));
-        assert_eq!(orders(2).ordered, Administered::Maintenance);
+        assert_eq!((orders(2).ordered, orders(2).disabled), (Administered::Maintenance, Some(true)));
+        assert_eq!(orders(1).disabled, Some(false));
         assert_eq!(known.len(), 3);
     }
 }

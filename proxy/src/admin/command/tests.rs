@@ -1,3 +1,6 @@
+mod clients;
+mod dialogues;
+
 use std::collections::HashMap;
 
 use super::super::gate::SHUT;
@@ -45,6 +48,7 @@ fn desk() -> Desk {
         statistics: Statistics::new(generation, facts),
         gate: Arc::default(),
         edits: Edits::nowhere(),
+        roll: Roll::default(),
         sockets: Vec::new(),
     }
 }
@@ -60,114 +64,6 @@ fn answer(desk: &Desk, session: &mut Session, line: &str) -> String {
         socket::framed(session, said)
     };
     commands(line).iter().map_while(said).collect()
-}
-
-/// Each command, and what HAProxy 2.6.12 has answered to it with the same configuration.
-#[track_caller]
-fn check(dialogue: &[(&str, &str)]) {
-    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
-    for (command, expected) in dialogue {
-        assert_eq!(answer(&desk, &mut session, command), *expected, "{command}");
-    }
-}
-
-#[tokio::test]
-async fn weights_are_told_and_changed_as_by_haproxy() {
-    check(&[
-        ("get weight", "Require 'backend/server'.\n\n"),
-        ("get weight shop", "Require 'backend/server'.\n\n"),
-        ("get weight nope/a", "No such backend.\n\n"),
-        ("get weight shop/nope", "No such server.\n\n"),
-        ("get weight shop/a", "10 (initial 10)\n\n"),
-        ("get weight #3/#2", "5 (initial 5)\n\n"),
-        ("set weight shop/a", "Require <weight> or <weight%>.\n\n"),
-        ("set weight shop/a abc", "Empty weight string empty or preceded by garbage\n"),
-        ("set weight shop/a 300", "Absolute weight can only be between 0 and 256 inclusive.\n\n"),
-        ("set weight shop/a 50%", "\n"),
-        ("get weight shop/a", "5 (initial 10)\n\n"),
-        (
-            "set weight stat/s1 5",
-            "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.\n\n",
-        ),
-        ("set weight stat/s1 0%", "\n"),
-        ("set weight stat/s1 100%", "\n"),
-        ("set server shop/a weight", "Require <weight> or <weight%>.\n\n"),
-        ("set server shop/a weight 7", "\n"),
-        ("get weight shop/a;get weight shop/b", "7 (initial 10)\n\n5 (initial 5)\n\n"),
-    ]);
-}
-
-#[tokio::test]
-async fn servers_are_commanded_as_in_haproxy() {
-    check(&[
-        ("disable server", "Require 'backend/server'.\n\n"),
-        ("disable server shop/b", "\n"),
-        ("enable server shop/nope", "No such server.\n\n"),
-        ("set server shop/a", USAGE),
-        ("set server shop/a state", "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n\n"),
-        ("set server shop/a state drain", "\n"),
-        (
-            "set server shop/a health foo",
-            "'set server <srv> health' expects 'up', 'stopping', or 'down'.\n\n",
-        ),
-        ("set server shop/b health down", "\n"),
-        ("set server shop/a agent up", "agent checks are not enabled on this server.\n\n"),
-        ("set server shop/d agent foo", "'set server <srv> agent' expects 'up' or 'down'.\n\n"),
-        ("set server shop/d agent down", "\n"),
-        ("set server shop/a addr", "set server <b>/<s> addr requires an address and optionally a port.\n\n"),
-        ("set server shop/a addr 300.1.1.1", "Invalid addr '300.1.1.1' by 'stats socket command'\n\n"),
-        ("set server shop/a addr 127.0.0.1", "no need to change the addr by 'stats socket command'\n\n"),
-        ("set server shop/b check-port 1", "health checks are not enabled on this server\n"),
-        ("set server shop/a check-port foo", "provided port is not an integer\n"),
-        (
-            "set server shop/a fqdn foo",
-            "set server <b>/<s> fqdn failed because no resolution is configured.\n\n",
-        ),
-        ("enable health shop/b", "Health check was not configured on this server, cannot enable.\n\n"),
-        ("enable agent shop/a", "Agent was not configured on this server, cannot enable.\n\n"),
-        ("disable health shop/a", "\n"),
-        ("enable health shop/a", "\n"),
-        ("shutdown session 0x123", "No such session (use 'show sess').\n\n"),
-        ("shutdown sessions server shop/a", "\n"),
-        ("set maxconn server shop/a", "Require <maxconn>.\n\n"),
-        ("set maxconn server shop/a 20", "\n"),
-        ("add server shop/a 127.0.0.1:1", "Already exists a server with the same name in backend.\n\n"),
-        ("del server shop/nope", "No such server.\n"),
-        ("del server shop/a", "Only servers in maintenance mode can be deleted.\n"),
-    ]);
-}
-
-/// With the end of the answer.
-const USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | check-addr \
-                     | check-port | fqdn | health | ssl | state | weight\n\n";
-
-#[tokio::test]
-async fn the_process_and_its_frontends_are_commanded_as_in_haproxy() {
-    check(&[
-        ("disable frontend", "A frontend name is expected.\n\n"),
-        ("disable frontend nope", "No such frontend.\n\n"),
-        ("enable frontend web", "All sockets are already enabled.\n\n"),
-        ("disable frontend web", "\n"),
-        ("disable frontend web", "All sockets are already disabled.\n\n"),
-        ("enable frontend web", "\n"),
-        ("set maxconn frontend web", "Integer value expected.\n\n"),
-        ("set maxconn frontend web 300", "\n"),
-        ("set maxconn global", "Expects an integer value.\n\n"),
-        ("set maxconn global 999999", "Value out of range.\n\n"),
-        ("set maxconn global 300", "\n"),
-        ("set timeout", "'set timeout' only supports 'cli'.\n\n"),
-        ("set timeout cli", "Expects an integer value.\n\n"),
-        ("set timeout cli abc", "Invalid timeout value.\n\n"),
-        ("set timeout cli 60", "\n"),
-        ("clear counters", "\n"),
-        ("clear counters all", "\n"),
-        ("show backend", "# name\nshop\nstat\n\n"),
-        ("show servers state nope", "Can't find backend.\n\n"),
-        ("show table", "\n"),
-        ("show table x", "No such table\n\n"),
-        ("show env DRAIN_PROXY_NOPE", "Variable not found\n\n"),
-        ("show stat nope 4 1", "No such proxy.\n\n"),
-    ]);
 }
 
 #[tokio::test]
@@ -329,80 +225,4 @@ async fn what_an_agent_asks_is_told_but_not_kept_in_the_file_of_orders() {
     let kept = all_states(&desk.statistics, clock::now());
     assert!(kept.contains("\n3 shop 3 d 127.0.0.1 2 0 1 1 "), "{kept}");
     assert!(kept.contains("\n3 shop 2 b 127.0.0.1 2 8 5 5 "), "{kept}");
-}
-
-#[tokio::test]
-async fn what_the_usual_clients_read_is_there() {
-    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
-    let csv = answer(&desk, &mut session, "show stat");
-    let rows: Vec<&str> = csv.trim_end().lines().collect();
-    let commas = |line: &str| line.matches(',').count();
-    // Telegraf: as many columns in each row; the first is `# pxname`.
-    assert!(rows.iter().all(|row| commas(row) == commas(rows[0])) && rows[0].starts_with("# pxname,svname,"));
-    // hatop: at least 51 commas, and columns 0 to 50 in their order.
-    assert!(commas(rows[0]) >= 51);
-    // The exporter: nothing behind what it knows but numbers or nothing where it wants them.
-    let a = columns(&csv, ("shop", "a"));
-    for name in ["scur", "smax", "stot", "bin", "bout", "econ", "eresp", "wretr", "wredis", "weight", "act"] {
-        assert!(a[name].parse::<u64>().is_ok(), "{name} is {}", a[name]);
-    }
-    // hatop ends with an error where one of these lacks.
-    let info = answer(&desk, &mut session, "show info");
-    for name in [
-        "Name",
-        "Version",
-        "Release_date",
-        "Nbproc",
-        "Process_num",
-        "Pid",
-        "Uptime",
-        "Maxconn",
-        "CurrConns",
-        "Maxpipes",
-        "PipesUsed",
-        "Tasks",
-        "Run_queue",
-        "node",
-    ] {
-        assert!(
-            info.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(": "))),
-            "{name}"
-        );
-    }
-    // Ansible wants a version of 1.5 or more, of two numbers.
-    let version = info.lines().find_map(|line| line.strip_prefix("Version: ")).unwrap();
-    let mut numbers = version.split('.').map(str::parse::<u32>);
-    assert_eq!((numbers.next(), numbers.next()), (Some(Ok(2)), Some(Ok(6))));
-    // Datadog: two blocks between blank lines, and one colon in each line before Uptime_sec.
-    let both = answer(&desk, &mut session, "show info;show stat\r");
-    assert_eq!(both.trim_end().split("\n\n").count(), 2);
-    let before = both.lines().take_while(|line| !line.starts_with("Uptime_sec"));
-    assert!(before.into_iter().all(|line| line.matches(':').count() == 1));
-}
-
-/// What the module `community.general.haproxy` 12.0 has sent, with `drain`, `weight`, `shutdown_sessions`, `health` and
-/// `agent`; behind each, what it waits for in the column `status`.
-#[tokio::test]
-async fn ansibles_module_drains_disables_and_enables() {
-    let (desk, mut session) = (desk(), session(AdminLevel::Admin));
-    for (sent, said, status) in [
-        ("set server shop/a state drain", "\n", "DRAIN"),
-        ("get weight shop/a; enable server shop/a; set weight shop/a 20", "10 (initial 10)\n\n\n\n", "UP"),
-        (
-            "get weight shop/a; disable server shop/a; shutdown sessions server shop/a",
-            "20 (initial 10)\n\n\n\n",
-            "MAINT",
-        ),
-        (
-            "get weight shop/a; disable agent shop/a; disable health shop/a; disable server shop/a",
-            "20 (initial 10)\n\n\n\n\n",
-            "MAINT",
-        ),
-        ("get weight shop/a; enable server shop/a; enable health shop/a", "20 (initial 10)\n\n\n\n", "UP"),
-    ] {
-        assert_eq!(answer(&desk, &mut session, sent), said, "{sent}");
-        let csv = answer(&desk, &mut session, "show stat");
-        let seen = &columns(&csv, ("shop", "a"))["status"];
-        assert!(seen.starts_with(status), "{sent}: {seen}");
-    }
 }

@@ -15,8 +15,11 @@
 
 mod act;
 mod auth;
+mod form;
 mod health;
+mod order;
 mod port;
+mod report;
 mod routes;
 mod statistics;
 mod within;
@@ -27,6 +30,7 @@ pub use self::{
     auth::PasswordError,
     health::{Announced, Standing},
     port::{Opened, Port, PortError},
+    within::Within,
 };
 
 use tokio::{sync::watch, time::Instant};

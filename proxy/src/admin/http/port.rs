@@ -33,7 +33,7 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 #[derive(Debug, Error)]
 pub enum PortError {
     /// It can't be listened on.
-    #[error("admin.listen: {}", with_source(.0))]
+    #[error("admin.listen: {}", .0.with_source())]
     Listen(#[from] ListenError),
     /// Nobody could be let in.
     #[error("admin.auth: {0}")]
@@ -137,9 +137,4 @@ async fn serve(stream: TcpStream, router: Router, slot: OwnedSemaphorePermit) {
         tracing::debug!("a connection to the admin port ended early: {error}");
     }
     drop(slot);
-}
-
-fn with_source(error: &ListenError) -> String {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    format!("{error}{source}")
 }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::{Subject, act, auth::Guests, statistics};
 use crate::{
     admin::{
-        metrics::{self, Form, Own},
+        metrics::{self, Form, Own, Scope},
         page::{self, Observer},
     },
     clock,
@@ -104,12 +104,19 @@ async fn events(State(desk): State<Arc<Desk>>) -> Response {
     }
 }
 
-async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
+async fn metrics(State(desk): State<Arc<Desk>>, uri: Uri, headers: HeaderMap) -> Response {
+    let scope = match Scope::asked(uri.query().unwrap_or_default()) {
+        Ok(scope) => scope,
+        Err(wrong) => return (StatusCode::BAD_REQUEST, wrong).into_response(),
+    };
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let form = Form::asked(accept.unwrap_or_default());
     let standing = desk.subject.standing.borrow().standing;
     let snapshot = desk.subject.statistics.snapshot(clock::now());
-    typed(form.content_type(), metrics::page(&snapshot, &Own::now(standing), form))
+    typed(
+        form.content_type(),
+        metrics::page(&snapshot, &Own::now(standing, desk.subject.statistics.unwritten()), form, scope),
+    )
 }
 
 /// HAProxy's statistics, whose address may be anything, or the live page.

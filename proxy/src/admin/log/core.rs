@@ -77,11 +77,17 @@ impl CoreLog {
         if lines == 0 {
             return;
         }
-        let bytes = std::mem::replace(&mut *self.buffer.borrow_mut(), Vec::with_capacity(CHUNK_BYTES));
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.len() < CHUNK_BYTES / 4 {
+            // Few lines wait for their target without the room for many.
+            let _ = self.feed.send(buffer.to_vec(), lines);
+            return buffer.clear();
+        }
+        let bytes = std::mem::replace(&mut *buffer, Vec::with_capacity(CHUNK_BYTES));
         if let Err(mut bytes) = self.feed.send(bytes, lines) {
             // Its memory serves on.
             bytes.clear();
-            *self.buffer.borrow_mut() = bytes;
+            *buffer = bytes;
         }
     }
 }

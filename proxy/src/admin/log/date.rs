@@ -4,6 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::{Timestamp, tz::TimeZone};
 
+/// The date that HAProxy's lines have.
+pub(super) const DATE: &str = "%d/%b/%Y:%H:%M:%S";
+
 /// The last second's text, so that a date costs a copy.
 #[derive(Debug)]
 pub(super) struct DateCache {
@@ -30,6 +33,22 @@ impl DateCache {
         }
         (&self.text, Duration::from_nanos(since.subsec_nanos().into()))
     }
+
+    /// The same with the zone's difference to UTC behind it, which this cache does not keep.
+    pub(super) fn with_offset(&self, time: SystemTime) -> String {
+        written(&self.zone, time)
+    }
+}
+
+/// A date in UTC, with its difference to that, which is none.
+pub(super) fn utc(time: SystemTime) -> String {
+    written(&TimeZone::UTC, time)
+}
+
+fn written(zone: &TimeZone, time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let second = Timestamp::from_second(since.as_secs().cast_signed()).unwrap_or(Timestamp::UNIX_EPOCH);
+    second.to_zoned(zone.clone()).strftime("%d/%b/%Y:%H:%M:%S %z").to_string()
 }
 
 #[cfg(test)]
@@ -38,7 +57,7 @@ mod tests {
 
     #[test]
     fn dates_are_local_and_follow_the_clock() {
-        let mut dates = DateCache::new(TimeZone::fixed(jiff::tz::offset(1)), "%d/%b/%Y:%H:%M:%S");
+        let mut dates = DateCache::new(TimeZone::fixed(jiff::tz::offset(1)), DATE);
         let mut text = |millis: u64| {
             let (text, rest) = dates.text(UNIX_EPOCH + Duration::from_millis(millis));
             format!("{text} {}", rest.as_millis())

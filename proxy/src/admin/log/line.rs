@@ -3,14 +3,16 @@
 use jiff::tz::TimeZone;
 
 use super::{
-    date::DateCache,
+    date::{DATE, DateCache},
     header::Header,
-    text::{self, IN_HEADER, IN_LINE},
+    own, text,
 };
 use crate::{
     config::{Level, Log, LogFormat},
     decimal,
-    exchange::{CapturedFields, Record},
+    escape::{IN_HEADER, IN_LINE, escape},
+    exchange::Record,
+    rules::Values,
 };
 
 /// Writes the lines of one log on one core.
@@ -24,12 +26,10 @@ pub(super) struct LineWriter {
 
 impl LineWriter {
     pub(super) fn new(log: &Log, zone: &TimeZone) -> Self {
-        let dates = match log.format {
-            LogFormat::Http | LogFormat::Tcp => DateCache::new(zone.clone(), "%d/%b/%Y:%H:%M:%S"),
-            LogFormat::Clf => DateCache::new(TimeZone::UTC, "%d/%b/%Y:%H:%M:%S"),
-        };
+        let zone_of_dates = if log.format == LogFormat::Clf { &TimeZone::UTC } else { zone };
+        let dates = DateCache::new(zone_of_dates.clone(), DATE);
         let header = log.syslog.as_ref().map(|syslog| Header::new(syslog, zone.clone(), std::process::id()));
-        Self { format: log.format, length: log.length, header, dates }
+        Self { format: log.format.clone(), length: log.length, header, dates }
     }
 
     /// Appends the line of a request.
@@ -40,10 +40,11 @@ impl LineWriter {
         }
         // HAProxy's limit on the whole, and the one on the line itself.
         let end = (begin + self.length).min(out.len() + self.length - 1);
-        match self.format {
+        match &self.format {
             LogFormat::Http => self.http(record, end, out),
             LogFormat::Tcp => self.tcp(record, out),
             LogFormat::Clf => self.clf(record, end, out),
+            LogFormat::Own(format) => own::line(&format.clone(), record, &mut self.dates, out),
         }
         out.truncate(end);
         out.push(b'\n');
@@ -75,7 +76,7 @@ impl LineWriter {
                 if index > 0 {
                     out.push(b'|');
                 }
-                text::escape(value, &IN_HEADER, end, out);
+                escape(value, &IN_HEADER, end, out);
             }
             out.push(b'}');
         }
@@ -141,7 +142,7 @@ impl LineWriter {
             }
             for (index, value) in block.iter().enumerate() {
                 out.extend_from_slice(if index == 0 { &b"\""[..] } else { b" \"" });
-                text::escape(value, &IN_HEADER, end, out);
+                escape(value, &IN_HEADER, end, out);
                 out.push(b'"');
             }
         }
@@ -168,11 +169,11 @@ impl LineWriter {
 }
 
 /// Of a request that was not understood HAProxy knows no backend yet.
-const fn backend<'a>(record: &Record<'a>) -> &'a str {
+pub(super) const fn backend<'a>(record: &Record<'a>) -> &'a str {
     if record.line.is_some() { record.backend } else { record.frontend }
 }
 
-fn server<'a>(record: &Record<'a>) -> &'a str {
+pub(super) fn server<'a>(record: &Record<'a>) -> &'a str {
     record.server.map_or("<NOSRV>", crate::backend::Server::name)
 }
 
@@ -182,7 +183,7 @@ fn cookies<'a>(record: &Record<'a>) -> [Option<&'a [u8]>; 2] {
 }
 
 /// What was captured of the request's fields, and of the response's.
-fn headers<'a>(record: &Record<'a>) -> impl Iterator<Item = &'a CapturedFields> + use<'a> {
+fn headers<'a>(record: &Record<'a>) -> impl Iterator<Item = &'a Values> + use<'a> {
     record.captured.into_iter().flat_map(|captured| [captured.request(), captured.response()])
 }
 
@@ -204,7 +205,7 @@ fn counts(record: &Record<'_>, separator: u8, gap: u8, out: &mut Vec<u8>) {
 
 fn request_line(record: &Record<'_>, end: usize, out: &mut Vec<u8>) {
     match record.line {
-        Some(line) => text::escape(line, &IN_LINE, end, out),
+        Some(line) => escape(line, &IN_LINE, end, out),
         None => out.extend_from_slice(b"<BADREQ>"),
     }
 }
@@ -217,6 +218,7 @@ pub(super) mod tests {
     use crate::backend::fixture::{backend_of, server, settings};
     use crate::config::{Capture, Captures, LogTarget, Syslog, SyslogHeader};
     use crate::exchange::Captured;
+    use crate::rules::tests::Village;
 
     pub(in crate::admin::log) fn record() -> Record<'static> {
         let ms = |millis| Some(Duration::from_millis(millis));
@@ -230,6 +232,7 @@ pub(super) mod tests {
             total: Duration::from_micros(1900),
             status: Some(200),
             bytes: 98,
+            bytes_up: 71,
             termination: *b"--NI",
             counts: [1, 1, 0, 0],
             retries: 0,
@@ -238,6 +241,8 @@ pub(super) mod tests {
             line: Some(b"GET /a?b=c HTTP/1.1"),
             captured: None,
             silent: false,
+            notes: None,
+            farm: &Village,
         }
     }
 

@@ -15,6 +15,7 @@ mod header;
 mod line;
 mod logs;
 mod notices;
+mod own;
 mod target;
 mod text;
 mod writer;

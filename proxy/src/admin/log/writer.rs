@@ -2,8 +2,8 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -16,8 +16,9 @@ use crate::clock;
 use crate::config::{Log, LogTarget, Logging};
 use crate::exchange::Sink;
 
-/// Chunks that may wait for a slow target: 4 MiB, some seconds of lines at full speed.
-const MAX_CHUNKS: usize = 128;
+/// Memory of lines that may wait for a slow target: some seconds of them at full speed, and a restart of the target at
+/// any other.
+const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
 
 /// How often losses are reported at most.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -27,6 +28,13 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 struct Chunk {
     bytes: Vec<u8>,
     lines: u64,
+}
+
+impl Chunk {
+    /// The memory that it takes while it waits.
+    const fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
 }
 
 /// Writes the lines of all cores to one target, on a thread of its own. It ends with [`Writer::close`], or when the last [`Feed`]
@@ -44,7 +52,7 @@ impl Writer {
     }
 
     fn start(name: String, mut target: Target) -> io::Result<Self> {
-        let (sender, chunks) = sync_channel::<Chunk>(MAX_CHUNKS);
+        let (sender, chunks) = channel::<Chunk>();
         let (end, ended) = sync_channel(0);
         let losses = Arc::new(Losses::new(name));
         let shared = losses.clone();
@@ -54,6 +62,7 @@ impl Writer {
             while let Ok(chunk) = chunks.recv() {
                 shared.reopen_where_asked(&mut target);
                 let result = target.write(&chunk.bytes);
+                shared.waiting_bytes.fetch_sub(chunk.memory(), Ordering::Relaxed);
                 shared.waiting.fetch_sub(chunk.lines, Ordering::Relaxed);
                 if let Err(Lost { lines, error }) = result {
                     shared.add(lines, Some(error));
@@ -77,48 +86,82 @@ impl Writer {
         self.feed.losses.reopen.store(true, Ordering::Release);
     }
 
+    /// Takes no new feeds: it ends with those that are there.
+    pub(super) fn leave(self) -> Leaving {
+        let Self { feed: Feed { losses, .. }, ended } = self;
+        Leaving { losses, ended }
+    }
+
     /// Waits until everything has been written, but not longer than this. What comes later is lost.
     pub(super) fn close(self, limit: Duration) {
-        let Self { feed: Feed { sender, losses }, ended } = self;
-        losses.closing.store(true, Ordering::Release);
-        // Wakes the thread if it waits; if there is no room it does not.
-        let _ = sender.try_send(Chunk { bytes: Vec::new(), lines: 0 });
-        drop(sender);
+        self.feed.losses.closing.store(true, Ordering::Release);
+        // Wakes the thread if it waits. Where it has ended there is nothing to wake.
+        let _ = self.feed.sender.send(Chunk { bytes: Vec::new(), lines: 0 });
+        self.leave().close(limit);
+    }
+}
+
+/// A writer that ends with the last of its feeds: its target is not in the configuration any more.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    losses: Arc<Losses>,
+    ended: Receiver<()>,
+}
+
+impl Leaving {
+    /// Its target is closed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
+    /// Waits until everything has been written, but not longer than this.
+    pub(super) fn close(self, limit: Duration) {
         // Both outcomes mean that there is nothing to wait for any more.
-        let _ = ended.recv_timeout(limit);
-        losses.add(losses.waiting.swap(0, Ordering::Relaxed), None);
-        losses.report_now();
+        let _ = self.ended.recv_timeout(limit);
+        self.losses.add(self.losses.waiting.swap(0, Ordering::Relaxed), None);
+        self.losses.report_now();
     }
 }
 
 /// Takes lines for one target, and never waits; can be sent to other threads.
 #[derive(Clone, Debug)]
 pub struct Feed {
-    sender: SyncSender<Chunk>,
+    sender: Sender<Chunk>,
     losses: Arc<Losses>,
 }
 
 impl Feed {
     /// Hands on whole lines. Where there is no room they are lost, and their memory is given back.
     pub(super) fn send(&self, bytes: Vec<u8>, lines: u64) -> Result<(), Vec<u8>> {
+        let chunk = Chunk { bytes, lines };
+        let memory = chunk.memory();
         self.losses.waiting.fetch_add(lines, Ordering::Relaxed);
-        match self.sender.try_send(Chunk { bytes, lines }) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(chunk) | TrySendError::Disconnected(chunk)) => {
-                self.losses.waiting.fetch_sub(lines, Ordering::Relaxed);
-                self.losses.add(lines, None);
-                self.losses.report();
-                Err(chunk.bytes)
-            }
-        }
+        let waiting = self.losses.waiting_bytes.fetch_add(memory, Ordering::Relaxed) + memory;
+        let refused = if waiting > MAX_WAITING_BYTES { Some(chunk) } else { self.hand_on(chunk) };
+        let Some(chunk) = refused else { return Ok(()) };
+        self.losses.waiting_bytes.fetch_sub(memory, Ordering::Relaxed);
+        self.losses.waiting.fetch_sub(lines, Ordering::Relaxed);
+        self.losses.add(lines, None);
+        self.losses.report();
+        Err(chunk.bytes)
+    }
+
+    /// Gives it back where nobody writes any more.
+    fn hand_on(&self, chunk: Chunk) -> Option<Chunk> {
+        self.sender.send(chunk).err().map(|refused| refused.0)
     }
 }
 
 /// What of a frontend's requests is written where; can be sent to the core's thread.
 #[derive(Clone, Debug, Default)]
-pub struct Feeds(pub(super) Vec<(Feed, Log, Rules)>);
+pub struct Feeds(Vec<(Feed, Log, Rules)>);
 
 impl Feeds {
+    /// Where it is written.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &LogTarget> {
+        self.0.iter().map(|(_, log, _)| &log.target)
+    }
+
     /// A core's part of it, to be called on its runtime; `None`: nothing is written.
     pub fn sink(&self) -> Option<Rc<dyn Sink>> {
         let core_log = |(feed, log, rules): &(Feed, Log, Rules)| CoreLog::new(feed.clone(), log, *rules);
@@ -140,6 +183,8 @@ struct Losses {
     name: String,
     /// Lines on their way to the target.
     waiting: AtomicU64,
+    /// The memory of these.
+    waiting_bytes: AtomicUsize,
     /// Lines that were lost and not reported yet.
     lost: AtomicU64,
     reopen: AtomicBool,
@@ -161,7 +206,8 @@ impl Losses {
         let told = Mutex::new(Told { last: None, error: None });
         let (waiting, lost) = (AtomicU64::new(0), AtomicU64::new(0));
         let (reopen, closing) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { name, waiting, lost, reopen, closing, told }
+        let waiting_bytes = AtomicUsize::new(0);
+        Self { name, waiting, waiting_bytes, lost, reopen, closing, told }
     }
 
     fn add(&self, lines: u64, error: Option<io::Error>) {
@@ -236,7 +282,7 @@ mod tests {
 
     #[tokio::test(flavor = "local")]
     async fn a_line_is_written_soon_and_the_rest_at_the_end() {
-        let (sender, seen) = std::sync::mpsc::channel();
+        let (sender, seen) = channel();
         let (writer, log) = writer(Gate(Arc::default(), sender));
         log.record(&record());
         log.record(&record());
@@ -252,7 +298,7 @@ mod tests {
     #[tokio::test(flavor = "local")]
     async fn a_target_that_hangs_costs_lines_and_no_time() {
         let gate: Arc<Mutex<()>> = Arc::default();
-        let (sender, seen) = std::sync::mpsc::channel();
+        let (sender, seen) = channel();
         let (writer, log) = writer(Gate(gate.clone(), sender));
         let losses = writer.feed.losses.clone();
         // What is reported is not counted here any more: nothing is, however long this takes.
@@ -276,9 +322,26 @@ mod tests {
     }
 
     #[tokio::test(flavor = "local")]
+    async fn a_target_that_hangs_for_a_while_costs_no_lines_that_come_one_by_one() {
+        let gate: Arc<Mutex<()>> = Arc::default();
+        let (sender, seen) = channel();
+        let (writer, log) = writer(Gate(gate.clone(), sender));
+        let closed = gate.lock().unwrap();
+        for _ in 0..2_000 {
+            log.record(&record());
+            log.flush();
+        }
+        drop(closed);
+        drop(log);
+        writer.close(Duration::from_mins(1));
+        let written: usize = seen.try_iter().map(|chunk| memchr::memchr_iter(b'\n', &chunk).count()).sum();
+        assert_eq!(written, 2_000);
+    }
+
+    #[tokio::test(flavor = "local")]
     async fn a_target_that_hangs_does_not_hold_up_the_end() {
         let gate: Arc<Mutex<()>> = Arc::default();
-        let (sender, _seen) = std::sync::mpsc::channel();
+        let (sender, _seen) = channel();
         let (writer, log) = writer(Gate(gate.clone(), sender));
         let losses = writer.feed.losses.clone();
         let _closed = gate.lock().unwrap();

@@ -6,7 +6,9 @@
 
 mod own;
 mod page;
+mod scope;
 mod table;
 
 pub use own::Own;
 pub use page::{Form, page};
+pub use scope::Scope;

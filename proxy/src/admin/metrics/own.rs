@@ -1,6 +1,6 @@
 //! What HAProxy has no name for: `drain_proxy_…`.
 
-use super::page::Page;
+use super::{page::Page, scope::Scope};
 use crate::admin::{
     http::Standing,
     stats::{Field, Kind, Row, Snapshot},
@@ -18,11 +18,14 @@ pub struct Own {
     pub most_descriptors: Option<u64>,
     /// Resident memory.
     pub resident_bytes: Option<u64>,
+    /// How often a kept file could not be written.
+    pub unwritten: u64,
 }
 
 impl Default for Own {
     fn default() -> Self {
-        Self { standing: Standing::Up, descriptors: None, most_descriptors: None, resident_bytes: None }
+        let (descriptors, most_descriptors, resident_bytes) = (None, None, None);
+        Self { standing: Standing::Up, descriptors, most_descriptors, resident_bytes, unwritten: 0 }
     }
 }
 
@@ -47,16 +50,31 @@ const OF_BACKENDS: [(&str, &str, Number); 4] = [
 
 impl Own {
     /// As it is now.
-    pub fn now(standing: Standing) -> Self {
+    pub fn now(standing: Standing, unwritten: u64) -> Self {
         Self {
             standing,
             descriptors: usage::descriptors(),
             most_descriptors: usage::most_descriptors(),
             resident_bytes: usage::resident_bytes(),
+            unwritten,
         }
     }
 
-    pub(super) fn write(&self, page: &mut Page, snapshot: &Snapshot) {
+    pub(super) fn write(&self, page: &mut Page, snapshot: &Snapshot, scope: Scope) {
+        if scope.process {
+            self.write_process(page);
+        }
+        let of = |kind| snapshot.rows.iter().filter(move |row| row.kind == kind && scope.wants(row));
+        for (name, help, number) in OF_BACKENDS {
+            page.family(&format!("drain_proxy_backend_{name}"), help);
+            for row in of(Kind::Backend) {
+                page.sample(&[("proxy", row.text(Field::Pxname))], &number(row).to_string());
+            }
+        }
+        of_servers(page, &of(Kind::Server).collect::<Vec<_>>());
+    }
+
+    fn write_process(&self, page: &mut Page) {
         page.family("drain_proxy_build_info", "The proxy");
         page.sample(&[("version", env!("CARGO_PKG_VERSION"))], "1");
         let standing = self.standing.to_string();
@@ -76,14 +94,11 @@ impl Own {
                 page.sample(&[], &value.to_string());
             }
         }
-        let of = |kind| snapshot.rows.iter().filter(move |row| row.kind == kind);
-        for (name, help, number) in OF_BACKENDS {
-            page.family(&format!("drain_proxy_backend_{name}"), help);
-            for row in of(Kind::Backend) {
-                page.sample(&[("proxy", row.text(Field::Pxname))], &number(row).to_string());
-            }
-        }
-        of_servers(page, &of(Kind::Server).collect::<Vec<_>>());
+        page.family(
+            "drain_proxy_kept_write_failures_total",
+            "Tries to write admin.server_state or admin.keep_changes that have failed",
+        );
+        page.sample(&[], &self.unwritten.to_string());
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::{
     own::Own,
+    scope::Scope,
     table::{PROCESS, ROWS},
 };
-use crate::admin::stats::{Field, InfoField, Kind, Row, Snapshot, Value};
+use crate::admin::stats::{Field, Info, InfoField, Kind, Row, Snapshot, Value};
 
 /// How the page is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,26 +31,19 @@ impl Form {
     }
 }
 
-/// All numbers.
-pub fn page(snapshot: &Snapshot, own: &Own, form: Form) -> String {
+/// All numbers that are wanted.
+pub fn page(snapshot: &Snapshot, own: &Own, form: Form, scope: Scope) -> String {
     let mut page = Page { form, families: Vec::new() };
-    for metric in PROCESS {
-        let value = snapshot.info.value(metric.field).and_then(|value| number(value, metric.is_milliseconds));
-        page.family(&format!("haproxy_process_{}", metric.name), metric.field.description());
-        if let Some(value) = value {
-            page.sample(&[], &value);
-        }
-    }
-    if let Some(version) = snapshot.info.value(InfoField::Version) {
-        page.family("haproxy_process_build_info", "Build info");
-        page.sample(&[("version", &version.to_string())], "1");
+    if scope.process {
+        page.of_process(&snapshot.info);
     }
     for kind in [Kind::Frontend, Kind::Backend, Kind::Server] {
-        let rows: Vec<&Row> = snapshot.rows.iter().filter(|row| row.kind == kind).collect();
+        let is_wanted = |row: &&Row| row.kind == kind && scope.wants(row);
+        let rows: Vec<&Row> = snapshot.rows.iter().filter(is_wanted).collect();
         page.of_kind(kind, &rows);
     }
-    page.aggregate(&snapshot.rows);
-    own.write(&mut page, snapshot);
+    page.aggregate(&snapshot.rows, scope);
+    own.write(&mut page, snapshot, scope);
     page.end()
 }
 
@@ -112,6 +106,20 @@ pub(super) fn state(status: &str) -> &'static str {
 }
 
 impl Page {
+    fn of_process(&mut self, info: &Info) {
+        for metric in PROCESS {
+            let value = info.value(metric.field).and_then(|value| number(value, metric.is_milliseconds));
+            self.family(&format!("haproxy_process_{}", metric.name), metric.field.description());
+            if let Some(value) = value {
+                self.sample(&[], &value);
+            }
+        }
+        if let Some(version) = info.value(InfoField::Version) {
+            self.family("haproxy_process_build_info", "Build info");
+            self.sample(&[("version", &version.to_string())], "1");
+        }
+    }
+
     fn of_kind(&mut self, kind: Kind, rows: &[&Row]) {
         let word = word(kind);
         let of_kind = ROWS.iter().filter(|(kinds, _)| kinds.contains(&kind));
@@ -174,9 +182,9 @@ impl Page {
     }
 
     /// How many servers of each backend are in which state.
-    fn aggregate(&mut self, rows: &[Row]) {
+    fn aggregate(&mut self, rows: &[Row], scope: Scope) {
         self.family("haproxy_backend_agg_server_status", "Backend's aggregated gauge of servers' status");
-        for backend in rows.iter().filter(|row| row.kind == Kind::Backend) {
+        for backend in rows.iter().filter(|row| row.kind == Kind::Backend && scope.wants(row)) {
             for wanted in SERVER_STATES {
                 let is = |row: &&Row| {
                     row.kind == Kind::Server
@@ -241,7 +249,7 @@ fn escaped(text: &str, is_label: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{http::Standing, stats::Info};
+    use crate::admin::http::Standing;
 
     fn snapshot() -> Snapshot {
         let row = |kind, id, name: &str, status: &str| {
@@ -273,7 +281,7 @@ mod tests {
 
     #[test]
     fn what_means_the_same_has_haproxys_name_and_unit() {
-        let text = page(&snapshot(), &own(), Form::Plain);
+        let text = page(&snapshot(), &own(), Form::Plain, Scope::default());
         for line in [
             "# TYPE haproxy_frontend_sessions_total counter",
             "haproxy_frontend_sessions_total{proxy=\"shop\"} 7",
@@ -294,7 +302,7 @@ mod tests {
 
     #[test]
     fn open_metrics_calls_counters_without_their_ending() {
-        let text = page(&snapshot(), &own(), Form::OpenMetrics);
+        let text = page(&snapshot(), &own(), Form::OpenMetrics, Scope::default());
         assert!(text.contains("# TYPE haproxy_server_sessions counter\nhaproxy_server_sessions_total{"));
         assert!(text.ends_with("# EOF\n"));
         assert_eq!(
@@ -305,8 +313,25 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_wanted_is_told() {
+        let scoped = |query: &str| page(&snapshot(), &own(), Form::Plain, Scope::asked(query).unwrap());
+        let backends = scoped("scope=backend");
+        assert!(backends.contains("haproxy_backend_agg_server_status{proxy=\"shop\",state=\"NOLB\"} 1\n"));
+        for other in [
+            "haproxy_server_",
+            "haproxy_frontend_",
+            "haproxy_process_",
+            "drain_proxy_standing",
+            "drain_proxy_server_",
+        ] {
+            assert!(!backends.contains(other), "{other} in\n{backends}");
+        }
+        assert_eq!(scoped("scope=listener"), "");
+    }
+
+    #[test]
     fn every_metric_stands_once() {
-        let text = page(&snapshot(), &own(), Form::Plain);
+        let text = page(&snapshot(), &own(), Form::Plain, Scope::default());
         let mut names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let count = names.len();
         names.sort_unstable();

@@ -3,6 +3,8 @@
 //! A line that has no end is no line; one that is too long, or a client that is silent for too long, ends the connection.
 
 mod file;
+mod peer;
+mod place;
 
 use std::io;
 use std::rc::Rc;
@@ -10,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
@@ -19,7 +20,8 @@ use super::command::{self, Desk, Session};
 use super::edits;
 use crate::config::{AdminLevel, AdminSocket};
 
-pub use self::file::{Bound, SocketError};
+use self::peer::{Peer, Stream};
+pub use self::place::{Bound, SocketError, at_name};
 
 /// HAProxy's buffer: no line is longer.
 const MAX_LINE_BYTES: usize = 16 * 1024;
@@ -30,16 +32,16 @@ const FAILED_PAUSE: Duration = Duration::from_millis(100);
 /// Serves whoever connects, to the answer that is under way when the sender of `closed` is dropped. Must be called within a
 /// `LocalSet`.
 pub(super) async fn serve(bound: Bound, desk: Rc<Desk>, closed: watch::Receiver<()>) {
-    let Bound { listener, settings, file: _file } = bound;
-    let listener = match UnixListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!("{} can't be served: {error}", settings.path.display()),
+    let settings = bound.settings.clone();
+    let (listener, _file) = match bound.listening().await {
+        Ok(listening) => listening,
+        Err(error) => return tracing::error!("the admin socket {} can't be served: {error}", settings.at),
     };
     let room = Arc::new(Semaphore::new(settings.connections as usize));
     loop {
         let permit = room.clone().acquire_owned().await.expect("nobody closes it");
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(%error, "admin socket");
                 sleep(FAILED_PAUSE).await;
@@ -49,7 +51,7 @@ pub(super) async fn serve(bound: Bound, desk: Rc<Desk>, closed: watch::Receiver<
         let (desk, settings, closed) = (desk.clone(), settings.clone(), closed.clone());
         spawn_local(async move {
             let _permit = permit;
-            if let Err(error) = talk(stream, &desk, &settings, closed).await {
+            if let Err(error) = talk((stream, peer), &desk, &settings, closed).await {
                 tracing::debug!(%error, "admin socket");
             }
         });
@@ -58,12 +60,13 @@ pub(super) async fn serve(bound: Bound, desk: Rc<Desk>, closed: watch::Receiver<
 
 /// Does what one client says, until it has enough, or the socket is closed.
 async fn talk(
-    mut stream: UnixStream,
+    (mut stream, peer): (Stream, Peer),
     desk: &Desk,
     settings: &AdminSocket,
     mut closed: watch::Receiver<()>,
 ) -> io::Result<()> {
     let mut session = Session::new(settings.level, settings.timeout);
+    session.from = peer.address();
     let mut input = Vec::new();
     loop {
         let line = tokio::select! {
@@ -75,7 +78,7 @@ async fn talk(
         let Some(line) = line else { break };
         // Before it is obeyed: it may end with giving the level up.
         if session.level == AdminLevel::Admin {
-            report(&stream, &line);
+            report(peer, &line);
         }
         // One after the other: a short line may ask for all statistics a thousand times.
         for words in command::commands(&line) {
@@ -104,21 +107,19 @@ pub(super) fn framed(session: &Session, said: String) -> Option<String> {
 }
 
 /// Tells who has changed something.
-fn report(stream: &UnixStream, line: &str) {
+fn report(peer: Peer, line: &str) {
     const LOOKS: [&str; 6] = ["show", "get", "help", "prompt", "quit", "set timeout"];
     let is_look = |command: &str| command.is_empty() || LOOKS.iter().any(|look| command.starts_with(look));
     let line = line.trim();
     if line.split(';').map(str::trim).all(is_look) {
         return;
     }
-    let (uid, pid) = stream.peer_cred().map(|peer| (peer.uid(), peer.pid())).unwrap_or_default();
-    let pid = pid.unwrap_or_default();
-    tracing::info!("admin socket: user {uid} (process {pid}) says: {}", line.escape_debug());
+    tracing::info!("admin socket: {peer} says: {}", line.escape_debug());
 }
 
 /// The next line, without its end; `None`: there is none.
 async fn next_line(
-    stream: &mut UnixStream,
+    stream: &mut Stream,
     input: &mut Vec<u8>,
     patience: Duration,
 ) -> io::Result<Option<String>> {

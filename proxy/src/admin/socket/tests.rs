@@ -1,5 +1,4 @@
-use std::path::PathBuf;
-
+use tokio::net::UnixStream;
 use tokio::task::LocalSet;
 
 use super::super::edits::Edits;
@@ -7,8 +6,8 @@ use super::super::stats::{Facts, Statistics};
 use super::*;
 use crate::admin::log::Logs;
 use crate::clock;
-use crate::config::Config;
-use crate::worker::Generation;
+use crate::config::{AdminPlace, Config};
+use crate::worker::{Generation, Roll};
 
 fn desk() -> Rc<Desk> {
     let text = r#"
@@ -22,15 +21,23 @@ fn desk() -> Rc<Desk> {
     let facts =
         Facts { started: clock::now(), started_wall: clock::wall(), node: "lb1".to_owned(), threads: 1 };
     let statistics = Statistics::new(generation, facts);
-    Rc::new(Desk { statistics, gate: Arc::default(), edits: Edits::nowhere(), sockets: Vec::new() })
+    Rc::new(Desk {
+        statistics,
+        gate: Arc::default(),
+        edits: Edits::nowhere(),
+        roll: Roll::default(),
+        sockets: Vec::new(),
+    })
 }
 
 /// All that is said to a client that sends this and then ends.
 async fn said(timeout: Duration, sent: &[u8], ends: bool) -> String {
-    let settings = AdminSocket { timeout, ..AdminSocket::new(PathBuf::new()) };
+    let settings = AdminSocket { timeout, ..AdminSocket::new(AdminPlace::Descriptor(0)) };
     let (mut client, server) = UnixStream::pair().unwrap();
+    let peer = Peer::of(&server);
     let (_open, closed) = watch::channel(());
-    let serving = spawn_local(async move { talk(server, &desk(), &settings, closed).await });
+    let serving =
+        spawn_local(async move { talk((Box::new(server), peer), &desk(), &settings, closed).await });
     client.write_all(sent).await.unwrap();
     if ends {
         client.shutdown().await.unwrap();
@@ -70,10 +77,12 @@ async fn a_line_that_is_too_long_or_never_comes_ends_the_connection() {
 async fn who_is_connected_has_to_come_anew_when_the_socket_is_closed() {
     LocalSet::new()
         .run_until(async {
-            let settings = AdminSocket::new(PathBuf::new());
+            let settings = AdminSocket::new(AdminPlace::Descriptor(0));
             let (mut client, server) = UnixStream::pair().unwrap();
+            let peer = Peer::of(&server);
             let (open, closed) = watch::channel(());
-            let serving = spawn_local(async move { talk(server, &desk(), &settings, closed).await });
+            let serving =
+                spawn_local(async move { talk((Box::new(server), peer), &desk(), &settings, closed).await });
             client.write_all(b"prompt\n").await.unwrap();
             let mut prompt = [0; 3];
             client.read_exact(&mut prompt).await.unwrap();

@@ -11,12 +11,9 @@ use super::rate::Seen;
 use super::statistics::{AllSeen, Facts, seconds};
 use super::{Beyond, Field, Kind, Row, status};
 use crate::backend::{Administration, Backend, Checked, History, Server};
-use crate::config::Balance;
+use crate::config::{self, Balance};
 use crate::served::{Counter, Totals};
 use crate::worker::{Frontend, Generation};
-
-/// HAProxy's first number for a proxy of the configuration.
-const FIRST_PROXY: u32 = 2;
 
 /// A proxy as HAProxy counts them: a frontend, a backend, or both where a frontend sends its requests to the backend of
 /// its own name (HAProxy's `listen`).
@@ -34,22 +31,14 @@ pub struct Proxy<'g> {
 
 /// All proxies, in configuration order.
 pub fn proxies(generation: &Generation) -> Vec<Proxy<'_>> {
-    let is_pair = |frontend: &Frontend, backend: &Backend| {
-        *frontend.settings.name == *backend.name() && frontend.backend.name() == backend.name()
+    let proxy = |numbered: &config::Numbered| {
+        let frontend = numbered.frontend.map(|at| &generation.frontends()[at]);
+        let backend = numbered.backend.map(|at| &generation.backends()[at.0]);
+        let name =
+            frontend.map(|frontend| &*frontend.settings.name).or(backend.map(|backend| backend.name()));
+        Proxy { number: numbered.number, name: name.unwrap_or_default(), frontend, backend }
     };
-    let frontends = generation.frontends().iter().map(|frontend| {
-        let backend = generation.backends().iter().find(|backend| is_pair(frontend, backend));
-        (&*frontend.settings.name, Some(frontend), backend)
-    });
-    let alone = generation
-        .backends()
-        .iter()
-        .filter(|backend| !generation.frontends().iter().any(|frontend| is_pair(frontend, backend)));
-    let all = frontends.chain(alone.map(|backend| (backend.name(), None, Some(backend))));
-    (FIRST_PROXY..)
-        .zip(all)
-        .map(|(number, (name, frontend, backend))| Proxy { number, name, frontend, backend })
-        .collect()
+    generation.proxies().iter().map(proxy).collect()
 }
 
 /// All rows.
@@ -88,7 +77,7 @@ fn served(row: &mut Row, totals: Totals, seen: &Seen) -> Totals {
     };
     row.set(Field::Bin, totals.of(Counter::BytesIn));
     row.set(Field::Bout, totals.of(Counter::BytesOut));
-    row.set(Field::Dresp, 0_u64);
+    row.set(Field::Dresp, totals.of(Counter::DeniedResponses));
     let classes =
         [Field::Hrsp1xx, Field::Hrsp2xx, Field::Hrsp3xx, Field::Hrsp4xx, Field::Hrsp5xx, Field::HrspOther];
     for (field, count) in classes.into_iter().zip(totals.statuses) {
@@ -97,22 +86,17 @@ fn served(row: &mut Row, totals: Totals, seen: &Seen) -> Totals {
     row.set(Field::ReqTot, totals.of(Counter::Requests));
     row.set(Field::Rate, small(seen.sessions.now));
     row.set(Field::RateMax, small(seen.sessions.most));
-    row.set(Field::Wrew, 0_u64);
+    row.set(Field::Wrew, totals.of(Counter::FailedRewrites));
     row.set(Field::Eint, 0_u64);
     totals
 }
 
 /// What proxies have and servers have not: features that are not here count nothing.
-fn of_proxy(row: &mut Row) {
-    for field in [
-        Field::Dreq,
-        Field::CompIn,
-        Field::CompOut,
-        Field::CompByp,
-        Field::CompRsp,
-        Field::CacheLookups,
-        Field::CacheHits,
-    ] {
+fn of_proxy(row: &mut Row, totals: &Totals) {
+    row.set(Field::Dreq, totals.of(Counter::DeniedRequests));
+    for field in
+        [Field::CompIn, Field::CompOut, Field::CompByp, Field::CompRsp, Field::CacheLookups, Field::CacheHits]
+    {
         row.set(field, 0_u64);
     }
 }
@@ -148,7 +132,7 @@ fn of_frontend(frontend: &Frontend, number: u32, seen: &AllSeen) -> Row {
     let mut row = begun(Kind::Frontend, (&frontend.settings.name, number), ("FRONTEND", 0));
     let (open, seen) = (&frontend.open, seen.of(&frontend.open.served));
     let totals = served(&mut row, open.served.totals(), &seen);
-    of_proxy(&mut row);
+    of_proxy(&mut row, &totals);
     let connections = totals.of(Counter::Connections);
     row.set(Field::Scur, open.frontend.load(Ordering::Relaxed));
     row.set(Field::Smax, open.most.highest());
@@ -162,7 +146,8 @@ fn of_frontend(frontend: &Frontend, number: u32, seen: &AllSeen) -> Row {
     row.set(Field::ConnRate, small(seen.sessions.now));
     row.set(Field::ConnRateMax, small(seen.sessions.most));
     row.set(Field::ConnTot, connections);
-    for field in [Field::Intercepted, Field::Dcon, Field::Dses] {
+    row.set(Field::Intercepted, totals.of(Counter::Intercepted));
+    for field in [Field::Dcon, Field::Dses] {
         row.set(field, 0_u64);
     }
     row
@@ -289,12 +274,11 @@ fn of_backend(backend: &Backend, number: u32, seen: &AllSeen, facts: &Facts, now
     let all = backend.served().totals();
     row.set(Field::Lastsess, last(seen.sessions.idle_for(all.of(Counter::Requests), now)));
     let totals = served(&mut row, all, &seen);
-    of_proxy(&mut row);
+    of_proxy(&mut row, &totals);
     towards_servers(&mut row, &totals);
     let servers = backend.servers();
     let in_flight: u32 = servers.iter().map(|server| server.in_flight()).sum();
-    let bound: u32 = servers.iter().map(|server| server.queued()).sum();
-    row.set(Field::Qcur, backend.queued() + bound);
+    row.set(Field::Qcur, backend.queued_in_all());
     row.set(Field::Qmax, backend.most_queued().highest());
     row.set(Field::Scur, in_flight);
     let of_one = servers.iter().map(|server| server.most_in_flight().highest()).max().unwrap_or(0);

@@ -1,7 +1,8 @@
 //! Whoever looks: takes snapshots, and looks once a second at what only shows over time.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -20,6 +21,10 @@ pub struct Statistics {
     generation: ArcSwap<Generation>,
     /// What stays as it is.
     pub(in crate::admin) facts: Facts,
+    /// How often a kept file could not be written.
+    unwritten: AtomicU64,
+    /// What makes them for clients.
+    pages: OnceLock<Arc<dyn Pages + Send + Sync>>,
     seen: Mutex<AllSeen>,
 }
 
@@ -68,20 +73,21 @@ fn place(served: &Served) -> usize {
 impl Statistics {
     /// Those of a process that begins with this.
     pub fn new(generation: Arc<Generation>, facts: Facts) -> Arc<Self> {
-        let own = Arc::new(Self { generation: ArcSwap::new(generation), facts, seen: Mutex::default() });
-        own.show(&own.generation());
-        own
+        let (unwritten, seen) = (AtomicU64::new(0), Mutex::default());
+        let (generation, pages) = (ArcSwap::new(generation), OnceLock::new());
+        Arc::new(Self { generation, facts, unwritten, pages, seen })
     }
 
-    /// Has a generation's clients see these.
-    fn show(self: &Arc<Self>, generation: &Generation) {
-        let pages: Arc<dyn Pages + Send + Sync> = self.clone();
-        generation.show(Arc::downgrade(&pages));
+    /// From now on these make what clients see of them. Only the first call counts.
+    pub(in crate::admin) fn show(&self, pages: Arc<dyn Pages + Send + Sync>) {
+        self.generation().show(Arc::downgrade(self.pages.get_or_init(|| pages)));
     }
 
     /// The process works by this from now on.
-    pub fn follow(self: &Arc<Self>, generation: Arc<Generation>) {
-        self.show(&generation);
+    pub fn follow(&self, generation: Arc<Generation>) {
+        if let Some(pages) = self.pages.get() {
+            generation.show(Arc::downgrade(pages));
+        }
         self.generation.store(generation);
     }
 
@@ -103,6 +109,16 @@ impl Statistics {
     /// The process alone, which takes no time however many servers there are.
     pub fn info(&self, now: Instant) -> Info {
         process::info(&self.generation(), &self.lock(), &self.facts, now)
+    }
+
+    /// A kept file could not be written.
+    pub(crate) fn note_unwritten(&self) {
+        self.unwritten.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was.
+    pub(in crate::admin) fn unwritten(&self) -> u64 {
+        self.unwritten.load(Ordering::Relaxed)
     }
 
     /// Looks once a second, for ever.

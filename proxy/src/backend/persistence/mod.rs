@@ -43,7 +43,7 @@ use self::date::Date;
 use self::token::Token;
 use self::value::{TILDE, Value};
 use super::Operation;
-use super::{Backend, Server, Wish};
+use super::{Backend, Server, Wish, hash::mix};
 use crate::config::{self, Condition, CookieMode};
 
 pub use self::answer::{Answer, Answered};
@@ -161,7 +161,7 @@ impl Persistence {
         persistence.user = match (given, &persistence.token) {
             (_, Some(token)) => hash(token.as_bytes()),
             (Some(token), None) => hash(token),
-            (None, None) => hash(&request.client),
+            (None, None) => hash_of_address(request.client),
         };
         Some(persistence)
     }
@@ -257,6 +257,17 @@ pub fn cookie_passage(backend: &Backend, header: &[u8]) -> Passage {
 
 fn holds(condition: &Condition, request: Request<'_>) -> bool {
     condition.holds(request.target, request.client)
+}
+
+/// Of most users: cheaper than the one of a text.
+fn hash_of_address(client: IpAddr) -> u64 {
+    match client {
+        IpAddr::V4(client) => mix(client.to_bits().into()),
+        IpAddr::V6(client) => {
+            let bits = client.to_bits();
+            mix(bits as u64 ^ mix((bits >> 64) as u64))
+        }
+    }
 }
 
 fn hash(value: &(impl std::hash::Hash + ?Sized)) -> u64 {

@@ -11,9 +11,20 @@ use super::Operation;
 #[derive(Debug, Default)]
 pub struct Forced {
     health: Mutex<Option<Operation>>,
+    /// It is checked again.
+    again: AtomicBool,
     bell: Notify,
     /// It is not checked; its agent is not asked.
     paused: [AtomicBool; 2],
+}
+
+/// What a checker is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Told {
+    /// Health is this, until a check says otherwise.
+    Health(Operation),
+    /// Nobody has looked for a while: what was found before is old.
+    Look,
 }
 
 impl Forced {
@@ -23,15 +34,24 @@ impl Forced {
         self.bell.notify_one();
     }
 
-    /// Waits for the next one. To be called by the server's checker only.
-    pub async fn health(&self) -> Operation {
+    /// It was not checked until now, and is again.
+    pub fn look_again(&self) {
+        self.again.store(true, Ordering::Release);
+        self.bell.notify_one();
+    }
+
+    /// Waits for the next word. To be called by the server's checker only.
+    pub async fn told(&self) -> Told {
         loop {
-            // Rung before, or from now on: a permit is kept.
-            self.bell.notified().await;
             let health = self.health.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(health) = health {
-                return health;
+                return Told::Health(health);
             }
+            if self.again.swap(false, Ordering::Acquire) {
+                return Told::Look;
+            }
+            // Rung since, or from now on: a permit is kept.
+            self.bell.notified().await;
         }
     }
 
@@ -47,7 +67,10 @@ impl Forced {
 
     /// Has it checked or not.
     pub fn pause_checks(&self, paused: bool) {
-        self.paused[0].store(paused, Ordering::Relaxed);
+        let was = self.paused[0].swap(paused, Ordering::Relaxed);
+        if was && !paused {
+            self.look_again();
+        }
     }
 
     /// Has its agent asked or not.

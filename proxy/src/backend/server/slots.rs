@@ -61,7 +61,9 @@ impl Server {
         let limits = self.limits();
         limits.maxconn?;
         let load = if limits.follow_load() { self.lineage.load() + newcomers } else { 0 };
-        limits.at(load, self.state.warmth.percent())
+        let limit = limits.at(load, self.state.warmth.percent())?;
+        // What another process has in flight takes of it. One may always wait for the connection itself.
+        Some(limit.saturating_sub(self.elsewhere().in_flight).max(1))
     }
 
     pub(in crate::backend) fn count_request(&self) {
@@ -72,8 +74,17 @@ impl Server {
         self.state.counters.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 
-    pub(in crate::backend) fn waiting(&self) -> &AtomicU32 {
-        &self.bound_waiting
+    /// Whether requests of this configuration wait for it.
+    pub(in crate::backend) fn is_waited_for(&self) -> bool {
+        self.bound_waiting.load(Ordering::SeqCst) > 0
+    }
+
+    /// So many requests of this configuration wait for it now.
+    pub(in crate::backend) fn count_waiting(&self, waiting: u32) {
+        let before = self.bound_waiting.swap(waiting, Ordering::SeqCst);
+        // Fewer are a difference that wraps.
+        self.state.queued.fetch_add(waiting.wrapping_sub(before), Ordering::Relaxed);
+        self.most_queued().note(self.queued());
     }
 }
 

@@ -69,7 +69,11 @@ impl Server {
         let standing = &self.state.standing;
         let (Ok(before) | Err(before)) =
             standing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |bits| Some(changed(bits).packed()));
-        let (now, before) = (changed(before).operation(), Standing::unpacked(before).operation());
+        let (now, before) = (changed(before), Standing::unpacked(before));
+        if is_in_maintenance(before) && !is_in_maintenance(now) {
+            self.state.forced.look_again();
+        }
+        let (now, before) = (now.operation(), before.operation());
         if before != now {
             self.state.chronicle.turned(now == Operation::Down);
         }
@@ -78,4 +82,8 @@ impl Server {
         }
         before
     }
+}
+
+fn is_in_maintenance(standing: Standing) -> bool {
+    standing.administration() == Administration::Maintenance
 }

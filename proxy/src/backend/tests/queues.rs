@@ -32,6 +32,23 @@ async fn a_hashed_user_waits_for_its_own_server_even_if_others_are_idle() {
     assert_eq!(waiting.await.unwrap().server().index(), 0);
 }
 
+#[test]
+fn what_an_earlier_process_has_takes_of_the_limit_until_it_has_ended() {
+    let elsewhere = |backend: &Backend, in_flight: u32| {
+        backend.servers()[0].note_elsewhere(Elsewhere { in_flight, ..Elsewhere::default() });
+    };
+    let backend = backend_of(settings(vec![limited("a", 2)]));
+    elsewhere(&backend, 1);
+    let held = granted(backend.admit(Wish::ANY));
+    let mut waiting = queued(backend.admit(Wish::ANY));
+    elsewhere(&backend, 0);
+    backend.count_elsewhere();
+    drop((waiting.answer.try_recv().unwrap().unwrap(), held));
+    // However many those are, one is always served.
+    elsewhere(&backend, 9);
+    granted(backend.admit(Wish::ANY));
+}
+
 #[tokio::test]
 async fn a_hashed_user_waits_for_nobody_who_has_left() {
     for hash_type in [HashType::MapBased, HashType::Consistent] {
@@ -151,6 +168,18 @@ fn exactly_one_connection_is_closed_for_each_that_is_wanted() {
     assert!(!server.take_claim(), "who waits no longer has nothing closed");
 }
 
+#[test]
+fn who_waits_by_a_new_limit_is_rung_when_a_connection_from_before_it_closes() {
+    let old = backend(vec![server("a")]);
+    let before = old.servers()[0].try_connection().unwrap();
+    let new = old.renewed(settings(vec![limited("a", 1)]));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut wanted = Box::pin(new.servers()[0].connection());
+    assert!(wanted.as_mut().poll(&mut context).is_pending());
+    drop(before);
+    assert!(wanted.as_mut().poll(&mut context).is_ready());
+}
+
 /// What may happen next.
 #[derive(Clone, Debug)]
 enum Event {
@@ -231,6 +260,7 @@ proptest! {
             }
             let bound: u32 = backend.servers().iter().map(|server| server.queued()).sum();
             prop_assert_eq!((bound + backend.queued()) as usize, tickets.len());
+            prop_assert_eq!(backend.queued_in_all() as usize, tickets.len());
         }
         // Without a change everybody goes in the end, as long as somebody is there.
         while let Some(slot) = slots.pop() {

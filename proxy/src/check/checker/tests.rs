@@ -182,3 +182,68 @@ async fn newer_settings_reach_a_check_that_goes_on_from_what_it_has_found() {
     follow(&mut running, std::slice::from_ref(&unchecked), &node, &turns);
     assert_eq!((running.0.len(), unchecked.servers()[0].operation()), (0, Operation::Unchecked));
 }
+
+/// A server that answers its checks, which are an hour apart, with this head; its settings.
+async fn answering(head: &'static str) -> config::Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let an_hour = Duration::from_hours(1);
+    let check = config::Check {
+        address: listener.local_addr().unwrap(),
+        inter: an_hour,
+        fastinter: an_hour,
+        downinter: an_hour,
+        ..fixture::check()
+    };
+    tokio::task::spawn_local(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            stream.write_all(head.as_bytes()).await.unwrap();
+        }
+    });
+    config::Server { check: Some(check), ..fixture::server("a") }
+}
+
+async fn goes_down(server: &Server) {
+    while server.checks() != Operation::Down {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn followed(backend: &Arc<Backend>) -> Running<Task> {
+    let mut running = Running::default();
+    follow(&mut running, std::slice::from_ref(backend), &Arc::from("lb1"), &Rc::default());
+    running
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_server_is_checked_at_once_after_maintenance_and_one_failure_takes_it_down() {
+    let settings = answering("HTTP/1.0 500 No\r\n\r\n").await;
+    for pauses in [false, true] {
+        let backend = fixture::backend_of(fixture::settings(vec![settings.clone()]));
+        let server = &backend.servers()[0];
+        server.note_health(4);
+        backend.set_operation(0, Operation::Up, false);
+        let _running = followed(&backend);
+        tokio::task::yield_now().await;
+        if pauses {
+            server.forced().pause_checks(true);
+            server.forced().pause_checks(false);
+        } else {
+            backend.set_ordered(0, Administration::Maintenance);
+            backend.set_ordered(0, Administration::Ready);
+        }
+        goes_down(server).await;
+    }
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_server_that_served_without_a_check_is_checked_at_once() {
+    let settings = answering("HTTP/1.0 500 No\r\n\r\n").await;
+    let unchecked = config::Server { check: None, ..settings.clone() };
+    let backend = fixture::backend_of(fixture::settings(vec![unchecked]));
+    let renewed = backend.renewed(fixture::settings(vec![settings]));
+    assert_eq!(renewed.servers()[0].operation(), Operation::Up);
+    let _running = followed(&renewed);
+    goes_down(&renewed.servers()[0]).await;
+}

@@ -1,8 +1,9 @@
 //! A backend's tables: how its servers are chosen and asked, and each of them.
 
 use super::{
+    global::Global,
     keyword::Key,
-    message::{Messages, Place},
+    message::Messages,
     settings::{Kind, Side},
     toml::{self, Piece, Table},
     translate::Proxy,
@@ -20,7 +21,7 @@ const HAPROXYS: [(&str, &str); 7] = [
 ];
 
 /// `[backend.NAME]` and its `[[backend.NAME.server]]`.
-pub(super) fn tables(proxy: &Proxy<'_>, messages: &mut Messages) -> Vec<Table> {
+pub(super) fn tables(proxy: &Proxy<'_>, global: &Global, messages: &mut Messages) -> Vec<Table> {
     let settings = &proxy.settings;
     let head = format!("[backend.{}]", toml::key(proxy.name));
     // In `listen` they stand above the frontend.
@@ -35,6 +36,9 @@ pub(super) fn tables(proxy: &Proxy<'_>, messages: &mut Messages) -> Vec<Table> {
         if settings.value(Side::Back, key).is_none() {
             table.one(key, Piece::default(value));
         }
+    }
+    if let Some(piece) = settings.state_file.piece(proxy.name, &global.state_files, messages) {
+        table.one("load_server_state", piece);
     }
     let timeouts = ["timeout.connect", "timeout.server"];
     proxy.missing_timeouts(Side::Back, &timeouts, !settings.servers.is_empty(), &mut table, messages);
@@ -60,17 +64,9 @@ pub(super) fn tables(proxy: &Proxy<'_>, messages: &mut Messages) -> Vec<Table> {
     }
     let mut tables = vec![table];
     for server in &settings.servers {
-        if server.keywords.has(Key::Disabled) {
-            refuse_disabled(&server.directive.place, proxy.name, &server.name, messages);
-        }
         tables.push(server.table(proxy.name, checks));
     }
     tables
-}
-
-fn refuse_disabled(place: &Place, backend: &str, server: &str, messages: &mut Messages) {
-    let text = format!("'server {backend}/{server}' : 'disabled' is not supported: leave the server out.");
-    messages.alert(place, text);
 }
 
 /// The backend of a frontend that has none: 503.

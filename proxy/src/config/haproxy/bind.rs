@@ -166,7 +166,7 @@ pub(super) fn bind(reading: &mut Reading<'_>, directive: &Directive) {
 }
 
 /// Each single address that is meant.
-fn expand(text: &str, v6_only: bool) -> Result<Vec<String>, String> {
+pub(super) fn expand(text: &str, v6_only: bool) -> Result<Vec<String>, String> {
     let refused =
         "is no address that can be listened on: expected such as *:80, 10.0.0.1:80, [::]:80 or fd@3";
     if let Some(number) = text.strip_prefix("fd@") {

@@ -4,7 +4,7 @@ use super::{
     global::Global,
     message::Messages,
     nearest::did_you_mean,
-    settings::{ForwardFor, Kind, LogLines, LogTo, Side},
+    settings::{Kind, LogLines, LogTo, Side},
     toml::{self, Piece, Table},
     translate::Proxy,
 };
@@ -48,10 +48,8 @@ pub(super) fn table(
         table.one(key, piece);
     }
     proxy.missing_timeouts(Side::Front, &["timeout.client"], true, &mut table, messages);
-    if let Some(forward_for) = &settings.forward_for {
-        table.one("forward_for", forwarded(forward_for));
-    }
     refuse_unknown(proxy, proxies, messages);
+    unique_id(proxy, &mut table, messages);
     proxy.rules(&mut table);
     logs(proxy, global, &mut table, messages);
     table
@@ -61,9 +59,7 @@ pub(super) fn table(
 fn refuse_unknown(proxy: &Proxy<'_>, proxies: &[Proxy<'_>], messages: &mut Messages) {
     let backends = || proxies.iter().filter(|other| other.kind.has(Side::Back) && !other.settings.disabled);
     for (name, origin) in &proxy.settings.used {
-        if let Some(other) = backends().find(|other| other.name == name) {
-            from_frontend(proxy, other, messages);
-        } else {
+        if !backends().any(|other| other.name == name) {
             let near = did_you_mean(name, backends().map(|other| other.name));
             messages.alert(&origin.place, format!("unable to find required use_backend: '{name}'{near}"));
         }
@@ -105,42 +101,13 @@ fn backend_of(proxy: &Proxy<'_>, proxies: &[Proxy<'_>], messages: &mut Messages)
         Some(other) if other.settings.disabled => {
             messages.alert(&origin.place, format!("backend '{name}' is disabled."));
         }
-        Some(other) => from_frontend(proxy, other, messages),
+        Some(_) => {}
         None => {
             let near = did_you_mean(name, backends().map(|other| other.name));
             messages.alert(&origin.place, format!("unable to find required default_backend: '{name}'{near}"));
         }
     }
     Piece { value: toml::text(name), origin: Some(origin.clone()), comments: Vec::new() }
-}
-
-/// Says what a backend asks for that only its frontends do here.
-fn from_frontend(proxy: &Proxy<'_>, backend: &Proxy<'_>, messages: &mut Messages) {
-    let Some(asked) = &backend.settings.forward_for else { return };
-    let text = match &proxy.settings.forward_for {
-        None => format!(
-            "'option forwardfor' stands in the backend, but frontend '{}' does not have it: write it there.",
-            proxy.name
-        ),
-        Some(own) if !own.is_like(asked) => format!(
-            "'option forwardfor' says another thing than in frontend '{}', which counts here: write it there alone.",
-            proxy.name
-        ),
-        Some(_) => return,
-    };
-    messages.alert(&asked.directive.place, text);
-}
-
-fn forwarded(forward_for: &ForwardFor) -> Piece {
-    let name = forward_for.header.as_deref().unwrap_or("X-Forwarded-For");
-    let mut keys = vec![("header", toml::text(&name.to_ascii_lowercase()))];
-    if let Some(except) = &forward_for.except {
-        keys.push(("except", toml::texts([except])));
-    }
-    if forward_for.if_none {
-        keys.push(("if_none", "true".to_owned()));
-    }
-    Piece::of(toml::table(&keys), &forward_for.directive, 2)
 }
 
 fn logs(proxy: &Proxy<'_>, global: &Global, table: &mut Table, messages: &mut Messages) {
@@ -152,20 +119,35 @@ fn logs(proxy: &Proxy<'_>, global: &Global, table: &mut Table, messages: &mut Me
             LogTo::Global(_) => targets.extend(global.logs.iter().cloned()),
         }
     }
-    if targets.is_empty() {
-        return;
+    if !targets.is_empty() {
+        let lines = settings.log_lines.clone().unwrap_or_else(|| {
+            let text = format!(
+                "{} '{}' has 'log' without 'option httplog': lines are those of 'option httplog', not HAProxy's short ones.",
+                proxy.kind.word(),
+                proxy.name
+            );
+            messages.warn(&proxy.head.place, text);
+            LogLines::Http
+        });
+        let pieces = targets.iter().map(|target| target.piece(&lines, global, settings.log_tag.as_ref()));
+        table.list("log", pieces.collect());
     }
-    let lines = settings.log_lines.unwrap_or_else(|| {
-        let text = format!(
-            "{} '{}' has 'log' without 'option httplog': lines are those of 'option httplog', not HAProxy's short ones.",
-            proxy.kind.word(),
-            proxy.name
-        );
-        messages.warn(&proxy.head.place, text);
-        LogLines::Http
-    });
-    let pieces = targets.iter().map(|target| target.piece(lines, global, settings.log_tag.as_ref()));
-    table.list("log", pieces.collect());
     table.list("capture_request_headers", settings.captured_request.clone());
     table.list("capture_response_headers", settings.captured_response.clone());
+}
+
+/// `unique_id`: the format, and who is told.
+fn unique_id(proxy: &Proxy<'_>, table: &mut Table, messages: &mut Messages) {
+    match &proxy.settings.unique_id {
+        [Some(format), header] => {
+            let mut keys = vec![("format", format.value.clone())];
+            keys.extend(header.as_ref().map(|header| ("header", header.value.clone())));
+            table.one("unique_id", Piece { value: toml::table(&keys), ..format.clone() });
+        }
+        [None, Some(Piece { origin: Some(origin), .. })] => {
+            let text = "'unique-id-header' has no effect without 'unique-id-format'";
+            messages.warn(&origin.place, text);
+        }
+        [None, _] => {}
+    }
 }

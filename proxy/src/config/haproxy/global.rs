@@ -6,11 +6,12 @@ use super::{
     log::Target,
     message::Messages,
     section::Directive,
+    server_state::StateFiles,
     settings::{Kind, Reading},
+    socket::Sockets,
     time,
     toml::{self, Piece, Table},
 };
-use crate::config::admin::{AdminSocket, Level};
 
 /// What the `global` section comes to.
 #[derive(Clone, Default, Debug)]
@@ -25,9 +26,10 @@ pub(super) struct Global {
     pub(super) connections: Option<u64>,
     /// Sections `http-errors`, by name.
     pub(super) error_groups: Vec<ErrorGroup>,
-    /// `stats socket` lines.
-    pub(super) sockets: Vec<(AdminSocket, Piece)>,
-    timeout: Option<Duration>,
+    /// Where commands are taken.
+    pub(super) sockets: Sockets,
+    /// Where servers find their state of before.
+    pub(super) state_files: StateFiles,
     buffer: Option<(u32, Directive)>,
     reserve: Option<u32>,
     /// Comments of its directives that come to nothing.
@@ -49,39 +51,6 @@ impl Global {
     fn limit(&mut self, key: &'static str, piece: Piece) {
         self.limits.retain(|(name, _)| *name != key);
         self.limits.push((key, piece));
-    }
-
-    /// `[admin]`, with the first socket; nothing where there is none. The TOML has room for one.
-    pub(super) fn admin(&self) -> Option<Table> {
-        let (socket, path) = self.sockets.first()?;
-        let others = self.sockets[1..].iter().map(|(socket, _)| {
-            format!(
-                "There is room for one socket here, and another is in haproxy.cfg: {}",
-                socket.path.display()
-            )
-        });
-        let mut table = Table::new("[admin]", path.origin.clone(), others.collect());
-        table.one("socket", Piece { comments: Vec::new(), ..path.clone() });
-        table.one("level", Piece::default(toml::text(socket.level.word())));
-        if let Some(mode) = socket.mode {
-            table.one("mode", Piece::default(format!("\"{mode:o}\"")));
-        }
-        if let Some(group) = &socket.group {
-            table.one("group", Piece::default(toml::text(group)));
-        }
-        if let Some(timeout) = self.timeout {
-            table.one("timeout", Piece::default(time::written(timeout)));
-        }
-        Some(table)
-    }
-
-    /// All sockets.
-    pub(super) fn all_sockets(&self) -> Vec<AdminSocket> {
-        let timeout = |socket: &AdminSocket| self.timeout.unwrap_or(socket.timeout);
-        self.sockets
-            .iter()
-            .map(|(socket, _)| AdminSocket { timeout: timeout(socket), ..socket.clone() })
-            .collect()
     }
 
     /// `[limits]`; nothing where it has nothing.
@@ -123,6 +92,13 @@ pub(super) fn number(reading: &mut Reading<'_>, directive: &Directive) {
             reading.alert(&directive.place, format!("'{name}' expects a number, but '{text}' follows."));
         }
     }
+}
+
+/// What is to be said beside why a directive is ignored: by these a process gives away its rights in HAProxy.
+pub(super) fn keeps_rights(name: &str) -> &'static str {
+    let gives_away = ["chroot", "gid", "group", "uid", "user"].contains(&name);
+    let is_root = || rustix::process::geteuid().is_root();
+    if gives_away && is_root() { "; this process runs as root, and keeps all its rights" } else { "" }
 }
 
 /// `hard-stop-after TIME`
@@ -179,76 +155,6 @@ pub(super) fn log_send_hostname(reading: &mut Reading<'_>, directive: &Directive
         [name, ..] => name.clone(),
     };
     reading.global.hostname = Some(toml::text(&name));
-}
-
-/// `stats socket PATH [level L] [mode M] [user U] [group G]`
-pub(super) fn stats_socket(reading: &mut Reading<'_>, directive: &Directive) {
-    let what = "'stats socket'";
-    let Some((path, words)) = reading.arguments(directive).split_first() else {
-        return reading.alert(&directive.place, format!("{what} expects a path."));
-    };
-    let path = path.strip_prefix("unix@").unwrap_or(path);
-    if path.starts_with("fd@") {
-        let text = format!("{what} : '{path}' is ignored: commands are taken on sockets with a path");
-        return reading.messages.warn(&directive.place, text);
-    }
-    if !path.starts_with('/') {
-        let text = format!(
-            "{what} : '{path}' is not supported: commands are taken on a socket with an absolute path"
-        );
-        return reading.alert(&directive.place, text);
-    }
-    // HAProxy's own: whoever may connect may look, and nothing says who may connect.
-    let mut socket = AdminSocket { level: Level::Operator, mode: None, ..AdminSocket::new(path.into()) };
-    let mut words = words.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        let argument = words.next().unwrap_or_default();
-        match word {
-            "level" => {
-                let levels = [Level::User, Level::Operator, Level::Admin];
-                let Some(level) = levels.into_iter().find(|level| level.word() == argument) else {
-                    let text = format!(
-                        "{what} : 'level' only supports 'user', 'operator', and 'admin' (got '{argument}')"
-                    );
-                    return reading.alert(&directive.place, text);
-                };
-                socket.level = level;
-            }
-            "mode" => match u32::from_str_radix(argument, 8) {
-                Ok(mode) if mode <= 0o777 => socket.mode = Some(mode),
-                _ => {
-                    return reading.alert(
-                        &directive.place,
-                        format!("{what} : 'mode' expects octal digits (got '{argument}')"),
-                    );
-                }
-            },
-            "user" => socket.user = Some(argument.into()),
-            "group" => socket.group = Some(argument.into()),
-            "expose-fd" | "process" | "severity-output" | "name" | "id" | "backlog" | "maxconn" | "uid"
-            | "gid" => {
-                let text = format!("{what} : '{word} {argument}' is ignored");
-                reading.messages.warn(&directive.place, text);
-            }
-            unknown => {
-                return reading.alert(&directive.place, format!("{what} : unknown keyword '{unknown}'"));
-            }
-        }
-    }
-    let piece = reading.piece(toml::text(path), directive);
-    reading.global.sockets.push((socket, piece));
-}
-
-/// `stats timeout TIME`
-pub(super) fn stats_timeout(reading: &mut Reading<'_>, directive: &Directive) {
-    let Some(text) = reading.only(directive, "a time") else { return };
-    match time::read(text, Duration::from_millis(1)) {
-        Some(found) if !found.is_zero() => reading.global.timeout = Some(found),
-        _ => {
-            let text = format!("'stats timeout' expects a time such as 30s, but '{text}' follows.");
-            reading.alert(&directive.place, text);
-        }
-    }
 }
 
 /// `setenv` and its like have been obeyed when the lines were read.

@@ -79,13 +79,14 @@ impl Target {
     }
 
     /// Its table, for lines of this form.
-    pub(super) fn piece(&self, lines: LogLines, global: &Global, tag: Option<&Piece>) -> Piece {
+    pub(super) fn piece(&self, lines: &LogLines, global: &Global, tag: Option<&Piece>) -> Piece {
         let format = match lines {
-            LogLines::Http => "http",
-            LogLines::Clf => "clf",
-            LogLines::Tcp => "tcp",
+            LogLines::Http => toml::text("http"),
+            LogLines::Clf => toml::text("clf"),
+            LogLines::Tcp => toml::text("tcp"),
+            LogLines::Own(format) => format.value.clone(),
         };
-        let mut keys = vec![("format", toml::text(format))];
+        let mut keys = vec![("format", format)];
         keys.extend(self.keys.clone());
         if self.keys[0].1.starts_with("\"syslog:") {
             let own = tag.or(global.log_tag.as_ref());
@@ -94,7 +95,12 @@ impl Target {
                 keys.push(("hostname", name.clone()));
             }
         }
-        Piece::of(toml::table(&keys), &self.directive, 1)
+        let piece = Piece::of(toml::table(&keys), &self.directive, 1);
+        match lines {
+            // What is wrong with it is wrong there.
+            LogLines::Own(format) => Piece { origin: format.origin.clone(), ..piece },
+            _ => piece,
+        }
     }
 }
 
@@ -141,6 +147,82 @@ pub(super) fn httplog(reading: &mut Reading<'_>, directive: &Directive) {
 /// `option tcplog`
 pub(super) fn tcplog(reading: &mut Reading<'_>, _: &Directive) {
     reading.settings.log_lines = (!reading.negated).then_some(LogLines::Tcp);
+}
+
+/// `log-format FORMAT`
+pub(super) fn log_format(reading: &mut Reading<'_>, directive: &Directive) {
+    if let Some(text) = reading.only(directive, "a format, in quotes") {
+        if !text.contains('%') {
+            let text =
+                format!("'log-format' : '{text}' has no variable: lines without any tell nobody anything.");
+            return reading.alert(&directive.place, text);
+        }
+        reading.settings.log_lines = Some(LogLines::Own(reading.piece(toml::text(text), directive)));
+    }
+}
+
+/// `unique-id-format FORMAT` and `unique-id-header NAME`
+pub(super) fn unique_id(reading: &mut Reading<'_>, directive: &Directive) {
+    let is_header = directive.words[0] == "unique-id-header";
+    if let Some(text) =
+        reading.only(directive, if is_header { "a header's name" } else { "a format, in quotes" })
+    {
+        reading.settings.unique_id[usize::from(is_header)] = Some(reading.piece(toml::text(text), directive));
+    }
+}
+
+/// `declare capture {request | response} len N`
+pub(super) fn declare(reading: &mut Reading<'_>, directive: &Directive) {
+    let arguments: Vec<&str> = reading.arguments(directive).iter().map(String::as_str).collect();
+    let [side @ ("request" | "response"), "len", length] = arguments.as_slice() else {
+        let text = "'declare capture' expects 'request' or 'response', 'len' and a length.";
+        return reading.alert(&directive.place, text);
+    };
+    match place(length) {
+        Ok(value) => {
+            let piece = reading.piece(value, directive);
+            let settings = &mut *reading.settings;
+            let list = if *side == "request" {
+                &mut settings.captured_request
+            } else {
+                &mut settings.captured_response
+            };
+            list.push(piece);
+        }
+        Err(why) => reading.alert(&directive.place, format!("'declare capture' : {why}")),
+    }
+}
+
+/// A place for a rule to put something at, as TOML has it.
+fn place(length: &str) -> Result<String, String> {
+    match length.parse::<u16>() {
+        Ok(length) if length > 0 => Ok(toml::table(&[("length", length.to_string())])),
+        _ => Err(format!("'len' expects a number of bytes, but '{length}' follows.")),
+    }
+}
+
+/// `http-request capture SAMPLE len N`: a place is declared for it, whose number the rule has from there on.
+pub(super) fn capture_rule(reading: &mut Reading<'_>, directive: &Directive, words: &mut [String]) {
+    let Some(at) = words.iter().position(|word| word == "len") else { return };
+    if words.first().map(String::as_str) != Some("capture") || at != 2 {
+        return;
+    }
+    if reading.kind == Kind::Backend || reading.kind == Kind::Defaults {
+        let text = format!(
+            "'http-request capture' : 'len' declares a place, which only frontends have: declare it there, by `declare capture`, and write 'id' in a {}.",
+            reading.kind.word()
+        );
+        return reading.alert(&directive.place, text);
+    }
+    match place(words.get(3).map_or("", String::as_str)) {
+        Ok(value) => {
+            let number = reading.settings.captured_request.len();
+            let piece = Piece { comments: Vec::new(), ..reading.piece(value, directive) };
+            reading.settings.captured_request.push(piece);
+            (words[2], words[3]) = ("id".to_owned(), number.to_string());
+        }
+        Err(why) => reading.alert(&directive.place, format!("'http-request capture' : {why}")),
+    }
 }
 
 /// `capture request header NAME len N` and its like.

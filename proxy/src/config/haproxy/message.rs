@@ -72,8 +72,24 @@ impl Messages {
         self.say(Severity::Warning, Some(place.clone()), text);
     }
 
+    /// The same of something that stands in no file.
+    pub fn warn_of_all(&mut self, text: impl Into<String>) {
+        self.say(Severity::Warning, None, text);
+    }
+
+    /// Whether something is ignored, or done in another way.
+    pub fn has_warnings(&self) -> bool {
+        self.0.iter().any(|message| message.severity == Severity::Warning)
+    }
+
     pub(super) fn say(&mut self, severity: Severity, place: Option<Place>, text: impl Into<String>) {
         self.0.push(Message { severity, place, text: text.into() });
+    }
+
+    /// Where something stands that can't be used.
+    pub(super) fn alerted(&self) -> impl Iterator<Item = &Place> {
+        let alerts = self.0.iter().filter(|message| message.severity == Severity::Alert);
+        alerts.filter_map(|message| message.place.as_ref())
     }
 
     /// Whether the configuration can't be used.

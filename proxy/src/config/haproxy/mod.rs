@@ -24,13 +24,17 @@ mod keyword;
 mod lexer;
 mod log;
 mod message;
+mod mistake;
 mod nearest;
+mod numbers;
 mod obey;
 mod proxy;
 mod rules;
 mod section;
 mod server;
+mod server_state;
 mod settings;
+mod socket;
 mod statistics;
 mod table;
 mod time;
@@ -46,7 +50,7 @@ pub use self::{
     version::VERSION,
 };
 use self::{toml::Rendered, translate::translate};
-use super::{Config, admin::AdminSocket};
+use super::Config;
 
 /// A file's name and its text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,7 +65,6 @@ pub struct Source {
 #[derive(Debug)]
 pub struct Import {
     rendered: Rendered,
-    sockets: Vec<AdminSocket>,
     /// What is to be said of it. Where it is fatal, the TOML lacks what could not be understood.
     pub messages: Messages,
 }
@@ -71,8 +74,8 @@ impl Import {
     pub fn of(sources: &[Source], environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut messages = Messages::default();
         let sections = section::read(sources, environment, &mut messages);
-        let (rendered, sockets) = translate(&sections, &mut messages);
-        Self { rendered, sockets, messages }
+        let rendered = translate(&sections, &mut messages);
+        Self { rendered, messages }
     }
 
     /// The TOML that means the same, with the comments of the files.
@@ -80,32 +83,25 @@ impl Import {
         &self.rendered.text
     }
 
-    /// Reads the TOML; what is wrong with it is said of the directives that it comes from. `lookup` finds the addresses
-    /// of a host and a port. `None`: something is fatal.
+    /// Reads the TOML; what is wrong with it is said of the directives that it comes from, so that all is said at once.
+    /// `lookup` finds the addresses of a host and a port. `None`: something is fatal.
     pub fn read(&mut self, lookup: &dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>) -> Option<Config> {
-        if self.messages.is_fatal() {
-            return None;
-        }
+        // Of a line whose mistake is known, more may only follow from that.
+        let known: Vec<Place> = self.messages.alerted().cloned().collect();
         match Config::parse("the translation", self.toml(), lookup) {
-            Ok(mut config) => {
-                // The TOML has room for one.
-                config.admin.sockets.clone_from(&self.sockets);
-                Some(config)
-            }
+            Ok(config) => known.is_empty().then_some(config),
             Err(invalid) => {
                 for mistake in invalid.mistakes() {
-                    let mut text = mistake.title.clone();
-                    for part in [Some(&mistake.label), mistake.help.as_ref()].into_iter().flatten() {
-                        if !part.is_empty() {
-                            text.push_str("; ");
-                            text.push_str(part);
-                        }
-                    }
                     match self.rendered.origin(mistake.place.start) {
-                        Some(origin) => {
+                        Some(origin) if known.contains(&origin.place) => {}
+                        Some(origin) if !self.messages.is_hopeless() => {
+                            let text = mistake::sentence(mistake, &origin.directive);
                             self.messages.alert(&origin.place, format!("'{}' : {text}.", origin.directive));
                         }
-                        None => self.messages.say(Severity::Alert, None, text + "."),
+                        None if known.is_empty() => {
+                            self.messages.say(Severity::Alert, None, mistake::sentence(mistake, "") + ".");
+                        }
+                        _ => {}
                     }
                 }
                 None
@@ -126,6 +122,11 @@ pub fn holds(condition: &str, environment: &dyn Fn(&str) -> Option<String>) -> R
 pub(crate) fn words(line: &str) -> Result<Vec<String>, String> {
     let line = lexer::split(line, &|name| std::env::var(name).ok());
     line.map(|line| line.words).map_err(|fault| fault.to_string())
+}
+
+/// Whether a file's name ends so, behind a dot.
+pub(super) fn has_ending(name: &str, ending: &str) -> bool {
+    Path::new(name).extension().is_some_and(|own| own == ending)
 }
 
 /// Whether a configuration is a haproxy.cfg: by its file's ending, else by its first word.

@@ -2,7 +2,7 @@
 
 use super::{
     directives::{self, Does},
-    global::Global,
+    global::{self, Global},
     message::Messages,
     nearest::did_you_mean,
     proxy,
@@ -103,7 +103,8 @@ fn obey(reading: &mut Reading<'_>, directive: &Directive) {
         Does::Ignored(_) | Does::Refused(_) if reading.negated => {}
         Does::Ignored(why) => {
             let name = directive.words[..words].join(" ");
-            reading.messages.warn(&directive.place, format!("'{name}' is ignored: {why}."));
+            let beside = global::keeps_rights(&name);
+            reading.messages.warn(&directive.place, format!("'{name}' is ignored: {why}{beside}."));
         }
         Does::Refused(why) => {
             let name = directive.words[..words].join(" ");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     nearest::did_you_mean,
     section::Directive,
-    settings::{ForwardFor, Mode, Reading, Side},
+    settings::{Mode, Reading, Side},
     time,
     toml::{self, Origin},
 };
@@ -208,26 +208,52 @@ pub(super) fn retry_on(reading: &mut Reading<'_>, directive: &Directive) {
 
 /// `option forwardfor [except NET] [header NAME] [if-none]`
 pub(super) fn forwardfor(reading: &mut Reading<'_>, directive: &Directive) {
+    address_field(reading, directive, "forward_for", "X-Forwarded-For");
+}
+
+/// `option originalto [except NET] [header NAME] [if-none]`
+pub(super) fn originalto(reading: &mut Reading<'_>, directive: &Directive) {
+    address_field(reading, directive, "original_to", "X-Original-To");
+}
+
+/// Either half of a proxy may ask for it.
+fn address_field(reading: &mut Reading<'_>, directive: &Directive, key: &'static str, standard: &str) {
+    let sides: Vec<_> =
+        [Side::Front, Side::Back].into_iter().filter(|side| reading.kind.has(*side)).collect();
     if reading.negated {
-        reading.settings.forward_for = None;
-        return;
+        return sides.into_iter().for_each(|side| reading.settings.unset(side, key));
     }
-    let mut read = ForwardFor { except: None, header: None, if_none: false, directive: directive.clone() };
+    let (mut header, mut except, mut if_none) = (standard, None, false);
     let mut words = reading.arguments(directive).iter();
     while let Some(word) = words.next() {
-        match word.as_str() {
-            "if-none" => read.if_none = true,
-            "except" => read.except = words.next().cloned(),
-            "header" => read.header = words.next().cloned(),
+        match (word.as_str(), words.as_slice().first()) {
+            ("if-none", _) => if_none = true,
+            ("except", Some(network)) => {
+                except = Some(network);
+                words.next();
+            }
+            ("header", Some(name)) => {
+                header = name;
+                words.next();
+            }
             _ => {
                 let text = format!(
-                    "'option forwardfor' only supports 'if-none', 'except' and 'header' (got '{word}')."
+                    "'{}' only supports 'if-none', 'except' and 'header', the latter with an argument (got '{word}').",
+                    reading.name_of(directive)
                 );
                 return reading.alert(&directive.place, text);
             }
         }
     }
-    reading.settings.forward_for = Some(read);
+    let mut keys = vec![("header", toml::text(&header.to_ascii_lowercase()))];
+    keys.extend(except.map(|network| ("except", toml::texts([network]))));
+    if if_none {
+        keys.push(("if_none", "true".to_owned()));
+    }
+    for side in sides {
+        let piece = reading.piece(toml::table(&keys), directive);
+        reading.settings.set(side, key, piece);
+    }
 }
 
 /// `option NAME` that sets a flag of one side.

@@ -2,7 +2,7 @@
 
 use super::{
     global::ErrorGroup,
-    lexer,
+    lexer, log,
     message::Messages,
     section::{Directive, Section},
     settings::Reading,
@@ -17,7 +17,9 @@ pub(super) fn acl(reading: &mut Reading<'_>, directive: &Directive) {
 
 /// `http-request ACTION…`
 pub(super) fn http_request(reading: &mut Reading<'_>, directive: &Directive) {
-    let piece = rule(reading, directive);
+    let mut words = with_error_files(reading, directive);
+    log::capture_rule(reading, directive, &mut words);
+    let piece = reading.piece(toml::text(&lexer::joined(&words)), directive);
     reading.settings.request_rules.push(piece);
 }
 
@@ -44,6 +46,13 @@ pub(super) fn use_backend(reading: &mut Reading<'_>, directive: &Directive) {
     let Some(name) = reading.arguments(directive).first() else {
         return reading.alert(&directive.place, "'use_backend' expects a backend's name.");
     };
+    if name.contains("%[") {
+        let text = format!(
+            "'use_backend' : a name that is made for each request ('{name}') is not supported: write a line for each \
+             backend, such as `use_backend shop if {{ req.hdr(host) -i shop.example }}`."
+        );
+        return reading.alert(&directive.place, text);
+    }
     reading.settings.used.push((name.clone(), Origin::of(directive, 1)));
     let piece = rule(reading, directive);
     reading.settings.use_backend.push(piece);

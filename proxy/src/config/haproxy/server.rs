@@ -22,10 +22,40 @@ pub(super) fn server(reading: &mut Reading<'_>, directive: &Directive) {
         let text = "'server' expects <name> and <addr>[:<port>] as arguments.";
         return reading.alert(&directive.place, text);
     };
+    add(reading, directive, name, address, keywords);
+}
+
+/// Servers that a template makes at most: HAProxy's own tests have as many.
+const MOST_OF_TEMPLATE: u32 = 1_000;
+
+/// `server-template PREFIX COUNT ADDRESS KEYWORD…`, or a range such as `2-5` in the place of the count.
+pub(super) fn template(reading: &mut Reading<'_>, directive: &Directive) {
+    let [prefix, numbers, address, keywords @ ..] = reading.arguments(directive) else {
+        let text = "'server-template' expects <prefix>, <nb | range> and <addr>[:<port>] as arguments.";
+        return reading.alert(&directive.place, text);
+    };
+    let range = numbers.split_once('-').unwrap_or(("1", numbers));
+    let (Ok(first), Ok(last)) = (range.0.parse::<u32>(), range.1.parse::<u32>()) else {
+        let text = format!("'server-template' : '{numbers}' is neither a number nor a range such as 1-3.");
+        return reading.alert(&directive.place, text);
+    };
+    if last < first || last - first >= MOST_OF_TEMPLATE {
+        let text = format!("'server-template' : '{numbers}' : expected 1 to {MOST_OF_TEMPLATE} servers.");
+        return reading.alert(&directive.place, text);
+    }
+    for number in first..=last {
+        // The comments stand above the first.
+        let comments = if number == first { directive.comments.clone() } else { Vec::new() };
+        let one = Directive { comments, ..directive.clone() };
+        add(reading, &one, &format!("{prefix}{number}"), address, keywords);
+    }
+}
+
+fn add(reading: &mut Reading<'_>, directive: &Directive, name: &str, address: &str, keywords: &[String]) {
     let what = format!("'server {}/{name}'", reading.name);
     let mut own = reading.settings.default_server.clone();
     own.read(keywords, &what, directive, reading);
-    if let Some(other) = reading.settings.servers.iter().find(|other| other.name == *name) {
+    if let Some(other) = reading.settings.servers.iter().find(|other| other.name == name) {
         let text =
             format!("{what} : a server of this name is declared at {} already.", other.directive.place);
         return reading.alert(&directive.place, text);
@@ -39,7 +69,7 @@ pub(super) fn server(reading: &mut Reading<'_>, directive: &Directive) {
     }
     let Some(address) = address_of(&what, address, directive, reading) else { return };
     reading.settings.servers.push(Server {
-        name: name.clone(),
+        name: name.to_owned(),
         address,
         keywords: own,
         directive: directive.clone(),
@@ -90,6 +120,7 @@ impl Server {
             (Key::MaxQueue, "maxqueue"),
             (Key::SlowStart, "slowstart"),
             (Key::Backup, "backup"),
+            (Key::Disabled, "disabled"),
         ] {
             if let Some(value) = value(key) {
                 one(name, value.to_owned());

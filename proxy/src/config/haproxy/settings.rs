@@ -9,6 +9,7 @@ use super::{
     message::{Messages, Place},
     section::Directive,
     server::Server,
+    server_state::StateFile,
     statistics::StatisticsSettings,
     toml::{Origin, Piece},
 };
@@ -30,27 +31,13 @@ pub(super) enum Mode {
 }
 
 /// What lines of the access log look like.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum LogLines {
     Http,
     Clf,
     Tcp,
-}
-
-/// `option forwardfor`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct ForwardFor {
-    pub(super) except: Option<String>,
-    pub(super) header: Option<String>,
-    pub(super) if_none: bool,
-    pub(super) directive: Directive,
-}
-
-impl ForwardFor {
-    /// Whether it says the same, wherever it stands.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        (&self.except, &self.header, self.if_none) == (&other.except, &other.header, other.if_none)
-    }
+    /// `log-format`, as TOML has it.
+    Own(Piece),
 }
 
 /// A log line, or the word `global`.
@@ -72,9 +59,10 @@ pub(super) struct Settings {
     pub(super) log_lines: Option<LogLines>,
     pub(super) logs: Vec<LogTo>,
     pub(super) log_tag: Option<Piece>,
+    /// `unique-id-format` and `unique-id-header`.
+    pub(super) unique_id: [Option<Piece>; 2],
     pub(super) captured_request: Vec<Piece>,
     pub(super) captured_response: Vec<Piece>,
-    pub(super) forward_for: Option<ForwardFor>,
     pub(super) check: CheckSettings,
     pub(super) default_server: Keywords,
     pub(super) servers: Vec<Server>,
@@ -93,6 +81,9 @@ pub(super) struct Settings {
     pub(super) error_files: Vec<(u16, Piece)>,
     pub(super) monitor_fail: Vec<Piece>,
     pub(super) statistics: StatisticsSettings,
+    pub(super) state_file: StateFile,
+    /// Its number, where it is said.
+    pub(super) id: Option<(u32, Piece)>,
 }
 
 impl Settings {
@@ -126,6 +117,7 @@ impl Settings {
         inherited.error_files.iter_mut().for_each(|(_, piece)| piece.comments.clear());
         inherited.values.iter_mut().for_each(|(.., piece)| piece.comments.clear());
         inherited.statistics.forget_comments();
+        inherited.state_file.forget_comments();
         for log in &mut inherited.logs {
             match log {
                 LogTo::Global(directive) => directive.comments.clear(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    lexer,
     nearest::did_you_mean,
     section::Directive,
     settings::Reading,
@@ -19,6 +20,8 @@ pub(super) struct StatisticsSettings {
     refresh: Option<Duration>,
     hides_version: bool,
     scope: Vec<String>,
+    /// Conditions.
+    admin: Vec<String>,
     /// The first line.
     directive: Option<Directive>,
 }
@@ -38,7 +41,7 @@ impl StatisticsSettings {
         for (key, value) in [("uri", &self.uri), ("realm", &self.realm)] {
             keys.extend(value.as_ref().map(|value| (key, toml::text(value))));
         }
-        for (key, values) in [("auth", &self.auth), ("scope", &self.scope)] {
+        for (key, values) in [("auth", &self.auth), ("scope", &self.scope), ("admin", &self.admin)] {
             if !values.is_empty() {
                 keys.push((key, toml::texts(values)));
             }
@@ -89,9 +92,12 @@ pub(super) fn stats(reading: &mut Reading<'_>, directive: &Directive) {
             };
             read.refresh = Some(found).filter(|found| !found.is_zero());
         }
+        ["admin", "if" | "unless", _, ..] => {
+            read.admin.push(lexer::joined(&reading.arguments(directive)[1..]));
+        }
         ["admin", ..] => {
-            let text = "'stats admin' is ignored: this page is for looking; orders are taken on the port of `[admin] listen` and on `stats socket`.";
-            reading.messages.warn(&directive.place, text);
+            let text = "'stats admin' expects 'if' or 'unless' and a condition, such as 'if LOCALHOST'.";
+            return reading.alert(&directive.place, text);
         }
         [word @ ("show-legends" | "show-node" | "show-desc" | "show-modules"), ..] => {
             reading

@@ -54,11 +54,17 @@ fn statistics_are_where_clients_come_in() {
         assert!(import.toml().contains(expected), "{expected} is missing in:\n{}", import.toml());
     }
     assert!(read(&text.replace(" LINE\n", "")).is_ok());
-    let (_, said) = read(&text.replace("LINE", "stats admin if TRUE")).unwrap();
-    assert!(said.contains("[a.cfg:18] : 'stats admin' is ignored"), "{said}");
+    let ordered = text.replace("LINE", "stats admin if LOCALHOST");
+    let (_, said) = read(&ordered).unwrap();
+    assert!(!said.contains("stats admin"), "{said}");
+    let import = Import::of(&[Source { name: "a.cfg".into(), text: ordered }], &|_| None);
+    let expected = "statistics = { uri = \"/lb\", admin = [\"if LOCALHOST\"] }";
+    assert!(import.toml().contains(expected), "{expected} is missing in:\n{}", import.toml());
     for (line, expected) in [
         ("stats uri", "'stats uri' expects an argument"),
         ("stats auth u", "'stats auth' expects an argument"),
+        ("stats admin LOCALHOST", "'stats admin' expects 'if' or 'unless' and a condition"),
+        ("stats admin if nobody_knows", "nobody_knows"),
         ("stats rfresh 5", "unknown stats parameter 'rfresh'; did you mean 'refresh' maybe ?"),
         ("stats http-request deny", "'stats http-request' is not supported"),
     ] {
@@ -247,7 +253,6 @@ fn what_counts_elsewhere_is_said() {
         );
     }
     for (line, expected) in [
-        ("option forwardfor", "'option forwardfor' says another thing than in frontend 'f'"),
         (
             "http-request deny if { nbsrv(c) lt 1 }",
             "unable to find backend 'c' referenced in arg 1 of 'nbsrv'",
@@ -262,6 +267,59 @@ fn what_counts_elsewhere_is_said() {
         said.contains("[a.cfg:3] : 'http-request' not allowed in anonymous 'defaults' section."),
         "{said}"
     );
+}
+
+#[test]
+fn either_half_of_a_proxy_may_tell_addresses() {
+    let text = "defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n option originalto\n\
+                frontend f\n bind :80\n default_backend b\n option forwardfor except 10.0.0.1\n\
+                backend b\n option forwardfor header X-Client if-none\n server s 127.0.0.1:81\n";
+    let (config, said) = read(text).unwrap();
+    assert_eq!(said, "");
+    let (front, back) = (&config.frontends[0], &config.backends[0]);
+    let header = |field: &Option<crate::config::AddressField>| field.as_ref().unwrap().header.to_string();
+    assert_eq!(
+        (header(&front.forward_for), header(&back.forward_for)),
+        ("x-forwarded-for".into(), "x-client".into())
+    );
+    assert_eq!(
+        (header(&front.original_to), header(&back.original_to)),
+        ("x-original-to".into(), "x-original-to".into())
+    );
+    // Both halves of a `listen`, what is inherited included.
+    let listen = "defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n option forwardfor\n\
+                  listen l\n bind :80\n LINE\n server s 127.0.0.1:81\n";
+    for (line, expected) in [
+        ("no option forwardfor", None),
+        ("option forwardfor header X-Client", Some("x-client")),
+        ("retries 2", Some("x-forwarded-for")),
+    ] {
+        let (config, _) = read(&listen.replace("LINE", line)).unwrap();
+        let (front, back) = (&config.frontends[0].forward_for, &config.backends[0].forward_for);
+        for field in [front, back] {
+            assert_eq!(field.as_ref().map(|field| &*field.header), expected, "{line}");
+        }
+    }
+    for line in ["option forwardfor except", "option originalto foo"] {
+        let said = read(&text.replace("option originalto", line)).unwrap_err();
+        assert!(said.contains("[a.cfg:6] : 'option"), "{said}");
+    }
+}
+
+#[test]
+fn a_template_is_as_many_servers() {
+    let text = "listen a\n mode http\n bind :80\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n\
+                # those\n server-template web 2-3 127.0.0.1:81 weight 7 check\n server-template x 1 127.0.0.1:82\n";
+    let (config, _) = read(text).unwrap();
+    let servers: Vec<_> =
+        config.backends[0].servers.iter().map(|server| (&*server.name, server.weight)).collect();
+    assert_eq!(servers, [("web2", 7), ("web3", 7), ("x1", 1)]);
+    for (numbers, expected) in
+        [("3-2", "expected 1 to 1000"), ("x", "neither a number"), ("1-9999", "expected 1 to 1000")]
+    {
+        let said = read(&text.replace("2-3", numbers)).unwrap_err();
+        assert!(said.contains(expected), "{said}");
+    }
 }
 
 #[test]
@@ -293,4 +351,75 @@ fn groups_of_error_files_are_taken_apart() {
         let said = read(&text.replace("errorfiles e 403", line)).unwrap_err();
         assert!(said.contains(&format!("[a.cfg:13] : {expected}")), "{said}");
     }
+}
+
+#[test]
+fn servers_find_their_state_where_it_is_said() {
+    let text = "global\n server-state-base /s\n server-state-file all\n\
+                defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n load-server-state-from-file global\n\
+                frontend f\n bind :80\n default_backend a\nbackend a\nbackend b\n load-server-state-from-file local\n\
+                backend c\n load-server-state-from-file local\n server-state-file-name /c\n\
+                backend d\n load-server-state-from-file none\n";
+    let (config, said) = read(text).unwrap();
+    assert_eq!(said, "");
+    let file = |at: usize| config.backends[at].load_server_state.as_ref().map(|path| path.to_string_lossy());
+    assert_eq!([0, 1, 2, 3].map(file).map(Option::unwrap_or_default), ["/s/all", "/s/b", "/c", ""]);
+    for (from, to, expected) in [
+        (
+            " server-state-base /s\n",
+            "",
+            "[a.cfg:8] : 'load-server-state-from-file' : 'all' is no absolute path",
+        ),
+        ("from-file global", "from-file x", "expects 'global', 'local' or 'none', but 'x' follows."),
+    ] {
+        let said = read(&text.replace(from, to)).unwrap_err();
+        assert!(said.contains(expected), "{said}");
+    }
+    let (_, said) = read(&text.replace(" server-state-file all\n", "")).unwrap();
+    assert!(
+        said.contains("'load-server-state-from-file global' has no effect without 'server-state-file'"),
+        "{said}"
+    );
+}
+
+#[test]
+fn proxies_keep_haproxys_numbers() {
+    let text = "defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n\
+                frontend f\n bind :80\n default_backend b\nbackend b\nfrontend g\n bind :81\n default_backend b\n\
+                backend off\n disabled\nbackend c\nbackend d\n id 77\nlisten e\n id 5\n bind :82\n";
+    let (config, _) = read(text).unwrap();
+    let numbers = |config: &Config| config.proxies.iter().map(|proxy| proxy.number).collect::<Vec<_>>();
+    assert_eq!(numbers(&config), [2, 3, 4, 7, 77, 5]);
+    let import =
+        Import::of(&[Source { name: "a.cfg".into(), text: text.replace(" disabled\n", "") }], &|_| None);
+    assert_eq!(import.toml().matches("\nid = ").count(), 2, "{}", import.toml());
+    let said = read(&text.replace("id 77", "id 5")).unwrap_err();
+    assert!(said.contains("[a.cfg:17] : 'id' : ") || said.contains("[a.cfg:19] : 'id' : "), "{said}");
+}
+
+/// Whatever is wrong is said at once, though the reader of the TOML finds some of it only behind the translation.
+#[test]
+fn all_mistakes_are_said_at_once() {
+    let said = read(
+        "defaults\n mode http\n timeout client 1x\n timeout connect 1s\n timeout server 1s\n\
+         frontend f\n bind :80\n http-request silent-drop if { path /x }\n http-request deny if { nope }\n default_backend nowhere\n\
+         use_backend %[req.hdr(host)]\n\
+         backend b\n balance nope\n cookie X insert indirect maxlife 1s maxlife x\n server s 127.0.0.1:81 check fall 2000\nbackend b\n retries x\n",
+    )
+    .unwrap_err();
+    for expected in [
+        "[a.cfg:3] : 'timeout client' expects a time",
+        "[a.cfg:8] : 'http-request' : action 'silent-drop' is not supported: a client is answered",
+        "[a.cfg:9] : 'http-request' : ",
+        "[a.cfg:10] : unable to find required default_backend: 'nowhere'",
+        "[a.cfg:11] : 'use_backend' : a name that is made for each request ('%[req.hdr(host)]') is not supported",
+        "[a.cfg:13] : 'balance' : ",
+        "[a.cfg:14] : 'cookie' : 'maxlife' expects a time",
+        "[a.cfg:15] : 'server s' : 'fall' is out of range; expected a number from 1 to 1000.",
+        "[a.cfg:16] : backend 'b' has the same name",
+    ] {
+        assert!(said.contains(expected), "{expected} is missing in:\n{said}");
+    }
+    assert_eq!(said.matches("[a.cfg:10]").count(), 1, "{said}");
+    assert!(!said.contains("backend.b."), "{said}");
 }

@@ -8,13 +8,12 @@ use super::{
     frontend,
     global::Global,
     message::Messages,
-    obey, rules,
+    numbers, obey, rules,
     section::{Directive, Section, Sections},
     settings::{Kind, Mode, Settings, Side},
     time,
     toml::{Origin, Piece, Rendered, Table},
 };
-use crate::config::admin::AdminSocket;
 
 /// A frontend, backend or listen.
 pub(super) struct Proxy<'s> {
@@ -28,7 +27,7 @@ pub(super) struct Proxy<'s> {
 const ERROR_GROUP: &str = "http-errors";
 
 /// Translates all sections; what is wrong is said.
-pub(super) fn translate(sections: &Sections, messages: &mut Messages) -> (Rendered, Vec<AdminSocket>) {
+pub(super) fn translate(sections: &Sections, messages: &mut Messages) -> Rendered {
     let mut global = Global::default();
     let mut named: HashMap<String, Settings> = HashMap::new();
     // Those that a section without `from` inherits.
@@ -94,13 +93,14 @@ pub(super) fn translate(sections: &Sections, messages: &mut Messages) -> (Render
             }
             Kind::Frontend | Kind::Backend | Kind::Listen => {
                 let proxy = Proxy { kind, name, head: &section.head, settings };
-                refuse_twice(&proxy, &proxies, messages);
-                proxies.push(proxy);
+                if is_new(&proxy, &proxies, messages) {
+                    proxies.push(proxy);
+                }
             }
         }
     }
     let tables = tables(&proxies, &global, messages);
-    (Rendered::of(&tables, &sections.trailer), global.all_sockets())
+    Rendered::of(&tables, &sections.trailer)
 }
 
 fn kind_of(section: &Section, messages: &mut Messages) -> Option<Kind> {
@@ -114,12 +114,14 @@ fn kind_of(section: &Section, messages: &mut Messages) -> Option<Kind> {
     kind
 }
 
-fn refuse_twice(proxy: &Proxy<'_>, others: &[Proxy<'_>], messages: &mut Messages) {
+/// Whether no other one has its name; refuses it otherwise.
+fn is_new(proxy: &Proxy<'_>, others: &[Proxy<'_>], messages: &mut Messages) -> bool {
     let clashes = |other: &&Proxy<'_>| {
         other.name == proxy.name
             && [Side::Front, Side::Back].into_iter().any(|side| other.kind.has(side) && proxy.kind.has(side))
     };
-    if let Some(other) = others.iter().find(clashes) {
+    let other = others.iter().find(clashes);
+    if let Some(other) = other {
         let text = format!(
             "{} '{}' has the same name as {} '{}' declared at {}.",
             proxy.kind.word(),
@@ -130,12 +132,16 @@ fn refuse_twice(proxy: &Proxy<'_>, others: &[Proxy<'_>], messages: &mut Messages
         );
         messages.alert(&proxy.head.place, text);
     }
+    other.is_none()
 }
 
 /// The tables of all proxies.
 fn tables(proxies: &[Proxy<'_>], global: &Global, messages: &mut Messages) -> Vec<Table> {
-    let mut tables: Vec<Table> = global.table(messages).into_iter().chain(global.admin()).collect();
-    for proxy in proxies.iter().filter(|proxy| !proxy.settings.disabled) {
+    let mut tables: Vec<Table> = global.table(messages).into_iter().chain(global.sockets.table()).collect();
+    let backends = proxies.iter().filter(|proxy| proxy.kind.has(Side::Back) && !proxy.settings.disabled);
+    global.state_files.warn_of_unused(backends.map(|proxy| &proxy.settings.state_file), messages);
+    let ids = numbers::ids(proxies);
+    for (proxy, id) in proxies.iter().zip(ids).filter(|(proxy, _)| !proxy.settings.disabled) {
         if proxy.settings.mode == Mode::Tcp {
             let text = format!(
                 "{} '{}' is in mode tcp, which is HAProxy's where nothing is said: connections are proxied as HTTP only. Write `mode http`.",
@@ -143,8 +149,8 @@ fn tables(proxies: &[Proxy<'_>], global: &Global, messages: &mut Messages) -> Ve
                 proxy.name
             );
             messages.alert(&proxy.head.place, text);
-            continue;
         }
+        let first = tables.len();
         if proxy.kind.has(Side::Front) {
             tables.push(frontend::table(proxy, proxies, global, messages));
             if proxy.is_alone() {
@@ -152,7 +158,10 @@ fn tables(proxies: &[Proxy<'_>], global: &Global, messages: &mut Messages) -> Ve
             }
         }
         if proxy.kind.has(Side::Back) && proxy.has_backend() {
-            tables.extend(backend::tables(proxy, messages));
+            tables.extend(backend::tables(proxy, global, messages));
+        }
+        if let (Some(table), Some(id)) = (tables.get_mut(first), id) {
+            table.one("id", id);
         }
     }
     tables

@@ -2,12 +2,13 @@
 
 use super::{
     super::{
+        connect::NoConnection,
         relay::{End, Remains},
         resume,
     },
     Attempts, Tried,
 };
-use crate::{backend::observed::Observed, config::Failure, http1::BadResponse};
+use crate::{backend::observed::Observed, config::Failure};
 
 impl Attempts<'_> {
     /// The server has closed an idle connection while the request was on its way there.
@@ -40,16 +41,17 @@ impl Attempts<'_> {
         let (remains, connection) = match tried {
             Tried::Ended(remains, _) if self.is_clients_delay(remains) => return None,
             Tried::Ended(remains, connection) => (remains, connection),
-            Tried::NoConnection(cause) if cause != b"RC" => return Some(Observed::NoConnection),
+            Tried::NoConnection(NoConnection::Refused(_) | NoConnection::Timeout) => {
+                return Some(Observed::NoConnection);
+            }
             _ => return None,
         };
         Some(match (remains.end, self.story.said) {
+            // Whatever rules make of it.
             (End::Unwanted(status), _) | (_, Some(status)) => Observed::of_status(status),
             // It was closing an idle connection, as it may.
             (End::Silence, None) if connection.reused => Observed::Connected,
             (End::Silence | End::HeadCutOff, None) => Observed::Broken,
-            // It is a rule that does not let it pass.
-            (End::BadHead(BadResponse::Denied), None) => Observed::Answered,
             (End::BadHead(_), None) => Observed::BadAnswer,
             (End::HeadTimeout, None) => Observed::Late,
             (_, None) => Observed::Connected,

@@ -6,6 +6,9 @@ use super::super::{
 };
 use crate::{config::Failure, http1::BadResponse};
 
+/// HAProxy's letter for a request that an operator has ended.
+pub(in crate::exchange) const BY_OPERATOR: u8 = b'K';
+
 /// How an exchange ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::exchange) enum End {

@@ -98,26 +98,30 @@ impl Relay<'_> {
             input.consume(length);
             return Ok(true);
         }
-        let said = head.status;
+        let own = head;
+        self.story.said = Some(own.status);
         let is_tunnel = |status: u16| {
             status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&status))
         };
+        if let Some(captured) = &mut self.story.captured {
+            captured.set_response(&self.core.frontend.logging.captures, &head.fields);
+        }
         let changed: Vec<u8>;
         let mut second;
         let head = match &self.asked.from {
             None => head,
-            Some(from) => match ruling::response(self.core, from, &head)? {
+            Some(from) => match ruling::response(self.core, from, &head, self.story)? {
                 None => head,
                 Some(bytes) => {
                     changed = bytes;
                     second = Storage::new();
-                    let own = (head.framing, is_tunnel(said));
                     let head = ResponseHead::parse(&changed, self.asked.method, &mut second)?;
                     // What the server sends behind it ends where its own head says.
-                    if (head.framing, is_tunnel(head.status)) != own {
+                    if (head.framing, is_tunnel(head.status)) != (own.framing, is_tunnel(own.status)) {
                         return Err(BadResponse::Denied.into());
                     }
-                    head
+                    // And so does its connection.
+                    ResponseHead { reusable: own.reusable, faulty: own.faulty, ..head }
                 }
             },
         };
@@ -135,9 +139,8 @@ impl Relay<'_> {
         self.further = further(&head, self.asked);
         let framing = head.framing;
         self.story.status = Some(head.status);
-        self.story.said = Some(said);
-        if let Some(captured) = &mut self.story.captured {
-            captured.set_response(&self.core.frontend.logging.captures, &head.fields);
+        if let Some(session) = &self.story.session {
+            session.is_answered(head.status);
         }
         let now = clock::now();
         self.story.answered = Some(now);
@@ -169,13 +172,14 @@ impl Relay<'_> {
         if let Some(answer) = &answer {
             self.story.cookie = answer.letters();
         }
-        self.resume = resume_of(&head, body_here, self.core, self.up, self.keep_alive);
+        // What another server says of the rest is compared with what this one has said, not with what rules have made of it.
+        self.resume = resume_of(&own, body_here, self.core, self.up, self.keep_alive);
         input.consume(length);
         // What came before it has been written: nothing else is in the output.
         self.head = (self.down.written(), self.down.output.rest().len());
         self.ends_with_close = tunnel || framing == Framing::UntilClose;
         self.stage = if tunnel { Stage::Tunnel } else { Stage::Body };
-        self.down.expect(framing);
+        self.down.expect(framing, self.core.withheld.of_responses.as_ref());
         if tunnel {
             self.open_tunnel();
         }

@@ -20,7 +20,7 @@ use std::{
 
 use tokio::{net::TcpStream, sync::watch, time::Instant};
 
-pub(super) use self::end::{Answered, End, Remains};
+pub(super) use self::end::{Answered, BY_OPERATOR, End, Remains};
 use super::{
     Core,
     client::Client,
@@ -166,12 +166,20 @@ impl<'a> Relay<'a> {
             let now_moved = (self.up.moved() + self.down.moved(), self.request, self.down.is_read());
             if moved != Some(now_moved) {
                 moved = Some(now_moved);
-                timer.set(begun.take().unwrap_or_else(clock::now) + self.patience());
+                let deadline = begun.take().unwrap_or_else(clock::now) + self.patience();
+                timer.set(deadline);
+                if let Some(session) = &self.story.session {
+                    session.expires(deadline);
+                }
             }
-            if let Some(shutdown) = &mut self.shutdown
-                && let Poll::Ready(letter) = shutdown.as_mut().poll(cx)
-            {
-                return Poll::Ready(End::ShutDown(letter));
+            // There is none where nobody can end sessions (`Backend::expect_commands`): then nobody looks.
+            if let Some(shutdown) = &mut self.shutdown {
+                if let Poll::Ready(letter) = shutdown.as_mut().poll(cx) {
+                    return Poll::Ready(End::ShutDown(letter));
+                }
+                if self.story.is_shut_down(cx) {
+                    return Poll::Ready(End::ShutDown(BY_OPERATOR));
+                }
             }
             timer.poll_expired(cx).map(|()| self.timeout())
         })

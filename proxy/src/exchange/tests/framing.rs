@@ -8,7 +8,7 @@ fn a_request_passes_with_its_bytes_and_the_clients_address() {
         let server = Server::start().await;
         let proxy = Proxy::with(&[&server], |frontend, _| {
             let header = "X-Forwarded-For".into();
-            frontend.forward_for = Some(config::ForwardFor { header, except: Vec::new(), if_none: false });
+            frontend.forward_for = Some(config::AddressField { header, except: Vec::new(), if_none: false });
         })
         .await;
         let mut client = proxy.send("GET /a?b HTTP/1.1\r\nHost: h\r\nX-Odd-CASE: 1\r\n\r\n").await;
@@ -20,6 +20,29 @@ fn a_request_passes_with_its_bytes_and_the_clients_address() {
         wire.send(OK).await;
         client.expect(OK).await;
         assert_eq!(proxy.logged(1).await, ["200 ---- 0 GET /a?b HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn trailers_carry_nothing_that_the_proxy_says_or_takes_away_in_heads() {
+    on_a_core(async {
+        let server = Server::start().await;
+        let proxy = Proxy::with(&[&server], |frontend, _| {
+            let header = "X-Client".into();
+            frontend.forward_for = Some(config::AddressField { header, except: Vec::new(), if_none: false });
+            let rules = ["set-header X-User nobody if FALSE", "del-header X-Auth- -m beg"];
+            frontend.rules = crate::rules::Rules::of_requests(&rules).into();
+        })
+        .await;
+        let trailers = "x-client: 1\r\nX-USER: me\r\nX-Auth-Role: admin\r\nX-Sum: 1\r\n\r\n";
+        let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let mut client = proxy.send(format!("{head}2\r\nok\r\n0\r\n{trailers}")).await;
+        let (mut wire, _) = server.request().await;
+        wire.expect("2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n").await;
+        // What no rule touches on its way back passes.
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        wire.send(format!("{head}0\r\nX-User: 1\r\n\r\n")).await;
+        client.expect(&format!("{head}0\r\nX-User: 1\r\n\r\n")).await;
     });
 }
 

@@ -2,15 +2,18 @@
 
 mod bodies;
 mod connections;
+mod farm;
 mod framing;
 mod health;
 mod owners;
+mod pages;
 mod pauses;
 mod proxy_protocol;
 mod replays;
 mod responses;
 mod resumes;
 mod retries;
+mod sessions;
 mod timeouts;
 
 use std::{
@@ -60,9 +63,10 @@ struct Proxy {
     budget: Arc<Budget>,
 }
 
-/// One line for each request: status, termination, retries, request line; and how long its phases took.
+/// One line for each request: status, termination, retries, request line; how long its phases took, and how long its
+/// connection had been idle, where that is noted.
 #[derive(Default)]
-struct Log(RefCell<Vec<String>>, RefCell<Vec<[Option<Duration>; 4]>>);
+struct Log(RefCell<Vec<String>>, RefCell<Vec<[Option<Duration>; 4]>>, RefCell<Vec<Duration>>);
 
 impl Sink for Log {
     fn record(&self, record: &Record<'_>) {
@@ -75,6 +79,7 @@ impl Sink for Log {
             record.line.map_or("<BADREQ>".into(), String::from_utf8_lossy),
         ));
         self.1.borrow_mut().push(record.phases);
+        self.2.borrow_mut().extend(record.notes.map(|notes| notes.idle));
     }
 }
 
@@ -99,6 +104,7 @@ impl Proxy {
             accept_proxy: None,
             backend: config::BackendIndex(0),
             forward_for: None,
+            original_to: None,
             rules: crate::rules::Rules::default().into(),
             descriptors: Vec::new(),
             logging: config::Logging::default(),
@@ -107,6 +113,7 @@ impl Proxy {
                 http_request: 5 * second,
                 http_keep_alive: 7 * second,
                 client_fin: None,
+                tarpit: None,
             },
             maxconn: NonZeroUsize::MAX,
         };

@@ -12,7 +12,7 @@ async fn announced(from: &[&str]) -> (Server, Proxy) {
     let proxy = Proxy::with(&[&server], |frontend, backend| {
         frontend.accept_proxy = Some(AcceptProxy { from });
         let header = "X-Forwarded-For".into();
-        frontend.forward_for = Some(config::ForwardFor { header, except: Vec::new(), if_none: false });
+        frontend.forward_for = Some(config::AddressField { header, except: Vec::new(), if_none: false });
         backend.servers[0].send_proxy = Some(Version::V1);
     })
     .await;

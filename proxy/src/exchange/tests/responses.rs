@@ -89,17 +89,42 @@ fn a_chunked_response_is_framed_anew() {
 
 #[test]
 fn chunks_of_an_http_1_0_server_come_as_http_1_1_and_are_the_last_on_both_connections() {
-    on_a_core(async {
-        let server = Server::start().await;
-        let proxy = Proxy::before(&[&server]).await;
-        let mut client = proxy.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        let (mut wire, _) = server.request().await;
-        let head = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n";
-        wire.send(format!("{head}5\r\nhello\r\n0\r\n\r\n")).await;
-        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nconnection: close\r\n\r\n";
-        assert_eq!(client.rest().await, format!("{head}5\r\nhello\r\n0\r\n\r\n"));
-        assert_eq!(proxy.backend.servers()[0].open(), 0);
-    });
+    // Whether or not rules look at them.
+    for rules in [&[][..], &["del-header Server"]] {
+        on_a_core(async {
+            let server = Server::start().await;
+            let proxy = Proxy::with(&[&server], |frontend, _| {
+                frontend.rules = crate::rules::Rules::of_responses(rules).into();
+            })
+            .await;
+            let mut client = proxy.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            let (mut wire, _) = server.request().await;
+            let head = "HTTP/1.0 200 OK\r\nServer: s\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n";
+            wire.send(format!("{head}5\r\nhello\r\n0\r\n\r\n")).await;
+            let kept = if rules.is_empty() { "Server: s\r\n" } else { "" };
+            let head =
+                format!("HTTP/1.1 200 OK\r\n{kept}Transfer-Encoding: chunked\r\nconnection: close\r\n\r\n");
+            assert_eq!(client.rest().await, format!("{head}5\r\nhello\r\n0\r\n\r\n"));
+            assert_eq!(proxy.backend.servers()[0].open(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_strange_status_passes_rules_as_it_is() {
+    for status in ["000", "007", "099", "999"] {
+        on_a_core(async {
+            let server = Server::start().await;
+            let proxy = Proxy::with(&[&server], |frontend, _| {
+                frontend.rules = crate::rules::Rules::of_responses(&["del-header Server"]).into();
+            })
+            .await;
+            let mut client = proxy.send(GET).await;
+            let (mut wire, _) = server.request().await;
+            wire.send(format!("HTTP/1.1 {status} X\r\nServer: s\r\nContent-Length: 2\r\n\r\nok")).await;
+            client.expect(&format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nok")).await;
+        });
+    }
 }
 
 #[test]

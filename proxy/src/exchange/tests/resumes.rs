@@ -68,6 +68,49 @@ fn it_may_break_off_more_than_once() {
 }
 
 #[test]
+fn each_server_that_brings_a_response_further_gives_it_all_its_retries_again() {
+    on_a_core(async {
+        let (one, two) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::with(&[&one, &two], |_, backend| backend.retry.limit = 1).await;
+        let mut client = cut_off(&proxy, &one, GET).await;
+        for (server, first) in [&two, &one, &two, &one, &two, &one].into_iter().zip(4..) {
+            let (mut wire, head) = server.request().await;
+            assert!(head.contains(&format!("\r\nrange: bytes={first}-\r\n")), "{head}");
+            let left = 10 - first;
+            wire.send(format!(
+                "HTTP/1.1 206 P\r\nETag: \"v1\"\r\nContent-Range: bytes {first}-9/10\r\nContent-Length: {left}\r\n\r\n{first}"
+            ))
+            .await;
+            client.expect(&first.to_string()).await;
+        }
+        assert_eq!(proxy.logged(1).await, ["200 ---- +6 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn a_response_that_a_rule_has_changed_is_continued() {
+    on_a_core(async {
+        let (one, two) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::with(&[&one, &two], |frontend, _| {
+            let rules =
+                ["set-header ETag ours", "del-header Accept-Ranges", "set-header Content-Type text/x"];
+            frontend.rules = crate::rules::Rules::of_responses(&rules).into();
+        })
+        .await;
+        let mut client = proxy.send(GET).await;
+        let (mut wire, _) = one.request().await;
+        wire.send(format!("{HEAD}0123")).await;
+        assert!(client.head().await.contains("ETag: ours"));
+        client.expect("0123").await;
+        drop(wire);
+        let (mut wire, head) = two.request().await;
+        assert_eq!(head, RANGE_REQUEST);
+        wire.send(REST).await;
+        client.expect("456789").await;
+    });
+}
+
+#[test]
 fn an_answer_that_is_not_the_rest_goes_nowhere() {
     for other in [
         "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\n0123456789",

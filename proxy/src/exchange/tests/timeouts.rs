@@ -1,6 +1,7 @@
 //! Who may take how long.
 
 use super::*;
+use crate::rules::Format;
 
 /// Whole seconds that have passed since `start`.
 fn seconds_since(start: tokio::time::Instant) -> u64 {
@@ -35,6 +36,30 @@ fn an_idle_client_is_closed_in_silence() {
         assert_eq!(client.rest().await, "");
         assert_eq!(seconds_since(start), 7);
         assert_eq!(proxy.log().len(), 1);
+    });
+}
+
+#[test]
+fn how_long_a_connection_was_idle_is_known_over_a_reload_that_changes_its_timeout() {
+    with_paused_time(async {
+        let server = Server::start().await;
+        let proxy = Proxy::before(&[&server]).await;
+        let newer = Proxy::with(&[&server], |frontend, _| {
+            frontend.timeout.http_keep_alive = Duration::from_mins(1);
+            let format = config::LogFormat::Own(Format::of_line("%Ti").unwrap().into());
+            let (target, length) = (config::LogTarget::Stdout, 1024);
+            frontend.logging.logs.push(config::Log { format, target, length, syslog: None });
+        })
+        .await;
+        let (mut client, _wire) = proxy.idle(&server).await;
+        proxy.core.succeed(newer.core.clone());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        client.send(GET).await;
+        let (mut wire, _) = server.request().await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+        newer.logged(1).await;
+        assert_eq!(newer.log.2.borrow().iter().map(Duration::as_secs).collect::<Vec<_>>(), [2]);
     });
 }
 

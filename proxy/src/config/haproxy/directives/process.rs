@@ -4,7 +4,7 @@ use super::{
     Does::{Ignored, Nothing, Reads, Refused},
     GONE, Known, known,
 };
-use crate::config::haproxy::{global, log};
+use crate::config::haproxy::{global, log, server_state, socket};
 
 const SERVICE: &str = "that is the service manager's work: set it in the unit (`User=`, `RootDirectory=`, `LimitNOFILE=` and the like)";
 const NO_LUA: &str = "there is no Lua";
@@ -42,7 +42,11 @@ pub(super) const DIRECTIVES: &[Known] = &[
     ),
     known("fd-hard-limit", "G", Ignored(SERVICE)),
     known("gid", "G", Ignored(SERVICE)),
-    known("grace", "G", Refused("write `leave` under [admin] of a TOML configuration")),
+    known(
+        "grace",
+        "G",
+        Refused("write `leave` under [admin] of a TOML file beside this one: `-f haproxy.cfg -f admin.toml`"),
+    ),
     known("group", "G", Ignored(SERVICE)),
     known("h1-case-adjust", "G", Nothing).but("fields keep the case that they come with"),
     known("h1-case-adjust-file", "G", Nothing).but("fields keep the case that they come with"),
@@ -60,7 +64,13 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("lua-load-per-thread", "G", Refused(NO_LUA)),
     known("lua-prepend-path", "G", Refused(NO_LUA)),
     known("master-worker", "G", Ignored("a reload (SIGHUP) or an upgrade (SIGUSR2) needs no master process")),
-    known("max-spread-checks", "G", Ignored("first checks are spread over the interval")),
+    known(
+        "max-spread-checks",
+        "G",
+        Ignored(
+            "first checks begin at once, for requests wait for them: it is the later ones that are spread",
+        ),
+    ),
     known("maxcompcpuusage", "G", Ignored("nothing is compressed")),
     known("maxcomprate", "G", Ignored("nothing is compressed")),
     known(
@@ -96,16 +106,8 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("presetenv", "G", Reads(global::environment)),
     known("quiet", "G", Ignored("there is one level of messages")),
     known("resetenv", "G", Refused("name what is to go: `unsetenv NAME`")),
-    known(
-        "server-state-base",
-        "G",
-        Ignored("what is known of servers goes from one process to the next by itself"),
-    ),
-    known(
-        "server-state-file",
-        "G",
-        Ignored("what is known of servers goes from one process to the next by itself"),
-    ),
+    known("server-state-base", "G", Reads(server_state::base)),
+    known("server-state-file", "G", Reads(server_state::of_all)),
     known("set-dumpable", "G", Ignored(SERVICE)),
     known("set-var", "G", Refused("there are no variables of the process")),
     known("set-var-fmt", "G", Refused("there are no variables of the process")),
@@ -128,9 +130,9 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("ssl-skip-self-issued-ca", "G", Ignored("it is about TLS")),
     known("stats bind-process", "G", Ignored("there is one process")),
     known("stats maxconn", "G", Ignored("ten connections of operators are served at once")),
-    known("stats socket", "G", Reads(global::stats_socket))
-        .but("with a path; an inherited descriptor is ignored with a warning"),
-    known("stats timeout", "G", Reads(global::stats_timeout)),
+    known("stats socket", "G", Reads(socket::stats_socket))
+        .but("a path, an address, `abns@NAME` or `fd@3`; its keywords are those of a unix socket"),
+    known("stats timeout", "G", Reads(socket::stats_timeout)),
     known("strict-limits", "G", Ignored("the limit on descriptors is raised as far as it goes")),
     known("thread-group", "G", Ignored("the kernel's scheduler places the threads")),
     known("thread-groups", "G", Ignored("the kernel's scheduler places the threads")),
