@@ -12,10 +12,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::{clock, place::Place};
-
-/// How long a program may take to end on SIGTERM before it is killed: it has nothing to finish then.
-const END_WITHIN: Duration = Duration::from_secs(5);
+use crate::{PATIENCE, clock, place::Place};
 
 /// One running program with its log. When dropped it is ended; the test fails if it had ended by itself
 /// before, or if it logged an error that no one expected.
@@ -106,7 +103,7 @@ impl Child {
         }
         let _ = kill_process(pid(self.pid()), Signal::TERM);
         let start = clock::now();
-        while start.elapsed() < END_WITHIN {
+        while start.elapsed() < PATIENCE {
             if let Some(status) = self.ended() {
                 return status;
             }
@@ -144,7 +141,7 @@ impl Drop for Child {
             }
             None => assert!(
                 status.signal() != Some(Signal::KILL.as_raw()),
-                "{} did not end within {END_WITHIN:?} of SIGTERM",
+                "{} did not end within {PATIENCE:?} of SIGTERM",
                 self.name
             ),
         }

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-/// No test has a page that takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::PATIENCE;
+
 /// A head longer than this is no answer of the programs in these tests.
 const HEAD_LIMIT: usize = 64 * 1024;
 

@@ -13,15 +13,12 @@ use std::{
 };
 
 use crate::{
+    PATIENCE,
     child::{Child, output},
     place::{Place, holds},
     port,
 };
 
-/// HAProxy is there within 100 ms; a loaded machine may need longer.
-const START_WITHIN: Duration = Duration::from_secs(10);
-/// Two intervals of 500 ms and some.
-const CHECKED_WITHIN: Duration = Duration::from_secs(10);
 /// Columns of `show stat`.
 mod column {
     pub(super) const BACKEND: usize = 0;
@@ -205,7 +202,7 @@ impl Haproxy {
         self.launch();
         let names: Vec<String> = self.servers.iter().map(|s| s.name.clone()).collect();
         for name in names {
-            self.wait_for_status(&name, "UP", CHECKED_WITHIN);
+            self.wait_for_status(&name, "UP", PATIENCE);
         }
         self
     }
@@ -233,7 +230,7 @@ impl Haproxy {
         let new = Child::start(&self.place, &self.dir, &log, command, is_error);
         let pid = format!("Pid: {}\n", new.pid());
         self.child = Some(new);
-        self.place.wait_for(&format!("{} to be reloaded", self.name), START_WITHIN, || {
+        self.place.wait_for(&format!("{} to be reloaded", self.name), PATIENCE, || {
             let saw = self.runtime.command("show info");
             holds(saw.contains(&pid), || saw)
         });
@@ -295,7 +292,7 @@ impl Haproxy {
         let mut command = self.program();
         command.arg("-db").arg("-f").arg(&config);
         self.child = Some(Child::start(&self.place, &self.dir, "haproxy", command, is_error));
-        self.place.wait_for(&format!("{} to answer on its socket", self.name), START_WITHIN, || {
+        self.place.wait_for(&format!("{} to answer on its socket", self.name), PATIENCE, || {
             let saw = self.runtime.command("show info");
             holds(saw.contains("Pid:"), || saw)
         });
@@ -319,6 +316,7 @@ impl Haproxy {
             .check(out.status.success() && !said.contains("[WARNING]"), &format!("haproxy.cfg: {said}"));
     }
 
+    /// Its checks have time: with `fall 1` an answer that a busy machine holds back would take a server out.
     fn config(&self) -> String {
         let Self { name, address, runtime, lines, check, .. } = self;
         let mut text = format!(
@@ -333,6 +331,7 @@ defaults
     log global
     option httplog
     timeout connect 5s
+    timeout check 60s
     timeout client 60s
     timeout server 60s
 

@@ -23,7 +23,7 @@ const THINKS_MS: std::ops::Range<u64> = 20..90;
 /// Requests of one session: with thinking about a second, so that a soft drain sees its users leave.
 const REQUESTS_PER_SESSION: u32 = 8;
 /// Whatever a test forgets, its load ends then.
-const LONGEST: Duration = Duration::from_mins(2);
+const LONGEST: Duration = Duration::from_mins(20);
 
 /// A load to be put on a balancer.
 #[derive(Clone, Debug)]

@@ -4,13 +4,9 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use crate::{child::Child, client::Connection, place::Place, port};
-
-/// nginx is there within tens of milliseconds; a loaded machine may need longer.
-const START_WITHIN: Duration = Duration::from_secs(10);
+use crate::{PATIENCE, child::Child, client::Connection, place::Place, port};
 
 /// One nginx. When dropped it is stopped; the test fails if it had died or logged an error.
 #[derive(Debug)]
@@ -76,7 +72,7 @@ impl Nginx {
         let mut command = self.place.command("nginx");
         command.arg("-p").arg(&self.dir).arg("-c").arg(&config).args(["-e", "stderr"]);
         self.child = Some(Child::start(&self.place, &self.dir, "nginx", command, is_error));
-        self.place.wait_for(&format!("{} to answer", self.name), START_WITHIN, || {
+        self.place.wait_for(&format!("{} to answer", self.name), PATIENCE, || {
             let got = Connection::open(self.address).and_then(|mut c| c.fetch("GET", "/health", &[], b""));
             got.map(drop).map_err(|e| e.to_string())
         });

@@ -1,22 +1,19 @@
 //! Our proxy, as a process of its own.
 
-use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, process::Command};
 
 use rustix::process::Signal;
 
 use crate::{
+    PATIENCE,
     child::{self, Child, is_alive},
     client::Connection,
     haproxy::Runtime,
+    netns::Netns,
     place::{self, Place},
     port,
 };
 
-/// The proxy listens at once; a loaded machine may need longer.
-const START_WITHIN: Duration = Duration::from_secs(10);
-
-/// An upgrade takes a tenth of a second; a loaded machine may need much longer.
-const UPGRADE_WITHIN: Duration = Duration::from_mins(1);
 /// What an old process says when another one is ready.
 const TAKEN_OVER: &str = "another process has taken over";
 
@@ -36,6 +33,9 @@ pub struct Proxy {
     check: String,
     admin: String,
     sections: String,
+    /// The network namespace in which it runs, where that is not the test's.
+    netns: Option<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Proxy {
@@ -55,6 +55,8 @@ impl Proxy {
                     .to_owned(),
             admin: String::new(),
             sections: String::new(),
+            netns: None,
+            environment: Vec::new(),
             child: None,
         }
     }
@@ -121,6 +123,21 @@ impl Proxy {
         self
     }
 
+    /// It runs in this network namespace, to which a cable leads; users come in at its end.
+    #[must_use]
+    pub fn within(mut self, netns: &Netns) -> Self {
+        self.address.set_ip(netns.inner().into());
+        self.netns = Some(netns.name().to_owned());
+        self
+    }
+
+    /// One more variable of its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts it and waits until it lets users in.
     #[must_use]
     pub fn start(mut self) -> Self {
@@ -132,10 +149,10 @@ impl Proxy {
     pub fn launch(&mut self) {
         let config = self.config_file();
         fs::write(&config, self.config()).expect("write proxy.toml");
-        let mut command = self.place.command(place::built("drain-proxy"));
-        command.arg("-f").arg(&config);
+        let mut command = self.program();
+        command.arg("-f").arg(&config).envs(self.environment.iter().cloned());
         self.child = Some(Child::start(&self.place, &self.dir, "proxy", command, is_error));
-        self.place.wait_for(&format!("{} to serve a page", self.name), START_WITHIN, || {
+        self.place.wait_for(&format!("{} to serve a page", self.name), PATIENCE, || {
             let got = Connection::open(self.address).and_then(|mut c| c.fetch("GET", "/health", &[], b""));
             match got {
                 Ok(answer) if answer.status == 200 => Ok(()),
@@ -143,6 +160,15 @@ impl Proxy {
                 Err(e) => Err(e.to_string()),
             }
         });
+    }
+
+    /// It, where it is to run.
+    fn program(&self) -> Command {
+        let program = place::built("drain-proxy");
+        let Some(netns) = &self.netns else { return self.place.command(program) };
+        let mut command = self.place.command("ip");
+        command.args(["netns", "exec", netns]).arg(program);
+        command
     }
 
     /// Its runtime commands.
@@ -175,7 +201,7 @@ impl Proxy {
         self.child().may_end();
         let (pid, before) = self.newest();
         child::send(pid, Signal::USR2).expect("a proxy that runs");
-        self.place.wait_for("another process to take over", UPGRADE_WITHIN, || match self.newest() {
+        self.place.wait_for("another process to take over", PATIENCE, || match self.newest() {
             (_, upgrades) if upgrades > before => Ok(()),
             _ => Err("none has".to_owned()),
         });
@@ -185,7 +211,7 @@ impl Proxy {
     pub fn end_newest(&self) {
         let (pid, _) = self.newest();
         child::send(pid, Signal::TERM).expect("a proxy that runs");
-        self.place.wait_for("the last process to end", UPGRADE_WITHIN, || {
+        self.place.wait_for("the last process to end", PATIENCE, || {
             if is_alive(pid) { Err("it lives".to_owned()) } else { Ok(()) }
         });
     }
@@ -224,6 +250,7 @@ cookie = {{ name = "SERVERID", mode = "insert", indirect = true }}
 {check}
 retries = 10
 redispatch = true
+timeout.check = "60s"
 {backend}{servers}
 {admin}{sections}"#,
             log = dir.join("access.log").display(),

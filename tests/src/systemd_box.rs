@@ -34,6 +34,7 @@ use std::{
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::{
+    PATIENCE,
     child::output,
     clock,
     place::{Place, built, holds},
@@ -41,8 +42,6 @@ use crate::{
 
 /// The program that boots it.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd-box");
-/// How long units may take to reach a state: a second as a rule, and longer on an overloaded machine.
-const UNIT_WITHIN: Duration = Duration::from_mins(1);
 /// How long the box may take to go: what its keeper gives the services, and some.
 const GONE_WITHIN: Duration = Duration::from_mins(2);
 /// How many lines of the box's journal a failure shows.
@@ -155,7 +154,7 @@ impl SystemdBox {
     /// Looks until `look` gives a value, as [`Place::wait_for`] does; a failure shows the box's journal as well.
     #[track_caller]
     pub fn wait_for<T>(&self, what: &str, look: impl FnMut() -> Result<T, String>) -> T {
-        self.place.wait_for(what, UNIT_WITHIN, look)
+        self.place.wait_for(what, PATIENCE, look)
     }
 
     /// The process id of a unit's main process, inside; 0 where there is none.
@@ -167,7 +166,7 @@ impl SystemdBox {
     /// What a unit has written to the journal, messages of systemd about it included.
     #[track_caller]
     pub fn journal(&self, unit: &str) -> String {
-        self.sh(&format!("journalctl --no-pager -o cat -u '{unit}'"))
+        self.sh(&format!("journalctl --sync; journalctl --no-pager -o cat -u '{unit}'"))
     }
 
     /// Copies a program into it, for everybody to execute.
@@ -238,7 +237,7 @@ impl SystemdBox {
     pub fn wait_until_off(&mut self) {
         let place = self.place.clone();
         let is_off = || holds(self.is_off(), || "it runs".into());
-        place.wait_for("the box to be off", UNIT_WITHIN, is_off);
+        place.wait_for("the box to be off", GONE_WITHIN, is_off);
     }
 
     /// Fails the test now, with the end of every log.

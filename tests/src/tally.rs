@@ -64,6 +64,8 @@ pub struct Move {
     pub session: u64,
     /// When the request that was answered elsewhere was sent, since 1970.
     pub at: Duration,
+    /// How long its answer took.
+    pub took: Duration,
     /// The server before.
     pub from: String,
     /// The server after.
@@ -126,7 +128,7 @@ impl Tally {
                 && from != served.by
             {
                 let (from, to) = (from.to_owned(), served.by.clone());
-                moves.push(Move { session: visit.session, at: visit.at, from, to });
+                moves.push(Move { session: visit.session, at: visit.at, took: visit.took, from, to });
             }
         }
         moves

@@ -88,7 +88,7 @@ pub(super) fn run(input: &[u8]) {
 
 fn write(head: &RequestHead<'_, '_>, close: bool) -> Vec<u8> {
     let mut out = Vec::new();
-    let edits = RequestEdits { close, client_field: "X-Forwarded-For", ..RequestEdits::default() };
+    let edits = RequestEdits { close, address_fields: ["X-Forwarded-For", ""], ..RequestEdits::default() };
     forward::request(head, edits, |_| FieldEdit::Keep, &mut out);
     out
 }

@@ -19,15 +19,13 @@ use rustix::process::Signal;
 
 use self::settings::Settings;
 use crate::{
+    PATIENCE,
     apache::{self, Apache},
     child::{Child, output},
     client::{Connection, Response},
     place::{self, Place, holds},
     port,
 };
-
-/// The agent answers checks at once; a loaded machine may need longer.
-const START_WITHIN: Duration = Duration::from_secs(10);
 
 /// One agent. When dropped it is stopped; the test fails if it had died or logged an error.
 #[derive(Debug)]
@@ -90,7 +88,7 @@ impl Agent {
         let mut command = self.place.command(place::built("drain-agent"));
         command.arg("--config").arg(&config);
         self.child = Some(Child::start(&self.place, &self.dir, "agent", command, is_error));
-        self.place.wait_for(&format!("{} to be there", self.name), START_WITHIN, || {
+        self.place.wait_for(&format!("{} to be there", self.name), PATIENCE, || {
             self.try_status()?;
             self.check().map(drop)
         });

@@ -38,21 +38,21 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Short times, for a server that listens as these lines of `[server]` say.
+    /// Short times, and limits that only what never comes meets, for a server that listens as these lines of `[server]` say.
     pub(super) fn of(doors: String) -> Self {
         Self {
             doors,
             ready_url: None,
-            ready_deadline: "15s",
+            ready_deadline: "2m",
             restart: vec!["true".to_owned()],
             stop: None,
-            restart_timeout: "30s",
+            restart_timeout: "2m",
             proof: "process",
             probe_interval: "200ms",
-            acknowledge: ("15s", "abort"),
-            soft: ("1s", "30s"),
+            acknowledge: ("2m", "abort"),
+            soft: ("1s", "2m"),
             hard_quiet: None,
-            hard: ("15s", "restart"),
+            hard: ("2m", "restart"),
             min_remaining: 1,
             more_restart: String::new(),
             more_drain: String::new(),
@@ -97,6 +97,13 @@ impl Agent {
     #[must_use]
     pub fn ready_deadline(mut self, deadline: &'static str) -> Self {
         self.settings.ready_deadline = deadline;
+        self
+    }
+
+    /// Its restart may take so long.
+    #[must_use]
+    pub fn restart_timeout(mut self, timeout: &'static str) -> Self {
+        self.settings.restart_timeout = timeout;
         self
     }
 
@@ -198,9 +205,16 @@ impl Agent {
         self
     }
 
+    /// A line of `[control]`, the last table.
+    #[must_use]
+    pub fn control_line(mut self, line: &str) -> Self {
+        self.settings.more.insert_str(0, &format!("{line}\n"));
+        self
+    }
+
     /// Takes orders over HTTPS, too, at this address from who has one of these tokens, with the test certificates.
     #[must_use]
-    pub fn controlled_at(mut self, address: SocketAddr, tokens: &str) -> Self {
+    pub fn controlled_at(self, address: SocketAddr, tokens: &str) -> Self {
         let secret = |name: &str, bytes: &[u8]| {
             let path = self.dir.join(name);
             fs::write(&path, bytes).expect("write a file for TLS");
@@ -212,12 +226,9 @@ impl Agent {
             (secret("server.pem", &read("server.pem")), secret("server.key", &read("server.key")));
         let tokens = secret("tokens", tokens.as_bytes());
         secret("ca.pem", &read("ca.pem"));
-        // Keys of `[control]`, the last table.
-        let keys = format!(
-            "listen = \"{address}\"\ntls = {{ cert = \"{cert}\", key = \"{key}\" }}\ntoken_file = \"{tokens}\"\n"
-        );
-        self.settings.more.insert_str(0, &keys);
-        self
+        self.control_line(&format!(
+            "listen = \"{address}\"\ntls = {{ cert = \"{cert}\", key = \"{key}\" }}\ntoken_file = \"{tokens}\""
+        ))
     }
 
     /// All of it.
@@ -239,7 +250,7 @@ state = "{state}"
 [server]
 name = "{name}"
 {doors}
-ready = {{ {url}rise = 2, fall = 3, interval = "{probe_interval}", timeout = "1s", deadline = "{ready_deadline}" }}
+ready = {{ {url}rise = 2, fall = 3, interval = "{probe_interval}", timeout = "5s", deadline = "{ready_deadline}" }}
 
 [restart]
 command = {restart:?}

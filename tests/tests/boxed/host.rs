@@ -1,12 +1,12 @@
 //! A host with the real Apache of the distribution, guarded by our agent as the package installs it.
 
-use std::{net::SocketAddr, process::Output, time::Duration};
+use std::{net::SocketAddr, process::Output};
 
 use drain_agent::{
     control::api::{Outcome, Status},
     lifecycle::Phase,
 };
-use drain_tests::{Haproxy, Place, Server, SystemdBox, client::Connection};
+use drain_tests::{Haproxy, PATIENCE, Place, Server, SystemdBox, client::Connection};
 
 /// What the agent is called, and its unit is an instance of.
 pub(crate) const AGENT: &str = "drain-agent@apache2.service";
@@ -19,9 +19,6 @@ pub(crate) const HEALTH: &str = "127.0.0.1:8404";
 /// Its control socket, inside.
 const CONTROL: &str = "/run/drain-agent/apache2.sock";
 
-/// What a drain needs that is under way on a slow machine.
-pub(crate) const WITHIN: Duration = Duration::from_mins(1);
-
 /// The configuration: one line says what is restarted.
 pub(crate) const CONFIG: &str = r#"
 listen = "127.0.0.1:8404"
@@ -31,9 +28,9 @@ ready = { url = "http://127.0.0.1/", interval = "200ms" }
 [restart]
 unit = "apache2.service"
 [drain]
-acknowledge = { limit = "30s" }
+acknowledge = { limit = "5m" }
 soft = { quiet = "1s", limit = "20s" }
-hard = { limit = "20s" }
+hard = { limit = "2m" }
 min_remaining = 0
 "#;
 
@@ -94,7 +91,7 @@ impl Host {
         let second = Server::new("s2", address("127.0.0.1:81")).unchecked();
         let balancer =
             set(Haproxy::new(self.machine.place(), "lb").server(first).server(second)).start_unchecked();
-        balancer.wait_for_status("s1", "UP", WITHIN);
+        balancer.wait_for_status("s1", "UP", PATIENCE);
         balancer
     }
 

@@ -54,7 +54,7 @@ fn what_servers_log_to_the_journal_holds_a_drain() {
     // So long a quiet that the soft phase ends when it is told to, however slow the machine.
     let config = CONFIG
         .replace(r#"soft = { quiet = "1s", limit = "20s" }"#, r#"soft = { quiet = "1h", limit = "2h" }"#)
-        .replace(r#"hard = { limit = "20s" }"#, r#"hard = { quiet = "2s", limit = "10m" }"#);
+        .replace(r#"hard = { limit = "2m" }"#, r#"hard = { quiet = "2s", limit = "10m" }"#);
     assert!(config.contains("2h") && config.contains("10m"));
     machine.write("/etc/drain-agent/apache2.toml", &format!("{config}{SOURCES}"));
     machine.sh(&format!("systemctl start {APACHE} {AGENT}"));
@@ -70,7 +70,7 @@ fn what_servers_log_to_the_journal_holds_a_drain() {
     }
     // The agent's own requests, its probes, are in the same log and don't count.
     let before = count(&begun, "apache2.service");
-    host.wait_until("three requests", |status| count(status, "apache2.service") == before + 3);
+    host.wait_until("three requests", |status| count(status, "apache2.service") >= before + 3);
 
     let out = host.ctl("restart --no-wait --force --reason journal");
     assert!(out.status.success(), "{out:?}");

@@ -1,12 +1,20 @@
 //! Tests in a real systemd, booted in namespaces of its own. `tests/run box` runs them.
 
+mod command;
 mod guard;
 mod host;
+mod installation;
 mod journal;
 mod machine;
 mod packages;
+mod proxy;
 mod restart;
+mod rights;
+mod rpm;
+mod setup;
 mod socket;
 mod soft_guard;
 mod units;
+mod upgrades;
 mod users;
+mod verbs;

@@ -1,7 +1,7 @@
 //! The restart of the real Apache's unit over D-Bus.
 
 use drain_agent::{control::api::Outcome, lifecycle::Phase};
-use drain_tests::{Place, place::holds};
+use drain_tests::{PATIENCE, Place, place::holds};
 
 use crate::{
     host::{AGENT, APACHE, Host},
@@ -36,7 +36,7 @@ fn a_restart_over_dbus_behind_haproxy_hurts_nobody() {
         assert!(out.status.success(), "{out:?}\n{}", host.machine.journal(AGENT));
         assert_ne!(host.run(), run, "another run of the unit");
         assert_ne!(host.machine.main_pid(APACHE), main);
-        balancer.wait_for_status("s1", "UP", crate::host::WITHIN);
+        balancer.wait_for_status("s1", "UP", PATIENCE);
     }
     // As the convention has it, and as people send it who forget to name the main process alone.
     for whom in ["--kill-whom=main", ""] {
@@ -54,7 +54,7 @@ fn a_restart_over_dbus_behind_haproxy_hurts_nobody() {
 fn an_agent_that_is_killed_in_each_phase_restarts_the_unit_once() {
     let place = Place::new("box_killed");
     let config = crate::host::CONFIG
-        .replace("hard = { limit = \"20s\" }", "hard = { quiet = \"2s\", limit = \"20s\" }")
+        .replace("hard = { limit = \"2m\" }", "hard = { quiet = \"2s\", limit = \"2m\" }")
         .replace("interval = \"200ms\"", "interval = \"300ms\", rise = 10");
     let Some(host) = Host::guarded(&place, "") else { return };
     assert!(config.contains("rise = 10") && config.contains("quiet = \"2s\""));
@@ -159,13 +159,15 @@ fn a_restart_that_is_given_up_in_its_stop_does_not_leave_the_server_stopped() {
 fn the_bus_may_be_restarted_in_mid_restart_and_no_connection_to_it_is_left() {
     let place = Place::new("box_bus");
     let Some(host) = Host::guarded(&place, "") else { return };
-    host.slow_start(SLOW_START);
+    host.slow_start(
+        "[Service]\nExecStartPre=/bin/sh -c 'until [ -e /run/go ]; do sleep 0.1; done'\nTimeoutStartSec=infinity\n",
+    );
     let (before, open) =
         (host.status().expect("a status").drains.last().map_or(0, |drain| drain.id), descriptors(&host));
     let run = host.run();
     host.machine.sh(&format!("systemctl kill --kill-whom=main -s USR2 {AGENT}"));
     host.machine.wait_for_property(APACHE, "ActiveState", "activating");
-    host.machine.sh("systemctl restart dbus.service");
+    host.machine.sh("systemctl restart dbus.service && touch /run/go");
     let (outcome, text) = host.wait_for_end(before);
     assert_eq!(outcome, Outcome::Done, "{text}");
     assert_ne!(host.run(), run);

@@ -1,6 +1,6 @@
 //! The health port, held open by systemd.
 
-use drain_tests::Place;
+use drain_tests::{PATIENCE, Place};
 
 use crate::host::{AGENT, Host};
 
@@ -17,7 +17,7 @@ fn an_agent_that_is_restarted_twenty_times_is_never_seen_as_down() {
     host.machine.sh("systemctl start apache2 drain-agent@apache2.socket");
     // Nobody has started it: the first check does.
     assert_eq!(host.machine.property(AGENT, "ActiveState"), "inactive");
-    let mut balancer = host.balancer(|lb| lb.check("inter 100 fall 1 rise 1").line("timeout check 30s"));
+    let mut balancer = host.balancer(|lb| lb.check("inter 100 fall 1 rise 1"));
     host.machine.wait_for_property(AGENT, "ActiveState", "active");
     for number in 0..RESTARTS {
         let main = host.machine.main_pid(AGENT);
@@ -35,7 +35,7 @@ fn an_agent_that_is_restarted_twenty_times_is_never_seen_as_down() {
             }
         });
     }
-    balancer.wait_for_status("s1", "UP", crate::host::WITHIN);
+    balancer.wait_for_status("s1", "UP", PATIENCE);
     let log = balancer.child().log_text();
     assert!(!log.contains("s1 is DOWN"), "{log}");
 }

@@ -2,17 +2,18 @@
 
 use drain_tests::Place;
 
-use crate::guard::stage::{Crowd, Stage, in_background};
+use crate::guard::stage::{Crowd, PATIENT, Stage, in_background};
 
 #[test]
 fn a_gentle_guard_drains_softly_first_and_then_hard_and_hurts_nobody() {
     let place = Place::new("guard_soft");
-    let Some(stage) =
-        Stage::unguarded(&place, "soft = { quiet = \"1s\", limit = \"1m\" }\nmin_remaining = 0")
-    else {
+    let Some(stage) = Stage::unguarded(
+        &place,
+        &format!("soft = {{ quiet = \"15s\", limit = \"10m\" }}\n{PATIENT}\nmin_remaining = 0"),
+    ) else {
         return;
     };
-    stage.machine.sh("drainctl guard apache2 --mode soft --limit 2m");
+    stage.machine.sh("drainctl guard apache2 --mode soft --limit 20m");
     stage.machine.wait_for_property("apache2-drain.service", "ActiveState", "active");
     let mut crowd = Crowd::before(&stage);
     let before = stage.invocation();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, process::Command, time::Duration};
 
 use drain_tests::{
-    Haproxy, Nginx, Place, Proxy,
+    Haproxy, Nginx, PATIENCE, Place, Proxy,
     child::{is_alive, output},
     haproxy::{Runtime, Server},
     place::holds,
@@ -11,9 +11,6 @@ use drain_tests::{
 use rustix::process::Signal;
 
 use crate::{crew::Crew, upstream::Upstream};
-
-/// Checks come every 500 ms; a loaded machine may need longer.
-const SEEN_WITHIN: Duration = Duration::from_mins(1);
 
 /// From one pair of keys to the next.
 const LOOKS_PER_KEY: u32 = 10;
@@ -138,7 +135,7 @@ fn commands_are_answered_as_by_haproxy_to_the_byte_and_statistics_have_the_same_
     let (theirs_info, ours_info) = (names(&theirs), names(&ours));
     assert!(theirs_info.iter().all(|name| ours_info.contains(name)), "{ours_info:?}");
     // A check that is under way hides the code of the last one there.
-    place.wait_for("the same fields in all rows", SEEN_WITHIN, || {
+    place.wait_for("the same fields in all rows", PATIENCE, || {
         let (theirs, ours) = (fields(&theirs), fields(&ours));
         let other: Vec<_> = theirs.symmetric_difference(&ours).collect();
         holds(other.is_empty(), || format!("{other:?}"))
@@ -158,12 +155,12 @@ fn an_order_outlasts_checks_a_reload_an_upgrade_and_a_restart_and_is_listed() {
         .start();
     let runtime = proxy.runtime();
     let status = |server: &str| runtime.statuses().get(server).cloned().unwrap_or_default();
-    place.wait_for("both servers to be up", SEEN_WITHIN, || {
+    place.wait_for("both servers to be up", PATIENCE, || {
         holds(status("s1") == "UP" && status("s2") == "UP", || format!("{:?}", runtime.statuses()))
     });
     assert_eq!(runtime.command("disable server shop/s2;set weight shop/s1 5"), "\n\n");
     let stays = |what: &str| {
-        place.wait_for(what, SEEN_WITHIN, || {
+        place.wait_for(what, PATIENCE, || {
             let (statuses, weight) = (runtime.statuses(), runtime.command("get weight shop/s1"));
             let holds_still = statuses.get("s2").is_some_and(|status| status == "MAINT")
                 && statuses.get("s1").is_some_and(|status| status == "UP")
@@ -173,7 +170,7 @@ fn an_order_outlasts_checks_a_reload_an_upgrade_and_a_restart_and_is_listed() {
     };
     stays("the order to hold");
     proxy.signal(Signal::HUP);
-    place.wait_for("the reload", SEEN_WITHIN, || {
+    place.wait_for("the reload", PATIENCE, || {
         let log = proxy.child().log_text();
         holds(log.contains("SIGHUP: "), || log)
     });
@@ -190,7 +187,7 @@ fn an_order_outlasts_checks_a_reload_an_upgrade_and_a_restart_and_is_listed() {
     proxy.launch();
     stays("the order to hold after a restart");
     runtime.command("enable server shop/s2");
-    place.wait_for("s2 to be up again", SEEN_WITHIN, || holds(status("s2") == "UP", || status("s2")));
+    place.wait_for("s2 to be up again", PATIENCE, || holds(status("s2") == "UP", || status("s2")));
 }
 
 #[test]
@@ -217,14 +214,14 @@ fn what_was_set_at_run_time_holds_again_after_a_crash() {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         holds(text.contains(wanted), || text)
     };
-    place.wait_for("what was set to be written", SEEN_WITHIN, || has(&changes, &set));
-    place.wait_for("the servers' state to be written", SEEN_WITHIN, || {
+    place.wait_for("what was set to be written", PATIENCE, || has(&changes, &set));
+    place.wait_for("the servers' state to be written", PATIENCE, || {
         has(&state, " shop 2 s2 127.0.0.1 0 1 1 1 ")
     });
     proxy.child().may_end();
     let pid = proxy.child().pid();
     proxy.signal(Signal::KILL);
-    place.wait_for("the proxy to be dead", SEEN_WITHIN, || holds(!is_alive(pid), || "it lives".to_owned()));
+    place.wait_for("the proxy to be dead", PATIENCE, || holds(!is_alive(pid), || "it lives".to_owned()));
     proxy.launch();
     assert_eq!(proxy.runtime().command("show changes"), set + "\n");
     assert_eq!(proxy.runtime().statuses()["s2"], "MAINT");
@@ -274,7 +271,7 @@ fn a_server_that_comes_at_run_time_serves_moves_and_goes() {
     assert_eq!(runtime.command(&new), "New server registered.\n\n");
     assert_eq!(runtime.statuses()["b"], "MAINT");
     assert_eq!(runtime.command("set server shop/b state ready;set server shop/b weight 3"), "\n\n");
-    place.wait_for("the new server to serve", SEEN_WITHIN, || served("b"));
+    place.wait_for("the new server to serve", PATIENCE, || served("b"));
     let there = format!("set server shop/b addr 127.0.0.1 port {}", c.address.port());
     let said = runtime.command(&there);
     let wanted = format!(
@@ -284,10 +281,10 @@ fn a_server_that_comes_at_run_time_serves_moves_and_goes() {
     );
     assert_eq!(said, wanted);
     assert_eq!(runtime.command("get weight shop/b"), "3 (initial 2)\n\n");
-    place.wait_for("the server to serve where it is now", SEEN_WITHIN, || served("b"));
+    place.wait_for("the server to serve where it is now", PATIENCE, || served("b"));
     assert_eq!(runtime.command("del server shop/b"), "Only servers in maintenance mode can be deleted.\n");
     assert_eq!(runtime.command("set server shop/b state maint"), "\n");
-    place.wait_for("the server to have gone", SEEN_WITHIN, || {
+    place.wait_for("the server to have gone", PATIENCE, || {
         let said = runtime.command("del server shop/b");
         holds(said == "Server deleted.\n", || said)
     });
@@ -312,7 +309,7 @@ fn hatop_shows_servers_disables_and_enables_them_and_sets_weights() {
     let program = format!("TERM=screen hatop -s {}", runtime.path().display());
     tmux(&["new-session", "-d", "-x", "180", "-y", "50", &program]);
     let seen = || tmux(&["capture-pane", "-p"]);
-    place.wait_for("hatop to show the server", SEEN_WITHIN, || {
+    place.wait_for("hatop to show the server", PATIENCE, || {
         let screen = seen();
         holds(screen.contains("s1") && screen.contains("shop"), || screen)
     });
@@ -330,15 +327,15 @@ fn hatop_shows_servers_disables_and_enables_them_and_sets_weights() {
     // rows comes by.
     let weight = || runtime.command("get weight shop/s1");
     let status = || runtime.statuses().get("s1").cloned().unwrap_or_default();
-    place.wait_for("hatop to disable the server", SEEN_WITHIN, || {
+    place.wait_for("hatop to disable the server", PATIENCE, || {
         press(["F10", "Down"]);
         holds(status() == "MAINT", seen)
     });
-    place.wait_for("hatop to enable the server", SEEN_WITHIN, || {
+    place.wait_for("hatop to enable the server", PATIENCE, || {
         press(["F9", "Up"]);
         holds(status() != "MAINT", seen)
     });
-    place.wait_for("hatop to raise the weight", SEEN_WITHIN, || {
+    place.wait_for("hatop to raise the weight", PATIENCE, || {
         press(["F7", "Down"]);
         holds(weight() != "1 (initial 1)\n\n", seen)
     });

@@ -1,9 +1,9 @@
 //! The proxy's admin port: health for a balancer above it, and who is let in.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, time::Duration};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt};
 
 use drain_tests::{
-    Place, Proxy, child,
+    PATIENCE, Place, Proxy, child,
     client::{Connection, Response},
     place::holds,
     port,
@@ -11,9 +11,6 @@ use drain_tests::{
 use rustix::process::Signal;
 
 use crate::upstream::Upstream;
-
-/// A second is plenty; a loaded machine may need longer.
-const WITHIN: Duration = Duration::from_mins(1);
 
 fn asked(method: &str, port: SocketAddr, path: &str, headers: &[&str]) -> Result<Response, String> {
     let fetch = |mut connection: Connection| connection.fetch(method, path, headers, b"");
@@ -40,7 +37,7 @@ fn a_balancer_above_is_told_that_the_proxy_is_to_finish_while_it_still_serves() 
         assert_eq!(answer.status, 200);
         assert!(answer.header("x-drain-state").is_some_and(|state| state.starts_with("up; ")));
         proxy.signal(Signal::USR1);
-        let answer = place.wait_for("another answer of /readyz", WITHIN, || {
+        let answer = place.wait_for("another answer of /readyz", PATIENCE, || {
             let answer = ready();
             if answer.status == 200 { Err("200".to_owned()) } else { Ok(answer) }
         });
@@ -74,7 +71,7 @@ fn a_password_that_is_changed_in_its_file_holds_after_a_reload() {
     assert_eq!(statuses(), [200, 401]);
     fs::write(&file, "other\n").expect("write another password");
     proxy.signal(Signal::HUP);
-    place.wait_for("the other password to hold", WITHIN, || {
+    place.wait_for("the other password to hold", PATIENCE, || {
         let statuses = statuses();
         holds(statuses == [401, 200], || format!("{statuses:?}"))
     });
@@ -87,7 +84,7 @@ fn a_proxy_that_has_told_the_balancers_above_ends_by_itself() {
     let (mut proxy, admin) = started(&place, "lb", &upstream, "leave = { soft = \"50ms\", hard = \"50ms\" }");
     proxy.child().may_end();
     proxy.signal(Signal::USR1);
-    let status = place.wait_for("the end of the proxy", WITHIN, || {
+    let status = place.wait_for("the end of the proxy", PATIENCE, || {
         proxy.child().ended().ok_or_else(|| "it runs".to_owned())
     });
     assert!(status.success(), "{status}");
@@ -123,7 +120,7 @@ fn connections_that_say_nothing_are_closed_and_hold_up_nobody() {
     let (_proxy, admin) = started(&place, "lb", &upstream, "");
     let silent: Vec<_> = (0..200).map(|_| Connection::open(admin).expect("a connection")).collect();
     // They have 5 s to say something; then their places are others'.
-    place.wait_for("an answer", WITHIN, || {
+    place.wait_for("an answer", PATIENCE, || {
         let status = asked("GET", admin, "/healthz", &[])?.status;
         holds(status == 200, || format!("status {status}"))
     });
@@ -143,7 +140,7 @@ fn after_an_upgrade_the_new_process_answers_and_after_a_reload_the_new_address()
     };
     let old = pid().expect("the old process answers");
     proxy.signal(Signal::USR2);
-    let new = place.wait_for("the end of the old process", WITHIN, || {
+    let new = place.wait_for("the end of the old process", PATIENCE, || {
         holds(proxy.child().ended().is_some(), || "it runs".to_owned())?;
         pid()
     });
@@ -153,13 +150,13 @@ fn after_an_upgrade_the_new_process_answers_and_after_a_reload_the_new_address()
     fs::write(proxy.config_file(), text.replace(&admin.to_string(), &other.to_string())).expect("write it");
     let new = u32::try_from(new).expect("a process id");
     child::send(new, Signal::HUP).expect("signal the new process");
-    place.wait_for("an answer at the other address", WITHIN, || {
+    place.wait_for("an answer at the other address", PATIENCE, || {
         let status = asked("GET", other, "/readyz", &[])?.status;
         holds(status == 200, || format!("status {status}"))
     });
-    place.wait_for("nobody at the old address", WITHIN, || {
+    place.wait_for("nobody at the old address", PATIENCE, || {
         holds(Connection::open(admin).is_err(), || "somebody".to_owned())
     });
     child::send(new, Signal::TERM).expect("end the new process");
-    place.wait_for("its end", WITHIN, || holds(!child::is_alive(new), || "it runs".to_owned()));
+    place.wait_for("its end", PATIENCE, || holds(!child::is_alive(new), || "it runs".to_owned()));
 }

@@ -5,13 +5,9 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
 };
 
-use drain_tests::{Nginx, Place, Proxy, client::Connection, place::holds};
-
-/// The agent is asked every 50 ms; a loaded machine may need longer.
-const NOTICED_WITHIN: Duration = Duration::from_secs(20);
+use drain_tests::{Nginx, PATIENCE, Place, Proxy, client::Connection, place::holds};
 
 /// An agent that says the same to whoever connects, until it is to say something else.
 struct Agent {
@@ -65,7 +61,7 @@ fn an_agent_drains_its_server_takes_it_out_and_brings_it_back() {
     proxy.child().expect_error("Server shop/s1 is DOWN");
     let mut until_logged = |words: &str, line: &str| {
         agent.says(words);
-        place.wait_for(line, NOTICED_WITHIN, || {
+        place.wait_for(line, PATIENCE, || {
             let log = proxy.child().log_text();
             holds(log.contains(line), || log)
         });

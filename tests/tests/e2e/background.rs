@@ -5,11 +5,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Output,
-    time::Duration,
 };
 
 use drain_tests::{
-    Place,
+    PATIENCE, Place,
     child::{is_alive, output, send},
     client::Connection,
     place::{self, holds},
@@ -18,9 +17,6 @@ use drain_tests::{
 use rustix::process::Signal;
 
 use crate::upstream::Upstream;
-
-/// A second is plenty; a loaded machine may need longer.
-const WITHIN: Duration = Duration::from_mins(1);
 
 /// A proxy that is nobody's child; it ends when this is dropped.
 struct Background {
@@ -82,8 +78,8 @@ fn a_proxy_goes_into_the_background_when_it_is_ready_and_the_next_one_takes_its_
     assert!(said.status.success(), "{said:?}");
     let second = background.pid();
     assert_ne!(first, second);
-    place.wait_for("the first one to end", WITHIN, || holds(!is_alive(first), || "it lives".to_owned()));
+    place.wait_for("the first one to end", PATIENCE, || holds(!is_alive(first), || "it lives".to_owned()));
     page(address).expect("a page of the second one");
     send(second, Signal::TERM).expect("a proxy that runs");
-    place.wait_for("the second one to end", WITHIN, || holds(!is_alive(second), || "it lives".to_owned()));
+    place.wait_for("the second one to end", PATIENCE, || holds(!is_alive(second), || "it lives".to_owned()));
 }

@@ -1,12 +1,10 @@
 //! The agent is killed in each phase and started again: it carries on where it was, with one restart in all.
 
-use std::time::Duration;
-
 use drain_agent::{control::api::Outcome, lifecycle::Phase};
-use drain_tests::{Agent, Haproxy, Load, Place, load::Running, place::holds};
+use drain_tests::{Agent, Haproxy, Load, PATIENCE, Place, load::Running, place::holds};
 use rustix::process::Signal;
 
-use crate::farm::{self, DRAINED_WITHIN, Farm, NOTICED_WITHIN};
+use crate::farm::{self, DRAINED_WITHIN, Farm};
 
 /// A server with its balancer and users, whose agent is about to be killed.
 struct Scene {
@@ -36,7 +34,7 @@ impl Scene {
         agent.crash_and_start_again();
         let after = agent.check().expect("an answer").status;
         self.place.check(after == before, &format!("{before} before the crash, {after} after it"));
-        agent.wait_until(&format!("one of {then:?}"), NOTICED_WITHIN, |s| then.contains(&s.phase));
+        agent.wait_until(&format!("one of {then:?}"), PATIENCE, |s| then.contains(&s.phase));
     }
 
     /// The drain ends well, after exactly one restart, and no user has noticed any of it.
@@ -49,10 +47,9 @@ impl Scene {
         });
         let restarts = farm.apaches[0].restarts();
         place.check(restarts.len() == 1, &format!("restarts: {restarts:?}\n{status:#?}"));
-        if let Some(drain) = status.drains.last() {
-            assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
-        }
-        balancer.wait_for_status("s1", "UP", NOTICED_WITHIN);
+        let drain = status.drains.last().expect("a drain");
+        assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
+        balancer.wait_for_status("s1", "UP", PATIENCE);
         farm::let_run(&place, &load, 50);
         load.finish().assert_nobody_hurt(&place, farm.orders());
     }
@@ -62,7 +59,7 @@ impl Scene {
 fn killed_while_up_it_is_up_again() {
     let mut scene = Scene::new("killed_up", |agent| agent);
     scene.crash_in(Phase::Up, &[Phase::Up]);
-    scene.balancer.wait_for_status("s1", "UP", NOTICED_WITHIN);
+    scene.balancer.wait_for_status("s1", "UP", PATIENCE);
     farm::let_run(&scene.place, &scene.load, 50);
     assert_eq!(scene.farm.apaches[0].restarts().len(), 0, "nobody asked for a restart");
     scene.load.finish().assert_nobody_hurt(&scene.place, scene.farm.orders());
@@ -70,7 +67,7 @@ fn killed_while_up_it_is_up_again() {
 
 #[test]
 fn killed_in_soft_it_is_soft_again() {
-    let mut scene = Scene::new("killed_soft", |agent| agent.soft("3s", "30s"));
+    let mut scene = Scene::new("killed_soft", |agent| agent.soft("6s", "2m"));
     scene.farm.agents[0].signal(Signal::USR1);
     scene.crash_in(Phase::Soft, &[Phase::Soft]);
     scene.ends_well();
@@ -78,7 +75,7 @@ fn killed_in_soft_it_is_soft_again() {
 
 #[test]
 fn killed_in_hard_it_is_hard_again() {
-    let mut scene = Scene::new("killed_hard", |agent| agent.hard_quiet("3s"));
+    let mut scene = Scene::new("killed_hard", |agent| agent.hard_quiet("6s"));
     scene.farm.agents[0].signal(Signal::USR2);
     scene.crash_in(Phase::Hard, &[Phase::Hard]);
     scene.ends_well();
@@ -88,9 +85,10 @@ fn killed_in_hard_it_is_hard_again() {
 #[test]
 fn killed_as_the_restart_begins_it_restarts_once() {
     let mut scene = Scene::new("killed_beginning", |agent| agent);
-    scene.farm.apaches[0].slow_restarts_down(Duration::from_secs(1));
+    scene.farm.apaches[0].hold();
     scene.farm.agents[0].signal(Signal::USR2);
     scene.crash_in(Phase::Restarting, &[Phase::Restarting, Phase::Warming]);
+    scene.farm.apaches[0].release();
     scene.ends_well();
 }
 
@@ -98,7 +96,7 @@ fn killed_as_the_restart_begins_it_restarts_once() {
 #[test]
 fn killed_in_the_restart_it_does_not_restart_twice() {
     let mut scene = Scene::new("killed_restarting", |agent| agent);
-    scene.farm.apaches[0].slow_restarts_down(Duration::from_secs(2));
+    scene.farm.apaches[0].hold();
     scene.farm.agents[0].signal(Signal::USR2);
     let state = scene.farm.agents[0].state_file();
     scene.place.wait_for("the command's process in the state file", DRAINED_WITHIN, || {
@@ -106,6 +104,7 @@ fn killed_in_the_restart_it_does_not_restart_twice() {
         holds(text.contains(r#""command":{"pid""#), || text)
     });
     scene.crash_in(Phase::Restarting, &[Phase::Restarting, Phase::Warming]);
+    scene.farm.apaches[0].release();
     scene.ends_well();
 }
 
@@ -114,7 +113,7 @@ fn killed_in_the_restart_it_does_not_restart_twice() {
 fn killed_between_the_command_and_its_proof_it_does_not_restart_twice() {
     let mut scene = Scene::new("killed_unproved", |agent| {
         let script = format!("echo restarted >>'{}'", agent.dir().join("restarts").display());
-        agent.restarting_by(["/bin/sh", "-c", &script].map(str::to_owned).to_vec())
+        agent.restarting_by(["/bin/sh", "-c", &script].map(str::to_owned).to_vec()).restart_timeout("20s")
     });
     scene.farm.agents[0].signal(Signal::USR2);
     let state = scene.farm.agents[0].state_file();

@@ -78,10 +78,8 @@ impl Lane {
     fn new(place: &Place, lane: usize, nginx: &Nginx, port: u16) -> Self {
         let mut agents = Vec::new();
         let mut logs = Vec::new();
-        // On a machine as busy as this a check may take longer than its interval, which is no drain.
-        let mut balancer = Haproxy::new(place, &format!("lb{lane}"))
-            .check("inter 250 fastinter 250 fall 1 rise 1")
-            .line("timeout check 5s");
+        let mut balancer =
+            Haproxy::new(place, &format!("lb{lane}")).check("inter 250 fastinter 250 fall 1 rise 1");
         for number in 0..3 {
             let name = format!("agent-{lane}-{number}");
             let log = place.public().join(format!("{name}.restarts"));

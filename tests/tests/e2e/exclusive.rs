@@ -1,9 +1,9 @@
 //! Two servers on one host of which only one may be out at a time.
 
 use drain_agent::lifecycle::Phase;
-use drain_tests::Place;
+use drain_tests::{PATIENCE, Place};
 
-use crate::farm::{self, Farm};
+use crate::farm::Farm;
 
 #[test]
 fn a_second_server_of_the_host_is_not_taken_out_before_the_first_is_back() {
@@ -26,5 +26,5 @@ fn a_second_server_of_the_host_is_not_taken_out_before_the_first_is_back() {
     let out = second.ctl(&["restart", "--hard"]);
     assert!(out.status.success(), "{out:?}");
     assert_eq!(farm.apaches[1].restarts().len(), 1);
-    balancer.wait_for_status("s2", "UP", farm::NOTICED_WITHIN);
+    balancer.wait_for_status("s2", "UP", PATIENCE);
 }

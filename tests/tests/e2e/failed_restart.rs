@@ -1,9 +1,7 @@
 //! A restart that goes wrong: the server stays out, says why, and nobody is sent to it.
 
-use std::time::Duration;
-
 use drain_agent::{control::api::Outcome, lifecycle::Phase};
-use drain_tests::{Load, Place};
+use drain_tests::{Load, PATIENCE, Place};
 use rustix::process::Signal;
 
 use crate::farm::{self, Farm};
@@ -24,7 +22,7 @@ fn a_server_whose_restart_fails_stays_out_until_told_and_nobody_is_hurt() {
     assert!(drain.text.contains("Syntax error on line 7"), "what the command said is told: {drain:#?}");
     assert_eq!(agent.phase(), Phase::Failed);
     assert_eq!(agent.check().expect("an answer").status, 500);
-    balancer.wait_for_status("s1", "DOWN", farm::NOTICED_WITHIN);
+    balancer.wait_for_status("s1", "DOWN", PATIENCE);
     farm::let_run(&place, &load, 50);
     assert_eq!(agent.phase(), Phase::Failed, "nothing brings it back by itself");
 
@@ -32,7 +30,7 @@ fn a_server_whose_restart_fails_stays_out_until_told_and_nobody_is_hurt() {
     apache.mend_restarts();
     let drain = farm::drained(agent, |agent| agent.signal(Signal::USR2));
     assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
-    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+    balancer.wait_for_status("s1", "UP", PATIENCE);
     farm::let_run(&place, &load, 50);
     load.finish().assert_nobody_hurt(&place, farm.orders());
 }
@@ -40,7 +38,7 @@ fn a_server_whose_restart_fails_stays_out_until_told_and_nobody_is_hurt() {
 #[test]
 fn a_server_that_does_not_become_ready_stays_out_and_up_brings_it_back() {
     let place = Place::new("never_ready");
-    let farm = Farm::new(&place, 2, |agent| agent.ready_deadline("2s"));
+    let farm = Farm::new(&place, 2, |agent| agent.ready_deadline("6s"));
     let balancer = farm.behind_haproxy("lb", |lb| lb);
     let (agent, apache) = (&farm.agents[0], &farm.apaches[0]);
     let load = Load::on(balancer.address()).start();
@@ -55,11 +53,11 @@ fn a_server_that_does_not_become_ready_stays_out_and_up_brings_it_back() {
     assert_eq!(agent.check().expect("an answer").status, 500);
 
     apache.show_health();
-    agent.wait_until("readiness", farm::NOTICED_WITHIN, |s| s.readiness.ready == Some(true));
+    agent.wait_until("readiness", PATIENCE, |s| s.readiness.ready == Some(true));
     let out = agent.ctl(&["up"]);
     assert!(out.status.success(), "{out:?}");
-    agent.wait_for_phase(Phase::Up, Duration::from_secs(10));
-    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+    agent.wait_for_phase(Phase::Up, PATIENCE);
+    balancer.wait_for_status("s1", "UP", PATIENCE);
     farm::let_run(&place, &load, 50);
     load.finish().assert_nobody_hurt(&place, farm.orders());
 }

@@ -3,16 +3,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use drain_agent::{control::api::Drain, lifecycle::Phase};
-use drain_tests::{Agent, Apache, Haproxy, Place, Proxy, Server, load::Running, orders, place::holds};
+use drain_tests::{
+    Agent, Apache, Haproxy, PATIENCE, Place, Proxy, Server, load::Running, orders, place::holds,
+};
 
-/// A hundred requests take a second; a loaded machine may need much longer.
-const LOAD_WITHIN: Duration = Duration::from_secs(30);
-/// A balancer is known by its first check where that carries its state.
-const KNOWN_WITHIN: Duration = Duration::from_secs(15);
 /// Every drain in these tests has limits that sum up to less.
-pub(crate) const DRAINED_WITHIN: Duration = Duration::from_secs(90);
-/// Two checks of 500 ms and some.
-pub(crate) const NOTICED_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const DRAINED_WITHIN: Duration = Duration::from_mins(8);
 
 /// Apaches, each with its agent. The agents go first at the end.
 pub(crate) struct Farm {
@@ -31,10 +27,9 @@ impl Farm {
     }
 
     /// An HAProxy before them, changed by `set`, once it has found all up and every agent knows it.
-    /// Its checks have time on a busy machine: with `fall 1` a late answer would take a server out.
     pub(crate) fn behind_haproxy(&self, name: &str, set: impl Fn(Haproxy) -> Haproxy) -> Haproxy {
         let known = self.balancers_known();
-        let mut balancer = set(Haproxy::new(&self.place, name).line("timeout check 5s"));
+        let mut balancer = set(Haproxy::new(&self.place, name));
         for (apache, agent) in self.apaches.iter().zip(&self.agents) {
             balancer =
                 balancer.server(Server::new(apache.name(), apache.address()).checked_at(agent.address()));
@@ -47,7 +42,7 @@ impl Farm {
     /// A drain-proxy before them, changed by `set`, once every agent knows it and is known to be up.
     pub(crate) fn behind_proxy(&self, name: &str, set: impl Fn(Proxy) -> Proxy) -> Proxy {
         let known = self.balancers_known();
-        let mut balancer = set(Proxy::new(&self.place, name).backend_line(r#"timeout = { check = "5s" }"#));
+        let mut balancer = set(Proxy::new(&self.place, name));
         for (apache, agent) in self.apaches.iter().zip(&self.agents) {
             balancer = balancer.server(apache.name(), apache.address(), Some(agent.address()));
         }
@@ -67,7 +62,7 @@ impl Farm {
 
     fn wait_for_balancers(&self, before: &[usize]) {
         for (agent, before) in self.agents.iter().zip(before) {
-            agent.wait_for_balancers(before + 1, KNOWN_WITHIN);
+            agent.wait_for_balancers(before + 1, PATIENCE);
             wait_until_seen_up(agent);
         }
     }
@@ -94,7 +89,7 @@ impl Balancer for Proxy {
 /// Waits until every balancer's header says that it holds this agent's server for up.
 #[track_caller]
 pub(crate) fn wait_until_seen_up(agent: &Agent) {
-    agent.wait_until("up in every balancer's eyes", NOTICED_WITHIN, |s| {
+    agent.wait_until("up in every balancer's eyes", PATIENCE, |s| {
         s.phase == Phase::Up && s.balancers.iter().all(|b| b.view.as_deref() == Some("UP"))
     });
 }
@@ -103,7 +98,7 @@ pub(crate) fn wait_until_seen_up(agent: &Agent) {
 #[track_caller]
 pub(crate) fn let_run(place: &Place, load: &Running, requests: usize) {
     let wanted = load.requests() + requests;
-    place.wait_for(&format!("{requests} more requests"), LOAD_WITHIN, || {
+    place.wait_for(&format!("{requests} more requests"), PATIENCE, || {
         let saw = load.requests();
         holds(saw >= wanted, || format!("{saw} of {wanted}"))
     });

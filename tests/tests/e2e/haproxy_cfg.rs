@@ -1,18 +1,9 @@
 //! One haproxy.cfg, read by a real HAProxy and by drain-proxy: what clients get and what servers are asked must be the
 //! same.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
-use drain_tests::{
-    Place,
-    child::Child,
-    client::Connection,
-    place::{self, holds},
-    port, scripted,
-};
-
-/// Both are there at once; a loaded machine may need longer.
-const READY_WITHIN: Duration = Duration::from_mins(1);
+use drain_tests::{PATIENCE, Place, child::Child, client::Connection, place::holds, port, scripted, twin};
 
 /// The configuration of an old installation, as it stands.
 const OLD: &str = include_str!("../../../proxy/src/config/haproxy/old.cfg");
@@ -57,7 +48,7 @@ struct Both {
 impl Both {
     fn start(place: &Place, servers: &[SocketAddr]) -> Self {
         let addresses = [[port::free(), port::free()], [port::free(), port::free()]];
-        let programs = [("haproxy", 0), ("drain-proxy", 1)].map(|(program, which)| {
+        let programs = [0, 1].map(|which| {
             let [old, rules] = addresses[which];
             let mut text = format!("{OLD}{RULES}")
                 .replace("127.0.0.1:8080", &old.to_string())
@@ -76,21 +67,11 @@ impl Both {
                 };
                 text = text.lines().filter(needs_root).map(|line| format!("{line}\n")).collect();
             }
-            let dir = place.subdir(program);
-            let config = dir.join("haproxy.cfg");
-            fs::write(&config, text).expect("write haproxy.cfg");
-            let mut command = if which == 0 {
-                place.command("haproxy")
-            } else {
-                place.command(place::built("drain-proxy"))
-            };
-            command.arg("-db").arg("-f").arg(&config);
-            let died = |line: &str| line.contains("segfault") || line.contains("panicked at");
-            Child::start(place, &dir, program, command, died)
+            twin::run(place, twin::PROGRAMS[which], &text)
         });
         let both = Self { _programs: programs, addresses };
         for address in both.addresses.as_flattened() {
-            place.wait_for("both to serve", READY_WITHIN, || {
+            place.wait_for("both to serve", PATIENCE, || {
                 let answer = ask(*address, "GET /ready HTTP/1.1\r\nhost: h\r\ncookie: SERVERID=s1\r\n")?;
                 holds(answer.starts_with("200"), || answer.clone())
             });

@@ -6,15 +6,15 @@ use drain_agent::{
     control::api::{Outcome, Status},
     lifecycle::Phase,
 };
-use drain_tests::{Agent, Apache, Load, Place, clock};
+use drain_tests::{Agent, Apache, Load, PATIENCE, Place, clock};
 use rustix::process::Signal;
 
-use crate::farm::{self, Farm, NOTICED_WITHIN};
+use crate::farm::{self, Farm};
 
 #[test]
 fn a_soft_drain_whose_limit_passes_with_users_left_moves_them_and_hurts_nobody() {
     let place = Place::new("soft_limit");
-    let farm = Farm::new(&place, 2, |agent| agent.soft("2s", "4s"));
+    let farm = Farm::new(&place, 2, |agent| agent.soft("10s", "10s"));
     let balancer = farm.behind_haproxy("lb", |lb| lb);
     let agent = &farm.agents[0];
     let load = Load::on(balancer.address()).requests_per_session(u32::MAX).start();
@@ -28,28 +28,25 @@ fn a_soft_drain_whose_limit_passes_with_users_left_moves_them_and_hurts_nobody()
     let hard = not_before(agent, "hard", |s| s.phase == Phase::Hard);
     let seen_hard = clock::unix();
     agent.wait_for_success(0, farm::DRAINED_WITHIN);
-    let restart = farm.apaches[0].restarts()[0];
-    balancer.wait_for_status("s1", "UP", NOTICED_WITHIN);
+    balancer.wait_for_status("s1", "UP", PATIENCE);
     farm::let_run(&place, &load, 50);
     let tally = load.finish();
 
     tally.assert_nobody_hurt(&place, farm.orders());
     let soft_lasted = seen_hard.saturating_sub(acknowledged);
-    assert!(soft_lasted > Duration::from_secs(3), "the limit of 4 s was kept: {soft_lasted:?}");
+    assert!(soft_lasted > Duration::from_secs(8), "the limit of 10 s was kept: {soft_lasted:?}");
     let moves = tally.moves();
     let moved: Vec<_> = moves.iter().filter(|m| m.from == "s1").collect();
     assert!(!moved.is_empty(), "its users went to the other server");
-    // A request may be sent just before the agent's answer has changed and be answered just after.
-    let early: Vec<_> = moved.iter().filter(|m| m.at + Duration::from_millis(200) < hard).collect();
+    let early: Vec<_> = moved.iter().filter(|m| m.at + m.took < hard).collect();
     assert!(early.is_empty(), "nobody was moved while it was soft: {early:?}");
-    assert!(moved.iter().all(|m| m.at < restart), "all were moved before the restart");
 }
 
 /// Waits until an agent's status is so, and gives the moment when it was last seen not to be so.
 #[track_caller]
 fn not_before(agent: &Agent, what: &str, is: impl Fn(&Status) -> bool) -> Duration {
     let (begun, last) = (Cell::new(clock::unix()), Cell::new(clock::unix()));
-    agent.wait_until(what, NOTICED_WITHIN, |status| {
+    agent.wait_until(what, PATIENCE, |status| {
         last.set(begun.replace(clock::unix()));
         is(status)
     });
@@ -91,12 +88,18 @@ fn a_balancer_that_is_expected_and_never_asks_keeps_the_server_up() {
     let load = Load::on(balancer.address()).start();
     farm::let_run(&place, &load, 50);
 
+    agent.wait_until("who is missing to be counted", PATIENCE, |status| {
+        status.absent == ["other-node"] && status.acknowledged.of == 2
+    });
+    let shown = agent.ctl(&["balancers"]).stdout;
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(shown.contains("no: is expected and has never asked"), "{shown}");
     let drain = farm::drained(agent, |agent| agent.signal(Signal::USR1));
 
     assert_eq!(drain.outcome, Outcome::Withdrawn, "{drain:#?}");
     assert!(drain.text.contains("other-node"), "it says who was missing: {drain:#?}");
     assert_eq!(farm.apaches[0].restarts().len(), 0);
-    balancer.wait_for_status("s1", "UP", NOTICED_WITHIN);
+    balancer.wait_for_status("s1", "UP", PATIENCE);
     load.finish().assert_nobody_hurt(&place, farm.orders());
 }
 
@@ -117,7 +120,7 @@ fn an_agent_that_starts_in_the_middle_of_everything_asks_nobody_to_leave_before_
 
     assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
     assert_eq!(farm.apaches[0].restarts().len(), 1);
-    balancer.wait_for_status("s1", "UP", NOTICED_WITHIN);
+    balancer.wait_for_status("s1", "UP", PATIENCE);
     farm::let_run(&place, &load, 50);
     load.finish().assert_nobody_hurt(&place, farm.orders());
 }

@@ -7,15 +7,11 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
 };
 
-use drain_tests::{Place, Proxy, child::Child, client::Connection, place::holds, port};
+use drain_tests::{PATIENCE, Place, Proxy, child::Child, client::Connection, place::holds, port};
 
 use crate::upstream::Upstream;
-
-/// A second is plenty; a loaded machine may need longer.
-const WITHIN: Duration = Duration::from_mins(1);
 
 fn got(from: SocketAddr, path: &str) -> Result<String, String> {
     let fetch = |mut connection: Connection| connection.fetch("GET", path, &[], b"");
@@ -80,7 +76,7 @@ fn numbers_have_the_names_and_types_of_haproxys_own_exporter() {
     let mut command = place.command("haproxy");
     command.arg("-db").arg("-f").arg(&config);
     let mut haproxy = Child::start(&place, &dir, "haproxy", command, |_| false);
-    let known = place.wait_for("HAProxy's numbers", WITHIN, || got(theirs, "/metrics"));
+    let known = place.wait_for("HAProxy's numbers", PATIENCE, || got(theirs, "/metrics"));
     haproxy.may_end();
     let (own, known) = (types(&own), types(&known));
     let ours: Vec<_> = own.iter().filter(|(name, _)| name.starts_with("haproxy_")).collect();
@@ -113,7 +109,7 @@ fn exported(place: &Place, from: &str) {
     command.arg(format!("--haproxy.scrape-uri={from}"));
     command.arg(format!("--web.listen-address={web}"));
     let mut exporter = Child::start(place, &dir, "exporter", command, |_| false);
-    let page = place.wait_for("its numbers of the proxy", WITHIN, || {
+    let page = place.wait_for("its numbers of the proxy", PATIENCE, || {
         let page = got(web, "/metrics")?;
         holds(page.contains("\nhaproxy_up 1\n"), || page.clone())?;
         Ok(page)

@@ -1,15 +1,12 @@
 //! Health without an answer to a check: a bare connection, and what users meet.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf};
 
 use drain_tests::{
-    Nginx, Place, Proxy,
+    Nginx, PATIENCE, Place, Proxy,
     client::{Connection, Response},
     place::holds,
 };
-
-/// Intervals are 100 ms; a loaded machine may need longer.
-const NOTICED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A page, as the user of this server.
 fn fetch(proxy: &Proxy, user_of: &str) -> Response {
@@ -29,7 +26,7 @@ fn a_server_that_takes_no_connection_is_down_for_its_tcp_check() {
     assert_eq!(fetch(&proxy, "s1").header("x-server"), Some("s1"));
     proxy.child().expect_error("Server shop/s1 is DOWN");
     one.child().stop();
-    place.wait_for("the user of s1 to be moved", NOTICED_WITHIN, || {
+    place.wait_for("the user of s1 to be moved", PATIENCE, || {
         let log = proxy.child().log_text();
         holds(log.contains("Server shop/s1 is DOWN, reason: Layer4 connection problem"), || log)
     });
@@ -54,7 +51,7 @@ fn a_server_whose_users_meet_errors_is_down_long_before_its_next_check() {
     // Its retries meet the errors; the last of them goes elsewhere.
     let moved = fetch(&proxy, "s1");
     assert_eq!((moved.status, moved.header("x-server")), (200, Some("s2")));
-    place.wait_for("s1 to be marked down", NOTICED_WITHIN, || {
+    place.wait_for("s1 to be marked down", PATIENCE, || {
         let log = proxy.child().log_text();
         let wanted = "Server shop/s1 is DOWN, reason: Health analyze, info: \
                       \"Detected 3 consecutive errors, last one was: L4 unsuccessful connection\".";
@@ -79,7 +76,7 @@ fn a_server_whose_answers_are_errors_is_down_long_before_its_next_check() {
         let failed = fetch(&proxy, "s1");
         assert_eq!((failed.status, failed.header("x-server")), (500, Some("s1")));
     }
-    place.wait_for("s1 to be marked down", NOTICED_WITHIN, || {
+    place.wait_for("s1 to be marked down", PATIENCE, || {
         let log = proxy.child().log_text();
         let wanted = "Server shop/s1 is DOWN, reason: Health analyze, info: \
                       \"Detected 3 consecutive errors, last one was: Wrong http response\".";
@@ -120,7 +117,7 @@ fn cut_off(place: &Place, proxy: &Proxy, from: &str, change: impl FnOnce()) -> S
     change();
     let rest = connection.rest().len();
     assert!(rest < FILM_BYTES / 2, "it has been cut off: {rest}");
-    place.wait_for("the end of the download in the log", NOTICED_WITHIN, || {
+    place.wait_for("the end of the download in the log", PATIENCE, || {
         let log = proxy.access_log();
         log.lines().find(|line| line.contains("/film ")).map(str::to_owned).ok_or(log)
     })

@@ -1,12 +1,9 @@
 //! The PROXY protocol with real programs on both sides: a balancer in front that names its clients, and a server behind
 //! that is told of them.
 
-use std::time::Duration;
-
-use drain_tests::{Haproxy, Nginx, Place, Proxy, child::output, haproxy::Server, place::holds, port};
-
-/// Lines of the log are written at once; a loaded machine may need longer.
-const LOGGED_WITHIN: Duration = Duration::from_secs(10);
+use drain_tests::{
+    Haproxy, Nginx, PATIENCE, Place, Proxy, child::output, haproxy::Server, place::holds, port,
+};
 
 /// From where the balancer connects: only who comes from there names its clients.
 const BALANCER: &str = "127.0.0.5";
@@ -40,7 +37,7 @@ fn a_clients_address_passes_from_haproxy_through_the_proxy_to_nginx() {
                 &format!("{word}, {version}: expected {client} twice, found {body:?} ({said:?})"),
             );
         }
-        place.wait_for("the clients in the proxy's log", LOGGED_WITHIN, || {
+        place.wait_for("the clients in the proxy's log", PATIENCE, || {
             let log = proxy.access_log();
             let named = ["127.0.0.2:", "127.0.0.3:"].iter().all(|client| log.contains(client));
             holds(named, || log)

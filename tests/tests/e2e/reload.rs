@@ -2,16 +2,13 @@
 
 use std::{fs, thread, time::Duration};
 
-use drain_tests::{Place, Proxy, client::Connection, port};
+use drain_tests::{PATIENCE, Place, Proxy, client::Connection, port};
 use rustix::process::Signal;
 
 use crate::{
     crew::{Crew, all_go_on},
     upstream::{HALF_BYTES, HELD, Upstream},
 };
-
-/// A reload takes milliseconds; a loaded machine may need longer.
-const WITHIN: Duration = Duration::from_mins(1);
 
 /// Writes the configuration anew and has it read; returns when the log says how that went.
 fn reload(place: &Place, proxy: &mut Proxy, edit: impl FnOnce(String) -> String) {
@@ -21,7 +18,7 @@ fn reload(place: &Place, proxy: &mut Proxy, edit: impl FnOnce(String) -> String)
     let reloads = |proxy: &mut Proxy| proxy.child().log_text().matches(" SIGHUP: ").count();
     let before = reloads(proxy);
     proxy.child().signal(Signal::HUP);
-    place.wait_for("a word of the reload", WITHIN, || {
+    place.wait_for("a word of the reload", PATIENCE, || {
         if reloads(proxy) > before { Ok(()) } else { Err("none".to_owned()) }
     });
 }
@@ -45,7 +42,7 @@ fn servers_come_go_and_change_under_load_and_no_request_is_lost() {
     let crews = [true, false].map(|keep| Crew::start(proxy.address(), 3, Duration::from_millis(2), keep));
     let entrance = proxy.address();
     let held = thread::spawn(move || Connection::open(entrance)?.fetch("GET", HELD, &[], b""));
-    place.wait_for("an answer in its middle", WITHIN, || match a.holding() + b.holding() {
+    place.wait_for("an answer in its middle", PATIENCE, || match a.holding() + b.holding() {
         0 => Err("none".to_owned()),
         _ => Ok(()),
     });
@@ -57,7 +54,7 @@ fn servers_come_go_and_change_under_load_and_no_request_is_lost() {
         all_go_on(&place, &crews, 20);
     }
     // What was under way there ends.
-    place.wait_for("nobody to come to a server that has gone", WITHIN, || {
+    place.wait_for("nobody to come to a server that has gone", PATIENCE, || {
         let before = b.requests();
         all_go_on(&place, &crews, 20);
         if b.requests() == before { Ok(()) } else { Err(format!("{} more", b.requests() - before)) }
@@ -125,17 +122,17 @@ fn an_address_comes_and_another_goes_while_a_request_is_under_way_there() {
         let mut connection = Connection::open(old)?;
         connection.fetch("GET", HELD, &[], b"")
     });
-    place.wait_for("an answer in its middle", WITHIN, || match a.holding() {
+    place.wait_for("an answer in its middle", PATIENCE, || match a.holding() {
         0 => Err("none".to_owned()),
         _ => Ok(()),
     });
 
     reload(&place, &mut proxy, |text| text.replace(&old.to_string(), &new.to_string()));
-    place.wait_for("the new address to serve", WITHIN, || {
+    place.wait_for("the new address to serve", PATIENCE, || {
         let answer = Connection::open(new).and_then(|mut connection| connection.fetch("GET", "/", &[], b""));
         answer.map(drop).map_err(|error| error.to_string())
     });
-    place.wait_for("the old address to be closed", WITHIN, || match Connection::open(old) {
+    place.wait_for("the old address to be closed", PATIENCE, || match Connection::open(old) {
         Ok(_) => Err("it is open".to_owned()),
         Err(_) => Ok(()),
     });

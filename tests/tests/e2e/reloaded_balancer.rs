@@ -1,25 +1,21 @@
 //! A balancer that is reloaded in the middle of a drain.
 
-use std::time::Duration;
-
 use drain_agent::control::api::Outcome;
-use drain_tests::{Place, agent, apache::SLOW, client::Connection};
+use drain_tests::{PATIENCE, Place, agent, apache::HELD, client::Connection};
 use rustix::process::Signal;
 
 use crate::farm::{self, Farm};
 
-/// Longer than the request takes.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 #[test]
 fn what_its_old_process_still_holds_is_waited_for_although_that_asks_no_more() {
     let place = Place::new("balancer_reloads");
-    let mut farm = Farm::new(&place, 2, |agent| agent.hard_limit("60s", "restart"));
+    let mut farm = Farm::new(&place, 2, |agent| agent.hard_limit("10m", "restart"));
     let mut balancer = farm.behind_haproxy("lb", |lb| lb);
     let agent = &farm.agents[0];
     let mut user = Connection::open(balancer.address()).expect("a connection");
     user.set_patience(PATIENCE);
-    let request = format!("GET {SLOW}?5 HTTP/1.1\r\nHost: shop\r\nCookie: SERVERID=s1\r\n\r\n");
+    farm.apaches[0].hold();
+    let request = format!("GET {HELD} HTTP/1.1\r\nHost: shop\r\nCookie: SERVERID=s1\r\n\r\n");
     user.send(request.as_bytes()).expect("the request goes out");
     agent.wait_until("the request", PATIENCE, |status| status.traffic.in_flight.is_some_and(|n| n > 0));
 
@@ -27,12 +23,13 @@ fn what_its_old_process_still_holds_is_waited_for_although_that_asks_no_more() {
     agent.signal(Signal::USR2);
     agent.wait_until("the drain", PATIENCE, |status| status.asked.is_some() || !status.drains.is_empty());
     balancer.reload();
+    farm.apaches[0].release();
     let answer = user.receive("GET").expect("the whole answer");
 
     assert_eq!((answer.status, answer.header("x-server")), (200, Some("s1")), "{answer:?}");
     let drain = agent.wait_for_end(before, farm::DRAINED_WITHIN);
     assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
     assert_eq!(farm.apaches[0].restarts().len(), 1);
-    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+    balancer.wait_for_status("s1", "UP", PATIENCE);
     agent::logged(&mut farm.agents[0], "cuts what is left").expect_err("nothing was left to be cut");
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use drain_tests::{Place, Proxy, client::Connection};
+use drain_tests::{PATIENCE, Place, Proxy, client::Connection};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -68,9 +68,7 @@ impl Recorders {
     fn proxy(&self, place: &Place) -> Proxy {
         let proxy = Proxy::new(place, "proxy");
         let servers = self.addresses.iter().enumerate();
-        servers
-            .fold(proxy, |proxy, (index, address)| proxy.server(&format!("s{index}"), *address, None))
-            .start()
+        servers.fold(proxy, |proxy, (index, address)| proxy.server(&format!("s{index}"), *address, None))
     }
 }
 
@@ -131,7 +129,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn ten_thousand_posts_to_servers_that_close_at_random_are_ten_thousand_executions() {
     let place = Place::new("replay_posts");
     let servers = Recorders::start(3);
-    let proxy = servers.proxy(&place);
+    let proxy = servers.proxy(&place).start();
     let entrance = proxy.address();
     let clients = (0..CLIENTS).map(|client| {
         thread::spawn(move || {
@@ -166,12 +164,17 @@ fn ten_thousand_posts_to_servers_that_close_at_random_are_ten_thousand_execution
     assert_eq!((count, executed.len()), (POSTS, POSTS), "executions, and different ones among them");
 }
 
+/// Bytes that differ everywhere.
+fn upload() -> Vec<u8> {
+    (0..UPLOAD_BYTES / 4).flat_map(|word| (word as u32).to_le_bytes()).collect()
+}
+
 #[test]
 fn an_upload_whose_server_dies_shortly_before_its_end_succeeds_on_another() {
     let place = Place::new("replay_upload");
     let servers = Recorders::start(2);
-    let proxy = servers.proxy(&place);
-    let body: Vec<u8> = (0..UPLOAD_BYTES / 4).flat_map(|word| (word as u32).to_le_bytes()).collect();
+    let proxy = servers.proxy(&place).start();
+    let body = upload();
     let mut connection = Connection::open(proxy.address()).expect("a connection to the proxy");
 
     let answer = connection.fetch("PUT", "/upload", &[], &body).expect("an answer");
@@ -179,10 +182,35 @@ fn an_upload_whose_server_dies_shortly_before_its_end_succeeds_on_another() {
     place.check(answer.status == 200, &format!("status {}", answer.status));
     assert!(*locked(&servers.executed.uploads) == [body], "one upload, whole");
     assert_eq!(servers.executed.begun.load(Ordering::Relaxed), 2);
-    let log = place.wait_for("a line of the log", Duration::from_secs(10), || {
+    let log = place.wait_for("a line of the log", PATIENCE, || {
         let log = proxy.access_log();
         let line = log.lines().find(|line| line.contains("PUT /upload")).map(str::to_owned);
         line.ok_or_else(|| format!("none among {} lines", log.lines().count()))
     });
     assert!(log.contains("/+1 "), "{log}");
+}
+
+#[test]
+fn where_no_file_can_be_made_an_upload_passes_and_is_not_sent_again() {
+    let place = Place::new("replay_no_disk");
+    let servers = Recorders::start(2);
+    let missing = place.dir().join("missing").display().to_string();
+    let mut proxy = servers.proxy(&place).environment("TMPDIR", &missing).start();
+    let (body, entrance) = (upload(), proxy.address());
+    let put = || {
+        let mut connection = Connection::open(entrance).expect("a connection to the proxy");
+        connection.fetch("PUT", "/upload", &[], &body)
+    };
+
+    // Its server dies, and what it has read is nowhere else. Who still sends then may miss the answer.
+    if let Ok(answer) = put() {
+        place.check(answer.status == 502, &format!("status {}", answer.status));
+    }
+    assert_eq!(servers.executed.begun.load(Ordering::Relaxed), 1, "it has gone to one server");
+    let answer = put().expect("an answer");
+
+    place.check(answer.status == 200, &format!("status {}", answer.status));
+    assert!(*locked(&servers.executed.uploads) == [body], "one upload, whole");
+    let said = proxy.child().log_text();
+    place.check(said.contains("WARN a request can't be sent again") && said.contains(&missing), &said);
 }

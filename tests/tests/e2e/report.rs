@@ -8,7 +8,7 @@ use drain_agent::{
     doctor,
     lifecycle::{Level, Stage},
 };
-use drain_tests::{Load, Place, client::Connection, place::holds, port};
+use drain_tests::{Load, PATIENCE, Place, client::Connection, place::holds, port};
 
 use crate::farm::{self, Farm};
 
@@ -35,7 +35,7 @@ fn a_restart_is_told_from_its_request_to_the_return_of_the_users() {
 
     let restart = agent.ctl(&["restart", "--reason", "new release"]);
     place.check(restart.status.success(), &format!("{restart:?}"));
-    let record: Record = place.wait_for("the users' return in the report", farm::NOTICED_WITHIN, || {
+    let record: Record = place.wait_for("the users' return in the report", PATIENCE, || {
         let shown = text(&["--json", "history", "show", "1"]);
         let record: Record = serde_json::from_str(&shown).map_err(|error| format!("{error} in {shown}"))?;
         holds(record.users_back_at.is_some(), || format!("{record:#?}")).map(|()| record)

@@ -5,16 +5,14 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
-use drain_tests::{Apache, Nginx, Place, Proxy};
+use drain_tests::{Apache, Nginx, PATIENCE, Place, Proxy};
 
 const FILM_BYTES: usize = 100_000_000;
 /// What the client has when the server is killed.
 const SEEN_BYTES: usize = 30_000_000;
-/// Long against what a loaded machine needs for the whole film.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A file whose every word is another one.
 fn film(place: &Place) -> (PathBuf, Vec<u8>) {

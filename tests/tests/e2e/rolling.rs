@@ -1,9 +1,9 @@
 //! The main job: every server restarted in turn, announced by a signal, with nobody hurt.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use drain_agent::lifecycle::Phase;
-use drain_tests::{Load, Place, clock};
+use drain_tests::{Load, PATIENCE, Place, clock};
 use rustix::process::Signal;
 
 use crate::farm::{self, Balancer, DRAINED_WITHIN, Farm};
@@ -51,7 +51,7 @@ fn sigusr1_behind_an_haproxy_without_send_state_hurts_nobody() {
     for (agent, apache) in farm.agents.iter().zip(&farm.apaches) {
         agent.signal(Signal::USR1);
         agent.wait_for_success(0, DRAINED_WITHIN);
-        balancer.wait_for_status(apache.name(), "UP", farm::NOTICED_WITHIN);
+        balancer.wait_for_status(apache.name(), "UP", PATIENCE);
         farm::let_run(&place, &load, 50);
     }
     let tally = load.finish();
@@ -60,16 +60,14 @@ fn sigusr1_behind_an_haproxy_without_send_state_hurts_nobody() {
 
 fn haproxy_without_header(farm: &Farm) -> drain_tests::Haproxy {
     // Known after three questions at even intervals.
-    let mut balancer = drain_tests::Haproxy::new(farm.apaches[0].place(), "lb")
-        .line("timeout check 5s")
-        .without_send_state();
+    let mut balancer = drain_tests::Haproxy::new(farm.apaches[0].place(), "lb").without_send_state();
     for (apache, agent) in farm.apaches.iter().zip(&farm.agents) {
         balancer = balancer
             .server(drain_tests::Server::new(apache.name(), apache.address()).checked_at(agent.address()));
     }
     let balancer = balancer.start();
     for agent in &farm.agents {
-        agent.wait_for_balancers(1, Duration::from_secs(15));
+        agent.wait_for_balancers(1, PATIENCE);
     }
     balancer
 }

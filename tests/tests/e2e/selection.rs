@@ -8,19 +8,15 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use drain_tests::{
-    Haproxy, Place, Proxy,
+    Haproxy, PATIENCE, Place, Proxy,
     client::Connection,
     haproxy,
     place::holds,
     scripted::{self, Request},
 };
-
-/// A check is made every 100 or 500 ms; a loaded machine may need longer.
-const NOTICED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A server that answers with its name.
 struct Named {
@@ -115,7 +111,7 @@ fn haproxy(place: &Place, servers: &[Named], line: &str) -> Haproxy {
 }
 
 fn all_up(place: &Place, servers: &[Named]) {
-    place.wait_for("all servers to be told that they are up", NOTICED_WITHIN, || {
+    place.wait_for("all servers to be told that they are up", PATIENCE, || {
         let states: Vec<String> = servers.iter().map(Named::state).collect();
         holds(states.iter().all(|state| state.starts_with("UP;")), || format!("{states:?}"))
     });
@@ -148,7 +144,7 @@ fn with_a_consistent_hash_only_the_pages_of_a_server_that_leaves_move() {
     all_up(&place, &servers);
     let before = owners(ours.address(), PAGES);
     servers[2].set_down(true);
-    place.wait_for("the server to be told that it is down", NOTICED_WITHIN, || {
+    place.wait_for("the server to be told that it is down", PATIENCE, || {
         let state = servers[2].state();
         holds(state.starts_with("DOWN"), || state)
     });
@@ -174,7 +170,7 @@ fn leastconn_avoids_a_busy_server_as_in_haproxy() {
         let users: Vec<_> = (1..=8)
             .map(|count| {
                 let user = thread::spawn(move || answered_by(balancer, "/held"));
-                place.wait_for("a further request to be held", NOTICED_WITHIN, || {
+                place.wait_for("a further request to be held", PATIENCE, || {
                     let held: u32 = servers.iter().map(Named::held).sum();
                     holds(held == count, || format!("{held}"))
                 });
@@ -183,7 +179,7 @@ fn leastconn_avoids_a_busy_server_as_in_haproxy() {
             .collect();
         assert_eq!((servers[0].held(), servers[1].held()), (4, 4), "ours: {is_ours}");
         servers[1].let_go();
-        place.wait_for("half of the requests to be answered", NOTICED_WITHIN, || {
+        place.wait_for("half of the requests to be answered", PATIENCE, || {
             let answered = users.iter().filter(|user| user.is_finished()).count();
             holds(answered == 4, || format!("{answered}"))
         });
@@ -211,7 +207,7 @@ fn first_fills_a_server_before_the_next_and_weights_share_as_in_haproxy() {
     let mut users = Vec::new();
     while servers[0].held() < 4 {
         users.push(thread::spawn(move || answered_by(balancer, "/held")));
-        place.wait_for("a further request to be held", NOTICED_WITHIN, || {
+        place.wait_for("a further request to be held", PATIENCE, || {
             let held: u32 = servers.iter().map(Named::held).sum();
             holds(held as usize == users.len(), || format!("{held}"))
         });
@@ -260,12 +256,12 @@ fn a_slow_start_is_said_in_the_state_header_and_a_backup_takes_over_meanwhile() 
     assert!(!servers[0].state().contains("throttle"), "the proxy has just started, not the server");
     assert_eq!(owners(ours.address(), 4), ["a"; 4]);
     servers[0].set_down(true);
-    place.wait_for("the backup to take over", NOTICED_WITHIN, || {
+    place.wait_for("the backup to take over", PATIENCE, || {
         let owner = answered_by(ours.address(), "/");
         holds(owner == "x", || owner)
     });
     servers[0].set_down(false);
-    let state = place.wait_for("the server to be told how far it has come", NOTICED_WITHIN, || {
+    let state = place.wait_for("the server to be told how far it has come", PATIENCE, || {
         let state = servers[0].state();
         if state.contains("; throttle=") { Ok(state) } else { Err(state) }
     });

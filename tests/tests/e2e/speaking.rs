@@ -1,12 +1,9 @@
 //! The agent speaks HAProxy's agent protocol, to a real HAProxy and to our proxy.
 
-use std::time::Duration;
-
 use drain_agent::lifecycle::Phase;
-use drain_tests::{Agent, Haproxy, Nginx, Place, Proxy, Server, client::Connection, place::holds, port};
-
-/// Agents are asked every 200 ms; a loaded machine may need longer.
-const WITHIN: Duration = Duration::from_secs(15);
+use drain_tests::{
+    Agent, Haproxy, Nginx, PATIENCE, Place, Proxy, Server, client::Connection, place::holds, port,
+};
 
 /// Two servers behind an HAProxy, of which the first has an agent.
 struct Stage {
@@ -36,14 +33,14 @@ fn stage(name: &str, beside: bool, keys: &str) -> Stage {
     let second = Server::new("s2", servers[1].address()).with("weight 100").unchecked();
     let mut balancer = Haproxy::new(&place, "lb").server(first).server(second).start_unchecked();
     balancer.child().expect_error("is DOWN");
-    agent.wait_for_balancers(1, WITHIN);
+    agent.wait_for_balancers(1, PATIENCE);
     Stage { agent, balancer, _servers: servers, place }
 }
 
 impl Stage {
     #[track_caller]
     fn sees(&self, status: &str) {
-        self.balancer.wait_for_status("s1", status, WITHIN);
+        self.balancer.wait_for_status("s1", status, PATIENCE);
     }
 
     #[track_caller]
@@ -61,11 +58,11 @@ fn instead_of_checks_by_http_it_drains_takes_out_and_brings_back() {
     assert_eq!(known.balancers[0].name.as_deref(), Some("agent-check"), "it counts as a balancer");
     stage.asked(&["soft", "--no-wait"]);
     stage.sees("DRAIN (agent)");
-    let soft = stage.agent.wait_until("acknowledged", WITHIN, |s| s.acknowledged.complete);
+    let soft = stage.agent.wait_until("acknowledged", PATIENCE, |s| s.acknowledged.complete);
     assert!(soft.warnings.iter().any(|warning| warning.contains("agent protocol only")), "{soft:?}");
     stage.asked(&["hard", "--no-wait"]);
     stage.sees("DOWN (agent)");
-    stage.agent.wait_until("acknowledged", WITHIN, |s| s.phase == Phase::Hard && s.acknowledged.complete);
+    stage.agent.wait_until("acknowledged", PATIENCE, |s| s.phase == Phase::Hard && s.acknowledged.complete);
     stage.asked(&["up", "--no-wait"]);
     stage.sees("no check");
 }
@@ -75,10 +72,10 @@ fn beside_checks_by_http_it_says_the_same_and_the_header_counts() {
     let stage = stage("speaking_beside", true, "");
     stage.sees("UP");
     let known =
-        stage.agent.wait_until("the header", WITHIN, |s| s.balancers.iter().all(|b| b.view.is_some()));
+        stage.agent.wait_until("the header", PATIENCE, |s| s.balancers.iter().all(|b| b.view.is_some()));
     assert_eq!(known.balancers.len(), 1, "one balancer asks in two ways: {known:?}");
     stage.asked(&["soft", "--no-wait"]);
-    let soft = stage.agent.wait_until("acknowledged", WITHIN, |s| s.acknowledged.complete);
+    let soft = stage.agent.wait_until("acknowledged", PATIENCE, |s| s.acknowledged.complete);
     assert_eq!(soft.phase, Phase::Soft, "the guard has not misread the weights");
     // What `show stat` has for 404 and `drain` together; were the latter not taken back, it would go on as DRAIN.
     stage.sees("NOLB");
@@ -104,9 +101,9 @@ fn a_hard_drain_undoes_nothing_that_an_operator_has_set_in_haproxy() {
     runtime.command("set server shop/s1 state maint");
     stage.sees("MAINT");
     stage.asked(&["hard", "--no-wait", "--force"]);
-    stage.agent.wait_until("acknowledged", WITHIN, |s| s.phase == Phase::Hard && s.acknowledged.complete);
+    stage.agent.wait_until("acknowledged", PATIENCE, |s| s.phase == Phase::Hard && s.acknowledged.complete);
     stage.asked(&["up", "--no-wait"]);
-    stage.agent.wait_for_phase(Phase::Up, WITHIN);
+    stage.agent.wait_for_phase(Phase::Up, PATIENCE);
     stage.sees("MAINT");
 }
 
@@ -114,8 +111,8 @@ fn a_hard_drain_undoes_nothing_that_an_operator_has_set_in_haproxy() {
 fn the_weight_follows_the_load_and_stops_at_the_floor() {
     // Every machine uses more of its memory than that.
     let stage = stage("speaking_weight", false, "weight = { memory = [0, 1], floor = 30 }");
-    stage.agent.wait_for_phase(Phase::Up, WITHIN);
-    stage.place.wait_for("the weight at its floor", WITHIN, || {
+    stage.agent.wait_for_phase(Phase::Up, PATIENCE);
+    stage.place.wait_for("the weight at its floor", PATIENCE, || {
         let saw = stage.balancer.weight("s1");
         holds(saw == Some(30), || format!("{saw:?}"))
     });
@@ -138,14 +135,14 @@ fn our_proxy_understands_it() {
         .server("s2", two.address(), None)
         .start();
     proxy.child().expect_error("Server shop/s1 is DOWN");
-    agent.wait_for_balancers(1, WITHIN);
+    agent.wait_for_balancers(1, PATIENCE);
     let servers = || -> Vec<String> {
         let answer =
             |_| Connection::open(proxy.address()).and_then(|mut c| c.fetch("GET", "/page", &[], b""));
         (0..4).filter_map(|n| Some(answer(n).ok()?.header("x-server")?.to_owned())).collect()
     };
     let wait_for_new_users = |on_first: bool| {
-        place.wait_for(&format!("new users on s1: {on_first}"), WITHIN, || {
+        place.wait_for(&format!("new users on s1: {on_first}"), PATIENCE, || {
             let saw = servers();
             holds(saw.len() == 4 && saw.contains(&"s1".to_owned()) == on_first, || format!("{saw:?}"))
         });

@@ -1,9 +1,8 @@
 //! Two drains of one server at once: the second joins, sharpens or follows the first.
 
 use drain_agent::{control::api::Outcome, lifecycle::Phase};
-use drain_tests::{Load, Place};
+use drain_tests::{Load, PATIENCE, Place};
 use rustix::process::Signal;
-use std::time::Duration;
 
 use crate::farm::{self, Farm};
 
@@ -25,29 +24,28 @@ fn two_restarts_asked_at_once_are_one() {
 
     assert_eq!(farm.apaches[0].restarts().len(), 1, "one restart for three requests");
     assert_eq!(agent.status().drains.len(), 1);
-    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+    balancer.wait_for_status("s1", "UP", PATIENCE);
     load.finish().assert_nobody_hurt(&place, farm.orders());
 }
 
 #[test]
 fn sigusr2_in_a_soft_drain_makes_it_hard() {
     let place = Place::new("soft_then_hard");
-    // Left to itself the soft drain would last a minute.
-    let farm = Farm::new(&place, 2, |agent| agent.soft("60s", "60s"));
+    // Left to itself the soft drain would last an hour.
+    let farm = Farm::new(&place, 2, |agent| agent.soft("1h", "1h"));
     let balancer = farm.behind_haproxy("lb", |lb| lb);
     let agent = &farm.agents[0];
     let load = Load::on(balancer.address()).start();
     farm::let_run(&place, &load, 50);
 
     agent.signal(Signal::USR1);
-    agent.wait_for_phase(Phase::Soft, farm::NOTICED_WITHIN);
+    agent.wait_for_phase(Phase::Soft, PATIENCE);
     agent.signal(Signal::USR2);
-    agent.wait_for_phase(Phase::Hard, farm::NOTICED_WITHIN);
-    let drain = agent.wait_for_end(0, Duration::from_secs(30));
+    let drain = agent.wait_for_end(0, farm::DRAINED_WITHIN);
 
     assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
     assert_eq!(farm.apaches[0].restarts().len(), 1);
-    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+    balancer.wait_for_status("s1", "UP", PATIENCE);
     load.finish().assert_nobody_hurt(&place, farm.orders());
 }
 
@@ -60,18 +58,20 @@ fn a_restart_asked_during_the_restart_is_one_more_however_often() {
     let load = Load::on(balancer.address()).start();
     farm::let_run(&place, &load, 50);
 
-    apache.slow_restarts_down(Duration::from_secs(1));
+    apache.hold();
     agent.signal(Signal::USR2);
-    agent.wait_for_phase(Phase::Restarting, farm::NOTICED_WITHIN);
+    agent.wait_for_phase(Phase::Restarting, PATIENCE);
     agent.signal(Signal::USR2);
-    agent.wait_until("a further restart noted", farm::NOTICED_WITHIN, |s| {
+    agent.wait_until("a further restart noted", PATIENCE, |s| {
         s.asked.as_ref().is_some_and(|asked| asked.again)
     });
-    agent.signal(Signal::USR2);
+    let third = agent.ctl(&["restart", "--hard", "--no-wait"]);
+    place.check(third.status.success(), &format!("{third:?}"));
+    apache.release();
     agent.wait_until("both ended", farm::DRAINED_WITHIN, |s| s.phase == Phase::Up && s.asked.is_none());
 
     assert_eq!(apache.restarts().len(), 2);
-    balancer.wait_for_status("s1", "UP", farm::NOTICED_WITHIN);
+    balancer.wait_for_status("s1", "UP", PATIENCE);
     farm::let_run(&place, &load, 50);
     load.finish().assert_nobody_hurt(&place, farm.orders());
 }

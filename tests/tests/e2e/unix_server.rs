@@ -5,15 +5,11 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     path::Path,
-    time::Duration,
 };
 
 use drain_agent::{control::api::Outcome, lifecycle::Phase};
-use drain_tests::{Agent, Place, child::Child};
+use drain_tests::{Agent, PATIENCE, Place, child::Child};
 use rustix::process::Signal;
-
-/// Everything that is waited for here takes a second or two.
-const WITHIN: Duration = Duration::from_secs(30);
 
 /// Reads the whole request and then answers.
 const APP: &str = r"
@@ -52,20 +48,20 @@ fn a_request_to_a_unix_socket_holds_a_drain_until_it_is_answered() {
     let place = Place::new("unix_server");
     let socket = place.public().join("app.sock");
     let _server = gunicorn(&place, &socket);
-    let agent = agent(&place, &socket).hard_limit("40s", "abort").start();
-    agent.wait_for_phase(Phase::Up, WITHIN);
+    let agent = agent(&place, &socket).hard_limit("10m", "abort").start();
+    agent.wait_for_phase(Phase::Up, PATIENCE);
 
     let before = agent.last_ended();
     let mut user = half_a_request(&socket);
     agent.signal(Signal::USR2);
-    agent.wait_until("the request to be seen", WITHIN, |status| {
+    agent.wait_until("the request to be seen", PATIENCE, |status| {
         status.phase == Phase::Hard && status.traffic.in_flight == Some(1) && status.acknowledged.complete
     });
     user.write_all(b"cd").expect("the other half");
     let mut answer = String::new();
     user.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
-    agent.wait_for_success(before, WITHIN);
+    agent.wait_for_success(before, PATIENCE);
     assert_eq!(agent.status().drains.last().map(|drain| drain.outcome), Some(Outcome::Done));
 }
 
@@ -74,12 +70,16 @@ fn a_connection_to_a_unix_socket_that_is_silent_for_long_is_ignored_where_that_i
     let place = Place::new("unix_ignored");
     let socket = place.public().join("app.sock");
     let _server = gunicorn(&place, &socket);
-    let mut agent = agent(&place, &socket).long_lived("ignore after 2s").hard_limit("40s", "abort").start();
-    agent.wait_for_phase(Phase::Up, WITHIN);
+    let mut agent = agent(&place, &socket).long_lived("ignore after 2s").hard_limit("10m", "abort").start();
+    agent.wait_for_phase(Phase::Up, PATIENCE);
 
     let before = agent.last_ended();
     let _user = half_a_request(&socket);
     agent.signal(Signal::USR2);
-    agent.wait_for_success(before, WITHIN);
-    drain_tests::agent::logged(&mut agent, "1 open, silent for 2s or longer: not waited for").unwrap();
+    agent.wait_for_success(before, PATIENCE);
+    drain_tests::agent::logged(
+        &mut agent,
+        "1 open, not waited for by drain.long_lived = \"ignore after 2s\"",
+    )
+    .unwrap();
 }

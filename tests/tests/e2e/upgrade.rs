@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    os::unix::net::UnixStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +12,14 @@ use std::{
     time::Duration,
 };
 
-use drain_tests::{Place, Proxy, child::is_alive, client::Connection, haproxy::Runtime};
+use drain_tests::{
+    PATIENCE, Place, Proxy,
+    child::{self, is_alive},
+    client::Connection,
+    clock,
+    haproxy::Runtime,
+    place::built,
+};
 use rustix::process::Signal;
 
 use crate::{
@@ -20,8 +27,6 @@ use crate::{
     upstream::{HALF_BYTES, HELD, Upstream},
 };
 
-/// An upgrade takes a tenth of a second; a loaded machine may need much longer.
-const WITHIN: Duration = Duration::from_mins(1);
 const UPGRADES: usize = 20;
 #[test]
 fn twenty_upgrades_with_other_numbers_of_threads_refuse_and_reset_nobody() {
@@ -59,7 +64,7 @@ fn an_answer_ends_in_the_old_process_and_the_new_one_tells_the_server_of_it() {
         let mut connection = Connection::open(entrance)?;
         connection.fetch("GET", HELD, &[], b"")
     });
-    place.wait_for("an answer in its middle", WITHIN, || match a.holding() {
+    place.wait_for("an answer in its middle", PATIENCE, || match a.holding() {
         0 => Err("none".to_owned()),
         _ => Ok(()),
     });
@@ -76,12 +81,49 @@ fn an_answer_ends_in_the_old_process_and_the_new_one_tells_the_server_of_it() {
 
     let answer = held.join().expect("a client's thread").expect("a whole answer");
     assert_eq!((answer.status, answer.body.len()), (200, 2 * HALF_BYTES));
-    place.wait_for("the old process to end", WITHIN, || match proxy.child().ended() {
+    place.wait_for("the old process to end", PATIENCE, || match proxy.child().ended() {
         Some(_) => Ok(()),
         None => Err("it lives".to_owned()),
     });
     let seen = a.checks().len();
     a.wait_for_check(&place, seen, "scur=0/0");
+    proxy.end_newest();
+}
+
+/// More than are used up while a change becomes known, a tenth of a second each.
+const IDLE_CLIENTS: usize = 200;
+
+#[test]
+fn users_of_the_old_process_go_where_those_of_the_new_one_go() {
+    let place = Place::new("upgrade_health");
+    let [a, b] = ["a", "b"].map(Upstream::start);
+    let mut proxy =
+        Proxy::new(&place, "lb").server("a", a.address, None).server("b", b.address, None).start();
+    proxy.child().expect_error("Server shop/a is DOWN");
+    let serves = |connection: &mut Connection| {
+        let answer = connection.fetch("GET", "/", &["Cookie: SERVERID=a"], b"").map_err(|e| e.to_string())?;
+        Ok::<_, String>(answer.header("x-server").unwrap_or("nobody").to_owned())
+    };
+    let entrance = proxy.address();
+    // Each of them may send one more request to the old process.
+    let open = |_| {
+        let mut connection = Connection::open(entrance).expect("a connection");
+        (serves(&mut connection).expect("an answer") == "a").then_some(connection).expect("the user's server")
+    };
+    let mut idle: Vec<Connection> = (0..IDLE_CLIENTS).map(open).collect();
+    proxy.upgrade();
+    for (fails, expected) in [(true, "b"), (false, "a")] {
+        a.fail_checks(fails);
+        place.wait_for(&format!("users to be served by {expected} in the old process"), PATIENCE, || {
+            clock::pause(Duration::from_millis(100));
+            let mut connection = idle.pop().expect("an idle client that is left");
+            match serves(&mut connection)? {
+                server if server == expected => Ok(()),
+                server => Err(format!("{server}, {} clients left", idle.len())),
+            }
+        });
+    }
+    drop(idle);
     proxy.end_newest();
 }
 
@@ -109,7 +151,7 @@ fn no_order_is_forgotten_in_an_upgrade_and_sessions_come_anew() {
     let mut proxy = Proxy::new(&place, "lb").server("a", a.address, None).commanded("").start();
     for _ in 0..5 {
         let mut session = UnixStream::connect(proxy.runtime().path()).expect("a session");
-        session.set_read_timeout(Some(WITHIN)).expect("a timeout");
+        session.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         session.write_all(b"prompt\nset timeout cli 1h\n").expect("to say something");
         let enough = Arc::new(AtomicBool::new(false));
         let ordering = {
@@ -128,6 +170,53 @@ fn no_order_is_forgotten_in_an_upgrade_and_sessions_come_anew() {
     proxy.end_newest();
 }
 
+/// The old process's end of an upgrade.
+struct Old(UnixStream);
+
+impl Old {
+    fn hear(&mut self) -> String {
+        let mut length = [0; 4];
+        self.0.read_exact(&mut length).expect("a message's length");
+        let mut text = vec![0; u32::from_be_bytes(length) as usize];
+        self.0.read_exact(&mut text).expect("a message");
+        String::from_utf8(text).expect("JSON")
+    }
+
+    fn say(&mut self, text: &str) {
+        let length = (text.len() as u32).to_be_bytes();
+        self.0.write_all(&[&length, text.as_bytes()].concat()).expect("to say something");
+    }
+}
+
+#[test]
+fn a_new_process_takes_no_orders_before_the_old_one_has_let_go() {
+    const ORDER: &str = "set weight shop/a 7";
+    let place = Place::new("upgrade_unsure");
+    let a = Upstream::start("a");
+    let mut proxy = Proxy::new(&place, "lb").server("a", a.address, None).commanded("").start();
+    proxy.child().stop();
+    let (own, theirs) = UnixStream::pair().expect("a pair of sockets");
+    own.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut command = place.command(built("drain-proxy"));
+    command.arg("-f").arg(proxy.config_file()).arg("--take-over").stdin(OwnedFd::from(theirs));
+    let mut new = command.spawn().expect("a new process");
+    let mut old = Old(own);
+
+    assert_eq!(old.hear(), r#"{"version":1,"joins":true}"#);
+    old.say(r#"{"version":1}"#);
+    assert_eq!(old.hear(), "{}", "it is ready");
+    let refusal = proxy.runtime().command(ORDER);
+    place.check(refusal.starts_with("An upgrade is under way"), &refusal);
+    old.say("{}");
+    place.wait_for("an order to be taken", PATIENCE, || match &*proxy.runtime().command(ORDER) {
+        "\n" => Ok(()),
+        refusal => Err(refusal.to_owned()),
+    });
+    place.check(proxy.runtime().command("get weight shop/a") == "7 (initial 1)\n\n", "it was obeyed");
+    child::send(new.id(), Signal::TERM).expect("a proxy that runs");
+    assert!(new.wait().expect("its end").success());
+}
+
 #[test]
 fn a_new_process_that_cannot_start_changes_nothing() {
     let place = Place::new("upgrade_bad");
@@ -140,7 +229,7 @@ fn a_new_process_that_cannot_start_changes_nothing() {
     fs::write(&file, text.clone() + "wieght = 1\n").expect("write proxy.toml");
 
     proxy.child().signal(Signal::USR2);
-    let log = place.wait_for("a word of the failure", WITHIN, || {
+    let log = place.wait_for("a word of the failure", PATIENCE, || {
         let log = proxy.child().log_text();
         if log.contains("has ended before it was ready") { Ok(log) } else { Err("none".to_owned()) }
     });

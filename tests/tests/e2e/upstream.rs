@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -36,6 +36,7 @@ struct Shared {
     released: Mutex<bool>,
     release: Condvar,
     checks: Mutex<Vec<String>>,
+    fails_checks: AtomicBool,
 }
 
 impl Upstream {
@@ -63,6 +64,11 @@ impl Upstream {
         self.shared.release.notify_all();
     }
 
+    /// Answers checks with 503 from now on, or with 200.
+    pub(crate) fn fail_checks(&self, fails: bool) {
+        self.shared.fails_checks.store(fails, Ordering::SeqCst);
+    }
+
     /// `x-haproxy-server-state` of all checks so far.
     pub(crate) fn checks(&self) -> Vec<String> {
         self.shared.checks.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -85,7 +91,10 @@ impl Shared {
         }
         let is_held = request.line().split(' ').nth(1) == Some(HELD);
         let length = if is_held { 2 * HALF_BYTES } else { 3 };
-        let head = format!("HTTP/1.1 200 OK\r\nx-server: {name}\r\ncontent-length: {length}\r\n\r\n");
+        let is_check = request.line().starts_with("OPTIONS");
+        let fails = is_check && self.fails_checks.load(Ordering::SeqCst);
+        let status = if fails { "503 Service Unavailable" } else { "200 OK" };
+        let head = format!("HTTP/1.1 {status}\r\nx-server: {name}\r\ncontent-length: {length}\r\n\r\n");
         if is_held {
             connection.send(&[head.as_bytes(), &vec![b'1'; HALF_BYTES]].concat()).ok()?;
             self.holding.fetch_add(1, Ordering::SeqCst);
@@ -95,7 +104,7 @@ impl Shared {
         } else {
             connection.send(format!("{head}ok\n").as_bytes()).ok()?;
         }
-        if request.line().starts_with("OPTIONS") {
+        if is_check {
             return None;
         }
         self.requests.fetch_add(1, Ordering::SeqCst);

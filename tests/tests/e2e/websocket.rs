@@ -1,15 +1,12 @@
 //! WebSocket by a real library on both sides (`python3-websockets`), through the proxy.
 
-use std::{net::TcpStream, process::Command, time::Duration};
+use std::{net::TcpStream, process::Command};
 
 use drain_tests::{
-    Place, Proxy,
+    PATIENCE, Place, Proxy,
     child::{Child, output},
     port,
 };
-
-/// Python starts within a second; a loaded machine may need longer.
-const START_WITHIN: Duration = Duration::from_secs(20);
 
 /// Debian's own Python, for which its packages are.
 fn python(place: &Place, what: &str, port: u16) -> Command {
@@ -24,14 +21,14 @@ fn messages_of_every_size_come_back_and_the_end_is_clean() {
     let address = port::free();
     let server = python(&place, "serve", address.port());
     let _server = Child::start(&place, &place.subdir("server"), "server", server, |_| false);
-    place.wait_for("the server to listen", START_WITHIN, || {
+    place.wait_for("the server to listen", PATIENCE, || {
         TcpStream::connect(address).map(drop).map_err(|error| error.to_string())
     });
     let proxy = Proxy::new(&place, "lb").check(r#"type = "tcp""#).server("s1", address, None).start();
     let said = output(python(&place, "talk", proxy.address().port()));
     place.check(said.status.success(), &format!("the client: {said:?}"));
     let opened = |log: &str| log.lines().filter(|line| line.contains(" 101 ")).count();
-    place.wait_for("a line for each connection", START_WITHIN, || {
+    place.wait_for("a line for each connection", PATIENCE, || {
         let log = proxy.access_log();
         if opened(&log) == 21 { Ok(()) } else { Err(log) }
     });

@@ -23,9 +23,10 @@ impl Programs {
     /// Builds them with the profile `dev`. Cargo says on stderr what it does, and where the results are.
     pub(crate) async fn build() -> Result<Self> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
         let output = Command::new(&cargo)
-            .args(["build", "--bins", "--package", "drain-agent", "--package", "drain-proxy"])
+            // Of the whole workspace, as cargo has built this program: with the same features of the dependencies.
+            .args(["build", "--bin", "drain-agent", "--bin", "drainctl", "--bin", "drain-proxy"])
             .args(["--message-format", "json-render-diagnostics", "--manifest-path"])
             .arg(manifest)
             .stdin(Stdio::null())

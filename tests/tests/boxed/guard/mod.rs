@@ -1,15 +1,17 @@
 //! The guard of a unit: a plain `systemctl restart` of Debian's own Apache drains, and each trap on the way there.
 
+mod reboot;
 pub(crate) mod stage;
 
 use drain_tests::{Place, place::holds};
 
-use self::stage::{Crowd, NEVER_QUIET, Stage, in_background};
+use self::stage::{Crowd, NEVER_QUIET, PATIENT, Stage, in_background};
 
 #[test]
 fn ten_plain_restarts_a_stop_and_a_start_under_load_hurt_nobody() {
     let place = Place::new("guard_plain_restarts");
-    let Some(stage) = Stage::guarded(&place, "") else { return };
+    let Some(stage) = Stage::guarded(&place, PATIENT) else { return };
+    stage.machine.sh("drainctl guard apache2 --limit 20m");
     let mut crowd = Crowd::before(&stage);
     for _ in 0..10 {
         let before = stage.invocation();
@@ -136,10 +138,18 @@ fn guard_and_unguard_leave_the_unit_as_it_was() {
     stage.machine.sh("drainctl guard apache2 --mode soft --limit 10m");
     assert_eq!(unit(), unguarded, "the unit itself");
     assert_eq!(stage.machine.property("apache2-drain.service", "TimeoutStopUSec"), "10min 20s");
-    let verified = stage.machine.try_sh("systemd-analyze verify --man=no apache2-drain.service");
     // Other units of this machine may have faults of their own.
-    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-    assert!(!said.contains("apache2-drain"), "{said}");
+    let faults = |unit: &str| {
+        let verified = stage.machine.try_sh(&format!("systemd-analyze verify --man=no {unit}"));
+        let mut lines: Vec<String> =
+            String::from_utf8_lossy(&verified.stderr).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let others = faults("apache2.service");
+    assert_eq!(faults("apache2-drain.service"), others, "of a guard in soft mode");
+    stage.machine.sh("drainctl guard apache2");
+    assert_eq!(faults("apache2-drain.service"), others, "in hard mode");
     // Neither drains: nothing stops the server.
     stage.machine.sh("drainctl unguard apache2");
     assert_eq!(as_it_is(), before);
@@ -160,13 +170,51 @@ fn a_limit_that_does_not_fit_into_a_shutdown_is_told_when_it_is_given() {
 }
 
 #[test]
-fn a_shutdown_of_the_host_drains_before_its_server_stops() {
-    let place = Place::new("guard_shutdown");
-    let Some(mut stage) = Stage::guarded(&place, "") else { return };
-    let mut crowd = Crowd::before(&stage);
-    stage.machine.power_off();
-    stage.machine.wait_until_off();
-    crowd.assert_nobody_hurt(&place);
+fn a_guard_that_does_not_fit_or_does_not_run_is_told_by_guard_and_by_the_doctor() {
+    let place = Place::new("guard_doctor");
+    let Some(stage) = Stage::unguarded(&place, "hard = { limit = \"30s\" }") else { return };
+    let machine = &stage.machine;
+    let doctor = || String::from_utf8_lossy(&machine.try_sh("drainctl doctor").stdout).into_owned();
+    assert!(doctor().contains("apache2.service is not guarded"), "{}", doctor());
+    let said = machine.sh("drainctl guard apache2 --limit 10m");
+    assert!(said.contains("this agent ends a hard drain after 90s at most"), "{said}");
+    let said = machine.sh("drainctl guard apache2");
+    assert!(
+        said.contains("apache2.service is guarded: a stop drains before (hard), for 60s at most"),
+        "{said}"
+    );
+    // By another name of the same unit, too.
+    machine.sh("sed -i s/apache2.service/httpd.service/ /etc/drain-agent/apache2.toml");
+    machine.link("/etc/systemd/system/httpd.service", "/usr/lib/systemd/system/apache2.service");
+    machine.sh("systemctl daemon-reload && systemctl restart drain-agent@apache2");
+    stage.wait_for_phase("up");
+    assert!(doctor().contains("apache2.service is guarded"), "{}", doctor());
+    machine
+        .sh("rm /etc/systemd/system/apache2.service.wants/apache2-drain.service && systemctl daemon-reload");
+    assert!(doctor().contains("apache2-drain.service is not enabled"), "{}", doctor());
+    machine.sh("systemctl stop apache2-drain.service");
+    assert!(doctor().contains("the next stop of apache2.service drains nobody"), "{}", doctor());
+}
+
+#[test]
+fn all_guards_are_taken_away_though_one_of_them_does_not_stop() {
+    let place = Place::new("guard_all");
+    let Some(stage) = Stage::guarded(&place, NEVER_QUIET) else { return };
+    let machine = &stage.machine;
+    machine.sh("drainctl guard nginx && drainctl guard apache2@other");
+    machine.write("/etc/systemd/system/apache2-drain.service.d/never.conf", "[Unit]\nRefuseManualStop=yes\n");
+    machine.sh("systemctl daemon-reload");
+    let failed = machine.try_sh("drainctl unguard --all");
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("nginx.service")
+            && said.contains("apache2@other.service")
+            && said.contains("apache2-drain.service"),
+        "{said}"
+    );
+    let left = machine.sh("find /etc/systemd/system -name '*-drain.service'");
+    assert_eq!(left, "", "neither a guard nor what would start it");
 }
 
 #[test]

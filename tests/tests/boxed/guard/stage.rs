@@ -18,6 +18,9 @@ pub(crate) const HEALTH: &str = "127.0.0.1:8404";
 /// For a drain that ends only when it is told to: nobody is ever quiet for so long.
 pub(crate) const NEVER_QUIET: &str = "hard = { quiet = \"10m\", limit = \"10m\" }";
 
+/// For a drain that ends when nobody is left, however slow the machine is.
+pub(crate) const PATIENT: &str = "acknowledge = { limit = \"10m\" }\nhard = { limit = \"10m\" }";
+
 /// The box, and what is in it.
 pub(crate) struct Stage {
     pub(crate) machine: SystemdBox,
@@ -93,14 +96,13 @@ impl Crowd {
         let balancer = Haproxy::new(place, "lb")
             .line("option redispatch")
             // An overloaded machine must not make a server look dead.
-            .line("timeout check 5s")
             .server(Server::new("web", of("127.0.0.1:80")).checked_at(of(HEALTH)))
             .server(Server::new("other", other.address()))
             .start();
         let url = format!("http://{}/", balancer.address());
         let mut users = place.command("ab");
         // Until it is told to end: so many requests that it never comes there. Both servers' pages differ in length.
-        users.args(["-l", "-k", "-q", "-c", "4", "-n", "50000000", &url]);
+        users.args(["-l", "-k", "-q", "-c", "2", "-n", "50000000", &url]);
         let users = users.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start ab");
         Self { balancer, _other: other, users }
     }

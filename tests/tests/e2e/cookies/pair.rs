@@ -1,9 +1,9 @@
 //! An HAProxy and a drain-proxy before the same servers, with a backend for each setting.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, fs, net::SocketAddr, path::PathBuf};
 
 use drain_tests::{
-    Place,
+    PATIENCE, Place,
     child::Child,
     client::Connection,
     place::{self, holds},
@@ -14,12 +14,6 @@ use super::{
     cases::{BARE, Request, SETTINGS, Setting},
     echo::WANTED,
 };
-
-/// Both are there, and have checked their servers, at once; a loaded machine may need longer.
-const READY_WITHIN: Duration = Duration::from_secs(20);
-
-/// From an answer to its line in the log.
-const LOGGED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The servers of every backend.
 pub(super) struct Servers {
@@ -75,7 +69,7 @@ impl Pair {
     /// What both have logged of so many requests' cookies, by number.
     pub(super) fn finish(self, count: usize) -> [BTreeMap<usize, String>; 2] {
         let last = count - 1;
-        self.place.wait_for("the last requests in both logs", LOGGED_WITHIN, || {
+        self.place.wait_for("the last requests in both logs", PATIENCE, || {
             let there = self.logs().map(|log| letters(&log).contains_key(&last));
             holds(there == [true; 2], || format!("{there:?}"))
         });
@@ -97,7 +91,7 @@ impl Pair {
                 continue;
             }
             for address in addresses {
-                self.place.wait_for("a server to be down for its checks", READY_WITHIN, || {
+                self.place.wait_for("a server to be down for its checks", PATIENCE, || {
                     let got = ask(*address, usize::MAX, &request)?;
                     holds(got.contains(wanted), || got.clone())
                 });
@@ -133,9 +127,11 @@ fn letters(log: &str) -> BTreeMap<usize, String> {
     log.lines().filter_map(of_line).collect()
 }
 
+/// With one thread: HAProxy gives a line up rather than wait for another thread that is writing one.
 fn haproxy_config(addresses: &[[SocketAddr; 2]], servers: &Servers, dead: SocketAddr) -> String {
     let mut text = "global
     log stdout format raw local0
+    nbthread 1
 defaults
     mode http
     log global

@@ -46,6 +46,9 @@ fn a_client_and_a_server_see_no_difference_but_those_that_are_wanted() {
     for case in &cases {
         let one = outcome(case, ours.address(), &of_ours);
         let other = outcome(case, theirs.address(), &of_theirs);
+        if let Some(executed) = case.executed.filter(|executed| *executed != one.requests.len()) {
+            wrong.push(format!("{}: {executed} requests are in it\n  ours   {one:?}", case.name));
+        }
         match (wanted::of(&case.name), one == other) {
             (None, false) => wrong.push(format!("{}\n  ours   {one:?}\n  theirs {other:?}", case.name)),
             (Some(Wanted { kind, reason }), _) if !kind.fits(&one, &other) => {

@@ -3,20 +3,15 @@
 
 mod cases;
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use drain_tests::{
-    Apache, Nginx, Place, Proxy,
+    Apache, Nginx, PATIENCE, Place, Proxy,
     apache::RECORD,
     client::{Connection, Failure},
 };
 
 use self::cases::{Case, Fate};
-
-/// The proxy refuses at once; a server's CGI needs some milliseconds. Only what never answers takes so long.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// From an answer to the line in the server's log.
-const LOGGED_WITHIN: Duration = Duration::from_secs(10);
 
 #[test]
 fn apache_behind_drain_proxy_sees_no_other_request_than_was_sent() {
@@ -26,7 +21,7 @@ fn apache_behind_drain_proxy_sees_no_other_request_than_was_sent() {
     apache.expect_error("AH01270");
     let proxy = Proxy::new(&place, "lb").server("s1", apache.address(), None).start();
     let mut wrong = send_all(proxy.address());
-    place.wait_for("the last request in the log", LOGGED_WITHIN, || logged(&apache.access_log()));
+    place.wait_for("the last request in the log", PATIENCE, || logged(&apache.access_log()));
 
     let access = apache.access_log();
     let recorded = apache.recorded();
@@ -43,7 +38,7 @@ fn nginx_behind_drain_proxy_sees_no_other_request_than_was_sent() {
     let nginx = Nginx::new(&place, "s1").start();
     let proxy = Proxy::new(&place, "lb").server("s1", nginx.address(), None).start();
     let mut wrong = send_all(proxy.address());
-    place.wait_for("the last request in the log", LOGGED_WITHIN, || logged(&nginx.access_log()));
+    place.wait_for("the last request in the log", PATIENCE, || logged(&nginx.access_log()));
 
     let access = nginx.access_log();
     for case in cases::all() {

@@ -7,7 +7,6 @@ mod stage;
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, UdpSocket},
     os::unix::net::UnixDatagram,
     path::PathBuf,
     process::Command,
@@ -15,30 +14,9 @@ use std::{
     thread,
 };
 
-use drain_tests::{Place, client::Connection, place::holds, port, scripted};
+use drain_tests::{PATIENCE, Place, Syslog, client::Connection, place::holds, port, scripted};
 
-use self::stage::{Balancer, Frontend, PATIENCE, lines_of, send, web_server};
-
-/// A receiver of syslog over UDP.
-struct Syslog(UdpSocket);
-
-impl Syslog {
-    fn start() -> (Self, SocketAddr) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let address = socket.local_addr().expect("an address");
-        (Self(socket), address)
-    }
-
-    #[track_caller]
-    fn line(&self, place: &Place, what: &str) -> String {
-        let mut buffer = [0; 4096];
-        match self.0.recv(&mut buffer) {
-            Ok(length) => String::from_utf8_lossy(&buffer[..length]).into_owned(),
-            Err(error) => place.fail(&format!("no line of {what}: {error}")),
-        }
-    }
-}
+use self::stage::{Balancer, Frontend, lines_of, send, web_server};
 
 const CAPTURES: &str = "  capture request header Host len 10\n  capture request header X-Quote len 40\n  \
     capture response header Server len 20\n  capture response header X-A len 20\n  \

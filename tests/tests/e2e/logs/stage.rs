@@ -5,13 +5,9 @@ use std::{
     io::{self, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
     path::Path,
-    time::Duration,
 };
 
-use drain_tests::{Place, child::Child, place, port, scripted};
-
-/// Everything here answers at once; only a machine that is very busy needs longer than moments.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+use drain_tests::{PATIENCE, Place, child::Child, place, port, scripted};
 
 /// A frontend that both balancers have, each with its own words for the log.
 #[derive(Clone, Debug)]

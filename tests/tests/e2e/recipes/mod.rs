@@ -9,31 +9,15 @@ mod varnish;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::Command,
-    time::Duration,
 };
 
 use drain_tests::{
-    Agent, Apache, Load, Place, child::Child, client::Connection, load::Running, place::holds, port,
-    tally::Tally,
+    Agent, Apache, Load, PATIENCE, Place, child::Child, client::Connection, load::Running, place::holds,
+    port, readme::recipe, tally::Tally,
 };
 use rustix::process::Signal;
 
 use crate::farm::{self, DRAINED_WITHIN};
-
-/// A balancer and its checks are there within a few seconds; a loaded machine may need longer.
-const WITHIN: Duration = Duration::from_secs(20);
-
-const README: &str = include_str!("../../../../README.md");
-
-/// The lines that README shows for `name`.
-fn recipe(name: &str) -> String {
-    let mark = format!("<!-- recipe: {name} -->\n");
-    let (_, behind) = README.split_once(&mark).unwrap_or_else(|| panic!("README has no {mark}"));
-    let (_, block) = behind.split_once("```").expect("a block");
-    let (_, block) = block.split_once('\n').expect("its first line");
-    let (block, _) = block.split_once("```").expect("its end");
-    block.to_owned()
-}
 
 /// A recipe with our addresses in the place of README's, each of which must stand in it.
 fn recipe_with(name: &str, replaced: &[(&str, String)]) -> String {
@@ -75,7 +59,7 @@ impl Shop {
     /// Starts the balancer and waits until users get pages from both servers.
     fn behind(&self, name: &str, command: Command, is_error: fn(&str) -> bool) -> Child {
         let child = Child::start(&self.place, &self.place.subdir(name), name, command, is_error);
-        self.place.wait_for(&format!("both servers behind {name}"), WITHIN, || {
+        self.place.wait_for(&format!("both servers behind {name}"), PATIENCE, || {
             let mut served = Vec::new();
             for _ in 0..4 {
                 let answer =
@@ -111,7 +95,7 @@ impl Shop {
     /// The same; nobody may be hurt.
     fn restart_hurts_nobody(&self) {
         for agent in &self.agents {
-            agent.wait_for_balancers(1, WITHIN);
+            agent.wait_for_balancers(1, PATIENCE);
         }
         let tally = self.restart_under_load();
         tally.assert_nobody_hurt(&self.place, self.apaches.iter().flat_map(Apache::orders));

@@ -1,18 +1,17 @@
 //! A real Apache (`mpm_event`, `mod_cgid`) with a configuration and a directory of its own.
 
+mod scripts;
+
 use std::{
-    fs,
-    net::SocketAddr,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
+    fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command, thread,
     time::Duration,
 };
 
 use rustix::process::Signal;
 
+pub use self::scripts::{HELD, ORDER, RECORD, SLOW, THINK};
 use crate::{
+    PATIENCE,
     child::{is_alive, output, send},
     client::Connection,
     orders,
@@ -22,23 +21,11 @@ use crate::{
 
 /// Where Debian's package keeps the modules.
 const MODULES: &str = "/usr/lib/apache2/modules";
-/// Apache answers within tens of milliseconds of its start; a loaded machine may need much longer.
-const START_WITHIN: Duration = Duration::from_secs(15);
-/// `-k stop` ends the children at once or after a second.
-const STOP_WITHIN: Duration = Duration::from_secs(15);
 
-/// The page that takes 100 ms.
-pub const THINK: &str = "/cgi/think";
 /// A static page of [`PAGE_BYTES`].
 pub const PAGE: &str = "/page.html";
 /// How long [`PAGE`] is: more than a socket's first segments, so that a cut shows.
 pub const PAGE_BYTES: usize = 40_000;
-/// Takes orders: the id is the body of a POST.
-pub const ORDER: &str = "/cgi/order";
-/// Takes as many seconds as its query says.
-pub const SLOW: &str = "/cgi/slow";
-/// Writes down what reached it, and answers with the first two words of that: see [`Apache::recorded`].
-pub const RECORD: &str = "/cgi/record";
 /// Where [`Apache::with_status`] tells how busy it is.
 pub const STATUS: &str = "/server-status";
 /// What readiness probes ask for.
@@ -117,7 +104,7 @@ impl Apache {
     pub fn start_again(&mut self) {
         self.k("start");
         self.may_be_dead = false;
-        self.place.wait_for(&format!("{} to answer", self.name), START_WITHIN, || {
+        self.place.wait_for(&format!("{} to answer", self.name), PATIENCE, || {
             let got = Connection::open(self.address).and_then(|mut c| c.fetch("GET", HEALTH, &[], b""));
             got.map(drop).map_err(|e| e.to_string())
         });
@@ -128,7 +115,7 @@ impl Apache {
         self.may_be_dead = true;
         let Some(pid) = self.pid() else { return };
         self.k("stop");
-        self.place.wait_for(&format!("{} to be gone", self.name), STOP_WITHIN, || {
+        self.place.wait_for(&format!("{} to be gone", self.name), PATIENCE, || {
             holds(!is_alive(pid), || format!("its process {pid} is still there"))
         });
     }
@@ -146,7 +133,7 @@ impl Apache {
         let group = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process id is above zero");
         // A daemon is the leader of its own group.
         let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        self.place.wait_for(&format!("{} to be dead", self.name), STOP_WITHIN, || {
+        self.place.wait_for(&format!("{} to be dead", self.name), PATIENCE, || {
             holds(!is_alive(pid), || format!("its process {pid} is still there"))
         });
         // As after a crash the pid file stays; the socket of mod_cgid too.
@@ -199,9 +186,15 @@ impl Apache {
         let _ = fs::remove_file(self.root.join("broken"));
     }
 
-    /// From now on the restart command takes so long before it touches the server.
-    pub fn slow_restarts_down(&self, by: Duration) {
-        fs::write(self.root.join("slow"), by.as_secs_f64().to_string()).expect("write the mark that slows");
+    /// From now on [`HELD`] is not answered and the restart command does not touch the server, until
+    /// [`release`](Self::release).
+    pub fn hold(&self) {
+        fs::write(self.public.join("held"), "").expect("write the mark that holds");
+    }
+
+    /// Both go on.
+    pub fn release(&self) {
+        fs::remove_file(self.public.join("held")).expect("remove the mark that holds");
     }
 
     /// From now on the server is not ready after a restart, until [`show_health`](Self::show_health).
@@ -266,9 +259,7 @@ impl Apache {
 
     fn write_files(&self) {
         let htdocs = self.public.join("htdocs");
-        let cgi = self.public.join("cgi");
         fs::create_dir_all(&htdocs).expect("create htdocs");
-        fs::create_dir_all(&cgi).expect("create the CGI directory");
         fs::write(htdocs.join("page.html"), "0123456789abcdef".repeat(PAGE_BYTES / 16))
             .expect("write the page");
         self.show_health();
@@ -277,15 +268,7 @@ impl Apache {
             fs::write(&written, "").expect("create what the workers write");
             fs::set_permissions(&written, fs::Permissions::from_mode(0o666)).expect("let the workers write");
         }
-        let placed = |text: &str| {
-            let text = text.replace("@ROOT@", &self.root.to_string_lossy());
-            text.replace("@PUBLIC@", &self.public.to_string_lossy())
-        };
-        let pages = [("think", THINK_CGI), ("slow", SLOW_CGI), ("order", ORDER_CGI), ("record", RECORD_CGI)];
-        for (name, text) in pages {
-            script(&cgi.join(name), &placed(text));
-        }
-        script(&self.restart_command(), &placed(RESTART));
+        scripts::write(&self.public, &self.root, &self.restart_command());
         self.write_config();
     }
 
@@ -375,50 +358,3 @@ fn run(place: &Place, command: Command) {
         place.fail(&format!("{text} ended with {}: {said}", out.status));
     }
 }
-
-/// Writes an executable script.
-fn script(path: &Path, text: &str) {
-    fs::write(path, text).unwrap_or_else(|e| panic!("write {}: {e}", path.display()));
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("make a script executable");
-}
-
-const THINK_CGI: &str = r"#!/bin/sh
-sleep 0.1
-printf 'Content-Type: text/plain\r\nContent-Length: 8\r\n\r\nthought\n'
-";
-
-const SLOW_CGI: &str = r#"#!/bin/sh
-sleep "${QUERY_STRING:-20}"
-printf 'Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nslow\n'
-"#;
-
-const ORDER_CGI: &str = r#"#!/bin/sh
-[ "$REQUEST_METHOD" = POST ] || { printf 'Status: 405\r\nContent-Length: 0\r\n\r\n'; exit; }
-IFS= read -r id
-printf '%s\n' "$id" >>"@PUBLIC@/orders"
-sleep 0.05
-printf 'Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s\n' $((${#id} + 1)) "$id"
-"#;
-
-const RECORD_CGI: &str = r#"#!/bin/sh
-body=$(od -An -v -tx1 | tr -d ' \n')
-printf '%s %s %s\n' "$REQUEST_METHOD" "$QUERY_STRING" "$body" >>"@PUBLIC@/recorded"
-text="$REQUEST_METHOD $QUERY_STRING"
-printf 'Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s\n' $((${#text} + 1)) "$text"
-"#;
-
-/// Stop, wait, start: what `systemctl restart apache2` does. A server that is dead is just started.
-const RESTART: &str = r#"#!/bin/sh
-set -eu
-cd "@ROOT@"
-if [ -e broken ]; then cat broken >&2; exit 7; fi
-date +%s%N >>restarts
-if [ -e slow ]; then sleep "$(cat slow)"; fi
-pid=$(cat httpd.pid 2>/dev/null || true)
-if [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; then
-    apache2 -d "@ROOT@" -f "@ROOT@/httpd.conf" -k stop
-    while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
-fi
-if [ -e unready ]; then rm -f unready "@PUBLIC@/htdocs/health"; fi
-apache2 -d "@ROOT@" -f "@ROOT@/httpd.conf" -k start
-"#;
