@@ -108,6 +108,30 @@ impl<'d> Table<'d> {
         names.into_iter().map(|name| name.get_ref().as_ref()).collect()
     }
 
+    /// For each table under `key` its own key, and what `name` says in each table of its array `list`: what may be named
+    /// elsewhere, before it is read.
+    pub fn names_of_lists_in(&self, key: &str, list: &str, name: &str) -> Vec<(&'d str, Vec<&'d str>)> {
+        let Some(DeValue::Table(entries)) = self.entries.get(key).map(Spanned::get_ref) else {
+            return Vec::new();
+        };
+        let name_of = |item: &'d Spanned<DeValue<'d>>| match item.get_ref() {
+            DeValue::Table(item) => item.get(name)?.get_ref().as_str(),
+            _ => None,
+        };
+        let one = |own: &'d str| {
+            let listed = match entries.get(own).map(Spanned::get_ref) {
+                Some(DeValue::Table(one)) => one.get(list).map(Spanned::get_ref),
+                _ => None,
+            };
+            let items = match listed {
+                Some(DeValue::Array(items)) => items.iter().filter_map(name_of).collect(),
+                _ => Vec::new(),
+            };
+            (own, items)
+        };
+        self.names_in(key).into_iter().map(one).collect()
+    }
+
     /// Reads the tables under `key`, which have names of the user's choice, in the order of the text.
     /// `reader` gets each with its name.
     pub fn named_sections<T>(

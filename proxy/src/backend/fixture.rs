@@ -41,6 +41,8 @@ pub(crate) fn check() -> config::Check {
         uri: "/".into(),
         version: config::HttpVersion::Http10,
         host: None,
+        headers: Vec::new(),
+        body: "".into(),
     };
     let inter = Duration::from_secs(2);
     config::Check {

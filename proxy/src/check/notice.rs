@@ -132,7 +132,7 @@ mod tests {
     fn report(answer: &str) -> Report {
         Report {
             duration: Duration::from_millis(2),
-            ..judge(answer.as_bytes(), Some(404), &config::Expect::default()).unwrap()
+            ..judge(answer.as_bytes(), false, Some(404), &config::Expect::default()).unwrap()
         }
     }
 

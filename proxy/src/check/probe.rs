@@ -1,4 +1,4 @@
-//! One check of one server: a connection of its own, a request, the head of an answer.
+//! One check of one server: a connection of its own, a request, and as much of an answer as decides.
 
 use std::io;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::clock;
 use crate::config::Check;
 use crate::proxy_protocol::{self, Passage};
 
-/// The longest head of an answer: HAProxy's buffer.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// The most of an answer that is looked at: HAProxy's buffer.
+const MAX_BYTES: usize = 16 * 1024;
 
 /// Asks once, and has begun at `start`. Without `check.timeout` all of it ends within `inter`; with it, that is the limit for the answer, after
 /// the connection, which has the lesser of `connect_timeout` and `inter`.
@@ -58,14 +58,14 @@ async fn exchange(mut stream: TcpStream, check: &Check, request: &[u8]) -> Repor
     }
     let mut answer = Vec::with_capacity(1024);
     loop {
-        match stream.read_buf(&mut answer).await {
-            Ok(0) | Err(_) => return no_answer(),
-            Ok(_) => {}
-        }
-        if let Some(report) = judge(&answer, check.soft_drain_on, &check.expect) {
+        let is_all = match stream.read_buf(&mut answer).await {
+            Ok(count) => count == 0 || answer.len() >= MAX_BYTES,
+            Err(_) => return no_answer(),
+        };
+        if let Some(report) = judge(&answer, is_all, check.soft_drain_on, &check.expect) {
             return report;
         }
-        if answer.len() >= MAX_HEAD_BYTES {
+        if is_all {
             return no_answer();
         }
     }

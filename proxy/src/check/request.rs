@@ -25,17 +25,23 @@ pub(super) fn bytes(check: &Check, state: Option<&str>) -> Vec<u8> {
     if let Some(host) = &request.host {
         field("host", host);
     }
+    for (name, value) in &request.headers {
+        field(name, value);
+    }
     if let Some(state) = state {
         field("x-haproxy-server-state", state);
     }
-    if request.version == HttpVersion::Http11 {
+    let says_connection = request.headers.iter().any(|(name, _)| &**name == "connection");
+    if request.version == HttpVersion::Http11 && !says_connection {
         field("connection", "close");
     }
     // Methods whose requests usually have a body say that there is none.
-    if !matches!(&*request.method, "GET" | "HEAD" | "OPTIONS" | "DELETE" | "TRACE") {
-        field("content-length", "0");
+    let is_bodiless = matches!(&*request.method, "GET" | "HEAD" | "OPTIONS" | "DELETE" | "TRACE");
+    if !request.body.is_empty() || !is_bodiless {
+        field("content-length", &request.body.len().to_string());
     }
     out.push_str("\r\n");
+    out.push_str(&request.body);
     out.into_bytes()
 }
 
@@ -89,6 +95,8 @@ mod tests {
             uri: "/c".into(),
             version,
             host: host.map(Into::into),
+            headers: Vec::new(),
+            body: "".into(),
         };
         let check = Check { request: Some(request.into()), ..fixture::check() };
         String::from_utf8(bytes(&check, state)).unwrap()
@@ -108,6 +116,24 @@ mod tests {
         assert_eq!(
             text("GET", HttpVersion::Http11, Some("www"), Some("UP")),
             "GET /c HTTP/1.1\r\nhost: www\r\nx-haproxy-server-state: UP\r\nconnection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn headers_and_a_body_go_with_it() {
+        let request = config::CheckRequest {
+            method: "OPTIONS".into(),
+            uri: "/".into(),
+            version: HttpVersion::Http11,
+            host: Some("www".into()),
+            headers: vec![("x-a".into(), "1".into()), ("connection".into(), "upgrade".into())],
+            body: "test".into(),
+        };
+        let check = Check { request: Some(request.into()), ..fixture::check() };
+        assert_eq!(
+            String::from_utf8(bytes(&check, Some("UP"))).unwrap(),
+            "OPTIONS / HTTP/1.1\r\nhost: www\r\nx-a: 1\r\nconnection: upgrade\r\nx-haproxy-server-state: UP\r\n\
+             content-length: 4\r\n\r\ntest"
         );
     }
 

@@ -17,7 +17,7 @@ use super::{
     timeout::BackendTimeout,
     words::object_name,
 };
-use crate::rules::Rules;
+use crate::rules::{Names, Rules, Scope};
 
 /// Servers that do the same work.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,15 +80,16 @@ const USERS_WINDOW: Duration = Duration::from_mins(5);
 
 impl Backend {
     /// `[backend.NAME]`, whose servers must not be among `binds`, the proxy's own addresses; its frontends take `reach`
-    /// connections at once, and its rules may ask of `backends`.
+    /// connections at once, and its rules may ask of `names`.
     pub(super) fn read(
         name: &str,
         table: &Table<'_>,
         binds: &[SocketAddr],
         lookup: &Lookup<'_>,
         reach: usize,
-        backends: &[&str],
+        names: &Names<'_>,
     ) -> Option<Self> {
+        let scope = Scope { names, own: name };
         let name = object_name(name, table);
         let (timeout, check_timeout) = table.section("timeout", BackendTimeout::read);
         let check = table
@@ -102,6 +103,10 @@ impl Backend {
                 Condition::read(value)
             })
         };
+        let rules = Rules::of_backend(table, scope);
+        if let Some(value) = table.take("persistence") {
+            let _ = only_with_cookie(&value, cookie.as_ref());
+        }
         let (force_persist, ignore_persist) = (condition("force_persist"), condition("ignore_persist"));
         let servers = table
             .require("server", r#"[{ name = "pool1", address = "10.0.0.11:80" }]"#)
@@ -124,7 +129,7 @@ impl Backend {
             abort_on_close: table.flag("abortonclose", false).copied(),
             forward_for,
             original_to,
-            rules: Rules::of_backend(table, backends).into(),
+            rules: rules.into(),
             timeout,
             when_all_drain: table.choice("when_all_drain", WhenAllDrain::Serve, &words).copied(),
             load_server_state: table.take("load_server_state").and_then(|value| value.absolute_path()),

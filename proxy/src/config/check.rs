@@ -5,6 +5,7 @@ use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 use drain_config::{Table, Value};
 
 use super::{
+    expect::Expect,
     lookup::Lookup,
     words::{header_value, target, token},
 };
@@ -17,7 +18,7 @@ pub struct Check {
     pub address: SocketAddr,
     /// What is sent; `None`: nothing, and a connection is all that is wanted.
     pub request: Option<Arc<CheckRequest>>,
-    /// The statuses that are wanted.
+    /// What is wanted of the answer.
     pub expect: Expect,
     /// The status that means a soft drain, 404; `None`: none does, and it is a failure like others.
     pub soft_drain_on: Option<u16>,
@@ -52,46 +53,10 @@ pub struct CheckRequest {
     pub version: HttpVersion,
     /// The value of `host`; `None`: no such header.
     pub host: Option<Arc<str>>,
-}
-
-/// The statuses that a check wants.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Expect {
-    /// From, to.
-    ranges: Vec<(u16, u16)>,
-    /// Any but these.
-    negated: bool,
-}
-
-/// HAProxy's.
-impl Default for Expect {
-    fn default() -> Self {
-        Self { ranges: vec![(200, 399)], negated: false }
-    }
-}
-
-impl Expect {
-    /// Whether a check with this status has passed.
-    pub fn holds(&self, status: u16) -> bool {
-        self.ranges.iter().any(|(from, to)| (*from..=*to).contains(&status)) != self.negated
-    }
-
-    /// `200`, `200-299,401`, or `! 500-599`.
-    fn read(value: &Value<'_>) -> Option<Self> {
-        let text = value.text()?;
-        let (negated, ranges) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
-        let status =
-            |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..=999).contains(status));
-        let range = |text: &str| {
-            let (from, to) = text.split_once('-').unwrap_or((text, text));
-            Some((status(from)?, status(to)?)).filter(|(from, to)| from <= to)
-        };
-        let ranges: Option<Vec<_>> = ranges.split(',').map(range).collect();
-        if ranges.is_none() {
-            value.wrong("names no statuses", r#"expected such as "200", "200-299,401" or "! 500-599""#);
-        }
-        Some(Self { ranges: ranges?, negated })
-    }
+    /// More headers, names in small letters.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// The body; empty: none.
+    pub body: Arc<str>,
 }
 
 /// A version of HTTP/1.
@@ -155,6 +120,60 @@ fn counter(value: &Value<'_>) -> Option<NonZeroU32> {
     value.number(1, MOST_COUNTED).and_then(NonZeroU32::new)
 }
 
+/// Keys that have no meaning where a connection is all that is wanted.
+const OF_HTTP: [&str; 9] =
+    ["method", "uri", "version", "host", "headers", "body", "expect", "soft_drain_on", "send_state"];
+
+/// Headers of a check at most, as many as a head may have.
+const MOST_HEADERS: usize = 100;
+
+/// Bytes of a check's body at most: a check is a question, and goes out in one piece.
+const MOST_BODY: usize = 16_384;
+
+/// `"X-Probe: balancer"`
+fn header(value: &Value<'_>) -> Option<(Arc<str>, Arc<str>)> {
+    let text = value.text()?;
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let is_text = |b: u8| b.is_ascii_graphic() || matches!(b, b' ' | b'\t');
+    let header = text.split_once(':').map(|(name, content)| (name.to_ascii_lowercase(), content.trim()));
+    match header {
+        Some((name, content))
+            if !name.is_empty() && name.bytes().all(is_token) && content.bytes().all(is_text) =>
+        {
+            if matches!(&*name, "content-length" | "transfer-encoding" | "host") {
+                value.wrong(
+                    "is not for `headers`",
+                    "the length is that of `body`, and `host` stands beside it",
+                );
+                return None;
+            }
+            Some((name.into(), content.into()))
+        }
+        _ => {
+            value.wrong("is no header", r#"expected such as "X-Probe: balancer""#);
+            None
+        }
+    }
+}
+
+fn headers(value: &Value<'_>) -> Option<Vec<(Arc<str>, Arc<str>)>> {
+    let headers = value.each(header)?;
+    if headers.len() > MOST_HEADERS {
+        value.wrong("has too many entries", format!("expected at most {MOST_HEADERS}"));
+        return None;
+    }
+    Some(headers)
+}
+
+fn body(value: &Value<'_>) -> Option<Arc<str>> {
+    let text = value.string()?;
+    if text.len() > MOST_BODY {
+        value.wrong("is too long", format!("expected at most {MOST_BODY} bytes"));
+        return None;
+    }
+    Some(text.into())
+}
+
 impl CheckDefaults {
     /// A backend's `check`; `timeout` is its `timeout.check`.
     pub(super) fn read(table: &Table<'_>, timeout: Option<Duration>) -> Self {
@@ -163,7 +182,7 @@ impl CheckDefaults {
         }
         let standard = Self::standard(timeout);
         if table.choice("type", false, &[("http", false), ("tcp", true)]).copied() {
-            for key in ["method", "uri", "version", "host", "expect", "soft_drain_on", "send_state"] {
+            for key in OF_HTTP {
                 if let Some(value) = table.take(key) {
                     value.wrong(
                         "has no effect",
@@ -188,6 +207,8 @@ impl CheckDefaults {
             uri: table.field("uri", uri, target).into_inner(),
             version: chosen.unwrap_or(HttpVersion::Http10),
             host: host.and_then(|value| header_value(&value)),
+            headers: table.field("headers", Vec::new(), headers).into_inner(),
+            body: table.field("body", "".into(), body).into_inner(),
         };
         Self {
             request: Some(Arc::new(request)),
@@ -218,7 +239,14 @@ impl CheckDefaults {
 impl CheckRequest {
     /// HAProxy's `option httpchk` without arguments.
     fn standard() -> Self {
-        Self { method: "OPTIONS".into(), uri: "/".into(), version: HttpVersion::Http10, host: None }
+        Self {
+            method: "OPTIONS".into(),
+            uri: "/".into(),
+            version: HttpVersion::Http10,
+            host: None,
+            headers: Vec::new(),
+            body: "".into(),
+        }
     }
 }
 

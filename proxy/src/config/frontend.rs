@@ -8,7 +8,10 @@ use super::{
     AcceptProxy, AddressField, BackendIndex, Limits, Logging, limits::count, lookup::Lookup,
     words::object_name,
 };
-use crate::{adopt, rules::Rules};
+use crate::{
+    adopt,
+    rules::{Names, Rules, Scope},
+};
 
 /// Where requests come in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,21 +66,22 @@ pub struct FrontendTimeout {
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Frontend {
-    /// `[frontend.NAME]`, among `backends` by name and `limits`.
+    /// `[frontend.NAME]`, among `names` and `limits`.
     pub(super) fn read(
         name: &str,
         table: &Table<'_>,
-        backends: &[&str],
+        names: &Names<'_>,
         limits: &Limits,
         lookup: &Lookup<'_>,
     ) -> Option<Self> {
+        let scope = Scope { names, own: name };
         let name = object_name(name, table);
         let bind = table.require("bind", r#"["0.0.0.0:80"]"#).and_then(|value| value.each_once(Bind::read));
-        let backend = table.require("backend", r#""NAME""#).and_then(|value| reference(&value, backends));
+        let backend = table.require("backend", r#""NAME""#).and_then(|value| reference(&value, names));
         let accept_proxy = table.take("accept_proxy").and_then(|value| AcceptProxy::read(&value));
         let [forward_for, original_to] = AddressField::read_both(table);
-        let rules = Rules::of_frontend(table, backends);
-        let logging = Logging::read(table, &rules, lookup);
+        let rules = Rules::of_frontend(table, scope);
+        let logging = Logging::read(table, &rules, lookup, scope);
         let timeout = table.section("timeout", FrontendTimeout::read);
         let most = limits.connections;
         let maxconn = table.field("maxconn", most, |value| count(value, i64::MAX));
@@ -136,8 +140,8 @@ impl Bind {
 }
 
 /// The backend that a frontend names.
-fn reference(value: &Value<'_>, backends: &[&str]) -> Option<BackendIndex> {
-    let words: Vec<_> = backends.iter().enumerate().map(|(at, name)| (*name, BackendIndex(at))).collect();
+fn reference(value: &Value<'_>, names: &Names<'_>) -> Option<BackendIndex> {
+    let words: Vec<_> = names.backends().zip(0..).map(|(name, at)| (name, BackendIndex(at))).collect();
     if words.is_empty() {
         value.wrong("names a backend", "but the file has none: write `[backend.NAME]`");
         return None;

@@ -8,7 +8,7 @@ use super::{
     lookup::Lookup,
     words::{cookie_prefix, token, word},
 };
-use crate::rules::{Format, Rules};
+use crate::rules::{Format, Rules, Scope};
 
 /// What is written of a frontend's requests.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -175,8 +175,8 @@ impl Logging {
     }
 
     /// The keys of `[frontend.NAME]` that are about logs, beside its rules.
-    pub(super) fn read(table: &Table<'_>, rules: &Rules, lookup: &Lookup<'_>) -> Self {
-        let read = |value: &Value<'_>| value.section(|table| Log::read(table, lookup))?;
+    pub(super) fn read(table: &Table<'_>, rules: &Rules, lookup: &Lookup<'_>, scope: Scope<'_>) -> Self {
+        let read = |value: &Value<'_>| value.section(|table| Log::read(table, lookup, scope))?;
         let logs = table.field("log", Vec::new(), |value| value.each(read));
         let without_log = logs.as_inner().is_empty() && logs.is_sound();
         let list = |key| {
@@ -251,8 +251,9 @@ impl Capture {
 }
 
 impl Log {
-    fn read(table: &Table<'_>, lookup: &Lookup<'_>) -> Option<Self> {
-        let format = table.field("format", LogFormat::Http, LogFormat::read).into_inner();
+    fn read(table: &Table<'_>, lookup: &Lookup<'_>, scope: Scope<'_>) -> Option<Self> {
+        let format =
+            table.field("format", LogFormat::Http, |value| LogFormat::read(value, scope)).into_inner();
         let target = table.require("target", r#""stdout""#).and_then(|value| LogTarget::read(&value, lookup));
         let (least, most) = LENGTH_BOUNDS;
         let length = usize::from(table.number("length", LENGTH, least, most).copied());
@@ -264,14 +265,14 @@ impl Log {
 
 impl LogFormat {
     /// `"http"` and its like, or a format of its own, such as `"%ci %ST %{+Q}r"`.
-    fn read(value: &Value<'_>) -> Option<Self> {
+    fn read(value: &Value<'_>, scope: Scope<'_>) -> Option<Self> {
         let text = value.string()?;
         if !text.contains('%') {
             let known = [Self::Http, Self::Tcp, Self::Clf];
             let place = value.choice(&[("http", 0_usize), ("tcp", 1), ("clf", 2)]);
             return place.map(|place| known[place].clone());
         }
-        let format = Format::of_line(text);
+        let format = Format::of_line(text, scope);
         if let Err(why) = &format {
             value.wrong("is no format of a line", why.as_str());
         }

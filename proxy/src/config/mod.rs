@@ -14,6 +14,7 @@ mod balance;
 mod check;
 mod condition;
 mod cookie;
+mod expect;
 mod files;
 mod frontend;
 pub mod haproxy;
@@ -38,9 +39,10 @@ pub use agent::Agent;
 pub use announce::AcceptProxy;
 pub use backend::{Backend, WhenAllDrain};
 pub use balance::{Balance, HashType, UriPart};
-pub use check::{Check, CheckRequest, Expect, HttpVersion};
+pub use check::{Check, CheckRequest, HttpVersion};
 pub use condition::{Condition, Matches};
 pub use cookie::{Cookie, CookieMode};
+pub use expect::{Expect, Likeness, Wanted, Wish};
 pub use frontend::{Frontend, FrontendTimeout};
 pub use limits::Limits;
 pub use log::{Capture, Captures, Level, Log, LogFormat, LogTarget, Logging, Syslog, SyslogHeader};
@@ -56,6 +58,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use drain_config::{Document, Invalid, Mistake, Table};
 
 use self::lookup::Lookup;
+use crate::rules::Names;
 
 /// Everything that a proxy is told about its work.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -176,7 +179,7 @@ impl Config {
     fn read(root: &Table<'_>, lookup: &Lookup<'_>) -> Option<Self> {
         let admin = root.section("admin", Admin::read);
         let limits = root.section("limits", Limits::read);
-        let names = root.names_in("backend");
+        let names = Names::of(root);
         let (mut binds, mut ids) = (Vec::new(), Vec::new());
         let frontends = root.named_sections("frontend", |name, table| {
             refuse_bound(table, &mut binds);
@@ -184,7 +187,7 @@ impl Config {
             Some((Frontend::read(name, table, &names, &limits, lookup)?, claim))
         });
         let backends = root.named_sections("backend", |name, table| {
-            let is_it = |place: usize| names.get(place) == Some(&name);
+            let is_it = |place: usize| names.position(name) == Some(place);
             let reaching =
                 |frontend: &&Frontend| is_it(frontend.backend.0) || frontend.rules.backends().any(is_it);
             let reach = frontends.iter().flatten().map(|(frontend, _)| frontend).filter(reaching);

@@ -108,7 +108,7 @@ pub(super) async fn fail(
     story: &mut Story,
     status: Status,
 ) -> After {
-    let file = core.error_file(status.code()).map(Cow::Borrowed);
+    let file = ruling::error_page(core, asked.from.as_deref(), status.code());
     // Rules look at a text of HAProxy's as at any other answer.
     let file = if core.changes_answers() {
         let reply = file.unwrap_or_else(|| Cow::Owned(Reply::standard(status.code(), story.cause)));
@@ -130,7 +130,7 @@ pub(super) async fn fail(
         Some(file) => file.write(keep_alive, head_only, output.append()),
         None => answer::write(status, keep_alive, head_only, output.append()),
     }
-    let status = file.as_ref().map_or(status.code(), |file| file.status);
+    let status = file.as_ref().map_or(status.code(), |file| file.code);
     let written = write_answer(core, client, output, story, status).await;
     if story.cookie == *b"--"
         && let Some(persistence) = &asked.persistence
@@ -170,7 +170,7 @@ pub(super) async fn reply(
     client.input = up.take_rest();
     let mut output = core.pool.output();
     answer.write(keep_alive, asked.method == Method::Head, output.append());
-    let written = write_answer(core, client, output, story, answer.status).await;
+    let written = write_answer(core, client, output, story, answer.code).await;
     log(core, client, story);
     after_own(written, keep_alive, clean, client)
 }
@@ -214,7 +214,7 @@ pub(super) async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, 
     story.read = None;
     story.silent = matches!(error, NoRequest::CutOff | NoRequest::TimedOut) && client.is_silent();
     let mut output = core.pool.output();
-    match core.error_file(status.code()) {
+    match ruling::error_page(core, None, status.code()) {
         Some(file) => file.write(false, false, output.append()),
         None => answer::write(status, false, false, output.append()),
     }

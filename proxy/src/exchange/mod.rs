@@ -242,10 +242,14 @@ impl Core {
         self.frontend.rules.has_after_response() || self.backend.settings().rules.has_after_response()
     }
 
-    /// The answer for this error, where a file has it.
-    fn error_file(&self, status: u16) -> Option<&Reply> {
-        let own = self.backend.settings().rules.error_file(status);
-        own.or_else(|| self.frontend.rules.error_file(status))
+    /// Whether rules look at a request again when it is answered.
+    fn asks_again(&self) -> bool {
+        self.makes_pages() || self.changes_responses()
+    }
+
+    /// Whether the answer to some error is made anew for each request.
+    fn makes_pages(&self) -> bool {
+        self.frontend.rules.makes_pages() || self.backend.settings().rules.makes_pages()
     }
 
     /// From now on each request that begins is served by `successor`, on whatever connection. Only the first one counts.

@@ -30,6 +30,7 @@ use crate::{
         forward::{self, FieldEdit, RequestEdits},
         unfold,
     },
+    rules::Cookies,
 };
 
 /// What the rest of the exchange must know of a request.
@@ -198,7 +199,7 @@ fn prepare<'c>(
     let (core, mut answer, written) = if core.has_rules() {
         ruled(core, client, &head, story)?
     } else {
-        (core, None, write(core, client, &head, None, story))
+        (core, None, write(core, client, &head, None, None, story))
     };
     let Written { asked, output, framing, expects } = written;
     if let (Some(Answer::Page(page)), Framing::Chunked) = (&mut answer, framing) {
@@ -227,28 +228,30 @@ fn ruled<'c>(
 ) -> Result<(&'c Core, Option<Answer>, Written), Refusal> {
     let ruling = ruling::request(core, client, head, story);
     let core = ruling.core;
-    let from = core.changes_responses().then(|| Box::new(ruling.from));
+    let from = core.asks_again().then(|| Box::new(ruling.from));
     let written = match &ruling.head {
         Some(changed) => {
             let mut storage = Storage::new();
-            write(core, client, &RequestHead::parse(changed, &mut storage)?, from, story)
+            write(core, client, &RequestHead::parse(changed, &mut storage)?, from, ruling.cookies, story)
         }
-        None => write(core, client, head, from, story),
+        None => write(core, client, head, from, ruling.cookies, story),
     };
     Ok((core, ruling.answer, written))
 }
 
-/// Writes a head anew; `from` is what rules on its response may ask, where rules have looked at it.
+/// Writes a head anew; `from` is what rules on its response may ask, where rules have looked at it, and `ruled` what they
+/// say of its cookies.
 fn write<'h>(
     core: &'h Core,
     client: &Client,
     head: &RequestHead<'_, '_>,
     from: Option<Box<ruling::From>>,
+    ruled: Option<Cookies>,
     story: &Story,
 ) -> Written {
     let backend = &core.backend;
     let cookies = head.fields.all(Kind::Cookie);
-    let visitor = persistence::Request { target: head.target, client: client.address.ip() };
+    let visitor = persistence::Request { target: head.target, client: client.address.ip(), ruled };
     // A server that overlooks a body where it expects none takes it for the next request.
     let close = head.close_after || (!head.framing.is_empty() && !is_sent_with_bodies(head.method));
     let asked = Asked {
@@ -264,8 +267,7 @@ fn write<'h>(
                 && head.fields.last(b"idempotency-key").is_some_and(|key| !key.is_empty())),
         persistence: Persistence::read(backend, cookies, visitor, clock::wall),
         key: backend.key(head, client.address.ip()),
-        from: from
-            .or_else(|| core.changes_responses().then(|| Box::new(ruling::From::of(client, head, story)))),
+        from: from.or_else(|| core.asks_again().then(|| Box::new(ruling::From::of(client, head, story)))),
     };
     let told = |field: &'h AddressField, address: SocketAddr| {
         let present = field.if_none && head.fields.last(field.header.as_bytes()).is_some();

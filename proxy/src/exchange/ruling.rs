@@ -7,7 +7,7 @@ use crate::{
     backend::Server,
     clock,
     http1::{BadResponse, RequestHead, ResponseHead},
-    rules::{Memory, Message, Origin, Reply, Service, Variables},
+    rules::{Cookies, Memory, Message, Origin, Reply, Service, Variables},
     served::{Counter, Served},
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Ruling<'c> {
     pub(super) answer: Option<Answer>,
     /// Its head, where that has changed.
     pub(super) head: Option<Vec<u8>>,
+    /// What a rule says of its cookies.
+    pub(super) cookies: Option<Cookies>,
     /// What rules on its response may ask of it.
     pub(super) from: From,
 }
@@ -41,6 +43,8 @@ pub(super) struct From {
     number: u64,
     unique_id: Option<Vec<u8>>,
     variables: Variables,
+    /// Its head as its rules left it, where a page of an error may ask.
+    message: Option<Message>,
 }
 
 impl From {
@@ -58,6 +62,7 @@ impl From {
             number: story.notes.as_ref().map_or(0, |notes| notes.number),
             unique_id: None,
             variables: client.variables(),
+            message: None,
         }
     }
 
@@ -97,16 +102,17 @@ pub(super) fn request<'c>(
         from.unique_id = Some(unique_id.of(&message, &origin));
     }
     let origin = Origin { backend: &core.frontend.name, ..from.origin(core, None) };
-    let mut verdict = rules.request(&mut message, &origin, &mut memory);
+    let mut verdict = rules.request(&mut message, &origin, &mut memory, None);
     let mut is_silent = verdict.is_silent;
-    let mut to = core;
+    let (mut to, mut cookies) = (core, None);
     count_failures(&mut memory, &[&core.open.served]);
     let stays = verdict.is_final();
     story.stays = stays;
     if !stays {
         to = rules.backend(&message, &origin, &memory).map_or(core, |place| core.with_backend(place));
         let origin = from.origin(to, None);
-        verdict = to.backend.settings().rules.request(&mut message, &origin, &mut memory);
+        cookies = to.backend.settings().rules.cookies(&message, &origin, &memory);
+        verdict = to.backend.settings().rules.request(&mut message, &origin, &mut memory, Some(rules));
         is_silent |= verdict.is_silent;
         count_failures(&mut memory, &[&core.open.served, to.backend.served()]);
     }
@@ -133,7 +139,20 @@ pub(super) fn request<'c>(
         Some(reply) => Some(Answer::Reply(Box::new(reply))),
         None => verdict.service.and_then(page),
     };
-    Ruling { core: to, answer, head: message.edited(), from }
+    let head = message.edited();
+    from.message = to.makes_pages().then_some(message);
+    Ruling { core: to, answer, head, cookies, from }
+}
+
+/// The answer of the configuration to an error, where it has one; `from` is the request, where there was a valid one.
+pub(super) fn error_page<'c>(core: &'c Core, from: Option<&From>, status: u16) -> Option<Cow<'c, Reply>> {
+    let memory = from.map(|from| Memory { variables: from.variables.clone(), ..Memory::default() });
+    let origin = from.map(|from| from.origin(core, None));
+    let nothing = Message::default();
+    let message = from.and_then(|from| from.message.as_ref()).unwrap_or(&nothing);
+    let request = origin.as_ref().zip(memory.as_ref()).map(|(origin, memory)| (message, origin, memory));
+    let own = core.backend.settings().rules.error_page(status, request);
+    own.or_else(|| core.frontend.rules.error_page(status, request))
 }
 
 /// Has the rules of the backend and of the frontend look at a response; gives its head where that has changed.

@@ -8,6 +8,7 @@ use super::{
     capture::Capture,
     edit::{Edit, Names, Part, field_name},
     format::Format,
+    keywords::{ACTIONS, refusal},
     pattern::Regex,
     redirect::Redirect,
     returned::Return,
@@ -53,58 +54,6 @@ pub(super) enum Kept {
     Text(Format),
 }
 
-const REQUEST: &str = "add-header, allow, capture, del-header, deny, redirect, replace-header, replace-path, replace-pathq, replace-uri, replace-value, return, set-header, set-log-level silent, set-method, set-path, set-pathq, set-query, set-uri, set-var, set-var-fmt, tarpit, unset-var or use-service prometheus-exporter";
-const RESPONSE: &str = "add-header, allow, capture, del-header, deny, replace-header, replace-value, set-header, set-status, set-var, set-var-fmt or unset-var";
-
-const NO_STICK: &str = "there are no stick tables: users are kept on their server by `cookie`";
-const NO_MAPS: &str = "maps and lists are read from their files: change those, and send SIGHUP";
-const ALIKE: &str = "all requests are alike to the kernel and in queues: leave it out";
-
-/// HAProxy's other actions, or how they begin, and why they are not here.
-const UNSUPPORTED: &[(&str, &str)] = &[
-    ("add-acl", NO_MAPS),
-    ("auth", "write `stats auth` for the statistics, and have the servers authenticate their users"),
-    ("cache-", "nothing is cached: put a cache behind"),
-    ("del-acl", NO_MAPS),
-    ("del-map", NO_MAPS),
-    ("disable-l7-retry", "only what may be sent twice is sent again: leave it out"),
-    ("do-resolve", "names are looked up once, when the configuration is read"),
-    ("early-hint", "let the servers send 103"),
-    ("lua.", "there is no Lua"),
-    (
-        "normalize-uri",
-        "servers get the URI as the client wrote it: write `replace-uri` for what must not reach them",
-    ),
-    (
-        "redirect",
-        "write it as `http-request redirect`: a server's answer is passed on, or withheld by `deny`",
-    ),
-    ("reject", "a client is answered: write `deny`"),
-    ("return", "write it as `http-request return`: a server's answer is passed on, or withheld by `deny`"),
-    ("sc-", NO_STICK),
-    ("send-spoe-group", "there are no filters: let the servers do that"),
-    ("set-dst", "a request goes to a server: write `use_backend`"),
-    ("set-map", NO_MAPS),
-    ("set-mark", ALIKE),
-    ("set-nice", ALIKE),
-    ("set-priority-", ALIKE),
-    ("set-src", "a client's address comes with the PROXY protocol: write `accept-proxy` on `bind`"),
-    ("set-timeout", "write `timeout server` and `timeout tunnel` in a backend of its own, and `use_backend`"),
-    ("set-tos", ALIKE),
-    ("silent-drop", "a client is answered: write `deny`, or `tarpit` to have it wait"),
-    ("strict-mode", "a change that can't be made is counted (`wrew`), and the message passes: leave it out"),
-    ("track-sc", NO_STICK),
-    ("wait-for-body", "a body goes on as it comes: leave it out"),
-    ("wait-for-handshake", "TLS is not spoken here: put a program in front that ends it"),
-];
-
-fn unsupported(name: &str) -> Option<&'static str> {
-    let is_it = |known: &str| known == name || known.ends_with(['-', '.']) && name.starts_with(known);
-    // `track-sc0`, `set-src-port`.
-    let begins = |known: &str| ["track-sc", "set-dst", "set-src"].contains(&known) && name.starts_with(known);
-    UNSUPPORTED.iter().find(|(known, _)| is_it(known) || begins(known)).map(|(_, why)| *why)
-}
-
 impl Action {
     /// The words of an action, without its condition.
     pub(super) fn read(side: Side, words: &[String]) -> Result<Self, String> {
@@ -121,8 +70,10 @@ impl Action {
         Ok(match name.as_str() {
             "allow" if arguments.is_empty() => Self::Allow,
             "set-log-level" if arguments == ["silent"] && of_request => Self::Silence,
-            "set-log-level" => {
-                return Err("'set-log-level' is only known with 'silent', and in 'http-request': a line has the level of its `log`".into());
+            "set-log-level" if of_request => {
+                return Err(
+                    "'set-log-level' is only known with 'silent': a line has the level of its `log`".into()
+                );
             }
             keeps if keeps.starts_with("set-var") || keeps.starts_with("unset-var") => {
                 keep(keeps, arguments, of_request)?
@@ -189,13 +140,7 @@ impl Action {
             "use-service" if of_request => {
                 return Err("'use-service' is only known with 'prometheus-exporter'".into());
             }
-            other => {
-                let known = if of_request { REQUEST } else { RESPONSE };
-                return Err(match unsupported(other) {
-                    Some(why) => format!("action '{name}' is not supported: {why}"),
-                    None => format!("action '{name}' is not known: expected {known}"),
-                });
-            }
+            other => return Err(no_action(side, other)),
         })
     }
 
@@ -228,6 +173,17 @@ impl Action {
             | Self::Withhold => None,
         }
     }
+}
+
+/// What is said of an action that there is not.
+fn no_action(side: Side, name: &str) -> String {
+    if let Some(why) = refusal(ACTIONS, name) {
+        return format!("action '{name}' is not supported: {why}");
+    }
+    let letter = if side == Side::Request { 'q' } else { 's' };
+    let known = ACTIONS.iter().filter(|action| action.directives.contains(letter));
+    let known: Vec<_> = known.map(|action| action.name).collect();
+    format!("action '{name}' is not known: expected one of {}", known.join(", "))
 }
 
 impl Kept {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use super::{
     file,
     message::{Message, is_kept},
+    returned::Return,
 };
 
 /// An answer, but for how it ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reply {
-    /// The status.
+    /// The status that the client gets.
     pub status: u16,
+    /// The one that is counted and logged: that of the error, where a file answers it with another.
+    pub code: u16,
     /// What stands behind it.
     pub reason: Arc<str>,
     /// Whole lines.
@@ -78,26 +81,85 @@ pub(super) const ERRORS: [(&str, u16); 18] = [
     ("504", 504),
 ];
 
-/// Reasons of other statuses that rules answer.
-const REASONS: [(u16, &str); 11] = [
+/// What stands behind a status that a rule gives; HAProxy's words, which are not those of its texts.
+const REASONS: [(u16, &str); 65] = [
+    (200, "OK"),
     (201, "Created"),
     (202, "Accepted"),
+    (203, "Non-Authoritative Information"),
     (204, "No Content"),
+    (205, "Reset Content"),
+    (206, "Partial Content"),
+    (207, "Multi-Status"),
+    (210, "Content Different"),
+    (226, "IM Used"),
+    (300, "Multiple Choices"),
     (301, "Moved Permanently"),
-    (302, "Found"),
+    (302, "Moved Temporarily"),
     (303, "See Other"),
     (304, "Not Modified"),
+    (305, "Use Proxy"),
     (307, "Temporary Redirect"),
     (308, "Permanent Redirect"),
+    (310, "Too many Redirects"),
+    (400, "Bad Request"),
+    (401, "Unauthorized"),
+    (402, "Payment Required"),
+    (403, "Forbidden"),
+    (404, "Not Found"),
+    (405, "Method Not Allowed"),
+    (406, "Not Acceptable"),
+    (407, "Proxy Authentication Required"),
+    (408, "Request Time-out"),
     (409, "Conflict"),
+    (410, "Gone"),
+    (411, "Length Required"),
+    (412, "Precondition Failed"),
+    (413, "Request Entity Too Large"),
+    (414, "Request-URI Too Long"),
+    (415, "Unsupported Media Type"),
+    (416, "Requested range unsatisfiable"),
+    (417, "Expectation failed"),
+    (418, "I'm a teapot"),
+    (421, "Misdirected Request"),
     (422, "Unprocessable Content"),
+    (423, "Locked"),
+    (424, "Method failure"),
+    (425, "Too Early"),
+    (426, "Upgrade Required"),
+    (428, "Precondition Required"),
+    (429, "Too Many Requests"),
+    (431, "Request Header Fields Too Large"),
+    (449, "Retry With"),
+    (450, "Blocked by Windows Parental Controls"),
+    (451, "Unavailable For Legal Reasons"),
+    (456, "Unrecoverable Error"),
+    (499, "client has closed connection"),
+    (500, "Internal Server Error"),
+    (501, "Not Implemented"),
+    (502, "Bad Gateway or Proxy Error"),
+    (503, "Service Unavailable"),
+    (504, "Gateway Time-out"),
+    (505, "HTTP Version not supported"),
+    (506, "Variant also negotiate"),
+    (507, "Insufficient storage"),
+    (508, "Loop detected"),
+    (509, "Bandwidth Limit Exceeded"),
+    (510, "Not extended"),
+    (511, "Network authentication required"),
+    (520, "Web server is returning an unknown error"),
 ];
 
 pub(super) fn reason(status: u16) -> &'static str {
-    let of_text = TEXTS.iter().find(|(code, ..)| *code == status).map(|(_, reason, _)| *reason);
-    of_text
-        .or_else(|| REASONS.iter().find(|(code, _)| *code == status).map(|(_, reason)| *reason))
-        .unwrap_or("OK")
+    let known = REASONS.iter().find(|(code, _)| *code == status).map(|(_, reason)| *reason);
+    known.unwrap_or(match status {
+        0..200 => "Informational",
+        200..300 => "Success",
+        300..400 => "Redirection",
+        400..500 => "Client Error",
+        500..600 => "Server Error",
+        _ => "Other",
+    })
 }
 
 /// Whether a refusal may have this status.
@@ -128,14 +190,29 @@ impl Reply {
     pub(super) fn bare(status: u16, cause: [u8; 2]) -> Self {
         let reason = reason(status).into();
         let (fields, body) = (Vec::new(), Vec::new());
-        Self { status, reason, fields, body, cause, is_delayed: false, is_nothing: false }
+        Self { status, code: status, reason, fields, body, cause, is_delayed: false, is_nothing: false }
+    }
+
+    /// Sends whoever gets it to another place (HAProxy: `errorloc302` and its like); it stands for `code`.
+    pub(super) fn elsewhere(code: u16, status: u16, location: &str) -> Self {
+        let fields = format!("cache-control: no-cache\r\nlocation: {location}\r\n").into_bytes();
+        Self { code, cause: *b"PR", ..Self::redirect(status, fields) }
+    }
+
+    /// Sends a client to another place, which its `Location` says.
+    pub(super) fn redirect(status: u16, fields: Vec<u8>) -> Self {
+        let reply = Self::bare(status, *b"LR");
+        let reason = if status == 302 { "Found".into() } else { reply.reason };
+        Self { reason, fields, ..reply }
     }
 
     /// HAProxy's text for a status.
     pub(crate) fn standard(status: u16, cause: [u8; 2]) -> Self {
-        let sentence = TEXTS.iter().find(|(code, ..)| *code == status).map_or("", |(.., sentence)| *sentence);
-        let reason = reason(status);
+        let text = TEXTS.iter().find(|(code, ..)| *code == status);
+        let (reason, sentence) =
+            text.map_or((reason(status), ""), |(_, reason, sentence)| (*reason, *sentence));
         Self {
+            reason: reason.into(),
             fields: b"cache-control: no-cache\r\ncontent-type: text/html\r\n".to_vec(),
             body: format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n")
                 .into_bytes(),
@@ -159,7 +236,8 @@ impl Reply {
             return self;
         }
         let reason = String::from_utf8_lossy(&message.reason).into_owned().into();
-        Self { status: message.status, reason, fields: message.lines(), ..self }
+        let code = if message.status == self.status { self.code } else { message.status };
+        Self { status: message.status, code, reason, fields: message.lines(), ..self }
     }
 
     /// Appends the whole answer; without its body where HEAD was asked.
@@ -186,7 +264,16 @@ impl Reply {
 
 /// The file that an error is answered with (HAProxy: `errorfile`): a whole response.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ErrorFile(Reply);
+pub(super) struct ErrorFile(Reply);
+
+/// What an error of the proxy's own is answered with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum ErrorPage {
+    /// Always the same.
+    Fixed(Box<Reply>),
+    /// Made for each request (HAProxy: `http-error` with `lf-string` and the like).
+    Made(Return),
+}
 
 /// HAProxy's limit, its buffer.
 const MOST_FILE_BYTES: usize = 16_384;
@@ -220,7 +307,9 @@ impl ErrorFile {
         }
         let (first, fields) = lines.split_first()?;
         let mut words = first.splitn(3, ' ');
-        if !words.next()?.starts_with("HTTP/1.") || words.next()?.parse::<u16>().ok()? < 200 {
+        let version = words.next()?;
+        let own = words.next()?.parse::<u16>().ok()?;
+        if !version.starts_with("HTTP/1.") || !(200..=999).contains(&own) {
             return None;
         }
         let mut kept = String::new();
@@ -232,11 +321,12 @@ impl ErrorFile {
         }
         let reason = words.next().unwrap_or("").into();
         let body = bytes[at..].to_vec();
-        Some(Self(Reply { reason, fields: kept.into_bytes(), body, ..Reply::bare(status, *b"PR") }))
+        let fields = kept.into_bytes();
+        Some(Self(Reply { reason, fields, body, code: status, ..Reply::bare(own, *b"PR") }))
     }
 
     /// The answer.
-    pub fn reply(&self) -> &Reply {
+    pub(super) fn reply(&self) -> &Reply {
         &self.0
     }
 }

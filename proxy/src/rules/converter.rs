@@ -10,6 +10,7 @@ use base64::{
 use super::{
     arithmetic::Arithmetic,
     date::DateForm,
+    keywords::{CONVERTERS, refusal, unknown},
     map::Map,
     parts::Parts,
     pattern::Regex,
@@ -66,11 +67,11 @@ pub(super) enum Converter {
     Map(Arc<Map>),
 }
 
-/// Those that are known.
-const KNOWN: &str = "add, and, b64dec, base64, bool, bytes, concat, cpl, crc32, div, even, field, hex, hex2i, http_date, iif, ipmask, length, lower, ltime, ltrim, map, map_beg and its like, mod, mul, neg, not, odd, or, param, regsub, rtrim, strcmp, sub, ub64dec, ub64enc, upper, url_dec, url_enc, utime, word or xor";
-
 impl Converter {
     pub(super) fn read(name: &str, arguments: &[String]) -> Result<Self, String> {
+        if let Some(why) = refusal(CONVERTERS, name) {
+            return Err(format!("converter '{name}' is not supported: {why}"));
+        }
         let expects = |what: &str| format!("converter '{name}' expects {what}");
         Ok(match (name, arguments) {
             ("lower", []) => Self::Lower,
@@ -126,11 +127,10 @@ impl Converter {
             }
             _ => match Arithmetic::read(name, arguments)? {
                 Some(arithmetic) => Self::Number(arithmetic),
-                None => {
-                    return Err(format!(
-                        "converter '{name}' is not known here with these arguments: expected {KNOWN}"
-                    ));
+                None if CONVERTERS.iter().any(|known| known.name == name) => {
+                    return Err(format!("converter '{name}' is not known here with these arguments"));
                 }
+                None => return Err(unknown(CONVERTERS, name, "converter")),
             },
         })
     }

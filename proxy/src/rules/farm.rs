@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{Context, sample::Value};
+use super::{Context, Scope, sample::Value};
 
 /// The proxy around a rule, which may ask of it what HAProxy knows without any request (manual, 7.3.2).
 pub trait Farm {
@@ -136,18 +136,20 @@ impl Question {
         }))
     }
 
-    /// The backend that it names, and its own name.
-    pub(super) fn backend(&self) -> Option<(&str, &'static str)> {
+    /// Whom it names that is not there.
+    pub(super) fn check(&self, scope: Scope<'_>) -> Result<(), String> {
         match self {
-            Self::Backend(about, name) => {
-                let (keyword, _) = OF_BACKENDS.iter().find(|(_, known)| known == about)?;
-                Some((name.as_deref()?, keyword))
+            Self::Backend(about, backend) => {
+                let keyword =
+                    OF_BACKENDS.iter().find(|(_, known)| known == about).map_or("", |(name, _)| name);
+                scope.check(backend.as_deref(), None, keyword)
             }
-            Self::Server(about, name, _) => {
-                let (keyword, _) = OF_SERVERS.iter().find(|(_, known)| known == about)?;
-                Some((name.as_deref()?, keyword))
+            Self::Server(about, backend, server) => {
+                let keyword =
+                    OF_SERVERS.iter().find(|(_, known)| known == about).map_or("", |(name, _)| name);
+                scope.check(backend.as_deref(), Some(server), keyword)
             }
-            _ => None,
+            _ => Ok(()),
         }
     }
 

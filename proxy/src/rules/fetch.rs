@@ -128,7 +128,7 @@ impl Fetch {
                 let place = name_of("the number of a capture, from 0,")?.parse();
                 Self::Captured(side, place.map_err(|_| format!("'{name}' expects a number in parentheses"))?)
             }
-            "url" | "uri" => Self::Target,
+            "url" => Self::Target,
             "capture.req.uri" => Self::Asked,
             "path" => Self::Path,
             "pathq" => Self::PathQuery,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Context,
+    Context, Scope,
     action::Side,
     alias::{Alias, Given},
     sample::Sample,
@@ -40,14 +40,14 @@ impl Format {
     }
 
     /// What tells a request from all others: what is known before any rule has looked at it.
-    pub(super) fn of_ids(text: &str) -> Result<Self, String> {
+    pub(super) fn of_ids(text: &str, scope: Scope<'_>) -> Result<Self, String> {
         let format = Self::parse(text, Style::MARKED)?.without_end()?;
         if format.samples().any(Sample::is_kept) {
             return Err(
                 "it is made before any rule keeps something: expected what the request itself has".into()
             );
         }
-        format.samples().try_for_each(|sample| sample.check(Side::Request, &[]))?;
+        format.samples().try_for_each(|sample| sample.check(Side::Request, scope))?;
         Ok(format)
     }
 
@@ -62,10 +62,17 @@ impl Format {
     }
 
     /// A line of the log.
-    pub(crate) fn of_line(text: &str) -> Result<Self, String> {
+    pub(crate) fn of_line(text: &str, scope: Scope<'_>) -> Result<Self, String> {
         let format = Self::parse(text, Style::MARKED)?;
-        format.samples().try_for_each(Sample::check_at_end)?;
+        format.samples().try_for_each(|sample| sample.check_at_end(scope))?;
         Ok(format)
+    }
+
+    /// A line of the log of a proxy with one backend.
+    #[cfg(test)]
+    pub(crate) fn of_shops_line(text: &str) -> Result<Self, String> {
+        let names = super::Names::new(vec![("shop", vec!["s1"])]);
+        Self::of_line(text, Scope { names: &names, own: "web" })
     }
 
     fn parse(text: &str, style: Style) -> Result<Self, String> {
@@ -109,6 +116,15 @@ impl Format {
             parts.push(Part::Text(plain.into()));
         }
         Ok(Self(parts))
+    }
+
+    /// The text, where no value is in it.
+    pub(super) fn fixed(&self) -> Option<String> {
+        let text = |part: &Part| match part {
+            Part::Text(text) => Some(text.to_string()),
+            Part::Sample(..) | Part::Alias(..) => None,
+        };
+        self.0.iter().map(text).collect()
     }
 
     /// Its parts.

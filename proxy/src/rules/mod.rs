@@ -6,7 +6,7 @@
 //!
 //! | | in order |
 //! |---|---|
-//! | request | the frontend's `monitor_uri`, `http_request`, `statistics`, `use_backend`; the backend's `http_request`, `statistics` |
+//! | request | the frontend's `monitor_uri`, `http_request`, `statistics`, `use_backend`; the backend's `persistence`, `http_request`, `statistics` |
 //! | response | the backend's `http_response`, the frontend's; for all that clients get, the proxy's own answers too: the backend's `http_after_response`, the frontend's |
 //!
 //! A rule sees what those before it have changed. What comes out is read again like a client's own head, so no rule can
@@ -25,6 +25,7 @@ mod farm;
 mod fetch;
 mod file;
 mod format;
+pub(crate) mod keywords;
 mod map;
 mod message;
 mod parts;
@@ -33,6 +34,7 @@ mod read;
 mod redirect;
 mod returned;
 mod sample;
+mod scope;
 mod service;
 mod slots;
 mod statistics;
@@ -44,20 +46,20 @@ mod unique;
 mod variable;
 mod words;
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::SystemTime};
 
-use self::{action::Action, condition::Condition, edit::Edit};
+use self::{action::Action, answer::ErrorPage, condition::Condition, edit::Edit};
 use crate::config::Captures;
 
-pub use self::format::Format;
 pub(crate) use self::{
     alias::{Alias, Date, Ended, Form, Portion, Time},
     format::Part,
     sample::Value,
+    scope::{Names, Scope},
     style::Style,
 };
 pub use self::{
-    answer::{ErrorFile, Reply},
+    answer::Reply,
     farm::{Farm, Members, Occupancy},
     message::Message,
     service::{MetricsAsked, Service},
@@ -67,6 +69,7 @@ pub use self::{
     unique::UniqueId,
     variable::Variables,
 };
+pub use self::{format::Format, pattern::Regex};
 
 /// Where a message came from.
 #[derive(Clone, Copy)]
@@ -141,7 +144,17 @@ pub struct Rules {
     monitor_fail: Vec<Condition>,
     statistics: Option<Arc<Statistics>>,
     unique_id: Option<UniqueId>,
-    error_files: Vec<(u16, ErrorFile)>,
+    error_pages: Vec<(u16, ErrorPage)>,
+    persistence: Vec<(Cookies, Condition)>,
+}
+
+/// What becomes of the cookies of a request that say which server it belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cookies {
+    /// They are obeyed although the server is down, and no retry takes the request elsewhere (HAProxy: `force-persist`).
+    Forced,
+    /// They are not looked at, and none is given (HAProxy: `ignore-persist`).
+    Ignored,
 }
 
 /// What rules have decided on a request.
@@ -170,6 +183,8 @@ impl Rules {
             && self.monitor_uri.is_none()
             && self.statistics.is_none()
             && self.unique_id.is_none()
+            && !self.makes_pages()
+            && self.persistence.is_empty()
     }
 
     /// What tells each request from all others, where such a thing is made.
@@ -205,13 +220,37 @@ impl Rules {
         self.use_backend.iter().map(|(backend, _)| *backend)
     }
 
-    /// The answer for this error, where a file has it.
-    pub fn error_file(&self, status: u16) -> Option<&Reply> {
-        self.error_files.iter().find(|(of, _)| *of == status).map(|(_, file)| file.reply())
+    /// Whether the answer to some error is made anew for each request.
+    pub fn makes_pages(&self) -> bool {
+        self.error_pages.iter().any(|(_, page)| matches!(page, ErrorPage::Made(_)))
     }
 
-    /// Changes a request, or says how it is answered.
-    pub fn request(&self, message: &mut Message, origin: &Origin<'_>, memory: &mut Memory) -> Verdict {
+    /// The answer for this error, where there is one of its own and it can be made; `request` is what is known of the
+    /// request.
+    pub fn error_page<'r>(
+        &'r self,
+        status: u16,
+        request: Option<(&Message, &Origin<'_>, &Memory)>,
+    ) -> Option<Cow<'r, Reply>> {
+        match self.error_pages.iter().find(|(of, _)| *of == status)? {
+            (_, ErrorPage::Fixed(reply)) => Some(Cow::Borrowed(reply)),
+            (_, ErrorPage::Made(page)) => {
+                let (message, origin, memory) = request?;
+                let context = Context::of_request(message, origin, memory);
+                Some(Cow::Owned(page.reply(&context, |_| None)))
+            }
+        }
+    }
+
+    /// Changes a request, or says how it is answered; of an error that these
+    /// have no page for, the one of those `before` them counts.
+    pub fn request(
+        &self,
+        message: &mut Message,
+        origin: &Origin<'_>,
+        memory: &mut Memory,
+        before: Option<&Self>,
+    ) -> Verdict {
         let mut verdict = Verdict::default();
         if self.monitor_uri.as_ref().is_some_and(|uri| is_target(message, uri)) {
             let context = Context::of_request(message, origin, memory);
@@ -245,7 +284,10 @@ impl Rules {
                     return verdict;
                 }
                 other => {
-                    verdict.reply = other.reply(&context, |status| self.error_file(status).cloned());
+                    let known = Some((&*message, origin, &*memory));
+                    let page = |rules: &Self, status| rules.error_page(status, known).map(Cow::into_owned);
+                    verdict.reply =
+                        other.reply(&context, |status| page(self, status).or_else(|| page(before?, status)));
                     return verdict;
                 }
             }
@@ -262,6 +304,12 @@ impl Rules {
     pub fn backend(&self, message: &Message, origin: &Origin<'_>, memory: &Memory) -> Option<usize> {
         let context = Context::of_request(message, origin, memory);
         self.use_backend.iter().find(|(_, condition)| condition.holds(&context)).map(|(backend, _)| *backend)
+    }
+
+    /// What the first rule that holds says of a request's cookies.
+    pub fn cookies(&self, message: &Message, origin: &Origin<'_>, memory: &Memory) -> Option<Cookies> {
+        let context = Context::of_request(message, origin, memory);
+        self.persistence.iter().find(|(_, condition)| condition.holds(&context)).map(|(cookies, _)| *cookies)
     }
 
     /// Changes a server's response; false: it may not pass.

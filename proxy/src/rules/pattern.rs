@@ -8,7 +8,7 @@ use super::sample::{Sample, Value};
 
 /// A regular expression.
 #[derive(Clone, Debug)]
-pub(super) struct Regex(regex::bytes::Regex);
+pub struct Regex(regex::bytes::Regex);
 
 /// By what it was made from.
 impl PartialEq for Regex {
@@ -23,7 +23,7 @@ impl Eq for Regex {}
 const REGEX_BYTES: usize = 1 << 20;
 
 impl Regex {
-    pub(super) fn new(text: &str, ignores_case: bool) -> Result<Self, String> {
+    pub(crate) fn new(text: &str, ignores_case: bool) -> Result<Self, String> {
         let mut builder = regex::bytes::RegexBuilder::new(text);
         builder.case_insensitive(ignores_case).size_limit(REGEX_BYTES).unicode(false);
         builder.build().map(Self).map_err(|error| {
@@ -33,7 +33,8 @@ impl Regex {
         })
     }
 
-    pub(super) fn matches(&self, text: &[u8]) -> bool {
+    /// Whether it matches anywhere in a text.
+    pub fn matches(&self, text: &[u8]) -> bool {
         self.0.is_match(text)
     }
 

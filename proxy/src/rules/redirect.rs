@@ -99,6 +99,6 @@ impl Redirect {
         if let Some(cookie) = &self.cookie {
             fields.extend_from_slice(format!("set-cookie: {cookie}\r\n").as_bytes());
         }
-        Reply { fields, ..Reply::bare(self.status, *b"LR") }
+        Reply::redirect(self.status, fields)
     }
 }

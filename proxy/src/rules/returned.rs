@@ -49,6 +49,33 @@ impl Return {
         Self { status, content, cause, is_delayed, ..Self::empty() }.with(name, arguments)
     }
 
+    /// `http-error`: what answers an error of this status.
+    pub(super) fn page(status: u16, arguments: &[String]) -> Result<Self, String> {
+        Self { status, cause: *b"PR", ..Self::empty() }.with("http-error", arguments)
+    }
+
+    /// The answer, where it is the same for all requests.
+    pub(super) fn fixed(&self) -> Option<Reply> {
+        let mut fields = Vec::new();
+        for (name, value) in &self.fields {
+            fields.extend_from_slice(format!("{name}: {}\r\n", value.fixed()?).as_bytes());
+        }
+        let body = match &self.content {
+            Content::Nothing => String::new(),
+            Content::Text(text) => text.fixed()?,
+            Content::File(_) | Content::Standard => return None,
+        };
+        Some(self.made(fields, body.into_bytes()))
+    }
+
+    fn made(&self, mut fields: Vec<u8>, body: Vec<u8>) -> Reply {
+        // Of nothing there is no type.
+        if let Some(kind) = self.content_type.as_ref().filter(|_| !body.is_empty()) {
+            fields.extend_from_slice(format!("content-type: {kind}\r\n").as_bytes());
+        }
+        Reply { fields, body, ..Reply::bare(self.status, self.cause) }
+    }
+
     fn empty() -> Self {
         let (content, content_type, fields) = (Content::Nothing, None, Vec::new());
         Self { status: 200, content, content_type, fields, cause: *b"LR", is_delayed: false }
@@ -114,14 +141,7 @@ impl Return {
             Content::Standard => own(self.status).unwrap_or_else(|| Reply::standard(self.status, self.cause)),
             Content::File(file) => file.reply().clone(),
             Content::Nothing => Reply { fields: self.lines(context), ..Reply::bare(self.status, self.cause) },
-            Content::Text(text) => {
-                let (mut fields, body) = (self.lines(context), text.whole_text(context));
-                // Of nothing there is no type.
-                if let Some(kind) = self.content_type.as_ref().filter(|_| !body.is_empty()) {
-                    fields.extend_from_slice(format!("content-type: {kind}\r\n").as_bytes());
-                }
-                Reply { fields, body, ..Reply::bare(self.status, self.cause) }
-            }
+            Content::Text(text) => self.made(self.lines(context), text.whole_text(context)),
         };
         Reply { cause: self.cause, is_delayed: self.is_delayed, ..reply }
     }

@@ -2,7 +2,14 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
-use super::{Context, action::Side, converter::Converter, fetch::Fetch, words::call};
+use super::{
+    Context, Scope,
+    action::Side,
+    converter::Converter,
+    fetch::Fetch,
+    keywords::{FETCHES, refusal, unknown},
+    words::call,
+};
 
 /// What is looked at, and what is made of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,18 +73,25 @@ impl Value<'_> {
     }
 }
 
-/// How a criterion's name ends, which says how it is compared.
-const SUFFIXES: [(&str, &str); 10] = [
-    ("_beg", "beg"),
-    ("_end", "end"),
-    ("_sub", "sub"),
-    ("_dir", "dir"),
-    ("_dom", "dom"),
-    ("_reg", "reg"),
-    ("_len", "len"),
-    ("_cnt", "cnt"),
-    ("_ip", "ip"),
-    ("_val", "int"),
+/// Whose names may say in their ending how they are compared, as `path_beg` does.
+const TEXTS: &[&str] = &["base", "cook", "hdr", "path", "shdr", "url", "urlp"];
+const FIELDS: &[&str] = &["hdr", "req.hdr", "res.hdr", "shdr"];
+
+/// How a criterion's name ends, how that is compared, and whose name ends so (HAProxy: `haproxy -dKall`).
+const SUFFIXES: [(&str, &str, &[&str]); 13] = [
+    ("_beg", "beg", TEXTS),
+    ("_end", "end", TEXTS),
+    ("_sub", "sub", TEXTS),
+    ("_dir", "dir", TEXTS),
+    ("_dom", "dom", TEXTS),
+    ("_reg", "reg", TEXTS),
+    ("_len", "len", TEXTS),
+    ("_cnt", "cnt", FIELDS),
+    ("_cnt", "cnt", &["req.fhdr", "res.fhdr"]),
+    ("_ip", "ip", FIELDS),
+    ("_val", "int", FIELDS),
+    ("_val", "int", &["cook", "req.cook"]),
+    ("_val", "int", &["urlp"]),
 ];
 
 impl Sample {
@@ -85,19 +99,14 @@ impl Sample {
     pub(super) fn read(text: &str) -> Result<(Self, Option<&'static str>), String> {
         let (name, arguments, mut rest) = call(text)?;
         let (mut fetch, mut method) = (Fetch::read(name, &arguments)?, None);
-        if fetch.is_none() {
-            for (suffix, word) in SUFFIXES {
-                if let Some(base) = name.strip_suffix(suffix)
-                    && let Some(found) = Fetch::read(base, &arguments)?
-                {
-                    (fetch, method) = (Some(found), Some(word));
-                }
-            }
+        if let (None, Some((base, word))) = (&fetch, Self::derived(name)) {
+            (fetch, method) = (Fetch::read(base, &arguments)?, Some(word));
         }
         let Some(mut fetch) = fetch else {
-            return Err(format!(
-                "'{name}' is no sample fetch that is known here: expected such as path, hdr(NAME), method or src"
-            ));
+            return Err(match refusal(FETCHES, name) {
+                Some(why) => format!("sample fetch '{name}' is not supported: {why}"),
+                None => unknown(FETCHES, name, "sample fetch"),
+            });
         };
         if method == Some("cnt") {
             let Fetch::Field { of, name, whole, .. } = fetch else {
@@ -117,6 +126,14 @@ impl Sample {
         Ok((Self { fetch, converters }, method))
     }
 
+    /// `path_beg` is `path`, compared by `beg`.
+    pub(super) fn derived(name: &str) -> Option<(&str, &'static str)> {
+        SUFFIXES.iter().find_map(|(suffix, word, bases)| {
+            let base = name.strip_suffix(suffix)?;
+            bases.contains(&base).then_some((base, *word))
+        })
+    }
+
     /// A field is the request's.
     pub(super) fn of_request(&mut self) {
         if let Fetch::Field { of, .. } | Fetch::FieldCount { of, .. } = &mut self.fetch {
@@ -124,30 +141,32 @@ impl Sample {
         }
     }
 
-    /// Why rules of this side can't have it, where there are these backends.
-    pub(super) fn check(&self, side: Side, backends: &[&str]) -> Result<(), String> {
+    /// Why rules of this side can't have it, where they stand.
+    pub(super) fn check(&self, side: Side, scope: Scope<'_>) -> Result<(), String> {
         match (&self.fetch, self.fetch.needs()) {
             (_, Some(needed)) if needed != side => Err(match needed {
                 Side::Request => "what is looked at is known of a request only: keep it for the response, such as `http-request set-var(txn.path) path`",
                 Side::Response => "what is looked at is known of a response only",
             }
             .into()),
-            (Fetch::Farm(question), _) => match question.backend() {
-                Some((name, keyword)) if !backends.contains(&name) => {
-                    Err(format!("unable to find backend '{name}' referenced in arg 1 of '{keyword}'"))
-                }
-                _ => Ok(()),
-            },
+            _ => self.check_names(scope),
+        }
+    }
+
+    /// Whom it names that is not there.
+    fn check_names(&self, scope: Scope<'_>) -> Result<(), String> {
+        match &self.fetch {
+            Fetch::Farm(question) => question.check(scope),
             _ => Ok(()),
         }
     }
 
     /// Why a line of the log can't have it.
-    pub(super) fn check_at_end(&self) -> Result<(), String> {
+    pub(super) fn check_at_end(&self, scope: Scope<'_>) -> Result<(), String> {
         match &self.fetch {
             Fetch::Status => Err("the status stands in a line as %ST".into()),
             fetch if !fetch.lasts() => Err("what is looked at is not there any more when the line is written: keep it, by `http-request capture` or `http-request set-var(txn.NAME) …`, and write %[capture.req.hdr(0)] or %[var(txn.NAME)]".into()),
-            _ => Ok(()),
+            _ => self.check_names(scope),
         }
     }
 

@@ -105,7 +105,7 @@ impl Rules {
 fn edited(lines: &[&str]) -> String {
     let mut message = message(HEAD);
     let verdict =
-        rules(lines, action::Side::Request).request(&mut message, &origin(), &mut Memory::default());
+        rules(lines, action::Side::Request).request(&mut message, &origin(), &mut Memory::default(), None);
     assert!(verdict.reply.is_none(), "{lines:?}");
     String::from_utf8(message.edited().expect("it is changed")).unwrap()
 }

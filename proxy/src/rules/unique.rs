@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drain_config::Table;
 
-use super::{Context, Memory, Message, Origin, edit::field_name, format::Format};
+use super::{Context, Memory, Message, Origin, Scope, edit::field_name, format::Format};
 
 /// How long one may be: HAProxy's limit.
 const MOST_BYTES: usize = 127;
@@ -19,9 +19,9 @@ pub struct UniqueId {
 
 impl UniqueId {
     /// `unique_id = { format = "%{+X}o %ci:%cp_%fi:%fp_%Ts_%rt:%pid", header = "X-Request-ID" }`
-    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+    pub(super) fn read(table: &Table<'_>, scope: Scope<'_>) -> Option<Self> {
         let format = table.require("format", r#""%{+X}o %ci:%cp_%fi:%fp_%Ts_%rt:%pid""#)?;
-        let read = Format::of_ids(format.string()?);
+        let read = Format::of_ids(format.string()?, scope);
         if let Err(why) = &read {
             format.wrong("is no format", why.as_str());
         }

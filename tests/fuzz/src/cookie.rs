@@ -60,7 +60,7 @@ pub(super) fn run(input: &[u8]) {
         return;
     }
     let input = input.trim_ascii();
-    let request = Request { target: b"/", client: CLIENT };
+    let request = Request { target: b"/", client: CLIENT, ruled: None };
     let persistence =
         Persistence::read(&SHOP, std::iter::once(input), request, wall).expect("there is a cookie");
     for server in SHOP.servers() {

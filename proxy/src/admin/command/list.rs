@@ -1,6 +1,6 @@
 //! All commands: their words, who may give them, and what `help` says of them.
 
-use super::{Desk, Session, dynamic, servers, sessions, set, show};
+use super::{Desk, Session, dynamic, servers, sessions, set, show, without};
 use crate::config::AdminLevel::{self, Admin, Operator, User};
 
 /// A command.
@@ -252,6 +252,9 @@ const ALWAYS: usize = 3;
 
 /// What is said of words that are no command.
 pub(super) fn unknown(words: &[&str]) -> String {
+    if let Some(why) = without::refusal(words) {
+        return why;
+    }
     let is_like = |command: &&Command| command.words.first() == words.first();
     let like: Vec<&Command> = COMMANDS.iter().filter(is_like).collect();
     if like.is_empty() {

@@ -6,8 +6,8 @@
 //! | operator | look at everything, and begin counts of what was highest anew |
 //! | admin | change it |
 //!
-//! Texts, and the order of commands in `help`, are HAProxy 2.6's. What it has and this proxy has not, is not in the list,
-//! or refused with the reason.
+//! Texts, and the order of commands in `help`, are HAProxy 2.6's. What it has and this proxy has not, is
+//! refused with the reason ([`WITHOUT`]).
 
 mod dynamic;
 mod list;
@@ -16,6 +16,7 @@ mod sessions;
 mod set;
 mod show;
 mod state;
+mod without;
 mod words;
 
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ use crate::worker::{Generation, Roll};
 pub use self::list::COMMANDS;
 pub use self::show::changes;
 pub use self::state::{all_states, restored};
+pub use self::without::WITHOUT;
 pub use self::words::commands;
 
 /// What commands act on.

@@ -238,7 +238,7 @@ mod tests {
 
     fn written(format: &str, record: &Record<'_>) -> String {
         let mut out = Vec::new();
-        let format = Format::of_line(format).unwrap();
+        let format = Format::of_shops_line(format).unwrap();
         line(&format, record, &mut DateCache::new(TimeZone::fixed(jiff::tz::offset(1)), DATE), &mut out);
         String::from_utf8(out).unwrap()
     }
@@ -341,7 +341,7 @@ mod tests {
             ("%nope", "no such format variable"),
             ("100%", "no such format variable ''"),
         ] {
-            let said = Format::of_line(format).unwrap_err();
+            let said = Format::of_shops_line(format).unwrap_err();
             assert!(said.contains(expected), "{format}: {said}");
         }
     }

@@ -15,10 +15,10 @@
 //! | nothing (none, or not ours) | any | yes | `NI` |
 //! | a server that is not down | that | none; `VU` where its dates are due | `VN` |
 //! | a server that is down | any | yes | `DI` |
-//! | a server that is down, where `persist` or `force_persist` holds | that | none | `DN` |
+//! | a server that is down, where `persist` or `force_persist` holds, or a rule says so | that | none | `DN` |
 //! | no server we know, or is empty | any | yes | `II` |
 //! | a server, but too long ago: `maxidle`, `maxlife` | any | yes | `EI`, `OI` |
-//! | anything, where `ignore_persist` holds | any | none | `UN` |
+//! | anything, where `ignore_persist` holds, or a rule says so | any | none | `UN` |
 //! | a server that failed and was replaced on retry | any | yes | `DI` |
 //!
 //! A server without a cookie of its own answers with a deletion. With `count_users` a new cookie is `ID|~TOKEN`, or
@@ -45,6 +45,7 @@ use self::value::{TILDE, Value};
 use super::Operation;
 use super::{Backend, Server, Wish, hash::mix};
 use crate::config::{self, Condition, CookieMode};
+use crate::rules::Cookies;
 
 pub use self::answer::{Answer, Answered};
 pub(crate) use self::cookie::captured as captured_cookie;
@@ -100,6 +101,8 @@ pub struct Request<'a> {
     pub target: &'a [u8],
     /// Its client's address.
     pub client: IpAddr,
+    /// What a rule says of its cookies.
+    pub ruled: Option<Cookies>,
 }
 
 /// What one request says about where it belongs, and what its response must say.
@@ -136,7 +139,8 @@ impl Persistence {
             server: None,
             is_forced: false,
             is_kept: false,
-            is_ignored: holds(&backend.settings().ignore_persist, request),
+            is_ignored: request.ruled == Some(Cookies::Ignored)
+                || holds(&backend.settings().ignore_persist, request),
             last: None,
             first: None,
             token: None,
@@ -205,7 +209,8 @@ impl Persistence {
         for server in backend.servers().iter().filter(has_id) {
             let is_down = server.operation() == Operation::Down;
             self.named = if is_down { Named::Down } else { Named::Up };
-            let is_kept = holds(&backend.settings().force_persist, request)
+            let is_kept = request.ruled == Some(Cookies::Forced)
+                || holds(&backend.settings().force_persist, request)
                 || holds(&server.settings().force_persist, request);
             if !is_down || is_kept || backend.settings().persist {
                 self.server = Some(server.index());

@@ -40,7 +40,7 @@ fn shop(cookie: config::Cookie) -> Arc<Backend> {
 }
 
 fn read_for(backend: &Backend, target: &str, cookies: &[&str]) -> Persistence {
-    let request = Request { target: target.as_bytes(), client: CLIENT };
+    let request = Request { target: target.as_bytes(), client: CLIENT, ruled: None };
     Persistence::read(backend, cookies.iter().map(|header| header.as_bytes()), request, wall).unwrap()
 }
 
@@ -351,7 +351,7 @@ fn the_log_tells_of_a_request_that_nobody_answered() {
 #[test]
 fn without_a_cookie_in_the_configuration_nothing_is_touched() {
     let backend = backend_of(settings(vec![server("a")]));
-    let request = Request { target: b"/", client: CLIENT };
+    let request = Request { target: b"/", client: CLIENT, ruled: None };
     assert!(Persistence::read(&backend, iter::empty(), request, wall).is_none());
     assert_eq!(cookie_passage(&backend, b"SID=a"), Passage::Unchanged);
 }

@@ -59,6 +59,7 @@ pub(super) fn tables(proxy: &Proxy<'_>, global: &Global, messages: &mut Messages
     if proxy.kind == Kind::Backend {
         proxy.rules(&mut table);
     }
+    persistence(proxy, &mut table, messages);
     if settings.servers.is_empty() {
         table.one("server", Piece::default("[]"));
     }
@@ -67,6 +68,23 @@ pub(super) fn tables(proxy: &Proxy<'_>, global: &Global, messages: &mut Messages
         tables.push(server.table(proxy.name, checks));
     }
     tables
+}
+
+/// `force-persist` and `ignore-persist`, with the access lists that they name.
+fn persistence(proxy: &Proxy<'_>, table: &mut Table, messages: &mut Messages) {
+    let settings = &proxy.settings;
+    if settings.value(Side::Back, "cookie").is_none() {
+        for origin in settings.persistence.iter().filter_map(|piece| piece.origin.as_ref()) {
+            let text = format!("'{}' has no effect without 'cookie'.", origin.directive);
+            messages.warn(&origin.place, text);
+        }
+        return;
+    }
+    if proxy.kind == Kind::Listen && !settings.persistence.is_empty() {
+        let lists = settings.acls.iter().map(|piece| Piece { comments: Vec::new(), ..piece.clone() });
+        table.list("acl", lists.collect());
+    }
+    table.list("persistence", settings.persistence.clone());
 }
 
 /// The backend of a frontend that has none: 503.

@@ -1,6 +1,7 @@
 //! How servers are checked: `option httpchk`, `http-check`, `option tcp-check`.
 
 use super::{
+    lexer,
     section::Directive,
     settings::Reading,
     toml::{self, Piece, Table},
@@ -15,8 +16,8 @@ pub(super) struct CheckSettings {
     asked: Request,
     /// `http-check send`, which counts where it says more.
     sent: Option<Request>,
-    expect: Option<Piece>,
-    /// The two before this come from `defaults`: the first of a section's own puts all of them away.
+    expect: Vec<Piece>,
+    /// What was asked, sent and expected comes from `defaults`: the first rule of a section's own puts all of it away.
     are_inherited: bool,
     soft_drain: Option<Piece>,
     send_state: Option<Piece>,
@@ -29,6 +30,8 @@ struct Request {
     uri: Option<Piece>,
     version: Option<Piece>,
     host: Option<Piece>,
+    headers: Vec<Piece>,
+    body: Option<Piece>,
 }
 
 impl CheckSettings {
@@ -39,15 +42,19 @@ impl CheckSettings {
 
     /// What is said and has no effect where servers are asked nothing.
     pub(super) fn unused(&self) -> impl Iterator<Item = &Piece> {
-        let sent = self.sent.iter().flat_map(|sent| [&sent.method, &sent.uri, &sent.version, &sent.host]);
-        let pieces = sent.chain([&self.expect, &self.soft_drain, &self.send_state]).flatten();
+        let sent = self
+            .sent
+            .iter()
+            .flat_map(|sent| [&sent.method, &sent.uri, &sent.version, &sent.host, &sent.body]);
+        let pieces = sent.chain([&self.soft_drain, &self.send_state]).flatten().chain(&self.expect);
+        let pieces = pieces.chain(self.sent.iter().flat_map(|sent| &sent.headers));
         pieces.filter(|_| self.http.is_none())
     }
 
     /// A section's own rules take the place of all that it inherits.
     fn own(&mut self) -> &mut Self {
         if std::mem::take(&mut self.are_inherited) {
-            (self.sent, self.expect) = (None, None);
+            (self.sent, self.expect, self.asked) = (None, Vec::new(), Request::default());
         }
         self
     }
@@ -75,8 +82,15 @@ impl CheckSettings {
                 table.one(key, piece);
             }
         }
-        if let Some(piece) = &self.expect {
-            table.one("check.expect", piece.clone());
+        if let Some(sent) = sent {
+            table.list("check.headers", sent.headers.clone());
+            if let Some(piece) = &sent.body {
+                table.one("check.body", piece.clone());
+            }
+        }
+        match self.expect.as_slice() {
+            [only] => table.one("check.expect", only.clone()),
+            several => table.list("check.expect", several.to_vec()),
         }
         table.one("check.soft_drain_on", self.soft_drain.clone().unwrap_or_else(|| Piece::default("false")));
         table.one("check.send_state", self.send_state.clone().unwrap_or_else(|| Piece::default("false")));
@@ -103,6 +117,8 @@ pub(super) fn httpchk(reading: &mut Reading<'_>, directive: &Directive) {
         comments: Vec::new(),
         ..reading.piece(toml::text(text), directive)
     };
+    // It takes the place of all rules that are inherited.
+    reading.settings.check.own();
     reading.settings.check.http = Some(reading.piece("", directive));
     let asked = Request {
         method: method.map(|text| quoted(reading, text)),
@@ -123,7 +139,7 @@ pub(super) fn httpchk(reading: &mut Reading<'_>, directive: &Directive) {
     }
 }
 
-/// A header of a check, of which only `Host` is known here.
+/// A header that was written into the version; `http-check send` takes others.
 fn header(reading: &mut Reading<'_>, directive: &Directive, header: Option<(&str, &str)>) -> Option<Piece> {
     match header {
         Some((name, value)) if name.eq_ignore_ascii_case("host") => {
@@ -131,10 +147,13 @@ fn header(reading: &mut Reading<'_>, directive: &Directive, header: Option<(&str
         }
         // It is sent anyway where the connection closes.
         Some((name, value)) if name.eq_ignore_ascii_case("connection") && value == "close" => {}
+        // A rule of its own counts, and this one is sent no more.
+        _ if reading.settings.check.sent.is_some() => {}
         _ => {
             let name = header.map_or("?", |(name, _)| name);
-            let text =
-                format!("checks send no header but 'Host' here, and '{name}' is asked for: leave it out");
+            let text = format!(
+                "'option httpchk' : '{name}' in the version is not supported: write `http-check send hdr {name} VALUE`"
+            );
             reading.alert(&directive.place, text);
         }
     }
@@ -151,7 +170,7 @@ pub(super) fn send_state(reading: &mut Reading<'_>, directive: &Directive) {
     reading.settings.check.send_state = Some(reading.piece("true", directive));
 }
 
-/// `http-check send [meth M] [uri U] [ver V] [hdr NAME VALUE]… [body B]`
+/// `http-check send [meth M] [uri U] [ver V] [hdr NAME VALUE]… [body B] [comment C]`
 pub(super) fn send(reading: &mut Reading<'_>, directive: &Directive) {
     if reading.settings.check.own().sent.is_some() {
         let text = "a second 'http-check send' is not supported: a check is one request";
@@ -167,16 +186,24 @@ pub(super) fn send(reading: &mut Reading<'_>, directive: &Directive) {
             ("uri", Some(_)) => sent.uri = piece,
             ("ver", Some(_)) => sent.version = piece,
             ("hdr", Some(name)) => {
-                let host = header(reading, directive, Some((name, words.next().unwrap_or_default())));
-                sent.host = host.or(sent.host);
+                let Some(value) = plain(reading, directive, words.next().unwrap_or_default()) else { return };
+                let piece = |text: &str| Piece::of(toml::text(text), directive, reading.words);
+                match name.to_ascii_lowercase().as_str() {
+                    "host" => sent.host = Some(piece(&value)),
+                    // It is that of the body.
+                    "content-length" | "transfer-encoding" => {}
+                    _ => sent.headers.push(piece(&format!("{name}: {value}"))),
+                }
             }
-            ("body" | "uri-lf" | "body-lf" | "comment", _) => {
-                let text = format!("'http-check send' : '{word}' is not supported: leave it out");
+            ("body", Some(_)) => sent.body = piece,
+            ("comment", Some(_)) => {}
+            ("uri-lf" | "body-lf", _) => {
+                let text = format!("'http-check send' : '{word}' is not supported: all checks ask the same");
                 reading.alert(&directive.place, text);
             }
             (word, _) => {
                 let text = format!(
-                    "'http-check send' expects 'meth', 'uri', 'ver' or 'hdr', each with an argument (got '{word}')"
+                    "'http-check send' expects 'meth', 'uri', 'ver', 'hdr', 'body' or 'comment', each with an argument (got '{word}')"
                 );
                 return reading.alert(&directive.place, text);
             }
@@ -185,22 +212,50 @@ pub(super) fn send(reading: &mut Reading<'_>, directive: &Directive) {
     reading.settings.check.sent = Some(sent);
 }
 
+/// A format without values: with them each check would ask something else.
+fn plain(reading: &mut Reading<'_>, directive: &Directive, text: &str) -> Option<String> {
+    if text.replace("%%", "").contains('%') {
+        let text = format!(
+            "'http-check send' : '{text}' has values in it, but all checks ask the same: write a text."
+        );
+        reading.alert(&directive.place, text);
+        return None;
+    }
+    Some(text.replace("%%", "%"))
+}
+
 /// `http-check expect [!] status CODES`, `http-check expect [!] string TEXT` and their like.
 pub(super) fn expect(reading: &mut Reading<'_>, directive: &Directive) {
-    if reading.settings.check.own().expect.is_some() {
-        let text = "a second 'http-check expect' is not supported: name all statuses in one, such as `status 200-299,401`";
-        return reading.alert(&directive.place, text);
-    }
-    let words: Vec<&str> = reading.arguments(directive).iter().map(String::as_str).collect();
-    let codes = match words.as_slice() {
-        ["status", codes] => (*codes).to_owned(),
-        ["!", "status", codes] => format!("! {codes}"),
-        _ => {
-            let text = "'http-check expect' is only supported with 'status' and '! status': what stands in the body is not looked at";
-            return reading.alert(&directive.place, text);
+    let mut wish: Vec<String> = Vec::new();
+    let mut words = reading.arguments(directive).iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "comment" => drop(words.next()),
+            unknown @ ("min-recv" | "on-success" | "on-error" | "ok-status" | "error-status"
+            | "status-code" | "tout-status" | "custom" | "string-lf") => {
+                let text = format!("'http-check expect' : '{unknown}' is not supported: leave it out.");
+                return reading.alert(&directive.place, text);
+            }
+            "name-lf" | "value-lf" => {
+                let text =
+                    format!("'http-check expect' : '{word}' is not supported: checks have no variables.");
+                return reading.alert(&directive.place, text);
+            }
+            // What it is compared with may be any word.
+            "status" | "rstatus" | "string" | "rstring" | "-m" => {
+                wish.push(word.clone());
+                wish.extend(words.next().cloned());
+            }
+            _ => wish.push(word.clone()),
         }
+    }
+    let text = match wish.as_slice() {
+        [word, codes] if word == "status" => codes.clone(),
+        [not, word, codes] if not == "!" && word == "status" => format!("! {codes}"),
+        wish => lexer::joined(wish),
     };
-    reading.settings.check.expect = Some(reading.piece(toml::text(&codes), directive));
+    let piece = reading.piece(toml::text(&text), directive);
+    reading.settings.check.own().expect.push(piece);
 }
 
 /// `option tcp-check`

@@ -25,7 +25,7 @@ mod lexer;
 mod log;
 mod message;
 mod mistake;
-mod nearest;
+pub(crate) mod nearest;
 mod numbers;
 mod obey;
 mod proxy;

@@ -4,7 +4,7 @@
 const ALIKE: f64 = 0.7;
 
 /// `; did you mean 'check' maybe ?`, where one of these words is near; else nothing.
-pub(super) fn did_you_mean<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> String {
+pub(crate) fn did_you_mean<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> String {
     let near = words
         .into_iter()
         .map(|known| (strsim::jaro_winkler(word, known), known))

@@ -58,6 +58,19 @@ pub(super) fn use_backend(reading: &mut Reading<'_>, directive: &Directive) {
     reading.settings.use_backend.push(piece);
 }
 
+/// `force-persist {if | unless} …` and `ignore-persist …`
+pub(super) fn persistence(reading: &mut Reading<'_>, directive: &Directive) {
+    let name = directive.words[0].as_str();
+    if !matches!(reading.arguments(directive), [word, _, ..] if word == "if" || word == "unless") {
+        let text = format!("'{name}' requires either 'if' or 'unless' followed by a condition.");
+        return reading.alert(&directive.place, text);
+    }
+    let verb = name.trim_end_matches("-persist");
+    let text = format!("{verb} {}", lexer::joined(reading.arguments(directive)));
+    let piece = reading.piece(toml::text(&text), directive);
+    reading.settings.persistence.push(piece);
+}
+
 /// `monitor fail if …`
 pub(super) fn monitor_fail(reading: &mut Reading<'_>, directive: &Directive) {
     let piece = rule(reading, directive);
@@ -118,9 +131,27 @@ fn status_and_file(arguments: &[String]) -> Result<(u16, &str), String> {
 }
 
 fn set_file(reading: &mut Reading<'_>, directive: &Directive, code: u16, file: &str) {
-    let piece = reading.piece(toml::text(file), directive);
-    reading.settings.error_files.retain(|(other, _)| *other != code);
-    reading.settings.error_files.push((code, piece));
+    set_page(reading, directive, code, "errorfile", file);
+}
+
+/// An error has one answer, the last one.
+fn set_page(reading: &mut Reading<'_>, directive: &Directive, code: u16, key: &'static str, text: &str) {
+    let piece = reading.piece(toml::text(text), directive);
+    reading.settings.error_pages.retain(|(other, ..)| *other != code);
+    reading.settings.error_pages.push((code, key, piece));
+}
+
+/// `errorloc CODE URL`, `errorloc302`, `errorloc303`
+pub(super) fn errorloc(reading: &mut Reading<'_>, directive: &Directive) {
+    let name = directive.words[0].as_str();
+    let [code, url] = reading.arguments(directive) else {
+        let text = format!("'{name}' expects <status_code> and <url> as arguments.");
+        return reading.alert(&directive.place, text);
+    };
+    let Ok(code) = code.parse::<u16>() else {
+        return reading.alert(&directive.place, format!("'{name}' : '{code}' is no status."));
+    };
+    set_page(reading, directive, code, if name == "errorloc303" { "errorloc303" } else { "errorloc" }, url);
 }
 
 /// `errorfiles NAME [CODE…]`
@@ -144,7 +175,7 @@ pub(super) fn errorfiles(reading: &mut Reading<'_>, directive: &Directive) {
     }
 }
 
-/// `http-error status CODE {errorfile FILE | errorfiles NAME | default-errorfiles}`
+/// `http-error status CODE {errorfile FILE | errorfiles NAME | default-errorfiles | CONTENT}`
 pub(super) fn http_error(reading: &mut Reading<'_>, directive: &Directive) {
     let words: Vec<&str> = reading.arguments(directive).iter().map(String::as_str).collect();
     let ["status", code, rest @ ..] = words.as_slice() else {
@@ -154,17 +185,15 @@ pub(super) fn http_error(reading: &mut Reading<'_>, directive: &Directive) {
         return reading.alert(&directive.place, format!("'http-error' : '{code}' is no status."));
     };
     match rest {
-        [] | ["default-errorfiles"] => reading.settings.error_files.retain(|(other, _)| *other != code),
+        ["default-errorfiles"] => reading.settings.error_pages.retain(|(other, ..)| *other != code),
         ["errorfile", file] => set_file(reading, directive, code, file),
         ["errorfiles", name] => match file_of(reading, name, code) {
             Ok(file) => set_file(reading, directive, code, &file),
             Err(why) => reading.alert(&directive.place, why),
         },
-        [other, ..] => {
-            let text = format!(
-                "'http-error' : '{other}' is not supported: write the whole response into a file, and 'errorfile' here."
-            );
-            reading.alert(&directive.place, text);
+        _ => {
+            let page = lexer::joined(&reading.arguments(directive)[2..]);
+            set_page(reading, directive, code, "errorpage", &page);
         }
     }
 }

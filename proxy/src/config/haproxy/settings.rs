@@ -76,9 +76,12 @@ pub(super) struct Settings {
     pub(super) response_rules: Vec<Piece>,
     pub(super) after_rules: Vec<Piece>,
     pub(super) use_backend: Vec<Piece>,
+    /// `force-persist` and `ignore-persist`.
+    pub(super) persistence: Vec<Piece>,
     /// Those that are named in `use_backend`, to be looked for when all sections are known.
     pub(super) used: Vec<(String, Origin)>,
-    pub(super) error_files: Vec<(u16, Piece)>,
+    /// Each with its status, and the key of the table that it stands in.
+    pub(super) error_pages: Vec<(u16, &'static str, Piece)>,
     pub(super) monitor_fail: Vec<Piece>,
     pub(super) statistics: StatisticsSettings,
     pub(super) state_file: StateFile,
@@ -114,7 +117,7 @@ impl Settings {
             &mut inherited.monitor_fail,
         ];
         lists.into_iter().flatten().for_each(|piece| piece.comments.clear());
-        inherited.error_files.iter_mut().for_each(|(_, piece)| piece.comments.clear());
+        inherited.error_pages.iter_mut().for_each(|(.., piece)| piece.comments.clear());
         inherited.values.iter_mut().for_each(|(.., piece)| piece.comments.clear());
         inherited.statistics.forget_comments();
         inherited.state_file.forget_comments();

@@ -110,6 +110,9 @@ pub(super) fn stats_socket(reading: &mut Reading<'_>, directive: &Directive) {
                 );
                 reading.messages.warn(&directive.place, text);
             }
+            if let Some(text) = socket.unused_rights(&at) {
+                reading.messages.warn(&directive.place, text);
+            }
             let comments = if reading.global.sockets.sockets.is_empty() {
                 directive.comments.clone()
             } else {
@@ -122,6 +125,18 @@ pub(super) fn stats_socket(reading: &mut Reading<'_>, directive: &Directive) {
 }
 
 impl Socket {
+    /// What says who may open a file, and has no effect where there is none.
+    fn unused_rights(&self, at: &AdminPlace) -> Option<String> {
+        let said =
+            [("mode", self.mode.is_some()), ("user", self.user.is_some()), ("group", self.group.is_some())];
+        let words: Vec<_> = said.iter().filter(|(_, is_said)| *is_said).map(|(word, _)| *word).collect();
+        if words.is_empty() || matches!(at, AdminPlace::File(_)) {
+            return None;
+        }
+        let words = words.join("', '");
+        Some(format!("{WHAT} : '{words}' has no effect on {at}, which is no file: leave it out"))
+    }
+
     /// Takes a keyword, and what belongs to it from `words`.
     fn read<'w>(
         &mut self,
@@ -272,6 +287,17 @@ mod tests {
             let (sockets, said) = imported(&format!(" stats socket {at} level admin"));
             assert!(sockets.is_some_and(|sockets| sockets[0].at.is_exposed()), "{at}");
             assert!(said.contains("may give commands as admin, without a password"), "{said}");
+        }
+    }
+
+    #[test]
+    fn rights_of_what_is_no_file_are_a_warning() {
+        for (at, warned) in
+            [("127.0.0.1:9999", true), ("abns@x", true), ("fd@7", true), ("/run/a.sock", false)]
+        {
+            let (sockets, said) = imported(&format!(" stats socket {at} mode 600 gid 0"));
+            assert!(sockets.is_some(), "{said}");
+            assert_eq!(said.contains(&format!("'mode', 'group' has no effect on {at}")), warned, "{said}");
         }
     }
 

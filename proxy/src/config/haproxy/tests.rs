@@ -143,18 +143,46 @@ fn a_section_inherits_and_may_take_back() {
 }
 
 #[test]
-fn a_check_wants_the_statuses_that_it_names() {
+fn a_check_wants_what_its_rules_say() {
     let text = "listen a\n mode http\n bind :80\n option httpchk GET /\n http-check expect LINE\n server s 127.0.0.1:81 check\n";
-    for (line, good, bad) in
-        [("status 200,204-206", [200, 205], [201, 404]), ("! status 500-599", [200, 404], [500, 503])]
-    {
-        let (config, _) = read(&text.replace("LINE", line)).unwrap();
+    for (lines, wishes) in [
+        ("status 200,204-206", &["200,204-206"][..]),
+        ("! status 500-599 comment \"no error\"", &["! 500-599"]),
+        ("rstatus ^2", &["rstatus ^2"]),
+        (
+            "!string \"not ready\"\n http-check expect rstring o[kK]$",
+            &["! string 'not ready'", "rstring o[kK]$"],
+        ),
+        (
+            "hdr name -m beg x- value \"a b\"\n http-check expect ! fhdr name y",
+            &["hdr name -m beg x- value 'a b'", "! fhdr name y"],
+        ),
+    ] {
+        let (config, said) = read(&text.replace("LINE", lines)).unwrap();
         let expect = &config.backends[0].servers[0].check.as_ref().unwrap().expect;
-        assert!(good.iter().all(|status| expect.holds(*status)), "{line}");
-        assert!(!bad.iter().any(|status| expect.holds(*status)), "{line}");
+        assert_eq!(*expect, crate::config::Expect::of(wishes), "{lines}: {said}");
     }
-    for line in ["string OK", "status x", "status 300-200", "rstatus 2.."] {
-        assert!(read(&text.replace("LINE", line)).is_err(), "{line}");
+    for line in ["status x", "status 300-200", "rstring (", "string a on-error b", "hdr name-lf x", "nope 1"]
+    {
+        let said = read(&text.replace("LINE", line)).unwrap_err();
+        assert!(said.contains("[a.cfg:5] : 'http-check expect'"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_check_sends_what_its_rule_says() {
+    let text = "listen a\n mode http\n bind :80\n option httpchk GET /\n http-check send LINE\n server s 127.0.0.1:81 check\n";
+    let line = "meth PUT uri /x ver HTTP/1.1 hdr host h hdr X-Test \"a b%%\" hdr Content-Length 9 body \"some text\" comment c";
+    let (config, _) = read(&text.replace("LINE", line)).unwrap();
+    let request = config.backends[0].servers[0].check.as_ref().unwrap().request.clone().unwrap();
+    assert_eq!(
+        (&*request.method, &*request.uri, request.host.as_deref(), &*request.body),
+        ("PUT", "/x", Some("h"), "some text")
+    );
+    assert_eq!(request.headers, [("x-test".into(), "a b%".into())]);
+    for line in ["hdr X %[src]", "uri-lf /%[src]", "hdr", "nope"] {
+        let said = read(&text.replace("LINE", line)).unwrap_err();
+        assert!(said.contains("[a.cfg:5] : 'http-check send'"), "{line}: {said}");
     }
 }
 
@@ -215,17 +243,15 @@ fn rules_of_checks_are_a_sections_own_or_all_inherited() {
     let asked = |which: usize| {
         let check = config.backends[which].servers[0].check.as_ref().unwrap();
         let request = check.request.as_ref().unwrap();
-        (request.method.to_string(), request.uri.to_string(), check.expect.holds(302))
+        let is_default = check.expect == crate::config::Expect::default();
+        (request.method.to_string(), request.uri.to_string(), is_default)
     };
     assert_eq!(asked(0), ("GET".into(), "/b".into(), false));
-    assert_eq!(asked(1), ("HEAD".into(), "/a".into(), true));
-    for line in [
-        "http-check send uri /c\n http-check send uri /d",
-        "http-check expect status 200\n http-check expect status 204",
-    ] {
-        let said = read(&text.replace("http-check send meth HEAD", line)).unwrap_err();
-        assert!(said.contains("[a.cfg:15] : a second 'http-check "), "{said}");
-    }
+    // What `option httpchk` asks is one of the rules.
+    assert_eq!(asked(1), ("HEAD".into(), "/".into(), true));
+    let twice = "http-check send uri /c\n http-check send uri /d";
+    let said = read(&text.replace("http-check send meth HEAD", twice)).unwrap_err();
+    assert!(said.contains("[a.cfg:15] : a second 'http-check send'"), "{said}");
     let (_, said) = read(&text.replace("option httpchk GET /a", "option tcp-check")).unwrap();
     assert!(
         said.contains(
@@ -342,7 +368,7 @@ fn groups_of_error_files_are_taken_apart() {
     for (line, expected) in [
         ("errorfiles nope", "unable to find the section 'http-errors nope'."),
         ("errorfiles e 404", "'errorfiles' expects statuses that 'http-errors e' has: '404'."),
-        ("http-error status 403 string x", "'http-error' : 'string' is not supported"),
+        ("http-error status 403 nope x", "'http-error' : 'nope' is not known here behind 'http-error'"),
         (
             "http-request deny deny_status 404 errorfiles e",
             "the section 'http-errors e' has no 'errorfile 404'.",

@@ -226,8 +226,8 @@ impl Proxy<'_> {
         if let Some(piece) = settings.statistics.piece() {
             table.one("statistics", piece);
         }
-        for (status, piece) in &settings.error_files {
-            table.one(format!("errorfile.{status}"), piece.clone());
+        for (status, key, piece) in &settings.error_pages {
+            table.one(format!("{key}.{status}"), piece.clone());
         }
     }
 }

@@ -46,7 +46,7 @@ fn how_long_a_connection_was_idle_is_known_over_a_reload_that_changes_its_timeou
         let proxy = Proxy::before(&[&server]).await;
         let newer = Proxy::with(&[&server], |frontend, _| {
             frontend.timeout.http_keep_alive = Duration::from_mins(1);
-            let format = config::LogFormat::Own(Format::of_line("%Ti").unwrap().into());
+            let format = config::LogFormat::Own(Format::of_shops_line("%Ti").unwrap().into());
             let (target, length) = (config::LogTarget::Stdout, 1024);
             frontend.logging.logs.push(config::Log { format, target, length, syslog: None });
         })

@@ -34,13 +34,15 @@ fn what_is_no_action_is_refused() {
 #[test]
 fn a_rule_looks_at_its_own_head_only() {
     use action::Side::{Request, Response};
+    let names = Names::new(vec![("shop", vec!["s1"])]);
+    let scope = Scope { names: &names, own: "shop" };
     let fits = |side, line: &str| {
         let words = words(line).unwrap();
         let (action, condition) = condition::split(&words);
         let condition = Condition::read(condition, &Lists::default()).unwrap();
         let action = Action::read(side, action).unwrap();
         let mut samples = action.samples().into_iter().chain(condition.samples());
-        samples.try_for_each(|sample| sample.check(side, &["shop"])).is_ok()
+        samples.try_for_each(|sample| sample.check(side, scope)).is_ok()
     };
     for (side, line, expected) in [
         (Request, "set-header X %[path]", true),
@@ -51,6 +53,11 @@ fn a_rule_looks_at_its_own_head_only() {
         (Request, "deny if { nbsrv(shop) lt 1 }", true),
         (Request, "deny if { nbsrv lt 1 }", true),
         (Request, "deny if { nbsrv(other) lt 1 }", false),
+        (Request, "deny if { srv_is_up(shop/s1) }", true),
+        (Request, "deny if { srv_is_up(s1) }", true),
+        (Request, "deny if { srv_is_up(s2) }", false),
+        (Request, "deny if { srv_conn(shop/s2) gt 1 }", false),
+        (Request, "deny if { srv_queue(other/s1) gt 1 }", false),
         (Response, "set-header X %[path]", false),
         (Response, "set-header X %[req.hdr(x)]", false),
         (Response, "set-header X %[hdr(x)]", true),

@@ -9,7 +9,7 @@ fn answer(line: &str) -> String {
 fn answer_to(head: &str, line: &str) -> String {
     let mut message = message(head);
     let verdict =
-        rules(&[line], action::Side::Request).request(&mut message, &origin(), &mut Memory::default());
+        rules(&[line], action::Side::Request).request(&mut message, &origin(), &mut Memory::default(), None);
     let mut out = Vec::new();
     verdict.reply.expect("an answer").write(true, false, &mut out);
     String::from_utf8(out).unwrap()

@@ -31,6 +31,7 @@ fn heads_gain_and_lose() {
         &mut message,
         &origin(),
         &mut Memory::default(),
+        None,
     );
     assert_eq!(message.edited(), None);
 }
@@ -46,7 +47,7 @@ fn no_rule_changes_how_the_client_reads_the_answers_end() {
     ] {
         let mut message = message(&format!("{line}\r\nHost: h:80\r\n\r\n"));
         let rule = format!("set-method {method}");
-        rules(&[&rule], action::Side::Request).request(&mut message, &origin(), &mut Memory::default());
+        rules(&[&rule], action::Side::Request).request(&mut message, &origin(), &mut Memory::default(), None);
         assert_eq!(message.edited(), None, "{line}: {method}");
     }
     for (status, to, expected) in

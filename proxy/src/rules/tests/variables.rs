@@ -15,7 +15,7 @@ fn variables_last_from_rule_to_rule_and_to_the_response() {
         "unset-var(txn.path)",
         "set-header X-C 1 if { var(txn.path) -m found }",
     ];
-    rules(&lines, action::Side::Request).request(&mut message, &origin(), &mut memory);
+    rules(&lines, action::Side::Request).request(&mut message, &origin(), &mut memory, None);
     let head = String::from_utf8(message.edited().unwrap()).unwrap();
     assert!(head.ends_with("X-B: /shop/a.png at www.shop.example:80\r\n\r\n"), "{head}");
     let (kept, name) = (memory.variables.of_response(), |name| variable::Name::read(name).unwrap());

@@ -1,8 +1,11 @@
 //! The same haproxy.cfg to HAProxy and to drain-proxy: what clients get, what servers are asked, and what the log says is
 //! the same.
 
+mod checks;
 mod counts;
+mod keywords;
 mod logs;
+mod pages;
 mod state_files;
 
 use std::net::SocketAddr;

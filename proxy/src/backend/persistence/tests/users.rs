@@ -55,7 +55,7 @@ fn whoever_gets_a_cookie_gets_a_token_and_never_one_it_made_up() {
 fn without_tokens_a_user_is_its_address() {
     let backend = shop(insert());
     let user_from = |client| {
-        let request = Request { target: b"/", client };
+        let request = Request { target: b"/", client, ruled: None };
         Persistence::read(&backend, iter::empty(), request, wall).unwrap().user()
     };
     assert_eq!(user_from(CLIENT), read(&backend, &["SID=a"]).user());

@@ -48,13 +48,13 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("error-log-format", "DF", Refused("all lines are those of `log-format`: leave it out")),
     known("errorfile", "DFB", Reads(rules::errorfile)),
     known("errorfiles", "DFB", Reads(rules::errorfiles)),
-    known("errorloc", "DFB", Refused("write `errorfile` with a file that redirects")),
-    known("errorloc302", "DFB", Refused("write `errorfile` with a file that redirects")),
-    known("errorloc303", "DFB", Refused("write `errorfile` with a file that redirects")),
+    known("errorloc", "DFB", Reads(rules::errorloc)),
+    known("errorloc302", "DFB", Reads(rules::errorloc)),
+    known("errorloc303", "DFB", Reads(rules::errorloc)),
     known("external-check command", "DB", Refused("checks run no programs: use `option httpchk`")),
     known("external-check path", "DB", Refused("checks run no programs: use `option httpchk`")),
     known("filter", "FB", Refused(NO_FILTER)),
-    known("force-persist", "FB", Refused("write `force_persist` in a TOML configuration")),
+    known("force-persist", "B", Reads(rules::persistence)),
     known("fullconn", "DB", Number(Back, "fullconn")),
     known("grace", "DFB", Refused(GONE)),
     known("hash-type", "DB", Reads(proxy::hash_type))
@@ -68,20 +68,19 @@ pub(super) const DIRECTIVES: &[Known] = &[
     ),
     known("http-check disable-on-404", "DB", Reads(check::disable_on_404)),
     known("http-check expect", "DB", Reads(check::expect))
-        .but("`status` only, and one of them; what looks into fields or the body is refused"),
+        .but("`status`, `rstatus`, `string`, `rstring`, `hdr` and `fhdr` with texts; options such as `on-error` are refused"),
     known("http-check send", "DB", Reads(check::send))
-        .but("one of them, with `meth`, `uri`, `ver` and `hdr Host`; other fields and `body` are refused"),
+        .but("one of them; `uri-lf`, `body-lf` and headers with values in them (`%[…]`) are refused"),
     known("http-check send-state", "DB", Reads(check::send_state)),
     known("http-check set-var", "DB", Refused("a check has no variables")),
     known("http-check unset-var", "DB", Refused("a check has no variables")),
-    known("http-error", "DFB", Reads(rules::http_error))
-        .but("with `errorfile`, `errorfiles` or `default-errorfiles`; a content of its own is refused"),
+    known("http-error", "DFB", Reads(rules::http_error)),
     known("http-request", "DFB", Reads(rules::http_request)).rule(),
     known("http-response", "DFB", Reads(rules::http_response)).rule(),
     known("http-reuse", "DB", Words(Back, "http_reuse")),
     known("http-send-name-header", "DB", Refused("let the servers know their own names")),
     known("id", "FB", Reads(numbers::id)).but("without it a proxy is numbered as in an HAProxy that has a `stats socket`"),
-    known("ignore-persist", "FB", Refused("write `ignore_persist` in a TOML configuration")),
+    known("ignore-persist", "B", Reads(rules::persistence)),
     known("load-server-state-from-file", "DB", Reads(server_state::load))
         .but("the file is read at a start, but that of SIGUSR2, where all goes on by itself; a server's address and port stay those of the configuration"),
     known("log", "DFB", Reads(log::log))
