@@ -14,7 +14,7 @@ use crate::{
     clock::Moment,
     lifecycle::{Course, Event, Level, Stage, Verdict},
     restart::{Identity, Process},
-    traffic::{Reading, quiet::Span, sockets::Looks},
+    traffic::{Reading, quiet::During, sockets::Looks},
 };
 
 /// What is on its way.
@@ -67,8 +67,8 @@ const CURIOUS: Duration = Duration::from_secs(1);
 
 /// What the owner's own tasks report.
 pub(super) enum Report {
-    Looked { at: Span, reading: Result<Reading, String> },
-    Read { set: u64, index: usize, at: Span, reading: Result<Reading, String> },
+    Looked { at: During, reading: Result<Reading, String> },
+    Read { set: u64, index: usize, at: During, reading: Result<Reading, String> },
     Probed { began: Moment, result: Result<(), Unready> },
     Identified { at: Moment, identity: Result<Identity, String> },
     Begun { drain: u64, process: Process },
@@ -90,7 +90,7 @@ impl<O: Outside> Owner<O> {
             let (outside, report, looks) = (Arc::clone(&self.outside), self.report.clone(), self.looks());
             tokio::spawn(async move {
                 let reading = outside.look(looks).await;
-                let at = Span { began: now, ended: outside.now() };
+                let at = During { began: now, ended: outside.now() };
                 let _ = report.send(Report::Looked { at, reading }).await;
             });
         }

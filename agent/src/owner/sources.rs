@@ -12,7 +12,7 @@ use crate::{
     clock::Moment,
     config::{AccessLog, Lines, Traffic},
     lifecycle::Stage,
-    traffic::{Reading, quiet::Span, sources::News},
+    traffic::{Reading, quiet::During, sources::News},
 };
 
 /// The readings of the configured sources.
@@ -82,7 +82,7 @@ impl<O: Outside> Owner<O> {
             let (outside, report, set) = (Arc::clone(&self.outside), self.report.clone(), self.readings.set);
             tokio::spawn(async move {
                 let reading = outside.read(index).await;
-                let at = Span { began: now, ended: outside.now() };
+                let at = During { began: now, ended: outside.now() };
                 let _ = report.send(Report::Read { set, index, at, reading }).await;
             });
         }
@@ -153,7 +153,7 @@ impl<O: Outside> Owner<O> {
         &mut self,
         set: u64,
         index: usize,
-        at: Span,
+        at: During,
         reading: Result<Reading, String>,
     ) {
         if set != self.readings.set {
@@ -167,7 +167,7 @@ impl<O: Outside> Owner<O> {
     }
 
     /// Takes what a look has found that was made `at` this time.
-    pub(super) async fn looked_at(&mut self, at: Span, reading: Result<Reading, String>) {
+    pub(super) async fn looked_at(&mut self, at: During, reading: Result<Reading, String>) {
         self.errands.looking = false;
         self.errands.look_took = self.outside.now().since(at.began);
         self.hear();

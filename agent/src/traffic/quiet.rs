@@ -50,7 +50,7 @@ enum Last {
 /// When a look was made. What it tells may be from its begin, and what it has seen may have happened until its end: each
 /// counts where it lets less be quiet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Span {
+pub struct During {
     /// When it began.
     pub began: Moment,
     /// When it ended.
@@ -58,7 +58,8 @@ pub struct Span {
 }
 
 /// One that takes no time.
-impl From<Moment> for Span {
+#[cfg(test)]
+impl From<Moment> for During {
     fn from(at: Moment) -> Self {
         Self { began: at, ended: at }
     }
@@ -99,7 +100,7 @@ impl Quiet {
     }
 
     /// Takes a look's result. `held` says what else stands against quiet: sessions or users that balancers report.
-    pub fn look(&mut self, at: Span, reading: Result<Reading, String>, held: Option<String>) {
+    pub fn look(&mut self, at: During, reading: Result<Reading, String>, held: Option<String>) {
         let is_abandoned = reading.as_ref().is_ok_and(|reading| reading.abandoned && reading.open() == 0);
         let spoke = reading.as_ref().ok().and_then(Reading::silent_for).map(|silent| at.ended.before(silent));
         self.ignored = match (&reading, self.long_lived) {

@@ -15,9 +15,6 @@ pub(super) fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, LoadError> {
     for path in paths {
         if path.is_dir() {
             let files = in_directory(path).map_err(|source| unreadable(path, source))?;
-            if files.is_empty() && paths.len() == 1 {
-                return Err(LoadError::Empty { path: path.clone() });
-            }
             for file in files {
                 sources.push(source(&file)?);
             }
@@ -25,7 +22,11 @@ pub(super) fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, LoadError> {
             sources.push(source(path)?);
         }
     }
-    Ok(sources)
+    match paths {
+        // Nothing but directories, and nothing in them.
+        [first, ..] if sources.is_empty() => Err(LoadError::Empty { path: first.clone() }),
+        _ => Ok(sources),
+    }
 }
 
 fn source(path: &Path) -> Result<Source, LoadError> {

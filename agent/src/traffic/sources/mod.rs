@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Reading,
-    quiet::{Quiet, Span},
+    quiet::{Quiet, During},
 };
 use crate::{
     balancers::Sessions,
@@ -116,7 +116,7 @@ impl Sources {
     /// Takes a look at the sockets, and what the balancers report at the same time. Users hold `soft` alone.
     pub fn look(
         &mut self,
-        at: Span,
+        at: During,
         reading: Result<Reading, String>,
         sessions: Sessions,
         soft: bool,
@@ -131,7 +131,7 @@ impl Sources {
     }
 
     /// Takes a reading of the configured source `index`.
-    pub fn read(&mut self, index: usize, at: Span, reading: Result<Reading, String>) -> Option<News> {
+    pub fn read(&mut self, index: usize, at: During, reading: Result<Reading, String>) -> Option<News> {
         self.configured.get_mut(index)?.read(at, reading, None)
     }
 
@@ -189,7 +189,7 @@ impl Source {
         Self { name, kind, long_lived, quiet: Quiet::new(long_lived), last: None, activity: None }
     }
 
-    fn read(&mut self, at: Span, reading: Result<Reading, String>, held: Option<String>) -> Option<News> {
+    fn read(&mut self, at: During, reading: Result<Reading, String>, held: Option<String>) -> Option<News> {
         let spoke = match &reading {
             Ok(reading) if reading.in_flight() > 0 || held.is_some() => Some(at.ended),
             Ok(reading) => reading.silent_for().map(|silent| at.ended.before(silent)),

@@ -36,16 +36,16 @@ fn in_haproxys_words(text: &str, directive: &str) -> String {
     let mut said = String::with_capacity(text.len());
     for (at, part) in text.split('`').enumerate() {
         let is_path = at % 2 == 1 && TABLES.iter().any(|table| part.starts_with(table));
-        match is_path {
-            true => {
-                let word = word(part);
-                if !directive.split(' ').any(|own| own == word) {
-                    said.push_str(&format!("'{word}'"));
-                }
+        if is_path {
+            let word = word(part);
+            if !directive.split(' ').any(|own| own == word) {
+                said.push_str(&format!("'{word}'"));
             }
-            false if at % 2 == 1 => said.push_str(&format!("`{part}`")),
+        } else if at % 2 == 1 {
+            said.push_str(&format!("`{part}`"));
+        } else {
             // Behind a word that was left out.
-            false => said.push_str(if said.is_empty() { part.trim_start() } else { part }),
+            said.push_str(if said.is_empty() { part.trim_start() } else { part });
         }
     }
     said

@@ -7,8 +7,8 @@ use drain_tests::{
     child::Child,
     client::Connection,
     haproxy::Runtime,
-    place::{self, holds},
-    port,
+    place::holds,
+    port, twin,
 };
 
 use crate::upstream::Upstream;
@@ -68,10 +68,7 @@ impl<'p> Runner<'p> {
     /// With the words that scripts have: the directory first, and files behind `--`.
     fn start(&self, name: &str, text: &str, words: &[&str]) -> Child {
         fs::write(self.dir.join("haproxy.cfg"), text).expect("write haproxy.cfg");
-        let mut command = match self.program {
-            "haproxy" => self.place.command("haproxy"),
-            own => self.place.command(place::built(own)),
-        };
+        let mut command = twin::command(self.place, self.program);
         command.args(["-db", "-C"]).arg(&self.dir).args(words).args(["--", "haproxy.cfg"]);
         let died = |line: &str| line.contains("panicked at") || line.contains("segfault");
         let child = Child::start(self.place, &self.dir, name, command, died);
@@ -98,7 +95,7 @@ impl<'p> Runner<'p> {
 fn what_operators_have_ordered_is_obeyed_by_the_next_process_as_in_haproxy() {
     let place = Place::new("state_files");
     let server = Upstream::start("a");
-    let seen = ["haproxy", "drain-proxy"].map(|program| {
+    let seen = twin::PROGRAMS.map(|program| {
         let runner = Runner::new(&place, program);
         let text = TEXT
             .replace("SOCKET", &runner.runtime.path().display().to_string())
