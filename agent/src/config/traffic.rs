@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use drain_config::{Table, Value};
-use regex::bytes::Regex;
+use regex_lite::Regex;
 use reqwest::Url;
 
 use super::server::http_url;
@@ -138,15 +138,15 @@ impl fmt::Display for Traffic {
 }
 
 impl Pattern {
-    /// Whether a line, without its end, is left out.
+    /// Whether a line, without its end, is left out. What is no UTF-8 in it is matched by nothing but `.` and the like.
     pub fn matches(&self, line: &[u8]) -> bool {
-        self.0.is_match(line)
+        self.0.is_match(&String::from_utf8_lossy(line))
     }
 
     fn read(value: &Value<'_>) -> Option<Self> {
         let text = value.text()?;
         match Regex::new(text) {
-            Ok(pattern) if pattern.is_match(b"") => {
+            Ok(pattern) if pattern.is_match("") => {
                 value.wrong(
                     "matches every line",
                     "expected a pattern such as \"GET /health \": with this one, nobody would ever be seen",

@@ -10,22 +10,29 @@ use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 use zbus::{
     Connection, DBusError as _, MatchRule, Message, MessageStream, ObjectPath, OwnedObjectPath, connection,
-    fdo,
-    message::Type,
-    proxy::{self, CacheProperties, Defaults, ProxyImpl},
+    fdo, message::Type,
 };
 
-use super::{
-    interface::{JobProxy, ManagerProxy, ServiceProxy, SocketProxy, UnitProxy},
-    standing::Standing,
-    verb::Verb,
-};
+use super::{object::Object, standing::Standing, verb::Verb};
 
 /// How long systemd may take to answer: D-Bus's own limit for a call. A question to polkit is in it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 
 /// So many ends of jobs may wait to be read; then nothing more is read of the bus. A host's start has some hundred jobs.
 const ENDS: NonZeroUsize = NonZeroUsize::new(1024).expect("is not 0");
+
+/// systemd's name on the bus, and where its manager is.
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+const AT: &str = "/org/freedesktop/systemd1";
+
+/// The interface of the manager.
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+/// That of units of any kind, and those of single kinds.
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
+const SERVICE: &str = "org.freedesktop.systemd1.Service";
+const SOCKET: &str = "org.freedesktop.systemd1.Socket";
+/// That of what systemd has begun.
+const JOB: &str = "org.freedesktop.systemd1.Job";
 
 /// The signal that a job has ended.
 const JOB_REMOVED: &str = "JobRemoved";
@@ -40,7 +47,6 @@ const REPLACE: &str = "replace";
 #[derive(Debug)]
 pub struct Systemd {
     connection: Connection,
-    manager: ManagerProxy<'static>,
     /// The ends of jobs, from the first that was begun here on.
     ends: Option<MessageStream>,
 }
@@ -90,14 +96,10 @@ pub enum BusError {
 impl Systemd {
     /// Connects.
     pub async fn connect() -> Result<Self, BusError> {
-        let connect = async {
-            // The limit is for what the library asks on its own, such as to be told of no more signals, as its end.
-            let connection = connection::Builder::system().method_timeout(ANSWER_WITHIN).build().await?;
-            let manager = builder(&connection).build().await?;
-            Ok(Self { connection, manager, ends: None })
-        };
+        // The limit is for what the library asks on its own, such as to be told of no more signals, as its end.
+        let connect = connection::Builder::system().method_timeout(ANSWER_WITHIN).build();
         let connected = timeout(ANSWER_WITHIN, connect).await.map_err(|_late| BusError::Silent)?;
-        connected.map_err(BusError::Unreachable)
+        Ok(Self { connection: connected.map_err(BusError::Unreachable)?, ends: None })
     }
 
     /// How the unit `name` is.
@@ -106,20 +108,18 @@ impl Systemd {
     }
 
     async fn ask_standing(&self, name: &str) -> zbus::Result<Standing> {
-        let path = self.manager.load_unit(name).await?;
-        let unit: UnitProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
-        let loaded = unit.load_state().await?;
+        let unit = self.unit(name).await?;
+        let loaded: String = unit.property(UNIT, "LoadState").await?;
         // First: of a job that ends in between there is then one too many, and not a state from before its end without it.
-        let has_job = unit.job().await?.0 != 0;
-        let active = unit.active_state().await?;
-        let sub = unit.sub_state().await?;
-        let invocation = unit.invocation_id().await?.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut triggered_by = unit.triggered_by().await?;
-        let names = unit.names().await?;
+        let (job, _path): (u32, OwnedObjectPath) = unit.property(UNIT, "Job").await?;
+        let active: String = unit.property(UNIT, "ActiveState").await?;
+        let sub = unit.property(UNIT, "SubState").await?;
+        let invocation: Vec<u8> = unit.property(UNIT, "InvocationID").await?;
+        let mut triggered_by: Vec<String> = unit.property(UNIT, "TriggeredBy").await?;
+        let names: Vec<String> = unit.property(UNIT, "Names").await?;
         // Nothing but a service has these.
-        let service: ServiceProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
-        let main = service.main_pid().await.ok().filter(|main| *main != 0);
-        let result = service.result().await.unwrap_or_default();
+        let main = unit.property(SERVICE, "MainPID").await.ok().filter(|main| *main != 0);
+        let result = unit.property(SERVICE, "Result").await.unwrap_or_default();
         // What runs, or has crashed, was not stopped with its socket.
         let forgotten =
             if active == "inactive" { forgotten_sockets(&names, &triggered_by) } else { Vec::new() };
@@ -128,43 +128,67 @@ impl Systemd {
                 triggered_by.push(socket);
             }
         }
-        Ok(Standing { loaded, active, sub, invocation, has_job, main, result, triggered_by, names })
+        Ok(Standing {
+            loaded,
+            active,
+            sub,
+            invocation: invocation.iter().map(|byte| format!("{byte:02x}")).collect(),
+            has_job: job != 0,
+            main,
+            result,
+            triggered_by,
+            names,
+        })
+    }
+
+    fn object<'a>(&'a self, path: ObjectPath<'a>) -> Object<'a> {
+        Object { connection: &self.connection, owner: SYSTEMD, path }
+    }
+
+    fn manager(&self) -> Object<'_> {
+        self.object(ObjectPath::from_static_str_unchecked(AT))
+    }
+
+    /// The object of the unit `name`, which is loaded where it is not: one that has never run is not known otherwise.
+    async fn unit(&self, name: &str) -> zbus::Result<Object<'_>> {
+        let reply = self.manager().call(MANAGER, "LoadUnit", &(name,)).await?;
+        let path: OwnedObjectPath = reply.body().deserialize()?;
+        Ok(self.object(path.into()))
     }
 
     /// The units that the unit `name` starts; nothing where there is none of that name.
     async fn triggers(&self, name: &str) -> zbus::Result<Vec<String>> {
-        let path = self.manager.load_unit(name).await?;
-        let unit: UnitProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
-        unit.triggers().await
+        self.unit(name).await?.property(UNIT, "Triggers").await
     }
 
     /// The processes of the unit `name`.
     pub async fn processes(&self, name: &str) -> Result<Vec<u32>, BusError> {
-        let processes = told(name, self.manager.get_unit_processes(name)).await?;
-        Ok(processes.into_iter().map(|(_cgroup, pid, _command)| pid).collect())
+        let ask = async {
+            let manager = self.manager();
+            let reply = manager.call(MANAGER, "GetUnitProcesses", &(name,)).await?;
+            reply.body().deserialize::<Vec<(String, u32, String)>>()
+        };
+        Ok(told(name, ask).await?.into_iter().map(|(_cgroup, pid, _command)| pid).collect())
     }
 
     /// Where systemd listens for the socket unit `name`, or will from the host's next start on; nothing where it does not.
     pub async fn listens(&self, name: &str) -> Result<Vec<String>, BusError> {
         let ask = async {
-            let path = self.manager.load_unit(name).await?;
-            let unit: UnitProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
-            if unit.active_state().await? != "active" && unit.unit_file_state().await? != "enabled" {
+            let unit = self.unit(name).await?;
+            let active: String = unit.property(UNIT, "ActiveState").await?;
+            // Empty where there is no file of it.
+            if active != "active" && unit.property::<String>(UNIT, "UnitFileState").await? != "enabled" {
                 return Ok(Vec::new());
             }
-            let socket: SocketProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
-            Ok(socket.listen().await?.into_iter().map(|(_kind, address)| address).collect())
+            let listens: Vec<(String, String)> = unit.property(SOCKET, "Listen").await?;
+            Ok(listens.into_iter().map(|(_kind, address)| address).collect())
         };
         told(name, ask).await
     }
 
     /// The user as which the service `name` runs; empty: root.
     pub async fn user(&self, name: &str) -> Result<String, BusError> {
-        let ask = async {
-            let path = self.manager.load_unit(name).await?;
-            let service: ServiceProxy<'_> = builder(&self.connection).path(path.as_ref()).build().await?;
-            service.user().await
-        };
+        let ask = async { self.unit(name).await?.property(SERVICE, "User").await };
         told(name, ask).await
     }
 
@@ -173,7 +197,8 @@ impl Systemd {
     pub async fn begin(&mut self, verb: Verb, name: &str) -> Result<Job, BusError> {
         let begin = async {
             self.listen_to_jobs().await?;
-            self.manager.inner().call(verb.method(), &(name, REPLACE)).await
+            let manager = self.manager();
+            manager.call(MANAGER, verb.method(), &(name, REPLACE)).await?.body().deserialize()
         };
         let job = timeout(ANSWER_WITHIN, begin).await.map_err(|_late| BusError::Silent)?;
         job.map(Job).map_err(|error| refused(&verb.to_string(), name, error))
@@ -184,18 +209,17 @@ impl Systemd {
         if self.ends.is_some() {
             return Ok(());
         }
-        let manager = self.manager.inner();
         let rule = MatchRule::builder()
             .msg_type(Type::Signal)
-            .sender(manager.destination())
-            .interface(manager.interface())
+            .sender(SYSTEMD)
+            .interface(MANAGER)
             .member(JOB_REMOVED)
             .build()?;
         self.ends = Some(MessageStream::for_match_rule(rule, &self.connection, Some(ENDS)).await?);
         // Without it systemd sends no signals.
-        match self.manager.subscribe().await {
+        match self.manager().call(MANAGER, "Subscribe", &()).await {
             Err(zbus::Error::MethodError(name, ..)) if name.as_str() == SUBSCRIBED => Ok(()),
-            subscribed => subscribed,
+            subscribed => subscribed.map(drop),
         }
     }
 
@@ -215,11 +239,8 @@ impl Systemd {
 
     /// Takes a job back that has not ended. One that has ended is none any more.
     pub async fn cancel(&self, job: &Job) {
-        let cancel = async {
-            let job: JobProxy<'_> = builder(&self.connection).path(job.0.as_ref()).build().await?;
-            job.cancel().await
-        };
-        if let Ok(Err(error)) = timeout(ANSWER_WITHIN, cancel).await {
+        let job = self.object(job.0.as_ref());
+        if let Ok(Err(error)) = timeout(ANSWER_WITHIN, job.call(JOB, "Cancel", &())).await {
             tracing::debug!(%error, "a job of systemd is not cancelled");
         }
     }
@@ -238,15 +259,6 @@ fn forgotten_sockets(names: &[String], triggered_by: &[String]) -> Vec<String> {
 async fn told<T>(what: &str, ask: impl Future<Output = zbus::Result<T>>) -> Result<T, BusError> {
     let told = timeout(ANSWER_WITHIN, ask).await.map_err(|_late| BusError::Silent)?;
     told.map_err(|error| BusError::Strange { what: what.to_owned(), error })
-}
-
-/// For something of systemd's, of which each property is asked for when it is needed: a cache would be filled with all of
-/// them, and kept up to date for ever.
-fn builder<'a, P>(connection: &Connection) -> proxy::Builder<'a, P>
-where
-    P: ProxyImpl<'a> + Defaults + From<zbus::Proxy<'a>>,
-{
-    P::builder(connection).cache_properties(CacheProperties::No)
 }
 
 /// Something that systemd has begun.
@@ -283,11 +295,9 @@ fn refused(verb: &str, unit: &str, error: zbus::Error) -> BusError {
 mod tests {
     use super::*;
 
-    const MANAGER: (&str, &str) = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
-
     #[test]
     fn what_is_not_permitted_is_told_from_what_is_refused() {
-        let call = Message::method_call(MANAGER.0, "RestartUnit").build(&()).unwrap();
+        let call = Message::method_call(AT, "RestartUnit").build(&()).unwrap();
         let said = |name: &str, text: &str| {
             zbus::Error::from(Message::error(&call.header(), name).build(&(text,)).unwrap())
         };
@@ -315,7 +325,7 @@ mod tests {
     #[test]
     fn the_end_of_a_job_names_it() {
         let path = ObjectPath::try_from("/org/freedesktop/systemd1/job/7").unwrap();
-        let signal = Message::signal(MANAGER.0, MANAGER.1, JOB_REMOVED);
+        let signal = Message::signal(AT, MANAGER, JOB_REMOVED);
         let signal = signal.build(&(7_u32, &path, "apache2.service", "done")).unwrap();
         assert_eq!(removed(&signal).unwrap(), (Job(path.into()), "done".to_owned()));
     }

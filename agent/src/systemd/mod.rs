@@ -4,8 +4,8 @@
 pub mod activation;
 pub mod bus;
 pub mod cgroup;
-mod interface;
 pub mod notify;
+mod object;
 pub(crate) mod polkit;
 pub(crate) mod scope;
 pub mod socket;

@@ -13,8 +13,9 @@ use std::{
 
 use thiserror::Error;
 use tokio::time::timeout;
-use zbus::{Connection, Variant, connection, fdo::ConnectionCredentials, proxy};
+use zbus::{Connection, ObjectPath, Variant, connection, fdo::ConnectionCredentials};
 
+use super::object::Object;
 use crate::config::DIRECTORY;
 
 /// How long polkit may take to answer: it may have to be started, and then reads all rules.
@@ -25,33 +26,12 @@ const POLKIT: &str = "org.freedesktop.PolicyKit1";
 const ACTION: &str = "org.freedesktop.systemd1.manage-units";
 
 /// polkit's authority.
-#[proxy(
-    interface = "org.freedesktop.PolicyKit1.Authority",
-    default_service = "org.freedesktop.PolicyKit1",
-    default_path = "/org/freedesktop/PolicyKit1/Authority"
-)]
-trait Authority {
-    /// Whether `subject` is permitted the action, and whether it would be after a question to a person.
-    fn check_authorization(
-        &self,
-        subject: &(&str, HashMap<&str, Variant<'_>>),
-        action_id: &str,
-        details: HashMap<&str, &str>,
-        flags: u32,
-        cancellation_id: &str,
-    ) -> zbus::Result<(bool, bool, HashMap<String, String>)>;
-}
+const AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
+const AUTHORITY_AT: &str = "/org/freedesktop/PolicyKit1/Authority";
 
 /// The bus itself.
-#[proxy(
-    interface = "org.freedesktop.DBus",
-    default_service = "org.freedesktop.DBus",
-    default_path = "/org/freedesktop/DBus"
-)]
-trait Bus {
-    /// Who is behind a name.
-    fn get_connection_credentials(&self, name: &str) -> zbus::Result<ConnectionCredentials>;
-}
+const BUS: &str = "org.freedesktop.DBus";
+const BUS_AT: &str = "/org/freedesktop/DBus";
 
 /// Why polkit does not let the agent restart its unit.
 #[derive(Debug, Error)]
@@ -125,8 +105,7 @@ async fn look(file: Option<&Path>) -> Result<(), Hindrance> {
         return Err(Hindrance::NoRule { uid: rustix::process::geteuid().as_raw() });
     }
     let file = file.ok_or(Hindrance::NoFile)?;
-    let bus = BusProxy::new(&connection).await.map_err(absent)?;
-    let polkit = bus.get_connection_credentials(POLKIT).await.map_err(absent)?;
+    let polkit = credentials(&connection).await.map_err(absent)?;
     // Whose bus does not tell.
     let Some(uid) = polkit.unix_user_id() else { return Ok(()) };
     let gids = polkit.unix_group_ids().map_or(&[][..], Vec::as_slice);
@@ -136,10 +115,20 @@ async fn look(file: Option<&Path>) -> Result<(), Hindrance> {
 /// Whether polkit permits this process what it permits nobody unasked, and whether it would ask a person.
 async fn authorized(connection: &Connection) -> zbus::Result<(bool, bool)> {
     let name = connection.unique_name().map(|name| name.as_str()).unwrap_or_default();
-    let subject = ("system-bus-name", HashMap::from([("name", name.into())]));
-    let authority = AuthorityProxy::new(connection).await?;
-    let (is, may_become, _) = authority.check_authorization(&subject, ACTION, HashMap::new(), 0, "").await?;
+    let subject = ("system-bus-name", HashMap::from([("name", Variant::from(name))]));
+    let details: HashMap<&str, &str> = HashMap::new();
+    let path = ObjectPath::from_static_str_unchecked(AUTHORITY_AT);
+    let authority = Object { connection, owner: POLKIT, path };
+    let question = (subject, ACTION, details, 0_u32, "");
+    let reply = authority.call(AUTHORITY, "CheckAuthorization", &question).await?;
+    let (is, may_become, _): (bool, bool, HashMap<String, String>) = reply.body().deserialize()?;
     Ok((is, may_become))
+}
+
+/// Who is behind polkit's name.
+async fn credentials(connection: &Connection) -> zbus::Result<ConnectionCredentials> {
+    let bus = Object { connection, owner: BUS, path: ObjectPath::from_static_str_unchecked(BUS_AT) };
+    bus.call(BUS, "GetConnectionCredentials", &(POLKIT,)).await?.body().deserialize()
 }
 
 /// Whether a process of this user and these groups can read the configuration, by the modes of its path.

@@ -18,12 +18,12 @@ use std::{
 use clap::{Parser, Subcommand};
 use drain_documents::Page;
 
+pub use self::program::program;
 use self::{
     options::{Options, haproxy_options},
     program::go_to,
     said::{Said, changes, check, generate, import, lines, load},
 };
-pub use self::program::program;
 use crate::config::{Config, haproxy};
 
 /// Exit code for a file that can't be used.

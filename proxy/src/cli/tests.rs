@@ -12,8 +12,7 @@ fn nothing_at_all_is_wrong_usage() {
 
 #[test]
 fn help_and_version_succeed() {
-    for line in
-        ["drain-proxy --help", "drain-proxy --version", "drain-proxy check --help", "drain-proxy -vv"]
+    for line in ["drain-proxy --help", "drain-proxy --version", "drain-proxy check --help", "drain-proxy -vv"]
     {
         assert_eq!(ask(line).unwrap_err().code(), ExitCode::SUCCESS);
     }
@@ -56,8 +55,7 @@ fn what_starts_haproxy_starts_this() {
     assert!(start.beside && warnings_of_x.contains("'-x' : listening sockets"), "{warnings_of_x}");
     // Debian's unit.
     let (start, said) =
-        ask(&format!("drain-proxy -Ws -f {OLD} -p /run/haproxy.pid -S /run/haproxy-master.sock"))
-            .unwrap();
+        ask(&format!("drain-proxy -Ws -f {OLD} -p /run/haproxy.pid -S /run/haproxy-master.sock")).unwrap();
     assert_eq!(start.pid_file, Some("/run/haproxy.pid".into()));
     assert!(said.contains("'-S' is ignored: there is no master process"), "{said}");
     let Said::Output { text, .. } =

@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Reading,
-    quiet::{Quiet, During},
+    quiet::{During, Quiet},
 };
 use crate::{
     balancers::Sessions,

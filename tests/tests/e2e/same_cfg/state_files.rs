@@ -3,12 +3,7 @@
 use std::{fs, net::SocketAddr, path::PathBuf};
 
 use drain_tests::{
-    PATIENCE, Place,
-    child::Child,
-    client::Connection,
-    haproxy::Runtime,
-    place::holds,
-    port, twin,
+    PATIENCE, Place, child::Child, client::Connection, haproxy::Runtime, place::holds, port, twin,
 };
 
 use crate::upstream::Upstream;
