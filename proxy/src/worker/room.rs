@@ -10,6 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 pub struct Room {
     permits: Arc<Semaphore>,
     limit: AtomicUsize,
+    /// So many permits are to go, whoever gets them.
+    owed: AtomicUsize,
     /// Nobody is let in, whatever room there is.
     paused: watch::Sender<bool>,
 }
@@ -19,7 +21,7 @@ impl Room {
     pub(super) fn new(limit: usize) -> Arc<Self> {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         let (permits, paused) = (Arc::new(Semaphore::new(limit)), watch::Sender::new(false));
-        Arc::new(Self { permits, limit: AtomicUsize::new(limit), paused })
+        Arc::new(Self { permits, limit: AtomicUsize::new(limit), owed: AtomicUsize::new(0), paused })
     }
 
     /// How many it is for.
@@ -45,7 +47,8 @@ impl Room {
                 let _ = self.paused.subscribe().wait_for(|&paused| !paused).await;
             }
             let permit = self.permits.clone().acquire_owned().await.expect("nobody closes it");
-            if !self.is_paused() {
+            // Who began to wait before the limit fell is served before who would take the permit away.
+            if let Some(permit) = self.kept(permit).filter(|_| !self.is_paused()) {
                 return permit;
             }
         }
@@ -53,28 +56,46 @@ impl Room {
 
     /// The same, without waiting.
     pub(super) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
-        self.permits.clone().try_acquire_owned().ok().filter(|_| !self.is_paused())
+        loop {
+            let permit = self.permits.clone().try_acquire_owned().ok()?;
+            if let Some(permit) = self.kept(permit) {
+                return Some(permit).filter(|_| !self.is_paused());
+            }
+        }
     }
 
     /// For another number from now on. Those that are to go and are held are taken when they come back; nobody else
-    /// gets one until then. Must be called on a runtime.
+    /// gets one until then.
     pub fn resize(&self, to: usize) {
         let to = to.min(Semaphore::MAX_PERMITS);
-        let from = self.limit.swap(to, Ordering::Relaxed);
-        self.permits.add_permits(to.saturating_sub(from));
-        let mut fewer = from.saturating_sub(to);
-        if fewer == 0 {
+        let from = self.limit.swap(to, Ordering::SeqCst);
+        if to >= from {
+            let more = to - from;
+            let forgiven = self
+                .owed
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |owed| Some(owed.saturating_sub(more)));
+            self.permits.add_permits(more.saturating_sub(forgiven.unwrap_or_default()));
             return;
         }
-        let permits = self.permits.clone();
-        tokio::spawn(async move {
-            while fewer > 0 {
-                let step = u32::try_from(fewer).unwrap_or(u32::MAX);
-                let Ok(taken) = permits.acquire_many(step).await else { return };
-                taken.forget();
-                fewer -= step as usize;
+        self.owed.fetch_add(from - to, Ordering::SeqCst);
+        // Those that nobody holds.
+        while let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            if self.kept(permit).is_some() {
+                return;
             }
-        });
+        }
+    }
+
+    /// The permit, unless it is to go.
+    fn kept(&self, permit: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+        // Almost always there is none to go, which costs a load.
+        let is_owed = self.owed.load(Ordering::SeqCst) > 0
+            && self.owed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |owed| owed.checked_sub(1)).is_ok();
+        if is_owed {
+            permit.forget();
+            return None;
+        }
+        Some(permit)
     }
 
     #[cfg(test)]
@@ -106,6 +127,41 @@ mod tests {
         assert!(room.try_take().is_none());
         room.resize(2);
         assert!(room.try_take().is_some());
+    }
+
+    #[tokio::test]
+    async fn who_waited_before_a_room_became_smaller_waits_until_enough_have_left() {
+        let room = Room::new(2);
+        let mut held: Vec<_> = (0..2).map(|_| room.try_take().unwrap()).collect();
+        let waiting = tokio::spawn({
+            let room = room.clone();
+            async move { room.take().await }
+        });
+        yield_now().await;
+        room.resize(1);
+        held.pop();
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert!(!waiting.is_finished());
+        held.pop();
+        let _only = waiting.await.unwrap();
+        assert!(room.try_take().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_room_that_is_made_smaller_and_larger_again_is_as_it_was() {
+        let room = Room::new(5);
+        let held: Vec<_> = (0..3).map(|_| room.try_take().unwrap()).collect();
+        for to in [1, 4, 2, 5] {
+            room.resize(to);
+            assert_eq!(room.limit(), to);
+        }
+        assert_eq!(room.left(), 2);
+        drop(held);
+        assert_eq!(room.left(), 5);
+        room.resize(0);
+        assert_eq!(room.left(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,6 +26,7 @@ mod limits;
 mod live_page;
 mod logs;
 mod many;
+mod maxconn;
 mod metrics;
 mod netns;
 mod passive;
