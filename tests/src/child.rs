@@ -172,6 +172,18 @@ pub fn is_alive(pid: u32) -> bool {
         .unwrap_or(false)
 }
 
+/// The processes that this one has started and that are there still.
+pub fn children(of: u32) -> Vec<u32> {
+    let is_child = |pid: &u32| {
+        // Behind the name in parentheses: the state, and who has started it.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        parent == Some(of)
+    };
+    let all = fs::read_dir("/proc").expect("the list of processes").flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
 /// Sends a signal to any process, by its id.
 pub fn send(to: u32, signal: Signal) -> io::Result<()> {
     Ok(kill_process(pid(to), signal)?)

@@ -1,14 +1,20 @@
 //! Downloads whose server is killed: the rest comes from another one.
 
+mod conditions;
+mod download;
+
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    io::Write as _,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use drain_tests::{Apache, Nginx, PATIENCE, Place, Proxy};
+use drain_tests::{Apache, Nginx, PATIENCE, Place, Proxy, child};
+use rustix::process::Signal;
+
+use self::download::Download;
 
 const FILM_BYTES: usize = 100_000_000;
 /// What the client has when the server is killed.
@@ -27,28 +33,14 @@ fn film(place: &Place) -> (PathBuf, Vec<u8>) {
 }
 
 /// Downloads the film, and has `kill` end the server that its head names as soon as a part of it has come.
-fn download(from: SocketAddr, path: &str, kill: impl FnOnce(&str)) -> Vec<u8> {
-    let mut stream = TcpStream::connect(from).expect("a connection to the proxy");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n").expect("send the request");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("a head");
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).expect("a head in ASCII");
-    assert!(
-        head.starts_with("HTTP/1.1 200 ") && head.contains(&format!("Content-Length: {FILM_BYTES}\r\n")),
-        "{head}"
-    );
-    let server = head.lines().find_map(|line| line.strip_prefix("X-Server: ")).expect("the server's name");
-    let mut body = vec![0; SEEN_BYTES];
-    stream.read_exact(&mut body).expect("the first part");
-    kill(server);
-    let left = (FILM_BYTES - SEEN_BYTES) as u64;
-    stream.take(left).read_to_end(&mut body).expect("the rest");
-    body
+fn download(from: SocketAddr, fields: &str, kill: impl FnOnce(&str)) -> Vec<u8> {
+    let request = format!("GET /film HTTP/1.1\r\nHost: shop\r\n{fields}\r\n");
+    let download = Download::begin(from, &request, SEEN_BYTES);
+    let head = &download.head;
+    let length = FILM_BYTES.to_string();
+    assert!(head.starts_with("HTTP/1.1 200 ") && download.field("Content-Length") == Some(&length), "{head}");
+    kill(download.field("X-Server").expect("the server's name"));
+    download.finish()
 }
 
 /// The line of the proxy's log for the film.
@@ -74,7 +66,7 @@ fn a_download_outlives_its_nginx() {
         servers.iter().fold(proxy, |proxy, nginx| proxy.server(nginx.name(), nginx.address(), None)).start();
 
     proxy.child().expect_error(" is DOWN");
-    let found = download(proxy.address(), "/film", |name| {
+    let found = download(proxy.address(), "", |name| {
         servers.iter_mut().find(|nginx| nginx.name() == name).expect("one of the two").crash();
     });
 
@@ -100,11 +92,35 @@ fn a_download_outlives_its_apache() {
         .start();
 
     proxy.child().expect_error(" is DOWN");
-    let found = download(proxy.address(), "/film", |name| {
+    let found = download(proxy.address(), "", |name| {
         servers.iter_mut().find(|apache| apache.name() == name).expect("one of the two").crash();
     });
 
     assert!(found == bytes, "{} bytes, not those of the film", found.len());
     let line = logged(&place, &proxy);
     assert!(line.contains("/+1 "), "{line}");
+}
+
+#[test]
+fn a_cookie_user_stays_with_its_server_where_only_the_worker_has_died() {
+    let place = Place::new("resume_worker");
+    let (folder, bytes) = film(&place);
+    let mut servers = ["n1", "n2"].map(|name| Nginx::new(&place, name).serving(&folder).start());
+    // No check asks in the moment without a worker.
+    let proxy = Proxy::new(&place, "proxy").check(r#"inter = "1h""#);
+    let proxy =
+        servers.iter().fold(proxy, |proxy, nginx| proxy.server(nginx.name(), nginx.address(), None)).start();
+    let [other, own] = &mut servers;
+
+    own.child().expect_error(" exited on signal 9");
+    let found = download(proxy.address(), "Cookie: SERVERID=n2\r\n", |name| {
+        assert_eq!(name, "n2");
+        let worker = child::children(own.child().pid()).pop().expect("a worker");
+        child::send(worker, Signal::KILL).expect("kill the worker");
+    });
+
+    assert!(found == bytes, "{} bytes, not those of the film", found.len());
+    let line = logged(&place, &proxy);
+    assert!(line.contains(" shop/n2 ") && line.contains(" --VN ") && line.contains("/1 0/0 "), "{line}");
+    assert!(!other.access_log().contains("/film "), "{}", other.access_log());
 }
