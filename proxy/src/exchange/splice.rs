@@ -8,14 +8,14 @@
 use std::{
     cell::{Cell, RefCell},
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use rustix::{
-    io::Errno,
+    io::{Errno, retry_on_intr},
     pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
 };
 use tokio::{io::Interest, net::TcpStream, time::Instant};
@@ -212,6 +212,7 @@ impl Conduit {
         let Content::Piped { ends, held } = &mut *content else { return Poll::Ready(Ok(0)) };
         *held = loop {
             ready!(source.poll_read_ready(cx))?;
+            // What the call says of the pipe counts for the socket: it is empty, so that it has room.
             match source.try_io(Interest::READABLE, || move_pages(source, &ends.write, most)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => break result?,
@@ -241,8 +242,11 @@ impl Conduit {
     }
 }
 
-fn move_pages(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd, most: usize) -> io::Result<usize> {
-    Ok(splice(from, None, to, None, most, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)?)
+fn move_pages(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> {
+    // A signal that comes first keeps it from moving anything, even where it would not wait (`splice_from_pipe_next`).
+    let moved =
+        retry_on_intr(|| splice(&from, None, &to, None, most, SpliceFlags::NONBLOCK | SpliceFlags::MOVE));
+    Ok(moved?)
 }
 
 impl Drop for Conduit {
@@ -265,11 +269,19 @@ impl Drop for Conduit {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::{
+        future::poll_fn,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::{Wake, Waker},
+    };
 
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
+        task::yield_now,
     };
 
     use super::*;
@@ -290,6 +302,82 @@ mod tests {
         assert_eq!((taken, conduit.holds_bytes()), (5, true));
         let given = poll_fn(|cx| conduit.poll_give(cx, &sink)).await.unwrap();
         assert_eq!((given, conduit.holds_bytes()), (5, false));
+        let mut bytes = [0; 5];
+        client.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"hello");
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Woken {
+        /// Waits until it has been woken so often in all.
+        async fn becomes(&self, count: usize) {
+            while self.0.load(Ordering::SeqCst) < count {
+                yield_now().await;
+            }
+        }
+
+        /// It is not woken, however often the runtime looks at its sockets.
+        async fn stays(&self, count: usize) {
+            for _ in 0..1000 {
+                yield_now().await;
+                assert_eq!(self.0.load(Ordering::SeqCst), count, "woken, and nothing has changed");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_has_nothing_wakes_once_when_something_comes() {
+        let ((mut server, source), pipes) = (pair().await, Rc::<Pipes>::default());
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(woken.clone());
+        let cx = &mut Context::from_waker(&waker);
+        // The runtime takes it for readable, and somebody else has read all.
+        server.write_all(b"gone").await.unwrap();
+        source.readable().await.unwrap();
+        assert_eq!(rustix::io::read(&source, &mut [0; 9]).unwrap(), 4);
+        let mut conduit = pipes.lend().unwrap();
+        assert!(conduit.poll_take(cx, &source, 5).is_pending());
+        woken.stays(0).await;
+        server.write_all(b"hello").await.unwrap();
+        woken.becomes(1).await;
+        assert!(matches!(conduit.poll_take(cx, &source, 5), Poll::Ready(Ok(5))));
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_takes_nothing_wakes_when_it_takes_more() {
+        let ((mut server, source), (sink, mut client)) = (pair().await, pair().await);
+        let (woken, pipes) = (Arc::<Woken>::default(), Rc::<Pipes>::default());
+        let waker = Waker::from(woken.clone());
+        let cx = &mut Context::from_waker(&waker);
+        let (mut conduit, block) = (pipes.lend().unwrap(), [0; 64 * 1_024]);
+        let mut given = 0;
+        // The kernel may still make room for some time.
+        loop {
+            server.write_all(b"hello").await.unwrap();
+            poll_fn(|cx| conduit.poll_take(cx, &source, 5)).await.unwrap();
+            // The runtime takes it for writable, and somebody else has filled it.
+            sink.writable().await.unwrap();
+            while let Ok(count) = rustix::io::write(&sink, &block) {
+                given += count;
+            }
+            let before = woken.0.load(Ordering::SeqCst);
+            if conduit.poll_give(cx, &sink).is_pending() {
+                client.read_exact(&mut vec![0; given]).await.unwrap();
+                woken.becomes(before + 1).await;
+                break;
+            }
+            given += 5;
+        }
+        assert!(matches!(conduit.poll_give(cx, &sink), Poll::Ready(Ok(5))));
         let mut bytes = [0; 5];
         client.read_exact(&mut bytes).await.unwrap();
         assert_eq!(&bytes, b"hello");
