@@ -105,7 +105,7 @@ pub(super) fn request<'c>(
     let mut verdict = rules.request(&mut message, &origin, &mut memory, None);
     let mut is_silent = verdict.is_silent;
     let (mut to, mut cookies) = (core, None);
-    count_failures(&mut memory, &[&core.open.served]);
+    count_failures(&mut memory, [&*core.open.served]);
     let stays = verdict.is_final();
     story.stays = stays;
     if !stays {
@@ -114,7 +114,7 @@ pub(super) fn request<'c>(
         cookies = to.backend.settings().rules.cookies(&message, &origin, &memory);
         verdict = to.backend.settings().rules.request(&mut message, &origin, &mut memory, Some(rules));
         is_silent |= verdict.is_silent;
-        count_failures(&mut memory, &[&core.open.served, to.backend.served()]);
+        count_failures(&mut memory, [&*core.open.served, to.backend.served()]);
     }
     if let (Some(unique_id), Some(id)) = (rules.unique_id(), &from.unique_id) {
         unique_id.tell(id, &mut message);
@@ -173,8 +173,7 @@ pub(super) fn response(
             rules.after_response(&mut message, &origin, &mut memory);
         }
     }
-    let through = [&core.open.served, core.backend.served()];
-    count_failures(&mut memory, &through);
+    count_failures(&mut memory, through(core, story));
     remember(memory, story);
     if passes { Ok(message.edited()) } else { Err(BadResponse::Denied) }
 }
@@ -195,13 +194,21 @@ pub(super) fn answer<'r>(
     for rules in rules {
         rules.after_response(&mut message, &origin, &mut memory);
     }
-    count_failures(&mut memory, &[&core.open.served]);
+    count_failures(&mut memory, through(core, story));
     remember(memory, story);
     Cow::Owned(reply.into_owned().with_head(&message))
 }
 
+/// Those through whom an answer comes: the frontend, the backend if the request has come to it, and the server that it
+/// went to last, whoever has made the answer (HAProxy).
+fn through<'a>(core: &'a Core, story: &'a Story) -> impl Iterator<Item = &'a Served> {
+    let backend = (!story.stays).then(|| core.backend.served());
+    let server = story.server.as_deref().map(Server::served);
+    [Some(&*core.open.served), backend, server].into_iter().flatten()
+}
+
 /// Counts changes of heads that could not be made, for those through whom the message has come.
-fn count_failures(memory: &mut Memory, through: &[&Served]) {
+fn count_failures<'a>(memory: &mut Memory, through: impl IntoIterator<Item = &'a Served>) {
     let count = std::mem::take(&mut memory.failed_rewrites);
     if count > 0 {
         for served in through {

@@ -124,7 +124,7 @@ fn server() -> SocketAddr {
 }
 
 /// These columns of `show stat`.
-fn columns(text: &str, wanted: &[&str]) -> Vec<String> {
+pub(super) fn columns(text: &str, wanted: &[&str]) -> Vec<String> {
     let mut lines = text.trim_start_matches("# ").lines();
     let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
     let places: Vec<_> = wanted.iter().map(|wanted| names.iter().position(|name| name == wanted)).collect();
@@ -142,7 +142,7 @@ fn columns(text: &str, wanted: &[&str]) -> Vec<String> {
 }
 
 /// Waits until both say the same to this.
-fn agree(place: &Place, what: &str, mut say: impl FnMut() -> [Vec<String>; 2]) {
+pub(super) fn agree(place: &Place, what: &str, mut say: impl FnMut() -> [Vec<String>; 2]) {
     place.wait_for(what, PATIENCE, || {
         let [theirs, ours] = say();
         let differ = theirs.iter().zip(&ours).filter(|(theirs, ours)| theirs != ours);

@@ -6,7 +6,9 @@ mod counts;
 mod keywords;
 mod logs;
 mod pages;
+mod rewrites;
 mod state_files;
+mod timeouts;
 
 use std::net::SocketAddr;
 
