@@ -17,12 +17,17 @@ use rustix::process::Signal;
 use self::download::Download;
 
 const FILM_BYTES: usize = 100_000_000;
+const BLOCK_BYTES: usize = 4_000;
 /// What the client has when the server is killed.
 const SEEN_BYTES: usize = 30_000_000;
 
-/// A file whose every word is another one.
+/// A file no two blocks of which are the same, nor two words of a block.
 fn film(place: &Place) -> (PathBuf, Vec<u8>) {
-    let bytes: Vec<u8> = (0..FILM_BYTES / 4).flat_map(|word| (word as u32).to_le_bytes()).collect();
+    let block: Vec<u8> = (0..BLOCK_BYTES / 4).flat_map(|word| (!word as u32).to_le_bytes()).collect();
+    let mut bytes = block.repeat(FILM_BYTES / BLOCK_BYTES);
+    for (number, block) in bytes.chunks_exact_mut(BLOCK_BYTES).enumerate() {
+        block[..4].copy_from_slice(&(number as u32).to_le_bytes());
+    }
     let folder = place.public().join("films");
     fs::create_dir_all(&folder).expect("a folder for the film");
     let mut film = fs::File::create(folder.join("film")).expect("create the film");
