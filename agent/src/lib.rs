@@ -17,6 +17,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod metrics;
 pub mod owner;
+pub mod ports;
 pub mod ready;
 pub mod report;
 pub mod restart;

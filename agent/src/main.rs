@@ -14,6 +14,7 @@ use drain_agent::{
     health, log,
     metrics::{self, Counters},
     owner::{Inlets, Owner, Real},
+    ports::Ports,
     signals::Signals,
     systemd::{
         activation::{self, Inherited},
@@ -49,17 +50,19 @@ fn main() -> ExitCode {
 }
 
 fn start(run: Run) -> anyhow::Result<()> {
+    // Threads have what the one that starts them has: this is the only one yet.
+    let ports = Ports::narrow(&run.config);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("can't start the runtime")?;
-    let outcome = runtime.block_on(serve(run));
+    let outcome = runtime.block_on(serve(run, ports));
     // Threads that read a log or write a report may hang in their file system, and nobody needs them any more.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
+async fn serve(Run { config, file }: Run, ports: Ports) -> anyhow::Result<()> {
     let inherited = Inherited::take()?;
     if config.listen.is_empty() && inherited.health.is_empty() {
         return Err(activation::ListenError::Nowhere.into());
@@ -77,8 +80,8 @@ async fn serve(Run { config, file }: Run) -> anyhow::Result<()> {
     let (asks_in, asks) = mpsc::channel(ASKS);
     let (looks_in, looks) = mpsc::channel(ASKS);
     let (signals_in, signal_inlet) = mpsc::channel(SIGNALS);
-    let metrics = metrics::Port::open(config.metrics.listen, &faults);
-    let outside = Real::new(&config, file.clone())?;
+    let metrics = metrics::Port::open(config.metrics.listen, ports.clone(), &faults);
+    let outside = Real::new(&config, file.clone(), ports)?;
     let spoken = config.agent_check.as_ref().map_or(&[][..], |agent_check| &agent_check.listen);
     let spoken = activation::listeners(inherited.agent_check, spoken)?;
     let own = outside.own();

@@ -156,6 +156,16 @@ impl Config {
         self.listen.iter().chain(self.spoken()).copied().chain(self.metrics.listen)
     }
 
+    /// The keys that take more than an agent needs itself: what its commands do is theirs, and another network namespace
+    /// takes root. Without one of them an agent can be narrowed to its own work.
+    pub fn unbounded(&self) -> Vec<String> {
+        let command = matches!(self.restart.by, By::Command(_)).then(|| "restart.command".to_owned());
+        let stop = self.restart.stop.as_ref().map(|_| "restart.stop".to_owned());
+        let runs = self.runs.iter().map(|run| format!("run.{}.command", run.name));
+        let netns = self.server.netns.as_ref().map(|_| "server.netns".to_owned());
+        command.into_iter().chain(stop).chain(runs).chain(netns).collect()
+    }
+
     /// Where it speaks HAProxy's agent protocol.
     pub fn spoken(&self) -> impl Iterator<Item = &SocketAddr> {
         self.agent_check.iter().flat_map(|agent_check| &agent_check.listen)

@@ -190,7 +190,9 @@ impl Port {
     }
 
     fn lacks(&self, what: &str, error: &PortError) {
-        let text = format!("the control port {what}: {error}; mend it, and reload the agent");
+        let text = format!(
+            "the control port {what}: {error}; mend it, and reload the agent; another address takes its restart"
+        );
         self.faults.found(Part::ControlPort, &text);
     }
 }

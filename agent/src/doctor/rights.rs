@@ -33,15 +33,13 @@ pub(super) async fn missing(config: &Config, file: Option<&Path>) -> Vec<Finding
 /// What in a configuration needs root and no sandbox, of an agent whose unit has a user of its own; nothing where nothing
 /// does.
 pub(super) fn beyond_a_user(config: &Config) -> Option<Finding> {
-    let command = matches!(config.restart.by, By::Command(_)).then(|| "restart.command".to_owned());
-    let stop = config.restart.stop.as_ref().map(|_| "restart.stop".to_owned());
-    let runs = config.runs.iter().map(|run| format!("run.{}.command", run.name));
+    let mut keys = config.unbounded();
     let weight = config.agent_check.as_ref().and_then(|agent_check| agent_check.weight.as_ref());
     // Of a unit's processes systemd tells.
-    let weight = weight.filter(|weight| command.is_some() && weight.of == Of::Server);
-    let weight = weight.map(|_| "agent_check.weight.of".to_owned());
-    let netns = config.server.netns.as_ref().map(|_| "server.netns".to_owned());
-    let keys: Vec<String> = command.into_iter().chain(stop).chain(runs).chain(netns).chain(weight).collect();
+    let commanded = matches!(config.restart.by, By::Command(_));
+    if weight.is_some_and(|weight| commanded && weight.of == Of::Server) {
+        keys.push("agent_check.weight.of".to_owned());
+    }
     (!keys.is_empty()).then(|| {
         Finding::warning(
             ABOUT,

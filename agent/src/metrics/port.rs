@@ -31,6 +31,7 @@ use crate::{
     config::Config,
     control::api::Status,
     faults::{Faults, Part},
+    ports::Ports,
 };
 
 /// How many connections are served at once; others wait in the kernel. A handful of Prometheis, and somebody's curl.
@@ -60,6 +61,8 @@ struct Error {
 #[derive(Debug)]
 pub struct Port {
     open: Option<Open>,
+    /// Where it may listen.
+    ports: Ports,
     faults: Faults,
 }
 
@@ -80,10 +83,10 @@ struct Numbers {
 }
 
 impl Port {
-    /// Listens on `address`, if there is one; where it can't be had, `faults` learns why. Must be called inside the
-    /// runtime.
-    pub fn open(address: Option<SocketAddr>, faults: &Faults) -> Self {
-        let mut port = Self { open: None, faults: faults.clone() };
+    /// Listens on `address`, if there is one, and later on others among `ports`; where one can't be had, `faults` learns
+    /// why. Must be called inside the runtime.
+    pub fn open(address: Option<SocketAddr>, ports: Ports, faults: &Faults) -> Self {
+        let mut port = Self { open: None, ports, faults: faults.clone() };
         port.move_to(address);
         port
     }
@@ -145,9 +148,13 @@ impl Port {
                 if self.open.is_none() {
                     self.open = before.and_then(|before| Open::at(before).ok());
                 }
-                let text =
-                    format!("{error}; free it or name another as metrics.listen, and reload the agent");
-                self.faults.found(Part::Metrics, &text);
+                let cure = if self.ports.refuse(address.port()) {
+                    "the kernel lets this agent open no ports but those of the configuration that it was started with: \
+                     restart the agent"
+                } else {
+                    "free it or name another as metrics.listen, and reload the agent"
+                };
+                self.faults.found(Part::Metrics, &format!("{error}; {cure}"));
             }
         }
     }
@@ -242,7 +249,7 @@ mod tests {
         let faults = Faults::default();
         let text = || faults.watch().borrow().get(&Part::Metrics).cloned().unwrap_or_default();
         let (listener, address) = taken();
-        let mut port = Port::open(Some(address), &faults);
+        let mut port = Port::open(Some(address), Ports::Any, &faults);
         assert_eq!(port.address(), None);
         assert!(text().contains(&address.to_string()) && text().contains("metrics.listen"), "{}", text());
         drop(listener);

@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     fetch::ClientError,
     lifecycle::{Replaced, Then},
+    ports::Ports,
     ready::{Prober, Warmer},
     restart::{Identity, RestartError, Restarter, Transcript},
     state,
@@ -86,6 +87,7 @@ pub trait Outside: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Real {
     file: Option<PathBuf>,
+    ports: Ports,
     own: Own,
     sockets: Sockets,
     readers: Arc<[Reader]>,
@@ -103,11 +105,11 @@ const JITTER_LEAST_MS: u64 = 1_000;
 const JITTER_MOST_MS: u64 = 6_000;
 
 impl Real {
-    /// The outside that `config` describes; it was read from `file`.
-    pub fn new(config: &Config, file: Option<PathBuf>) -> Result<Self, ClientError> {
+    /// The outside that `config` describes; it was read from `file`. What an agent starts may listen on `ports`.
+    pub fn new(config: &Config, file: Option<PathBuf>, ports: Ports) -> Result<Self, ClientError> {
         let transcript = Arc::new(Transcript::beside(&config.state));
         transcript.tend();
-        Self::with(config, file, Own::default(), transcript)
+        Self::with(config, file, ports, Own::default(), transcript)
     }
 
     /// The agent's own connections.
@@ -118,6 +120,7 @@ impl Real {
     fn with(
         config: &Config,
         file: Option<PathBuf>,
+        ports: Ports,
         own: Own,
         transcript: Arc<Transcript>,
     ) -> Result<Self, ClientError> {
@@ -125,6 +128,7 @@ impl Real {
         let namespace = doors.namespace.clone();
         Ok(Self {
             file,
+            ports,
             sockets: Sockets::new(doors.clone(), own.clone()),
             readers: config
                 .traffic
@@ -271,9 +275,10 @@ impl Outside for Real {
         let file =
             self.file.as_ref().ok_or("the configuration came from flags; there is no file to read again")?;
         let config = Config::load_to_run(file).map_err(|error| error.to_string())?;
-        let outside = Self::with(&config, self.file.clone(), self.own.clone(), Arc::clone(&self.transcript))
-            .map_err(|error| error.to_string())?;
-        Ok((config, outside))
+        self.ports.fit(&config).map_err(|error| error.to_string())?;
+        let (ports, own, transcript) = (self.ports.clone(), self.own.clone(), Arc::clone(&self.transcript));
+        let outside = Self::with(&config, self.file.clone(), ports, own, transcript);
+        Ok((config, outside.map_err(|error| error.to_string())?))
     }
 }
 
@@ -300,7 +305,7 @@ mod tests {
             scratch.join("state.json").display()
         );
         let config = Config::parse("test", &text, Some("shop")).unwrap();
-        ((server, scratch), Real::new(&config, None).unwrap())
+        ((server, scratch), Real::new(&config, None, Ports::Any).unwrap())
     }
 
     async fn written_before(outside: &Real, drain: u64) -> state::Restart {

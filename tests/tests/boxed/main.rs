@@ -11,6 +11,7 @@ mod proxy;
 mod restart;
 mod rights;
 mod rpm;
+mod sandbox;
 mod setup;
 mod socket;
 mod soft_guard;
