@@ -72,9 +72,8 @@ fn readmes_installation_ends_with_restarts_under_load_that_hurt_nobody() {
     asked(2);
     let users = ENTRANCES.map(|entrance| Users::of(entrance.parse::<SocketAddr>().expect("an address")));
 
-    // Without five minutes in which nobody comes, as README has it.
     let before = stage.invocation();
-    let said = type_in(&(recipe("restart").trim_end().to_owned() + " --hard"));
+    let said = type_in(&recipe("restart"));
     assert!(said.contains("is up (answers 200)") && said.contains("nothing would fail"), "{said}");
     assert_ne!(stage.invocation(), before, "{said}");
     asked(2);

@@ -1,6 +1,7 @@
 //! Tests in a real systemd, booted in namespaces of its own. `tests/run box` runs them.
 
 mod command;
+mod documents;
 mod guard;
 mod host;
 mod installation;

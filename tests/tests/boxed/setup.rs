@@ -67,3 +67,45 @@ fn a_server_is_asked_where_it_listens_and_a_second_one_gets_a_port_of_its_own() 
         assert_ne!(machine.property(unit, "ActiveState"), "activating", "{unit}");
     }
 }
+
+/// Says `answer` to what `drainctl` asks at a terminal; gives its exit code and what is seen there.
+fn at_a_terminal(machine: &SystemdBox, answer: &str, words: &str) -> (Option<i32>, String) {
+    let out = machine.try_sh(&format!(
+        "printf '{answer}\\n\\n\\n' | script --quiet --return --command 'drainctl {words}' /dev/null"
+    ));
+    (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+#[test]
+fn whoever_sits_at_a_terminal_is_asked_what_is_not_plain_and_before_anything_is_replaced() {
+    let place = Place::new("box_setup_asks");
+    let Some(machine) = host(&place) else { return };
+    machine.write(
+        "/etc/nginx/sites-enabled/default",
+        "server { listen 127.0.0.1:81; location = /healthz { return 200 'fine'; } location / { return 404; } }\n",
+    );
+    machine.sh("systemctl reload nginx");
+    let config = || machine.read("/etc/drain-agent/nginx.toml");
+    let (_, list) = at_a_terminal(&machine, "", "setup --dry-run");
+    let line = list.lines().find(|line| line.contains("nginx.service")).unwrap_or_default();
+    let number = line.split_whitespace().next().unwrap_or_default();
+    assert!(list.contains("apache2.service") && list.contains("which one?"), "{list}");
+    let (code, said) = at_a_terminal(&machine, number, "setup");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        config().contains("http://127.0.0.1:81/healthz"),
+        "the page that says that it is ready: {}",
+        config()
+    );
+
+    let before = config();
+    let other = "setup --unit nginx --ready http://127.0.0.1:81/";
+    for answer in ["n", ""] {
+        let (code, said) = at_a_terminal(&machine, answer, other);
+        assert!(code == Some(1) && said.contains("nginx.toml is there: replace it?"), "{said}");
+        assert_eq!(config(), before);
+    }
+    let (code, said) = at_a_terminal(&machine, "y", other);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!config().contains("healthz"), "{}", config());
+}

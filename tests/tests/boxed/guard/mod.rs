@@ -6,6 +6,7 @@ pub(crate) mod stage;
 use drain_tests::{Place, place::holds};
 
 use self::stage::{Crowd, NEVER_QUIET, PATIENT, Stage, in_background};
+use crate::host::AGENT;
 
 #[test]
 fn ten_plain_restarts_a_stop_and_a_start_under_load_hurt_nobody() {
@@ -97,6 +98,49 @@ fn with_the_agent_dead_the_restart_goes_on_and_says_so() {
     stage.wait_for_word("NOT DRAINED");
     // The guard wants it.
     stage.wait_for_phase("up");
+}
+
+#[test]
+fn a_reload_of_the_server_drains_nobody() {
+    let place = Place::new("guard_reload");
+    let Some(stage) = Stage::guarded(&place, NEVER_QUIET) else { return };
+    let before = stage.invocation();
+    stage.machine.sh("systemctl reload apache2");
+    assert_eq!(stage.invocation(), before);
+    assert!(stage.machine.journal("apache2.service").contains("Reloaded"), "it was reloaded");
+    let status = stage.status().expect("the agent answers");
+    assert_eq!(
+        (&status["phase"], status["drains"].as_array().map(Vec::len)),
+        (&"up".into(), Some(0)),
+        "{status}"
+    );
+    assert_eq!(stage.machine.property("apache2-drain.service", "ActiveState"), "active");
+}
+
+#[test]
+fn a_restart_of_the_agent_waits_for_a_guards_drain() {
+    let place = Place::new("guard_agents_restart");
+    let Some(stage) = Stage::unguarded(&place, NEVER_QUIET) else { return };
+    stage.machine.sh("drainctl guard apache2 --limit 10m");
+    let (before, agent) = (stage.invocation(), stage.machine.main_pid(AGENT));
+    let mut restart = in_background(&stage.machine, "systemctl restart apache2");
+    stage.wait_for_phase("hard");
+    let mut agents = in_background(&stage.machine, &format!("systemctl restart {AGENT}"));
+    stage.machine.wait_for("the agent's restart to wait", || {
+        let jobs = stage.machine.sh("systemctl list-jobs --no-legend --plain");
+        let waits = jobs.lines().any(|job| job.contains(AGENT) && job.contains("waiting"));
+        holds(waits, || jobs)
+    });
+    assert_eq!(stage.machine.main_pid(AGENT), agent, "it drains");
+    // So the drain ends.
+    stage.machine.sh("drainctl up");
+    assert!(
+        restart.wait().expect("systemctl ends").success() && agents.wait().expect("systemctl ends").success()
+    );
+    assert_ne!(stage.invocation(), before);
+    assert_ne!(stage.machine.main_pid(AGENT), agent);
+    stage.wait_for_phase("up");
+    stage.machine.wait_for_property("apache2-drain.service", "ActiveState", "active");
 }
 
 #[test]

@@ -38,6 +38,9 @@ fn a_shutdown_of_the_host_drains_before_its_server_stops() {
     stage.machine.power_off();
     stage.machine.wait_until_off();
     crowd.assert_nobody_hurt(&place);
+    let log = crowd.balancer.child().log_text();
+    let first = log.lines().find(|line| line.contains("Server shop/web is DOWN")).unwrap_or_default();
+    assert!(first.contains("code: 500"), "told, before anything stopped: {log}");
 }
 
 #[test]
