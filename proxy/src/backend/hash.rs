@@ -1,7 +1,8 @@
 //! What a request is hashed by, where the algorithm hashes.
 //!
-//! The hash is our own (FNV-1a, mixed as in `SplitMix64`), the same in every process and on every machine, so that two
-//! proxies before the same servers agree. It is not HAProxy's: the same user may get another server than there.
+//! A place in a table of servers is HAProxy's (sdbm, and an address as it is), so that who comes from there keeps its
+//! server. One on a ring is our own (FNV-1a, mixed as in `SplitMix64`). Both are the same in every process and on every
+//! machine, so that two proxies before the same servers agree.
 
 use std::net::IpAddr;
 
@@ -12,7 +13,11 @@ use crate::{
 
 /// The hash of what a request is balanced by.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Key(u64);
+pub struct Key {
+    own: u64,
+    /// As HAProxy hashes it for a table.
+    haproxys: u32,
+}
 
 impl Key {
     /// What the algorithm looks at in this request; `None` where it looks at nothing or the request has no such thing,
@@ -35,32 +40,43 @@ impl Key {
     /// Of a client's address.
     fn source(client: IpAddr) -> Self {
         match client.to_canonical() {
-            IpAddr::V4(address) => Self::new(&address.octets()),
-            IpAddr::V6(address) => Self::new(&address.octets()),
+            IpAddr::V4(address) => Self::address(&address.octets()),
+            IpAddr::V6(address) => Self::address(&address.octets()),
         }
+    }
+
+    /// HAProxy adds the words of an address up, without carrying.
+    fn address(octets: &[u8]) -> Self {
+        let words = octets.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word));
+        Self { haproxys: words.fold(0, |sum, word| sum ^ word), ..Self::new(octets) }
     }
 
     /// Of these bytes.
     pub(super) fn new(bytes: &[u8]) -> Self {
         // FNV-1a's offset and prime.
         let fold = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        Self(mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, fold)))
+        Self { own: mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, fold)), haproxys: sdbm(bytes) }
     }
 
     /// Of the same and a number.
     pub(super) const fn and(self, number: u64) -> Self {
-        Self(mix(self.0 ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        Self { own: mix(self.own ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)), ..self }
     }
 
     /// A place among so many.
     pub(super) const fn place(self, places: usize) -> usize {
-        (self.0 % places as u64) as usize
+        self.haproxys as usize % places
     }
 
     /// A place on a ring of 2^32.
     pub(super) const fn position(self) -> u32 {
-        (self.0 >> 32) as u32
+        (self.own >> 32) as u32
     }
+}
+
+/// HAProxy's function where none is said (`hash_sdbm`).
+fn sdbm(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |hash: u32, &byte| hash.wrapping_mul(65_599).wrapping_add(byte.into()))
 }
 
 /// `SplitMix64`'s last step: each bit of the result depends on each bit of the number.

@@ -92,30 +92,21 @@ pub(super) fn words(reading: &mut Reading<'_>, directive: &Directive, side: Side
 /// `balance ALGORITHM ARGUMENT…`
 pub(super) fn balance(reading: &mut Reading<'_>, directive: &Directive) {
     words(reading, directive, Side::Back, "balance");
-    let algorithm = reading.arguments(directive).first().map_or("", String::as_str);
-    if HASHES.iter().any(|hash| algorithm.split('(').next() == Some(hash)) {
-        let text = format!(
-            "'balance {algorithm}' : there is one hash function here, with which users go to other servers than with \
-             HAProxy's"
-        );
-        reading.messages.warn(&directive.place, text);
-    }
 }
-
-/// Algorithms that hash.
-const HASHES: [&str; 5] = ["source", "uri", "hdr", "url_param", "rdp-cookie"];
 
 /// `hash-type METHOD [FUNCTION [MODIFIER]]`
 pub(super) fn hash_type(reading: &mut Reading<'_>, directive: &Directive) {
     let Some((method, function)) = reading.arguments(directive).split_first() else {
         return reading.alert(&directive.place, "'hash-type' expects 'consistent' or 'map-based'.");
     };
-    if !function.is_empty() {
+    if !matches!(function, [] | [_] if function.iter().all(|function| function == "sdbm")) {
         let text = format!(
-            "'hash-type' : '{}' is ignored: there is one hash function here, with which users go to other servers \
-             than with HAProxy's",
+            "'hash-type' : '{}' is ignored: users go to other servers than with HAProxy's function",
             function.join(" ")
         );
+        reading.messages.warn(&directive.place, text);
+    } else if method == "consistent" {
+        let text = "'hash-type consistent' : servers have other places on the ring here, so that users go to other servers than with HAProxy";
         reading.messages.warn(&directive.place, text);
     }
     let piece = reading.piece(toml::text(method), directive);

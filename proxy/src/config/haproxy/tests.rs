@@ -271,7 +271,8 @@ fn what_counts_elsewhere_is_said() {
         ("timeout http-request 5s", "'timeout http-request' has no effect in backend 'b'"),
         ("timeout http-keep-alive 5s", "'timeout http-keep-alive' has no effect in backend 'b'"),
         ("log 127.0.0.1 local0", "'log' has no effect in a backend"),
-        ("balance source", "'balance source' : there is one hash function here"),
+        ("hash-type consistent", "'hash-type consistent' : servers have other places on the ring here"),
+        ("hash-type map-based djb2", "'hash-type' : 'djb2' is ignored"),
     ] {
         let (_, said) = read(&base.replace("LINE", line)).unwrap();
         assert!(

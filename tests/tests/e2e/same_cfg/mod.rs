@@ -3,6 +3,7 @@
 
 mod checks;
 mod counts;
+mod hashes;
 mod keywords;
 mod logs;
 mod pages;

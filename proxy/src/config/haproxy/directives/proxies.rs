@@ -21,8 +21,7 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("acl", "DFB", Reads(rules::acl)).rule(),
     known("appsession", "DFB", Refused(GONE)),
     known("backlog", "DF", Ignored("4096 connections may wait in the kernel")),
-    known("balance", "DB", Reads(proxy::balance))
-        .but("those that hash (`source`, `uri`, `hdr`, `url_param`) choose by another function: a warning says so"),
+    known("balance", "DB", Reads(proxy::balance)),
     known("bind", "F", Reads(bind::bind)),
     known("bind-process", "DFB", Ignored("there is one process")),
     known("block", "DFB", Refused("HAProxy has removed it, too: write `http-request deny`")),
@@ -58,7 +57,7 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("fullconn", "DB", Number(Back, "fullconn")),
     known("grace", "DFB", Refused(GONE)),
     known("hash-type", "DB", Reads(proxy::hash_type))
-        .but("without a function: there is one, not HAProxy's, and a warning says so"),
+        .but("with `sdbm` alone; `consistent` and other functions lead to other servers than HAProxy's, and a warning says so"),
     known("http-after-response", "DFB", Reads(rules::http_after_response)).rule(),
     known("http-check comment", "DB", Nothing),
     known(
