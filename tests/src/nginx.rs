@@ -6,7 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{PATIENCE, child::Child, client::Connection, place::Place, port};
+use crate::{
+    PATIENCE,
+    child::Child,
+    client::Connection,
+    place::{self, Place},
+    port,
+};
 
 /// One nginx. When dropped it is stopped; the test fails if it had died or logged an error.
 #[derive(Debug)]
@@ -19,6 +25,8 @@ pub struct Nginx {
     address: SocketAddr,
     /// What its `server` block says.
     pages: String,
+    /// What it speaks where it listens, beside plain HTTP/1: `ssl`, `http2`.
+    speaks: String,
 }
 
 impl Nginx {
@@ -30,6 +38,7 @@ impl Nginx {
             dir: place.subdir(name),
             address: port::free(),
             pages: "return 200 \"$request_method $args\\n\";".to_owned(),
+            speaks: String::new(),
             child: None,
         }
     }
@@ -64,6 +73,20 @@ impl Nginx {
         self
     }
 
+    /// It speaks these where it listens, in nginx's words: `ssl` (with the test certificate), `http2`. It is then known to
+    /// have started when it takes connections.
+    #[must_use]
+    pub fn speaking(mut self, words: &str) -> Self {
+        words.clone_into(&mut self.speaks);
+        if words.contains("ssl") {
+            let at = place::certificates();
+            let key =
+                format!("ssl_certificate {0}/server.pem; ssl_certificate_key {0}/server.key; ", at.display());
+            self.pages.insert_str(0, &key);
+        }
+        self
+    }
+
     /// Starts it and waits until it answers.
     #[must_use]
     pub fn start(mut self) -> Self {
@@ -73,8 +96,13 @@ impl Nginx {
         command.arg("-p").arg(&self.dir).arg("-c").arg(&config).args(["-e", "stderr"]);
         self.child = Some(Child::start(&self.place, &self.dir, "nginx", command, is_error));
         self.place.wait_for(&format!("{} to answer", self.name), PATIENCE, || {
-            let got = Connection::open(self.address).and_then(|mut c| c.fetch("GET", "/health", &[], b""));
-            got.map(drop).map_err(|e| e.to_string())
+            let connection = Connection::open(self.address);
+            let got = if self.speaks.is_empty() {
+                connection.and_then(|mut c| c.fetch("GET", "/health", &[], b"")).map(drop)
+            } else {
+                connection.map(drop)
+            };
+            got.map_err(|e| e.to_string())
         });
         self
     }
@@ -105,7 +133,7 @@ impl Nginx {
     }
 
     fn config(&self) -> String {
-        let Self { name, address, dir, pages, .. } = self;
+        let Self { name, address, dir, pages, speaks, .. } = self;
         let dir = dir.display();
         // One worker: what it logs is in the order in which it was asked.
         let user = if rustix::process::geteuid().is_root() { "user www-data;\n" } else { "" };
@@ -125,7 +153,7 @@ http {{
     keepalive_timeout 120s;
     keepalive_requests 1000000;
     server {{
-        listen {address};
+        listen {address} {speaks};
         add_header X-Server {name} always;
         default_type text/plain;
         {pages}

@@ -72,6 +72,11 @@ impl Agent {
         self
     }
 
+    /// The restart's command and arguments, as they were given.
+    pub fn restart_words(&self) -> Vec<String> {
+        self.settings.restart.clone()
+    }
+
     /// What shows that the server is a new one: `process`, `workers`, `none`.
     #[must_use]
     pub fn proof(mut self, proof: &'static str) -> Self {
@@ -195,6 +200,13 @@ impl Agent {
     #[must_use]
     pub fn watching(mut self, source: &str) -> Self {
         self.settings.more += &format!("\n[[traffic]]\n{source}\n");
+        self
+    }
+
+    /// A command that a drain can end with, by this name.
+    #[must_use]
+    pub fn running(mut self, name: &str, command: &[String]) -> Self {
+        self.settings.more += &format!("\n[run.{name}]\ncommand = {command:?}\n");
         self
     }
 

@@ -1,4 +1,4 @@
-//! A real Apache (`mpm_event`, `mod_cgid`) with a configuration and a directory of its own.
+//! A real Apache (`mpm_event`, or prefork) with a configuration and a directory of its own.
 
 mod scripts;
 
@@ -41,6 +41,8 @@ pub struct Apache {
     public: PathBuf,
     expected: Vec<String>,
     may_be_dead: bool,
+    /// A process for each connection, not a thread.
+    preforks: bool,
     /// More of its configuration.
     more: String,
 }
@@ -58,6 +60,7 @@ impl Apache {
             public,
             expected: Vec::new(),
             may_be_dead: true,
+            preforks: false,
             more: String::new(),
         };
         new.write_files();
@@ -75,6 +78,14 @@ impl Apache {
 </Location>
 "
         ))
+    }
+
+    /// It serves each connection by a process of its own (`mpm_prefork`), which waits in an idle one as well.
+    #[must_use]
+    pub fn preforking(mut self) -> Self {
+        self.preforks = true;
+        self.write_config();
+        self
     }
 
     /// It listens here instead of a port of its own choice.
@@ -186,15 +197,20 @@ impl Apache {
         let _ = fs::remove_file(self.root.join("broken"));
     }
 
+    /// The file that [`hold`](Self::hold) makes, which scripts of a test may wait for as well.
+    pub fn hold_mark(&self) -> PathBuf {
+        self.public.join("held")
+    }
+
     /// From now on [`HELD`] is not answered and the restart command does not touch the server, until
     /// [`release`](Self::release).
     pub fn hold(&self) {
-        fs::write(self.public.join("held"), "").expect("write the mark that holds");
+        fs::write(self.hold_mark(), "").expect("write the mark that holds");
     }
 
     /// Both go on.
     pub fn release(&self) {
-        fs::remove_file(self.public.join("held")).expect("remove the mark that holds");
+        fs::remove_file(self.hold_mark()).expect("remove the mark that holds");
     }
 
     /// From now on the server is not ready after a restart, until [`show_health`](Self::show_health).
@@ -279,7 +295,13 @@ impl Apache {
     fn config(&self) -> String {
         let Self { name, address, root, public, more, .. } = self;
         let (root, public) = (root.display(), public.display());
-        let modules = ["mpm_event", "authz_core", "mime", "alias", "env", "headers", "reqtimeout", "cgid"]
+        let (mpm, cgi, workers) = if self.preforks {
+            ("mpm_prefork", "cgi", "ServerLimit 32\nMaxRequestWorkers 32\n".to_owned())
+        } else {
+            let threads = "ServerLimit 4\nThreadsPerChild 32\nMaxRequestWorkers 128\n";
+            ("mpm_event", "cgid", format!("{threads}ScriptSock \"{public}/cgid\"\n"))
+        };
+        let modules = [mpm, "authz_core", "mime", "alias", "env", "headers", "reqtimeout", cgi]
             .map(|m| format!("LoadModule {m}_module {MODULES}/mod_{m}.so\n"))
             .concat();
         // Only root can, and must, change to another user.
@@ -294,10 +316,7 @@ LogLevel warn
 LogFormat "%{{usec}}t %{{remote}}p \"%r\" %>s %B" plain
 CustomLog "{root}/access.log" plain
 StartServers 1
-ServerLimit 4
-ThreadsPerChild 32
-MaxRequestWorkers 128
-# Longer than any test: an idle connection ends when a test says so.
+{workers}# Longer than any test: an idle connection ends when a test says so.
 KeepAlive On
 KeepAliveTimeout 120
 MaxKeepAliveRequests 0
@@ -305,7 +324,6 @@ Timeout 60
 # Graceful stops don't wait for ever.
 GracefulShutdownTimeout 5
 TypesConfig /dev/null
-ScriptSock "{public}/cgid"
 Header always set X-Server "{name}"
 DocumentRoot "{public}/htdocs"
 ScriptAlias /cgi/ "{public}/cgi/"

@@ -1,5 +1,7 @@
 //! Drains that end otherwise than by one restart, and what is told of them.
 
+use std::fs;
+
 use drain_agent::{
     control::api::{Outcome, Record, Status, Then},
     lifecycle::Phase,
@@ -101,6 +103,65 @@ fn a_restart_that_fails_is_tried_again_and_the_server_is_warmed_up_before_its_us
     });
     load.finish().assert_nobody_hurt(&place, farm.orders());
     logged(&mut farm.agents[0], "the balancers send users again").expect("it is in the log");
+}
+
+#[test]
+fn a_command_of_the_configuration_is_run_when_nobody_uses_the_server_and_that_comes_back() {
+    let place = Place::new("run_named");
+    // What it does is up to it: here it restarts the server.
+    let farm = Farm::new(&place, 2, |agent| {
+        let restart = agent.restart_words();
+        agent.running("upgrade", &restart).drain_line("then = \"run:upgrade\"")
+    });
+    let balancer = farm.behind_haproxy("lb", |lb| lb);
+    let (agent, apache) = (&farm.agents[0], &farm.apaches[0]);
+    let load = Load::on(balancer.address()).start();
+    farm::let_run(&place, &load, 50);
+
+    let out = agent.ctl(&["hard", "--then", "run:nothing"]);
+    assert_eq!(out.status.code(), Some(75), "{out:?}");
+    assert_eq!(agent.phase(), Phase::Up);
+
+    let out = agent.ctl(&["soft", "--then", "run:upgrade"]);
+    assert!(out.status.success(), "{out:?}");
+    assert_eq!((agent.phase(), apache.restarts().len()), (Phase::Up, 1));
+    let record = last_record(agent);
+    assert_eq!((record.outcome, &record.then), (Some(Outcome::Done), &Some(Then::Run("upgrade".into()))));
+    assert_eq!(record.restarts.len(), 1, "{record:#?}");
+    balancer.wait_for_status("s1", "UP", PATIENCE);
+    farm::let_run(&place, &load, 50);
+
+    let drain = farm::drained(agent, |agent| agent.signal(Signal::USR2));
+    assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
+    assert_eq!((apache.restarts().len(), last_record(agent).then), (2, Some(Then::Run("upgrade".into()))));
+    balancer.wait_for_status("s1", "UP", PATIENCE);
+    farm::let_run(&place, &load, 50);
+    load.finish().assert_nobody_hurt(&place, farm.orders());
+}
+
+#[test]
+fn a_command_of_the_configuration_that_fails_leaves_the_server_out_and_is_not_run_again() {
+    let place = Place::new("run_named_fails");
+    let ran = place.public().join("ran");
+    let script = format!("echo once >>{}; echo no space left >&2; exit 28", ran.display());
+    let farm = Farm::new(&place, 2, |agent| {
+        agent.running("upgrade", &["sh".into(), "-c".into(), script.clone()]).restart_line("retries = 3")
+    });
+    let balancer = farm.behind_haproxy("lb", |lb| lb);
+    let agent = &farm.agents[0];
+
+    let out = agent.ctl(&["hard", "--then", "run:upgrade"]);
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+    let told = String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout);
+    place.check(told.contains("no space left"), &told);
+    assert_eq!(agent.phase(), Phase::Failed);
+    assert_eq!(fs::read_to_string(&ran).expect("it has run"), "once\n");
+    balancer.wait_for_status("s1", "DOWN", PATIENCE);
+
+    let out = agent.ctl(&["up"]);
+    assert!(out.status.success(), "{out:?}");
+    balancer.wait_for_status("s1", "UP", PATIENCE);
+    assert_eq!(fs::read_to_string(&ran).expect("it has run"), "once\n");
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use drain_agent::{control::api::Drain, lifecycle::Phase};
+use drain_agent::{
+    control::api::{Drain, Status},
+    lifecycle::Phase,
+};
 use drain_tests::{
     Agent, Apache, Haproxy, PATIENCE, Place, Proxy, Server, load::Running, orders, place::holds,
 };
@@ -92,6 +95,11 @@ pub(crate) fn wait_until_seen_up(agent: &Agent) {
     agent.wait_until("up in every balancer's eyes", PATIENCE, |s| {
         s.phase == Phase::Up && s.balancers.iter().all(|b| b.view.as_deref() == Some("UP"))
     });
+}
+
+/// Whether any source of traffic counts a request in flight: the kernel, or a balancer.
+pub(crate) fn sees_a_request(status: &Status) -> bool {
+    status.traffic.sources.iter().any(|source| source.in_flight > Some(0))
 }
 
 /// Waits until the users have made so many more requests.

@@ -17,7 +17,7 @@ async def health(path, _headers):
 
 
 async def serve(port):
-    async with websockets.serve(echo, "127.0.0.1", port, process_request=health, max_size=None):
+    async with websockets.serve(echo, "127.0.0.1", port, process_request=health, max_size=None, ping_interval=None):
         await asyncio.Future()
 
 
