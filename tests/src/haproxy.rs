@@ -135,6 +135,8 @@ pub struct Haproxy {
     check: String,
     /// The network namespace in which it runs, where that is not the test's.
     netns: Option<String>,
+    /// What it calls itself.
+    node: String,
 }
 
 impl Haproxy {
@@ -152,6 +154,7 @@ impl Haproxy {
             child: None,
             former: Vec::new(),
             netns: None,
+            node: name.to_owned(),
         }
     }
 
@@ -159,6 +162,13 @@ impl Haproxy {
     #[must_use]
     pub fn within(mut self, netns: &str) -> Self {
         self.netns = Some(netns.to_owned());
+        self
+    }
+
+    /// What its checks carry as `node`, where that is not its name.
+    #[must_use]
+    pub fn calling_itself(mut self, node: &str) -> Self {
+        node.clone_into(&mut self.node);
         self
     }
 
@@ -318,11 +328,11 @@ impl Haproxy {
 
     /// Its checks have time: with `fall 1` an answer that a busy machine holds back would take a server out.
     fn config(&self) -> String {
-        let Self { name, address, runtime, lines, check, .. } = self;
+        let Self { node, address, runtime, lines, check, .. } = self;
         let mut text = format!(
             "global
     log stdout format raw local0
-    node {name}
+    node {node}
     maxconn 4000
     stats socket {stats} mode 600 level admin
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Header, Heard, Key, Rhythm, Standing, State, rhythm};
+use super::{
+    Header, Heard, Key, Rhythm, Standing, State,
+    namesakes::{Namesakes, proves},
+    rhythm,
+};
 use crate::{clock::Moment, config::MinRemaining, health::Check, lifecycle::Level};
 
 /// One balancer.
@@ -34,6 +38,9 @@ pub struct Balancer {
     /// its total holds this server's weight no more.
     #[serde(default)]
     pub told_drain: bool,
+    /// Whether it is more than one process.
+    #[serde(default)]
+    pub namesakes: Namesakes,
     /// What has happened between it and the present announcement.
     pub heard: Heard,
 }
@@ -52,6 +59,7 @@ impl Balancer {
             restarted: false,
             shown_out: 0,
             told_drain: false,
+            namesakes: Namesakes::default(),
             heard: Heard::default(),
         }
     }
@@ -64,6 +72,7 @@ impl Balancer {
             self.restarted |= self.shows_restart(header, says);
             let is_out = matches!(header.state, State::Nolb | State::Down);
             self.shown_out = if is_out { self.shown_out.saturating_add(1) } else { 0 };
+            self.compare(header, says);
             if self.heard.proven && header.state == State::Up {
                 // A new process, or somebody's hand: what the one before has shown is no longer so.
                 self.heard = Heard::default();
@@ -73,7 +82,11 @@ impl Balancer {
                 self.heard.was_down || self.heard.given == 0 && self.header.as_ref().is_some_and(down);
             self.heard.was_down = before && down(header) && says.is_some();
             if let Some(level) = says {
-                self.heard.proven |= proves(header.state, level);
+                let acts = proves(header.state, level);
+                self.heard.proven |= acts;
+                if !acts {
+                    self.heard.otherwise = Some(check.at);
+                }
                 self.heard.zero = self.heard.proven && header.scur == Some(0);
             }
         }
@@ -83,6 +96,26 @@ impl Balancer {
             self.heard.given = self.heard.given.saturating_add(1);
             self.heard.first.get_or_insert(check.at);
         }
+    }
+
+    /// What it says now, held against what was said in its name before.
+    fn compare(&mut self, header: &Header, says: Option<Level>) {
+        match says {
+            // It is on its way.
+            _ if header.progress.is_some() => {}
+            Some(level) => {
+                self.namesakes.told(level, header.state, self.heard.given > 0, self.heard.proven);
+            }
+            None if header.state == State::Up => self.namesakes.heard_up(&self.rhythm),
+            None => {}
+        }
+    }
+
+    /// Until when another process that asks in its name may yet say that it does not act on what is announced; `None` of
+    /// one that is alone.
+    pub fn settles_at(&self) -> Option<Moment> {
+        let heard = self.heard.otherwise.max(self.heard.first)?;
+        self.namesakes.are_several().then(|| heard + self.rhythm.patience())
     }
 
     /// It has reported so much weight in all.
@@ -191,13 +224,6 @@ const UNPROVEN_TIMES: u32 = 2;
 /// The first header that shows the server out comes an interval after it went; what others have announced until then
 /// stands in the second.
 const SHOWS_OTHERS: u32 = 2;
-
-fn proves(state: State, level: Level) -> bool {
-    match level {
-        Level::Soft => matches!(state, State::Nolb | State::Down),
-        Level::Hard => state == State::Down,
-    }
-}
 
 /// The weight of the others: as long as this server takes new users, the total holds its own.
 fn remaining(header: &Header, told_drain: bool) -> Option<u32> {

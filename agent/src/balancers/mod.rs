@@ -10,6 +10,9 @@
 //! | is silent | for three of its intervals, at least 5 s | gone |
 //! | sends the header | has no failures counted after more than twice `fall` answers | unproven, with a warning |
 //!
+//! Where more than one process asks by the same names ([`namesakes`]), what proves must have been so for as long as it
+//! takes to be gone, and nobody have said otherwise meanwhile.
+//!
 //! Who sends no header is told apart by address and by what is asked for: method, path, Host, User-Agent. Backends of
 //! one balancer that ask alike are one here, whose answers are counted together: nothing that they send differs.
 //!
@@ -18,6 +21,7 @@
 mod balancer;
 mod header;
 mod key;
+mod namesakes;
 mod rhythm;
 mod shown;
 mod standing;

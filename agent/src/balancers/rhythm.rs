@@ -41,6 +41,10 @@ const UNEVEN_DIVISOR: u32 = 4;
 /// ...and this much, which is scheduling and the check's own duration.
 const UNEVEN_SLACK: Duration = Duration::from_millis(50);
 
+/// By so much must a long interval exceed a short one, so that they are two: more than a machine that has little to do
+/// is late.
+const IN_TURN: Duration = Duration::from_millis(10);
+
 /// Nobody is gone before this, however short their interval is (DESIGN: "at least 5 s").
 const LEAST_SILENCE: Duration = Duration::from_secs(5);
 /// Nobody whose interval is not known is gone before this (DESIGN: "else 30 s").
@@ -85,6 +89,23 @@ impl Rhythm {
         let mut last = self.intervals().rev();
         let (Some(a), Some(b), Some(c)) = (last.next(), last.next(), last.next()) else { return false };
         !differ(b, c) && differ(a, b)
+    }
+
+    /// Whether they come after a short and a long interval in turn, each always the same: a lone process waits for the
+    /// same time whenever it was answered, and two that know nothing of each other do that.
+    pub fn alternates(&self) -> bool {
+        if self.recent.len() < KEPT {
+            return false;
+        }
+        let range = |first: usize| {
+            let mut own = self.intervals().skip(first).step_by(2);
+            let begin = own.next().unwrap_or_default();
+            own.fold((begin, begin), |(least, most), interval| (least.min(interval), most.max(interval)))
+        };
+        let (one, other) = (range(0), range(1));
+        let (short, long) = (one.min(other), one.max(other));
+        let spread = |(least, most): (Duration, Duration)| most.saturating_sub(least);
+        long.0 > short.1 + spread(short).max(spread(long)).max(IN_TURN)
     }
 
     /// After how long a silence they are gone.
@@ -162,6 +183,21 @@ mod tests {
         assert!(!rhythm(&[0, 500, 1000, 1500]).is_broken());
         assert!(rhythm(&[0, 500, 1000, 1200]).is_broken());
         assert!(rhythm(&[0, 500, 1000, 2500]).is_broken());
+    }
+
+    #[test]
+    fn two_that_ask_independently_alternate_and_one_that_is_late_at_times_does_not() {
+        let two = |apart: u64| {
+            let moments: Vec<u64> = (0..4).flat_map(|n| [n * 500, n * 500 + apart]).collect();
+            rhythm(&moments).alternates()
+        };
+        assert!(two(3) && two(100) && two(230) && two(270) && two(497));
+        assert!(!two(250), "that is one that asks twice as often");
+        assert!(!rhythm(&[0, 100, 500, 600, 1000, 1100]).alternates(), "too few to tell");
+        let late = [0, 503, 1001, 1562, 2064, 2561, 3082, 3580];
+        assert!(!rhythm(&late).alternates());
+        let faster_for_a_while = [0, 500, 1000, 1500, 1600, 1700, 1800, 2300];
+        assert!(!rhythm(&faster_for_a_while).alternates());
     }
 
     #[test]

@@ -68,6 +68,9 @@ fn why(balancer: &Balancer, standing: Option<Standing>, level: Option<Level>) ->
         (Some(Standing::Pending), _) if balancer.heard.given == 0 => {
             "has not asked since the announcement".into()
         }
+        (Some(Standing::Pending), Some(view)) if balancer.heard.proven => {
+            format!("says {view}; others that call themselves the same may not have said so yet")
+        }
         (Some(Standing::Pending), Some(view)) => {
             let wanted = if level == Some(Level::Soft) { "NOLB" } else { "DOWN" };
             format!("says {view}, not yet {wanted}, after {answers}")

@@ -15,6 +15,9 @@ pub struct Heard {
     pub proven: bool,
     /// It has reported no session since it acts on it.
     pub zero: bool,
+    /// When it last said, having been told, that it does not act on it.
+    #[serde(default)]
+    pub otherwise: Option<Moment>,
     /// It was DOWN before it heard of it, and has been since: that this is no answer to it.
     #[serde(default)]
     pub was_down: bool,

@@ -121,6 +121,9 @@ impl Table {
         self.announced = level.map(|level| Announced { level, generation, first });
         for balancer in self.balancers.values_mut() {
             balancer.heard = Heard::default();
+            if level.is_none() {
+                balancer.namesakes.drain_ended();
+            }
         }
     }
 
@@ -225,7 +228,8 @@ impl Table {
         let all_are_known = !self.balancers.is_empty() && is_complete;
         let mut sessions = Sessions { all_zero: all_are_known, ..Sessions::default() };
         for balancer in self.balancers.values() {
-            sessions.all_zero &= balancer.heard.zero && !balancer.restarted && !self.is_gone(balancer, now);
+            let is_alone = !balancer.restarted && !balancer.namesakes.are_several();
+            sessions.all_zero &= balancer.heard.zero && is_alone && !self.is_gone(balancer, now);
             let Some(header) = balancer.header.as_ref().filter(|_| !self.is_gone(balancer, now)) else {
                 continue;
             };
@@ -270,6 +274,13 @@ impl Table {
                 _ => None,
             })
             .collect();
+        let several = self.balancers.values().filter(|one| one.namesakes.are_several());
+        warnings.extend(several.filter(|_| self.announced.is_some()).map(|balancer| {
+            format!(
+                "{} seems to be more than one process, each of which is waited for: give each a `node` of its own, by which they are told apart",
+                balancer.called()
+            )
+        }));
         warnings.extend(self.unheard(now).iter().flatten().map(ToString::to_string));
         warnings
             .extend(self.turned_away(now).map(|why| format!("{why}; no drain is acknowledged meanwhile")));
@@ -281,15 +292,19 @@ impl Table {
         let announced = self.announced?;
         let gone =
             self.balancers.values().map(|balancer| self.heard_last(balancer) + balancer.rhythm.patience());
+        let alike = self.balancers.values().filter_map(Balancer::settles_at);
         let settled = self.accepting + self.settle_time();
-        let moments = gone.chain([announced.first + UNKNOWN, settled]).chain(self.turned_away_until());
+        let moments =
+            gone.chain(alike).chain([announced.first + UNKNOWN, settled]).chain(self.turned_away_until());
         moments.filter(|moment| *moment > now).min()
     }
 
     /// Where `balancer` stands to what is announced.
     pub(super) fn standing(&self, balancer: &Balancer, now: Moment) -> Option<Standing> {
         let silent = now.since(self.heard_last(balancer));
-        Some(balancer.standing(self.announced?.level, self.fall, silent))
+        let standing = balancer.standing(self.announced?.level, self.fall, silent);
+        let is_early = balancer.heard.proven && balancer.settles_at().is_some_and(|at| now < at);
+        Some(if is_early { Standing::Pending } else { standing })
     }
 
     pub(super) fn balancers(&self) -> impl Iterator<Item = &Balancer> {

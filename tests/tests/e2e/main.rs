@@ -29,6 +29,7 @@ mod long_lived;
 mod many;
 mod maxconn;
 mod metrics;
+mod namesakes;
 mod netns;
 mod passive;
 mod ports;

@@ -1,4 +1,5 @@
 mod expected;
+mod namesakes;
 mod room;
 
 use super::{
