@@ -116,6 +116,16 @@ fn of_server(backend: &Backend<'_>, server: &Server, wanted: &Wanted<'_>) -> Vec
         ),
         _ => {}
     }
+    if server.checks_by_h2() {
+        findings.push(
+            Finding::failure(
+                ABOUT,
+                format!("{name} is checked over HTTP/2, which the agent does not speak"),
+                "add `check-proto h1`",
+            )
+            .at(here()),
+        );
+    }
     let within = server.acknowledges_within();
     if within >= wanted.acknowledge {
         findings.push(
@@ -226,6 +236,8 @@ backend shop
         assert_eq!(bad(&GOOD.replace("cookie w1 check port 8404", "cookie w1 check")), failure(10));
         assert_eq!(bad(&GOOD.replace("cookie w1 check port 8404", "cookie w1")), failure(10));
         assert_eq!(bad(&GOOD.replace("inter 500 fastinter 100", "inter 30s")).len(), 2, "both servers");
+        assert_eq!(bad(&GOOD.replace("cookie w1", "proto h2")), failure(10));
+        assert_eq!(bad(&GOOD.replace("cookie w1", "proto h2 check-proto h1")), []);
         let shuts = GOOD.replace("rise 2", "on-marked-down shutdown-sessions");
         assert_eq!(bad(&shuts), [failure(9), failure(9)].concat());
     }

@@ -25,6 +25,10 @@ pub(super) struct Server {
     pub(super) fall: Option<u32>,
     /// Where `on-marked-down shutdown-sessions` stands.
     pub(super) shuts_down: Option<usize>,
+    /// `proto`: what its requests are sent by, where that is said, and with nothing else said its checks.
+    proto: Option<String>,
+    /// `check-proto`: the same of checks.
+    check_proto: Option<String>,
 }
 
 /// HAProxy's own `inter`.
@@ -64,6 +68,8 @@ impl Server {
                 "inter" => self.inter = words.next().and_then(time),
                 "fastinter" => self.fastinter = words.next().and_then(time),
                 "fall" => self.fall = words.next().and_then(|fall| fall.parse().ok()),
+                "proto" => self.proto = words.next().map(str::to_owned),
+                "check-proto" => self.check_proto = words.next().map(str::to_owned),
                 "on-marked-down" => {
                     self.shuts_down =
                         words.next().filter(|what| *what == "shutdown-sessions").map(|_| number);
@@ -76,6 +82,11 @@ impl Server {
     /// Where its checks go.
     pub(super) fn asks(&self) -> Option<u16> {
         self.check_port.or(self.port)
+    }
+
+    /// Whether its checks come over HTTP/2.
+    pub(super) fn checks_by_h2(&self) -> bool {
+        self.check_proto.as_ref().or(self.proto.as_ref()).is_some_and(|proto| proto == "h2")
     }
 
     /// How long it takes at most from the first `down` until it is taken out: HAProxy believes one.

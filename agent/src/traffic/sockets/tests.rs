@@ -252,6 +252,27 @@ fn a_request_that_comes_and_goes_between_two_looks_is_seen() {
     }
 }
 
+#[test]
+fn where_more_has_ended_than_the_kernel_keeps_a_request_may_have_been_among_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let server = Server::new(V4, V4);
+    let look = || runtime.block_on(server.sockets.look(Looks::InARow)).unwrap();
+    while look().ended.is_some() {}
+    // Nothing was asked on any, so that each by itself is none.
+    drop(server.accept());
+    assert_eq!(look().ended, None);
+    for _ in 0..2_000 {
+        drop(server.accept());
+    }
+    let deadline = Moment::now() + PATIENCE;
+    while look().ended.is_none() {
+        assert!(Moment::now() < deadline, "expected to hear that some were lost");
+    }
+    while look().ended.is_some() {
+        assert!(Moment::now() < deadline, "what comes after it is known again");
+    }
+}
+
 #[tokio::test]
 async fn the_end_of_a_connection_wakes_who_waits_for_it() {
     let server = Server::new(V4, V4);
