@@ -358,7 +358,7 @@ mod tests {
         let (woken, pipes) = (Arc::<Woken>::default(), Rc::<Pipes>::default());
         let waker = Waker::from(woken.clone());
         let cx = &mut Context::from_waker(&waker);
-        let (mut conduit, block) = (pipes.lend().unwrap(), [0; 64 * 1_024]);
+        let (mut conduit, block) = (pipes.lend().unwrap(), vec![0; 64 * 1_024]);
         let mut given = 0;
         // The kernel may still make room for some time.
         loop {
