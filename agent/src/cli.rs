@@ -11,7 +11,7 @@ mod warnings;
 
 use std::{
     ffi::OsString,
-    io::{IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -69,12 +69,6 @@ enum Verb {
         /// The configuration file
         file: PathBuf,
     },
-    /// Write the man page and the completions below a directory, for the packages
-    #[command(hide = true)]
-    Generate {
-        /// The directory
-        directory: PathBuf,
-    },
     /// Whether a configuration names this unit as the one to be restarted, or its socket; polkit's rule asks
     #[command(hide = true)]
     Permits {
@@ -121,15 +115,15 @@ pub struct Run {
 /// Reads the command line, and the configuration that it names. What is wrong with either, help and the outcome
 /// of `check` have been printed when it returns.
 pub fn order(arguments: impl IntoIterator<Item = OsString>) -> Order {
-    let said = match decide(arguments, std::io::stderr().is_terminal()) {
+    let said = match decide(arguments, io::stderr().is_terminal()) {
         Ok(run) => return Order::Run(Box::new(run)),
         Err(said) => said,
     };
     // Nobody is left to be told when these fail.
     let _ = match &said {
         Said::Usage(error) => error.print(),
-        Said::Output(text) => writeln!(std::io::stdout(), "{text}"),
-        Said::Error(text, _) => writeln!(std::io::stderr(), "{text}"),
+        Said::Output(text) => writeln!(io::stdout(), "{text}"),
+        Said::Error(text, _) => writeln!(io::stderr(), "{text}"),
     };
     Order::Done(said.code())
 }
@@ -166,7 +160,6 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
             let config = Config::load(&file).map_err(wrong)?;
             Err(Said::Output(warnings(&file, &config) + &summary(&file.display().to_string(), &config)))
         }
-        (Some(Verb::Generate { directory }), _) => Err(generate(&directory)),
         (Some(Verb::Permits { unit, directory }), _) => Err(if permits(&unit, &directory) {
             Said::Output(format!("{unit} is there, and is of a configuration"))
         } else {
@@ -186,11 +179,10 @@ fn decide(arguments: impl IntoIterator<Item = OsString>, colours: bool) -> Resul
     }
 }
 
-fn generate(directory: &Path) -> Said {
-    match drain_documents::write(CommandLine::command(), &PAGE, directory) {
-        Ok(()) => Said::Output(format!("written below {}", directory.display())),
-        Err(error) => Said::Error(format!("error: can't write to {}: {error}", directory.display()), INVALID),
-    }
+/// Writes the man page and the completions below a directory: drainctl does, for both programs, of which this one is to
+/// be small.
+pub fn write_documents(directory: &Path) -> io::Result<()> {
+    drain_documents::write(CommandLine::command(), &PAGE, directory)
 }
 
 #[cfg(test)]

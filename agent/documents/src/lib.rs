@@ -1,8 +1,8 @@
 //! Man pages and shell completions, made from the definition of a command line.
 //!
-//! Each program writes its own by a hidden command, `generate DIRECTORY`, which the packages are built with
-//! (`tests/packages`). Nothing generated is kept in the repository: a page that is made from the very program beside
-//! which it is installed can't differ from it.
+//! The packages are built with what a hidden command writes (`tests/packages`): `drain-proxy generate DIRECTORY`, and
+//! `drainctl generate DIRECTORY` for the agent, too. Nothing generated is kept in the repository: a page that is made from
+//! the very code that it is installed with can't differ from it.
 //!
 //! ```text
 //! DIRECTORY/man/drainctl.1, drainctl-soft.1 …   a page for the program and one for each of its commands

@@ -89,7 +89,7 @@ pub(crate) enum Command {
     Guard(Guard),
     /// Take that away again
     Unguard(Unguard),
-    /// Write the man pages and the completions below a directory, for the packages
+    /// Write the man pages and the completions of drainctl and drain-agent below a directory, for the packages
     #[command(hide = true)]
     Generate {
         /// The directory

@@ -8,6 +8,7 @@ use std::{
 
 use clap::CommandFactory;
 use drain_agent::{
+    cli,
     clock::{self, Moment},
     control::api::{Drain, Options, Outcome, Reply, Status, Then},
     lifecycle::Phase,
@@ -89,6 +90,7 @@ const PAGE: Page<'_> = Page {
 
 fn generate(directory: &Path) -> Result<Done, Fault> {
     drain_documents::write(Args::command(), &PAGE, directory)
+        .and_then(|()| cli::write_documents(directory))
         .map_err(|error| Fault::Failed(format!("can't write to {}: {error}", directory.display())))?;
     Ok(Done::said(format!("written below {}", directory.display())))
 }
