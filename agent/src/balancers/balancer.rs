@@ -41,9 +41,18 @@ pub struct Balancer {
     /// Whether it is more than one process.
     #[serde(default)]
     pub namesakes: Namesakes,
+    /// The last sessions on this server that it has reported, and when: of several, another may report none since.
+    #[serde(default)]
+    pub in_use: Option<Reported>,
+    /// The same of users.
+    #[serde(default)]
+    pub used: Option<Reported>,
     /// What has happened between it and the present announcement.
     pub heard: Heard,
 }
+
+/// So many of something were reported, at least one, and when.
+pub type Reported = (Moment, u32);
 
 impl Balancer {
     /// Somebody who has just been found to be one.
@@ -60,6 +69,8 @@ impl Balancer {
             shown_out: 0,
             told_drain: false,
             namesakes: Namesakes::default(),
+            in_use: None,
+            used: None,
             heard: Heard::default(),
         }
     }
@@ -72,10 +83,15 @@ impl Balancer {
             self.restarted |= self.shows_restart(header, says);
             let is_out = matches!(header.state, State::Nolb | State::Down);
             self.shown_out = if is_out { self.shown_out.saturating_add(1) } else { 0 };
+            let reported = |n: Option<u32>| n.filter(|n| *n > 0).map(|n| (check.at, n));
+            self.in_use = reported(header.scur).or(self.in_use);
+            self.used = reported(header.users).or(self.used);
             self.compare(header, says);
             if self.heard.proven && header.state == State::Up {
-                // A new process, or somebody's hand: what the one before has shown is no longer so.
-                self.heard = Heard::default();
+                // A new process, or somebody's hand: what the one before has shown is no longer so. Of several it is
+                // the other one, which may never act.
+                let refused = if self.namesakes.are_several() { self.heard.refused } else { 0 };
+                self.heard = Heard { refused, ..Heard::default() };
             }
             let down = |header: &Header| header.state == State::Down;
             let before =
@@ -86,6 +102,8 @@ impl Balancer {
                 self.heard.proven |= acts;
                 if !acts {
                     self.heard.otherwise = Some(check.at);
+                    let is_final = header.progress.is_none();
+                    self.heard.refused = self.heard.refused.saturating_add(u32::from(is_final));
                 }
                 self.heard.zero = self.heard.proven && header.scur == Some(0);
             }
@@ -112,10 +130,24 @@ impl Balancer {
     }
 
     /// Until when another process that asks in its name may yet say that it does not act on what is announced; `None` of
-    /// one that is alone.
-    pub fn settles_at(&self) -> Option<Moment> {
-        let heard = self.heard.otherwise.max(self.heard.first)?;
+    /// one that is alone. Before `accepting` the agent could hear nobody.
+    pub fn settles_at(&self, accepting: Moment) -> Option<Moment> {
+        let heard = self.heard.otherwise.max(self.heard.first)?.max(accepting);
         self.namesakes.are_several().then(|| heard + self.rhythm.patience())
+    }
+
+    /// Whether of several that ask in its name one has said too often that it does not act on what is announced.
+    pub fn one_refuses(&self, fall: u32) -> bool {
+        let refused = self.heard.refused > fall.saturating_mul(UNPROVEN_TIMES);
+        refused && self.namesakes.are_several() && !self.counts()
+    }
+
+    /// What counts of sessions or users: of several that ask in its name, what any has reported, for as long as it takes
+    /// to be gone, although another has said since that it has none.
+    pub fn in_all(&self, last: Option<u32>, reported: Option<Reported>, now: Moment) -> Option<u32> {
+        let is_recent = |(at, _): &Reported| now < *at + self.rhythm.patience();
+        let reported = reported.filter(|reported| self.namesakes.are_several() && is_recent(reported));
+        reported.map(|(_, n)| n).or(last)
     }
 
     /// It has reported so much weight in all.
@@ -141,11 +173,15 @@ impl Balancer {
         if silent >= self.rhythm.patience() {
             return Standing::Gone;
         }
-        let counts = self.header.as_ref().is_some_and(|header| header.progress.is_some());
-        if talks && !counts && self.heard.given > fall.saturating_mul(UNPROVEN_TIMES) {
+        if talks && !self.counts() && self.heard.given > fall.saturating_mul(UNPROVEN_TIMES) {
             return Standing::Unproven;
         }
         Standing::Pending
+    }
+
+    /// Whether it is on its way to another state.
+    fn counts(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.progress.is_some())
     }
 
     /// `fall` answers, one for each of its longest intervals: the first comes at the end of one, so that they lie as many

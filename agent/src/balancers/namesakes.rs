@@ -47,9 +47,16 @@ impl Namesakes {
         self.in_turn || self.before || self.now != Shown::Nothing
     }
 
+    /// Whether that has shown, beyond one that ignores what it is told.
+    pub fn have_shown(self) -> bool {
+        self.in_turn || self.before || self.now == Shown::Both
+    }
+
     /// A check has come while nothing is announced, from one that counts no failure and so asks no faster for a while.
     pub fn heard_up(&mut self, rhythm: &Rhythm) {
-        self.in_turn = rhythm.alternates();
+        if let Some(alternates) = rhythm.alternates() {
+            self.in_turn = alternates;
+        }
     }
 
     /// One is in `state` and counts to no other, after somebody `was_told` of `level`, and perhaps has `acted`.
@@ -62,6 +69,13 @@ impl Namesakes {
             Shown::Otherwise if acts => Shown::Both,
             shown => shown,
         };
+    }
+
+    /// What was announced until now is ignored by all who ask, as one that is alone does.
+    pub fn ignored(&mut self) {
+        if self.now == Shown::Otherwise {
+            self.now = Shown::Nothing;
+        }
     }
 
     /// The drain is over.

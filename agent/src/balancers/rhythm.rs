@@ -92,10 +92,11 @@ impl Rhythm {
     }
 
     /// Whether they come after a short and a long interval in turn, each always the same: a lone process waits for the
-    /// same time whenever it was answered, and two that know nothing of each other do that.
-    pub fn alternates(&self) -> bool {
+    /// same time whenever it was answered, and two that know nothing of each other do that. `None` where too few have come
+    /// to tell.
+    pub fn alternates(&self) -> Option<bool> {
         if self.recent.len() < KEPT {
-            return false;
+            return None;
         }
         let range = |first: usize| {
             let mut own = self.intervals().skip(first).step_by(2);
@@ -105,7 +106,7 @@ impl Rhythm {
         let (one, other) = (range(0), range(1));
         let (short, long) = (one.min(other), one.max(other));
         let spread = |(least, most): (Duration, Duration)| most.saturating_sub(least);
-        long.0 > short.1 + spread(short).max(spread(long)).max(IN_TURN)
+        Some(long.0 > short.1 + spread(short).max(spread(long)).max(IN_TURN))
     }
 
     /// After how long a silence they are gone.
@@ -189,15 +190,15 @@ mod tests {
     fn two_that_ask_independently_alternate_and_one_that_is_late_at_times_does_not() {
         let two = |apart: u64| {
             let moments: Vec<u64> = (0..4).flat_map(|n| [n * 500, n * 500 + apart]).collect();
-            rhythm(&moments).alternates()
+            rhythm(&moments).alternates().expect("enough to tell")
         };
         assert!(two(3) && two(100) && two(230) && two(270) && two(497));
         assert!(!two(250), "that is one that asks twice as often");
-        assert!(!rhythm(&[0, 100, 500, 600, 1000, 1100]).alternates(), "too few to tell");
+        assert_eq!(rhythm(&[0, 100, 500, 600, 1000, 1100]).alternates(), None, "too few to tell");
         let late = [0, 503, 1001, 1562, 2064, 2561, 3082, 3580];
-        assert!(!rhythm(&late).alternates());
+        assert_eq!(rhythm(&late).alternates(), Some(false));
         let faster_for_a_while = [0, 500, 1000, 1500, 1600, 1700, 1800, 2300];
-        assert!(!rhythm(&faster_for_a_while).alternates());
+        assert_eq!(rhythm(&faster_for_a_while).alternates(), Some(false));
     }
 
     #[test]

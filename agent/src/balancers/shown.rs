@@ -62,6 +62,10 @@ fn why(balancer: &Balancer, standing: Option<Standing>, level: Option<Level>) ->
         (Some(Standing::TookForFailure), _) => "takes soft for a failure, and has moved the users".into(),
         (Some(Standing::Answered), _) => format!("was given {answers}"),
         (Some(Standing::Gone), _) => "does not ask any more".into(),
+        (Some(Standing::Unproven), _) if balancer.namesakes.have_shown() => {
+            let refused = balancer.heard.refused;
+            format!("one of those that call themselves the same does not act on it, after {refused} answers")
+        }
         (Some(Standing::Unproven), view) => {
             format!("still says {} after {answers}", view.unwrap_or_default())
         }

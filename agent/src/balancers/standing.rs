@@ -18,6 +18,9 @@ pub struct Heard {
     /// When it last said, having been told, that it does not act on it.
     #[serde(default)]
     pub otherwise: Option<Moment>,
+    /// So often it has said so, and counted to nothing else; of several that call themselves the same, all together.
+    #[serde(default)]
+    pub refused: u32,
     /// It was DOWN before it heard of it, and has been since: that this is no answer to it.
     #[serde(default)]
     pub was_down: bool,

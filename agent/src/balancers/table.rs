@@ -96,6 +96,8 @@ impl Table {
                 balancer.rhythm.rebased(self.accepting);
                 balancer.heard = Heard::default();
                 balancer.full_at = None;
+                balancer.in_use = None;
+                balancer.used = None;
             }
             self.balancers.insert(balancer.key.clone(), balancer);
         }
@@ -118,8 +120,13 @@ impl Table {
     /// From the answer with this generation on, `level` is announced; or nothing is.
     pub fn announce(&mut self, level: Option<Level>, generation: u64, now: Moment) {
         let first = self.announced.map_or(now, |announced| announced.first);
+        let was = self.announced.map(|announced| announced.level);
         self.announced = level.map(|level| Announced { level, generation, first });
         for balancer in self.balancers.values_mut() {
+            let standing = was.map(|was| balancer.standing(was, self.fall, Duration::ZERO));
+            if standing == Some(Standing::Unproven) {
+                balancer.namesakes.ignored();
+            }
             balancer.heard = Heard::default();
             if level.is_none() {
                 balancer.namesakes.drain_ended();
@@ -233,9 +240,9 @@ impl Table {
             let Some(header) = balancer.header.as_ref().filter(|_| !self.is_gone(balancer, now)) else {
                 continue;
             };
-            add(&mut sessions.in_flight, header.scur);
+            add(&mut sessions.in_flight, balancer.in_all(header.scur, balancer.in_use, now));
             add(&mut sessions.idle, header.idle);
-            add(&mut sessions.users, header.users);
+            add(&mut sessions.users, balancer.in_all(header.users, balancer.used, now));
         }
         sessions
     }
@@ -274,7 +281,7 @@ impl Table {
                 _ => None,
             })
             .collect();
-        let several = self.balancers.values().filter(|one| one.namesakes.are_several());
+        let several = self.balancers.values().filter(|one| one.namesakes.have_shown());
         warnings.extend(several.filter(|_| self.announced.is_some()).map(|balancer| {
             format!(
                 "{} seems to be more than one process, each of which is waited for: give each a `node` of its own, by which they are told apart",
@@ -292,7 +299,7 @@ impl Table {
         let announced = self.announced?;
         let gone =
             self.balancers.values().map(|balancer| self.heard_last(balancer) + balancer.rhythm.patience());
-        let alike = self.balancers.values().filter_map(Balancer::settles_at);
+        let alike = self.balancers.values().filter_map(|balancer| balancer.settles_at(self.accepting));
         let settled = self.accepting + self.settle_time();
         let moments =
             gone.chain(alike).chain([announced.first + UNKNOWN, settled]).chain(self.turned_away_until());
@@ -303,8 +310,13 @@ impl Table {
     pub(super) fn standing(&self, balancer: &Balancer, now: Moment) -> Option<Standing> {
         let silent = now.since(self.heard_last(balancer));
         let standing = balancer.standing(self.announced?.level, self.fall, silent);
-        let is_early = balancer.heard.proven && balancer.settles_at().is_some_and(|at| now < at);
-        Some(if is_early { Standing::Pending } else { standing })
+        let settles_at = balancer.settles_at(self.accepting);
+        let is_early = balancer.heard.proven && settles_at.is_some_and(|at| now < at);
+        Some(match standing {
+            standing if !is_early && standing != Standing::Pending => standing,
+            _ if balancer.one_refuses(self.fall) => Standing::Unproven,
+            _ => Standing::Pending,
+        })
     }
 
     pub(super) fn balancers(&self) -> impl Iterator<Item = &Balancer> {

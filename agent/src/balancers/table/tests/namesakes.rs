@@ -105,9 +105,77 @@ fn one_that_counts_down_or_ignores_what_it_is_told_is_one() {
         says(&mut table, 10_000 + n * 500, "UP", 1);
     }
     assert_eq!(table.acknowledged(at(13_000)), Acknowledgement::Complete, "unproven");
+    let warnings = table.warnings(at(13_000)).concat();
+    assert!(warnings.contains("does not act") && !warnings.contains("`node`"), "{warnings}");
+    let mut hard = table.clone();
+    hard.announce(Some(Level::Hard), 2, at(13_100));
+    for (n, state) in ["UP", "UP 2/3", "UP 1/3", "DOWN"].into_iter().enumerate() {
+        says(&mut hard, 13_500 + n as u64 * 500, state, 2);
+    }
+    assert_eq!(hard.acknowledged(at(15_000)), Acknowledgement::Complete, "at once");
+    assert!(hard.warnings(at(15_000)).is_empty());
     table.announce(None, 2, at(14_000));
     table.announce(Some(Level::Soft), 3, at(15_000));
     says(&mut table, 15_000, "UP", 3);
     says(&mut table, 15_500, "NOLB", 3);
     assert_eq!(table.acknowledged(at(15_500)), Acknowledgement::Complete, "somebody's hand was on it");
+}
+
+#[test]
+fn of_two_what_one_holds_is_not_hidden_by_the_other_that_holds_nothing() {
+    let mut table = two(200);
+    table.announce(Some(Level::Hard), 1, at(9_900));
+    let mut says = |at_ms, holds: u32| {
+        let header = format!("DOWN; node=lb1; name=b/s; weight=1/2; scur={holds}/9; users={holds}");
+        table.observe(&check(at_ms, LB1, Some(&header), 1), 0);
+        let sessions = table.sessions(at(at_ms));
+        (sessions.in_flight, sessions.users)
+    };
+    assert_eq!(says(10_000, 0), (Some(0), Some(0)));
+    assert_eq!(says(10_200, 3), (Some(3), Some(3)));
+    for n in 1..=9 {
+        assert_eq!(says(10_200 + n * 500, 0), (Some(3), Some(3)));
+    }
+    assert_eq!(says(15_200, 0), (Some(0), Some(0)), "it would have said so again");
+}
+
+#[test]
+fn of_two_one_that_never_acts_is_waited_for_as_long_as_one_that_is_alone() {
+    let mut table = two(200);
+    table.announce(Some(Level::Soft), 1, at(9_900));
+    for n in 0..7 {
+        assert!(is_pending(&table, 10_000 + n * 500));
+        says(&mut table, 10_000 + n * 500, "NOLB", 1);
+        assert!(is_pending(&table, 10_000 + n * 500));
+        says(&mut table, 10_200 + n * 500, "UP", 1);
+    }
+    for (at_ms, state) in [(13_200, "UP"), (13_500, "NOLB")] {
+        says(&mut table, at_ms, state, 1);
+        assert_eq!(table.acknowledged(at(at_ms)), Acknowledgement::Complete, "{state}");
+        assert!(table.warnings(at(at_ms)).concat().contains("does not act on the answers"));
+    }
+}
+
+#[test]
+fn what_two_have_shown_outlives_the_agents_restart() {
+    let before = two(200);
+    let mut table = Table::new(Rules::default(), 3, at(20_000)).restored(before.saved(), true, 1);
+    says(&mut table, 20_000, "UP", 0);
+    says(&mut table, 20_200, "UP", 0);
+    table.announce(Some(Level::Hard), 1, at(20_300));
+    says(&mut table, 20_500, "UP", 1);
+    says(&mut table, 20_600, "DOWN", 1);
+    assert!(is_pending(&table, 20_600));
+}
+
+#[test]
+fn the_other_has_its_time_from_when_the_agent_can_hear_it() {
+    let mut table = two(200);
+    table.announce(Some(Level::Hard), 1, at(9_900));
+    says(&mut table, 10_000, "UP", 1);
+    says(&mut table, 10_100, "DOWN", 1);
+    table.missed(at(14_000));
+    assert!(is_pending(&table, 18_999));
+    assert_eq!(table.deadline(at(15_000)), Some(at(19_000)));
+    assert_eq!(table.acknowledged(at(19_000)), Acknowledgement::Complete);
 }
