@@ -7,6 +7,8 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
+use socket2::{Domain, Socket, Type};
+
 /// Below this, ports are likely to belong to something installed on the machine.
 const LOWEST: u16 = 12_000;
 /// The kernel's default for the first port that it gives to clients, where it can't be read.
@@ -25,6 +27,17 @@ pub fn free() -> SocketAddr {
         let port = fastrand::u16(LOWEST..below);
         if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() && given.insert(port) {
             return SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        }
+    }
+}
+
+/// A port that refuses connections as long as the socket is kept: nobody else can listen there.
+pub fn refusing() -> (Socket, SocketAddr) {
+    loop {
+        let address = free();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        if socket.bind(&address.into()).is_ok() {
+            return (socket, address);
         }
     }
 }

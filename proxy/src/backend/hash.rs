@@ -1,7 +1,8 @@
 //! What a request is hashed by, where the algorithm hashes.
 //!
 //! A place in a table of servers is HAProxy's (sdbm, and an address as it is), so that who comes from there keeps its
-//! server. One on a ring is our own (FNV-1a, mixed as in `SplitMix64`). Both are the same in every process and on every
+//! server; in a farm whose weights' sum times its servers is above four million, the table itself is another one (see
+//! `cycle`). One on a ring is our own (FNV-1a, mixed as in `SplitMix64`). Both are the same in every process and on every
 //! machine, so that two proxies before the same servers agree.
 
 use std::net::IpAddr;
@@ -39,9 +40,14 @@ impl Key {
 
     /// Of a client's address.
     fn source(client: IpAddr) -> Self {
-        match client.to_canonical() {
+        let words = match client {
             IpAddr::V4(address) => Self::address(&address.octets()),
             IpAddr::V6(address) => Self::address(&address.octets()),
+        };
+        match client.to_canonical() {
+            // HAProxy hashes one that came to a socket of both families as it came.
+            IpAddr::V4(address) => Self { haproxys: words.haproxys, ..Self::new(&address.octets()) },
+            IpAddr::V6(_) => words,
         }
     }
 
@@ -114,9 +120,8 @@ fn path(target: &[u8]) -> &[u8] {
     authority.iter().position(|&b| matches!(b, b'/' | b'?')).map_or(target, |at| &authority[at..])
 }
 
-/// `shop` of `www.shop.example:80`: the label before the last one.
+/// `shop` of `www.shop.example:80`: what stands before the last dot and behind the one before; without a dot all of it.
 fn domain(host: &[u8]) -> &[u8] {
-    let host = host.split(|&b| b == b':').next().unwrap_or(host);
     host.rsplit(|&b| b == b'.').nth(1).unwrap_or(host)
 }
 
@@ -163,6 +168,8 @@ mod tests {
         assert_eq!(key(&header("host", false), "/", "a.example"), Some(Key::new(b"a.example")));
         assert_eq!(key(&header("Host", true), "/", "www.shop.example:80"), Some(Key::new(b"shop")));
         assert_eq!(key(&header("Host", true), "/", "shop"), Some(Key::new(b"shop")));
+        assert_eq!(key(&header("Host", true), "/", "shop:80"), Some(Key::new(b"shop:80")));
+        assert_eq!(key(&header("Host", true), "/", "[2001:db8::1]:80"), Some(Key::new(b"[2001:db8::1]:80")));
         assert_eq!(key(&header("X-User", false), "/", "a"), None);
         assert_eq!(key(&header("X-None", false), "/", "a"), None);
     }
@@ -176,8 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_the_same_in_either_family() {
-        let mapped = "::ffff:192.0.2.1".parse().unwrap();
-        assert_eq!(Key::source(mapped), Key::source(IpAddr::from([192, 0, 2, 1])));
+    fn an_address_is_the_same_in_either_family_but_where_haproxy_has_two() {
+        let mapped = Key::source("::ffff:192.0.2.1".parse().unwrap());
+        let plain = Key::source(IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(mapped.own, plain.own);
+        assert_eq!((plain.haproxys, mapped.haproxys), (0xc000_0201, 0xc000_0201 ^ 0xffff));
     }
 }

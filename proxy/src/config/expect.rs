@@ -75,11 +75,6 @@ impl Expect {
         &self.0
     }
 
-    /// Whether something is wanted of the body.
-    pub fn looks_at_bodies(&self) -> bool {
-        self.0.iter().any(|wish| matches!(wish.wanted, Wanted::Body(_) | Wanted::BodyLike(_)))
-    }
-
     /// `"200-299"`, or an array of such.
     pub(super) fn read(value: &Value<'_>) -> Option<Self> {
         let one = |value: &Value<'_>| {
@@ -115,8 +110,12 @@ impl Wish {
             words.remove(0);
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let is_codes =
+            |word: &&str| !word.is_empty() && word.bytes().all(|b| matches!(b, b'0'..=b'9' | b'-' | b','));
         let wanted = match words.as_slice() {
-            ["status", statuses] | [statuses] => Wanted::Status(ranges(statuses)?),
+            // With blanks between them.
+            all if !all.is_empty() && all.iter().all(is_codes) => Wanted::Status(ranges(&all.join(" "))?),
+            ["status", statuses] => Wanted::Status(ranges(statuses)?),
             ["rstatus", regex] => Wanted::StatusLike(Regex::new(regex, false)?),
             ["string", text] => Wanted::Body((*text).into()),
             ["rstring", regex] => Wanted::BodyLike(Regex::new(regex, false)?),
@@ -204,6 +203,8 @@ mod tests {
             |negated, ranges: &[(u16, u16)]| Wish { negated, wanted: Wanted::Status(ranges.to_vec()) };
         for (text, expected) in [
             ("200-299,401", status(false, &[(200, 299), (401, 401)])),
+            ("200-299, 401", status(false, &[(200, 299), (401, 401)])),
+            ("! 200, 401", status(true, &[(200, 200), (401, 401)])),
             ("! 500-599", status(true, &[(500, 599)])),
             ("!status 500", status(true, &[(500, 500)])),
             ("! !status 500", status(false, &[(500, 500)])),
@@ -226,6 +227,8 @@ mod tests {
             "",
             "!",
             "20",
+            "20 0",
+            "200 401",
             "299-200",
             "status",
             "string",

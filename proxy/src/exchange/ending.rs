@@ -214,7 +214,8 @@ pub(super) async fn refuse(core: &Core, client: &mut Client, error: &NoRequest, 
     story.read = None;
     story.silent = matches!(error, NoRequest::CutOff | NoRequest::TimedOut) && client.is_silent();
     let mut output = core.pool.output();
-    match ruling::error_page(core, None, status.code()) {
+    // It has come to no backend.
+    match core.frontend.rules.error_page(status.code(), None) {
         Some(file) => file.write(false, false, output.append()),
         None => answer::write(status, false, false, output.append()),
     }

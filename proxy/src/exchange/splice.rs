@@ -320,9 +320,12 @@ mod tests {
     impl Woken {
         /// Waits until it has been woken so often in all.
         async fn becomes(&self, count: usize) {
-            while self.0.load(Ordering::SeqCst) < count {
-                yield_now().await;
-            }
+            let woken = async {
+                while self.0.load(Ordering::SeqCst) < count {
+                    yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(120), woken).await.expect("it is woken");
         }
 
         /// It is not woken, however often the runtime looks at its sockets.

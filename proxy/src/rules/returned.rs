@@ -56,14 +56,19 @@ impl Return {
 
     /// The answer, where it is the same for all requests.
     pub(super) fn fixed(&self) -> Option<Reply> {
+        match &self.content {
+            // Whatever fields are said beside it.
+            Content::File(file) => return Some(Reply { cause: self.cause, ..file.reply().clone() }),
+            Content::Standard => return Some(Reply::standard(self.status, self.cause)),
+            Content::Nothing | Content::Text(_) => {}
+        }
         let mut fields = Vec::new();
         for (name, value) in &self.fields {
             fields.extend_from_slice(format!("{name}: {}\r\n", value.fixed()?).as_bytes());
         }
         let body = match &self.content {
-            Content::Nothing => String::new(),
             Content::Text(text) => text.fixed()?,
-            Content::File(_) | Content::Standard => return None,
+            _ => String::new(),
         };
         Some(self.made(fields, body.into_bytes()))
     }
@@ -88,12 +93,13 @@ impl Return {
         while let Some(word) = words.next() {
             let mut argument = || words.next().ok_or_else(|| format!("'{word}' expects an argument"));
             match word {
-                status if is_status(status) => {
+                // That of an error's page is the error's.
+                status if is_status(status) && name != "http-error" => {
                     let status = argument()?.parse().ok().filter(|status| (200..=599).contains(status));
                     self.status =
                         status.ok_or_else(|| format!("'{word}' expects a number from 200 to 599"))?;
                 }
-                "content-type" => self.content_type = Some(argument()?.into()),
+                "content-type" => self.content_type = Some(one_line(word, argument()?)?.into()),
                 "string" => self.content = Content::Text(Format::plain(argument()?)),
                 "lf-string" => self.content = Content::Text(Format::read(argument()?)?),
                 "file" | "lf-file" => {
@@ -105,11 +111,16 @@ impl Return {
                 "default-errorfiles" => self.content = Content::Standard,
                 "hdr" => {
                     let name = field_name(argument()?)?;
-                    self.fields.push((name, Format::read(argument()?)?));
+                    let value = Format::read(argument()?)?;
+                    if let Some(text) = value.fixed() {
+                        one_line(word, &text)?;
+                    }
+                    self.fields.push((name, value));
                 }
                 other => {
+                    let status = if name == "http-error" { "" } else { "status, " };
                     return Err(format!(
-                        "'{other}' is not known here behind '{name}': expected status, content-type, string, lf-string, file, lf-file, errorfile, default-errorfiles or hdr"
+                        "'{other}' is not known here behind '{name}': expected {status}content-type, string, lf-string, file, lf-file, errorfile, default-errorfiles or hdr"
                     ));
                 }
             }
@@ -156,6 +167,14 @@ impl Return {
         }
         lines
     }
+}
+
+/// What goes into a field as it stands there.
+fn one_line<'t>(word: &str, text: &'t str) -> Result<&'t str, String> {
+    if text.contains(['\r', '\n', '\0']) {
+        return Err(format!("'{word}' expects a value of one line"));
+    }
+    Ok(text)
 }
 
 fn is_status(word: &str) -> bool {

@@ -117,6 +117,14 @@ async fn who_asks_for_a_prompt_gets_one_after_each_answer() {
     let said = answer(&desk, &mut session, "get weight shop/a;get weight shop/b");
     assert_eq!(said, "10 (initial 10)\n\n> 5 (initial 5)\n\n> ");
     assert!(answer(&desk, &mut session, "").starts_with("Unknown command. Please enter one of the"));
+    for line in ["@1 show info", "@!1234 show info", "@master"] {
+        let word = line.split(' ').next().unwrap();
+        let said = answer(&desk, &mut session, line);
+        assert!(
+            said.starts_with(&format!("'{word}' is not supported: there is no master process")),
+            "{said}"
+        );
+    }
     assert!(
         answer(&desk, &mut session, "show").contains("\n  show info [desc|json|typed|float]*      : report")
     );

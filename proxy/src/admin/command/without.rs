@@ -72,6 +72,9 @@ pub const WITHOUT: &[(&str, &str)] = &[
 
 /// What is said of a command that is HAProxy's and not here.
 pub(super) fn refusal(words: &[&str]) -> Option<String> {
+    if let Some(word) = words.first().filter(|word| word.starts_with('@')) {
+        return Some(format!("'{word}' is not supported: {NO_MASTER}.\n"));
+    }
     let is_it = |known: &str| {
         let mut known = known.split(' ');
         let count = known.clone().count();

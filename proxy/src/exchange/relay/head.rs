@@ -108,7 +108,7 @@ impl Relay<'_> {
         }
         let changed: Vec<u8>;
         let mut second;
-        let head = match &self.asked.from {
+        let head = match self.asked.from.as_ref().filter(|_| self.core.changes_responses()) {
             None => head,
             Some(from) => match ruling::response(self.core, from, &head, self.story)? {
                 None => head,

@@ -1,6 +1,6 @@
 //! What rules answer themselves.
 
-use super::*;
+use super::{super::returned::Return, *};
 
 fn answer(line: &str) -> String {
     answer_to(HEAD, line)
@@ -59,5 +59,46 @@ fn a_redirect_without_a_prefix_leads_to_no_other_site() {
     ] {
         let answer = answer_to(&format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"), "redirect prefix /");
         assert!(answer.contains(&format!("\r\nlocation: {expected}\r\n")), "{target}: {answer}");
+    }
+}
+
+#[test]
+fn a_page_without_values_is_there_for_requests_that_could_not_be_read() {
+    let page = |text: &str| Return::page(400, &words(text).unwrap()).unwrap().fixed();
+    let status = |text: &str| page(text).map(|reply| (reply.status, reply.code));
+    for text in [
+        "",
+        "default-errorfiles",
+        "content-type text/plain string sorry",
+        "content-type text/plain lf-string sorry hdr X-A b",
+        "errorfile /dev/null",
+        "errorfile /dev/null hdr X-A %[path]",
+    ] {
+        assert_eq!(status(text), Some((400, 400)), "{text}");
+    }
+    assert!(page("errorfile /dev/null").unwrap().is_nothing);
+    assert_eq!(page("default-errorfiles"), Some(Reply::standard(400, *b"PR")));
+    for text in ["content-type text/plain lf-string %[path]", "hdr X-A %[path]"] {
+        assert_eq!(page(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_page_has_the_status_of_its_error() {
+    for text in ["status 200 content-type text/plain string sorry", "deny_status 200"] {
+        let said = Return::page(503, &words(text).unwrap()).unwrap_err();
+        assert!(said.contains("is not known here behind 'http-error': expected content-type"), "{said}");
+    }
+}
+
+#[test]
+fn what_goes_into_a_field_as_it_stands_is_one_line() {
+    for bad in ["a\r\nX-B: c", "a\nb", "a\0b"] {
+        for arguments in [["content-type", bad, "string", "x"], ["hdr", "X-A", bad, ""]] {
+            let arguments: Vec<_> =
+                arguments.iter().filter(|word| !word.is_empty()).map(|&word| word.to_owned()).collect();
+            let said = Return::read(&arguments).unwrap_err();
+            assert_eq!(said, format!("'{}' expects a value of one line", arguments[0]));
+        }
     }
 }

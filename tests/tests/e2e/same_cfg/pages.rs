@@ -18,10 +18,12 @@ const PAGES: &str = "global\n log LOG local0\ndefaults\n mode http\n log global\
     http-request deny deny_status 410 if { path /410 }\n \
     http-request deny deny_status 413 if { path /413 }\n \
     http-request deny deny_status 429 if { path /429 }\n \
+    http-request deny deny_status 502 if { path /502 }\n \
     http-after-response set-header X-Status %[status]\n \
     use_backend dead if { path_beg /dead }\n default_backend b\n\
     backend b\n http-request deny if { path /b403 }\n http-request deny deny_status 410 if { path /b410 }\n \
-    http-error status 410 content-type text/plain string \"of the backend\"\n server s SERVER\n\
+    http-error status 410 content-type text/plain string \"of the backend\"\n \
+    http-error status 400 content-type text/plain string \"of the backend\"\n server s SERVER\n\
     backend dead\n http-error status 503 content-type text/plain lf-string \"no %[path] by %[be_name]\"\n server s DEAD\n";
 
 /// Status line, fields in the order of the alphabet, and body.
@@ -40,10 +42,12 @@ fn errors_are_answered_as_haproxy_answers_them() {
     let file = place.subdir("pages").join("405.http");
     let whole = "HTTP/1.1 301 Elsewhere\r\nContent-Length: 4\r\nContent-Type: text/plain\r\nLocation: /else\r\n\r\nelse";
     std::fs::write(&file, whole).expect("a page");
-    let text = PAGES.replace("FILE", &file.display().to_string()).replace("DEAD", &port::free().to_string());
+    let (_dead, dead) = port::refusing();
+    let text = PAGES.replace("FILE", &file.display().to_string()).replace("DEAD", &dead.to_string());
     let twice = Twice::start(&place, &text, echo());
     let mut wrong = Differences::default();
-    for path in ["/403", "/404", "/405", "/410", "/413", "/429", "/b403", "/b410", "/dead/x"] {
+    for path in ["/403", "/404", "/405", "/410", "/413", "/429", "/502", "/b403", "/b410", "/dead/x", "/\x01"]
+    {
         let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         let answers = twice.answers(0, &request);
         wrong.compare(path, answers.map(|answer| sorted(&answer)));

@@ -73,7 +73,8 @@ pub(super) const DIRECTIVES: &[Known] = &[
     known("http-check send-state", "DB", Reads(check::send_state)),
     known("http-check set-var", "DB", Refused("a check has no variables")),
     known("http-check unset-var", "DB", Refused("a check has no variables")),
-    known("http-error", "DFB", Reads(rules::http_error)),
+    known("http-error", "DFB", Reads(rules::http_error))
+        .but("one with values in it (`%[…]`) is not for requests that could not be read: they get the standard text"),
     known("http-request", "DFB", Reads(rules::http_request)).rule(),
     known("http-response", "DFB", Reads(rules::http_response)).rule(),
     known("http-reuse", "DB", Words(Back, "http_reuse")),
