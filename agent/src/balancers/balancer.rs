@@ -52,7 +52,7 @@ pub struct Balancer {
 }
 
 /// So many of something were reported, at least one, and when.
-pub type Reported = (Moment, u32);
+type Reported = (Moment, u32);
 
 impl Balancer {
     /// Somebody who has just been found to be one.
