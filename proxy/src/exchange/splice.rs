@@ -325,7 +325,7 @@ mod tests {
                     yield_now().await;
                 }
             };
-            tokio::time::timeout(Duration::from_secs(120), woken).await.expect("it is woken");
+            tokio::time::timeout(Duration::from_mins(2), woken).await.expect("it is woken");
         }
 
         /// It is not woken, however often the runtime looks at its sockets.
