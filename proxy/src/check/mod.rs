@@ -19,6 +19,7 @@ mod request;
 mod running;
 mod spread;
 mod turns;
+mod verdict;
 
 use std::io;
 use std::rc::Rc;

@@ -1,0 +1,75 @@
+//! What rules do.
+
+use super::{Keyword, NO_STICK, NO_TLS, NO_USERS, no, yes};
+
+const NO_MAPS: &str = "maps and lists are read from their files: change those, and send SIGHUP";
+const NO_FILTER: &str = "there are no filters: let the servers do that";
+const ALIKE: &str = "all requests are alike to the kernel and in queues: leave it out";
+
+/// Actions of `http-request`, `http-response` and `http-after-response`.
+pub(crate) const ACTIONS: &[Keyword] = &[
+    no("add-acl", NO_MAPS),
+    yes("add-header").in_directives("qsa"),
+    yes("allow").in_directives("qsa"),
+    no("auth", NO_USERS),
+    no("cache-*", "nothing is cached: put a cache behind"),
+    yes("capture").in_directives("qsa").but("without `len` in a `backend`: places are declared in frontends"),
+    no("del-acl", NO_MAPS),
+    yes("del-header").in_directives("qsa"),
+    no("del-map", NO_MAPS),
+    yes("deny").in_directives("qs").but("a response that is kept back is answered 502"),
+    no("disable-l7-retry", "only what may be sent twice is sent again: leave it out"),
+    no("do-resolve", "names are looked up once, when the configuration is read"),
+    no("early-hint", "let the servers send 103"),
+    no("lua.*", "there is no Lua"),
+    no(
+        "normalize-uri",
+        "servers get the URI as the client wrote it: write `replace-uri` for what must not reach them",
+    ),
+    no("ot-group", NO_FILTER),
+    yes("redirect").in_directives("q").but("a server's answer is passed on, or withheld by `deny`"),
+    no("reject", "a client is answered: write `deny`"),
+    yes("replace-header").in_directives("qsa"),
+    yes("replace-path").in_directives("q"),
+    yes("replace-pathq").in_directives("q"),
+    yes("replace-uri").in_directives("q"),
+    yes("replace-value").in_directives("qsa"),
+    yes("return").in_directives("q").but("a server's answer is passed on, or withheld by `deny`"),
+    no("sc-*", NO_STICK),
+    no("send-spoe-group", NO_FILTER),
+    no("set-dst", "a request goes to a server: write `use_backend`"),
+    no("set-dst-port", "a request goes to a server: write `use_backend`"),
+    yes("set-header").in_directives("qsa"),
+    yes("set-log-level").in_directives("q").but("`silent` only: a line has the level of its `log`"),
+    no("set-map", NO_MAPS),
+    no("set-mark", ALIKE),
+    yes("set-method").in_directives("q").but("none that changes whether an answer has a body"),
+    no("set-nice", ALIKE),
+    yes("set-path").in_directives("q"),
+    yes("set-pathq").in_directives("q"),
+    no("set-priority-*", ALIKE),
+    yes("set-query").in_directives("q"),
+    no("set-src", "a client's address comes with the PROXY protocol: write `accept-proxy` on `bind`"),
+    no("set-src-port", "a client's address comes with the PROXY protocol: write `accept-proxy` on `bind`"),
+    yes("set-status").in_directives("sa").but("none that changes whether an answer has a body"),
+    no(
+        "set-timeout",
+        "write `timeout server` and `timeout tunnel` in a backend of its own, and `use_backend`",
+    ),
+    no("set-tos", ALIKE),
+    yes("set-uri").in_directives("q"),
+    yes("set-var").in_directives("qsa"),
+    yes("set-var-fmt").in_directives("qsa"),
+    no("silent-drop", "a client is answered: write `deny`, or `tarpit` to have it wait"),
+    no(
+        "strict-mode",
+        "a change that can't be made is counted (`wrew`), and the message passes: leave it out",
+    ),
+    no("switch-mode", "clients are spoken to in HTTP only"),
+    yes("tarpit").in_directives("q"),
+    no("track-sc*", NO_STICK),
+    yes("unset-var").in_directives("qsa"),
+    yes("use-service").in_directives("q").but("`prometheus-exporter` only"),
+    no("wait-for-body", "a body goes on as it comes: leave it out"),
+    no("wait-for-handshake", NO_TLS),
+];
