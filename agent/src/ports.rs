@@ -98,15 +98,21 @@ mod tests {
     use super::*;
 
     fn config(more: &str) -> Config {
-        let text = format!("listen = '127.0.0.1:0'\nserver.ports = [80]\n{more}");
+        config_at(0, more)
+    }
+
+    fn config_at(port: u16, more: &str) -> Config {
+        let text = format!("listen = '127.0.0.1:{port}'\nserver.ports = [80]\n{more}");
         Config::parse("f", &text, Some("s")).unwrap()
     }
 
     #[test]
     fn every_port_of_the_configuration_is_named() {
         let all = "restart.unit = 'shop.service'\nagent_check.listen = ['127.0.0.1:2', '[::1]:3']\n\
-                   metrics.listen = '127.0.0.1:4'";
-        assert_eq!(named(&config(all)), BTreeSet::from([0, 2, 3, 4]));
+                   metrics.listen = '127.0.0.1:4'\n\
+                   control = { listen = '127.0.0.1:5', token_file = 'token', \
+                   tls = { cert = 'cert.pem', key = 'key.pem' } }";
+        assert_eq!(named(&config_at(1, all)), BTreeSet::from([1, 2, 3, 4, 5]));
     }
 
     #[test]

@@ -342,8 +342,8 @@ defaults
     option httplog
     timeout connect 5s
     timeout check 60s
-    timeout client 60s
-    timeout server 60s
+    timeout client 10m
+    timeout server 10m
 
 listen shop
     bind {address}

@@ -34,9 +34,11 @@ def connect(port):
     socket.create_connection(("127.0.0.1", port)).close()
 
 def restart(unit):
-    done = subprocess.run(["systemctl", "--no-ask-password", "restart", unit], capture_output=True)
+    done = subprocess.run(["systemctl", "--no-ask-password", "restart", unit], capture_output=True, text=True)
+    if "Access denied" in done.stderr or "authentication required" in done.stderr:
+        raise PermissionError(errno.EPERM, done.stderr)
     if done.returncode != 0:
-        raise PermissionError(errno.EPERM, "refused")
+        raise OSError(errno.EIO, done.stderr)
 
 if os.geteuid() == pwd.getpwnam("drain-agent").pw_uid:
     places = ["/etc", "/usr", "/var/www/html", "/var/log", "/srv", "/root", "/home"]

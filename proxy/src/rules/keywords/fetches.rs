@@ -1,8 +1,6 @@
 //! What rules look at.
 
-use super::{
-    Keyword, NO_BODY, NO_BYTES, NO_HASH, NO_STICK, NO_TLS, NO_USERS, no, yes,
-};
+use super::{Keyword, NO_BODY, NO_BYTES, NO_HASH, NO_STICK, NO_TLS, NO_USERS, no, yes};
 
 const NO_INSIDES: &str = "it tells of HAProxy's own insides";
 const NO_RATE: &str = "rates are in the statistics: rules count nothing";
