@@ -110,8 +110,8 @@ mod tests {
     fn every_port_of_the_configuration_is_named() {
         let all = "restart.unit = 'shop.service'\nagent_check.listen = ['127.0.0.1:2', '[::1]:3']\n\
                    metrics.listen = '127.0.0.1:4'\n\
-                   control = { listen = '127.0.0.1:5', token_file = 'token', \
-                   tls = { cert = 'cert.pem', key = 'key.pem' } }";
+                   control = { listen = '127.0.0.1:5', token_file = '/t', \
+                   tls = { cert = '/c.pem', key = '/k.pem' } }";
         assert_eq!(named(&config_at(1, all)), BTreeSet::from([1, 2, 3, 4, 5]));
     }
 
