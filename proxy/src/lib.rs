@@ -16,5 +16,6 @@ pub mod process;
 pub mod proxy_protocol;
 pub mod rules;
 pub mod served;
+pub mod snapshot;
 pub mod upgrade;
 pub mod worker;

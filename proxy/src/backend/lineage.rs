@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::broadcast;
 
 use super::{Backend, IdleOrder, tally::Tally};
-use crate::served::{Peak, Served};
+use crate::{
+    served::{Peak, Served},
+    snapshot::Last,
+};
 
 /// What all generations of a backend know of each other.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Lineage {
     idle_orders: broadcast::Sender<IdleOrder>,
     pub(super) tally: Tally,
     pub(super) served: Served,
+    /// What a server has sent last that was no response.
+    pub(super) last_bad: Last,
     pub(super) most_queued: Peak,
 }
 
@@ -46,6 +51,7 @@ impl Default for Lineage {
             idle_orders: broadcast::Sender::new(ORDERS),
             tally: Tally::default(),
             served: Served::default(),
+            last_bad: Last::default(),
             most_queued: Peak::default(),
         }
     }

@@ -68,8 +68,12 @@ use server::Surroundings;
 use tally::Tally;
 use users::Users;
 
-use crate::served::{Peak, Served};
-use crate::{admin::log::Notices, clock, config};
+use crate::{
+    admin::log::Notices,
+    clock, config,
+    served::{Peak, Served},
+    snapshot::Last,
+};
 
 /// Beyond so many servers their requests are counted as they come, because adding the servers' own counters up for each
 /// line of the access log would cost more.
@@ -204,6 +208,11 @@ impl Backend {
     /// What it has served, by all its configurations.
     pub fn served(&self) -> &Served {
         &self.lineage.served
+    }
+
+    /// What a server of it has sent last that was no response.
+    pub fn last_bad(&self) -> &Last {
+        &self.lineage.last_bad
     }
 
     /// The most requests that have waited at once.

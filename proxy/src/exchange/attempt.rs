@@ -186,6 +186,9 @@ impl<'a> Attempts<'a> {
         self.story.goes_to(server.index());
         loop {
             let tried = self.once(slot, pinned).await;
+            if let Tried::Ended(remains, _) = &tried {
+                self.core.keep_bad_response(self.client, server, remains);
+            }
             if server.settings().passive.observe.is_some()
                 && let Some(observed) = self.observed(&tried)
             {

@@ -35,6 +35,7 @@ mod resume;
 mod retry;
 mod ruling;
 pub mod sessions;
+mod snapshots;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,7 @@ use crate::{
     config,
     rules::{Reply, Service},
     served::{Counter, Peak, Served},
+    snapshot::Last,
 };
 
 pub use self::{
@@ -128,6 +130,8 @@ pub struct OpenCounts {
     pub most: Arc<Peak>,
     /// What the frontend has served.
     pub served: Arc<Served>,
+    /// What came last that was no request.
+    pub last_bad: Arc<Last>,
 }
 
 impl Core {

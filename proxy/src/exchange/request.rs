@@ -26,7 +26,7 @@ use crate::{
     clock,
     config::AddressField,
     http1::{
-        Framing, HeadScan, Kind, Method, Refusal, RequestHead, Storage, Version,
+        Framing, HeadScan, Kind, Method, Refusal, RequestHead, Storage, Version, fault,
         forward::{self, FieldEdit, RequestEdits},
         unfold,
     },
@@ -136,7 +136,10 @@ async fn read_head(core: &Core, client: &mut Client, story: &mut Story) -> Resul
                 match find_head(core, &mut scan, input.filled()) {
                     Ok(None) => {}
                     Ok(Some(length)) => return Poll::Ready(Ok((length, scan.folded()))),
-                    Err(refusal) => return Poll::Ready(Err(NoRequest::Refused(refusal))),
+                    Err(refusal) => {
+                        core.keep_bad_request(client, input.filled(), refusal);
+                        return Poll::Ready(Err(NoRequest::Refused(refusal)));
+                    }
                 }
             }
             comes_in_parts = true;
@@ -163,7 +166,12 @@ fn find_head(core: &Core, scan: &mut HeadScan, bytes: &[u8]) -> Result<Option<us
     if bytes == b"\r" {
         return Ok(None);
     }
+    let was_whole = scan.start_line().is_some();
     let length = scan.resume(bytes)?;
+    let line = !was_whole && scan.start_line().is_some();
+    if length.is_none() && !was_whole && fault::is_no_request(bytes, line) {
+        return Err(Refusal::RequestLine);
+    }
     match length.unwrap_or(bytes.len()) > core.head_bytes {
         true if scan.start_line().is_some_and(|length| length <= core.head_bytes) => {
             Err(Refusal::HeadTooLarge)
@@ -187,7 +195,13 @@ fn prepare<'c>(
         unfold(bytes);
     }
     let mut storage = Storage::new();
-    let head = RequestHead::parse(bytes, &mut storage)?;
+    let head = match RequestHead::parse(bytes, &mut storage) {
+        Ok(head) => head,
+        Err(refusal) => {
+            core.keep_bad_request(client, input.filled(), refusal);
+            return Err(refusal);
+        }
+    };
     story.bytes_in = length as u64;
     if core.sink.is_some() {
         let mut line = core.pool.output();

@@ -14,6 +14,7 @@
 
 mod chunked;
 mod connection;
+pub mod fault;
 mod field;
 pub mod forward;
 pub mod framing;

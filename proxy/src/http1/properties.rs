@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    HeadScan, Kind, Method, RequestHead, ResponseHead, Storage, Version,
+    HeadScan, Kind, Method, RequestHead, ResponseHead, Storage, Version, fault,
     field::elements,
     forward::{FieldEdit, RequestEdits, ResponseEdits, request, response},
     unfold,
@@ -74,12 +74,15 @@ fn count(head: &[u8], name: &str) -> usize {
 proptest! {
     #[test]
     fn the_next_hop_reads_a_request_as_we_do(
-        start in prop::sample::select(vec!["GET / HTTP/1.1", "POST  /a HTTP/1.1", "POST / HTTP/1.0", "PUT http://h/ HTTP/1.3"]),
+        start in prop::sample::select(vec!["GET / HTTP/1.1", "POST  /a HTTP/1.1", "VERSION-CONTROL   /  HTTP/2.0", "POST / HTTP/1.0", "PUT http://h/ HTTP/1.3"]),
         lines in lines(),
     ) {
         let Some(bytes) = head_of(start, &lines) else { return Ok(()) };
         let mut storage = Storage::new();
         let Ok(head) = RequestHead::parse(&bytes, &mut storage) else { return Ok(()) };
+        for begins in (0..bytes.len()).map(|length| &bytes[..length]) {
+            prop_assert!(!fault::is_no_request(begins, begins.contains(&b'\n')), "{}", begins.escape_ascii());
+        }
         let mut out = Vec::new();
         request(&head, RequestEdits { close: head.close_after, ..RequestEdits::default() }, |_| FieldEdit::Keep, &mut out);
         prop_assert!(is_clean(&out), "{}", out.escape_ascii());
@@ -96,13 +99,18 @@ proptest! {
 
     #[test]
     fn the_client_reads_a_response_as_we_do(
-        status in prop::sample::select(vec![100_u16, 200, 204, 304, 404]),
+        line in prop::sample::select(vec![
+            "HTTP/1.1 100 x", "HTTP/1.0 200", "HTTP/1.1 204 ", "HTTP/1.3 304 a b", "HTTP/1.1 404 \u{e9}", "HTTP/2.0 200 x",
+        ]),
         asked in prop::sample::select(vec![Method::Get, Method::Head, Method::Post]),
         lines in lines(),
     ) {
-        let Some(bytes) = head_of(&format!("HTTP/1.1 {status} x"), &lines) else { return Ok(()) };
+        let Some(bytes) = head_of(line, &lines) else { return Ok(()) };
         let mut storage = Storage::new();
         let Ok(head) = ResponseHead::parse(&bytes, asked, &mut storage) else { return Ok(()) };
+        for begins in (0..bytes.len()).map(|length| &bytes[..length]) {
+            prop_assert!(!fault::is_no_response(begins, begins.contains(&b'\n')), "{}", begins.escape_ascii());
+        }
         let mut out = Vec::new();
         let edits = ResponseEdits { client: Version::Http11, keep_alive: true, set_cookie: None, private: false };
         response(&head, asked, edits, |_| FieldEdit::Keep, &mut out);

@@ -1,6 +1,6 @@
 //! All commands: their words, who may give them, and what `help` says of them.
 
-use super::{Desk, Session, dynamic, servers, sessions, set, show, without};
+use super::{Desk, Session, dynamic, errors, servers, sessions, set, show, without};
 use crate::config::AdminLevel::{self, Admin, Operator, User};
 
 /// A command.
@@ -168,7 +168,7 @@ pub const COMMANDS: &[Command] = &[
         Operator,
         "show errors [<px>] [request|response]",
         "report last request and/or response errors for each proxy",
-        show::errors,
+        errors::show,
     ),
     command(
         &["show", "info"],

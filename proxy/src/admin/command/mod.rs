@@ -10,6 +10,7 @@
 //! refused with the reason ([`WITHOUT`]).
 
 mod dynamic;
+mod errors;
 mod list;
 mod servers;
 mod sessions;

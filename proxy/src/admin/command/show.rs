@@ -3,8 +3,6 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use jiff::{Timestamp, tz::TimeZone};
-
 use super::super::stats::{Filter, Hide, VERSION, format, proxies};
 use super::{Desk, Session, find_backend, state};
 use crate::backend::{Administration, Backend};
@@ -131,19 +129,6 @@ pub(super) fn connections(desk: &Desk, _: &mut Session, words: &[&str]) -> Strin
         }
     }
     text
-}
-
-pub(super) fn errors(desk: &Desk, _: &mut Session, words: &[&str]) -> String {
-    let generation = desk.statistics.generation();
-    if let Some(&name) = words.first().filter(|word| !["request", "response"].contains(word)) {
-        let is_number = name.parse::<i64>().is_ok();
-        if !is_number && !proxies(&generation).iter().any(|proxy| proxy.name == name) {
-            return "No such proxy.\n".to_owned();
-        }
-    }
-    let now =
-        Timestamp::try_from(clock::wall()).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::system());
-    format!("Total events captured on [{}] : 0\n", now.strftime("%d/%b/%Y:%H:%M:%S%.3f"))
 }
 
 pub(super) fn tables(_: &Desk, _: &mut Session, words: &[&str]) -> String {

@@ -21,7 +21,7 @@ use crate::{
     clock,
     config::Failure,
     http1::{
-        BadResponse, Framing, HeadScan, Method, ResponseHead, Storage, Version,
+        BadResponse, Framing, HeadScan, Method, ResponseHead, Storage, Version, fault,
         forward::{self, FieldEdit, ResponseEdits},
         unfold,
     },
@@ -60,7 +60,12 @@ impl Relay<'_> {
         let Some(input) = self.down.input.as_mut().filter(|input| !input.is_empty()) else {
             return Ok(false);
         };
+        let was_whole = self.scan.start_line().is_some();
         let length = self.scan.resume(input.filled()).map_err(BadResponse::from)?;
+        let line = !was_whole && self.scan.start_line().is_some();
+        if length.is_none() && !was_whole && fault::is_no_response(input.filled(), line) {
+            return Err(BadResponse::StatusLine.into());
+        }
         if length.unwrap_or(input.filled().len()) > self.core.head_bytes {
             return Err(BadResponse::HeadTooLarge.into());
         }

@@ -3,6 +3,7 @@
 
 mod checks;
 mod counts;
+mod errors;
 mod hashes;
 mod keywords;
 mod logs;
