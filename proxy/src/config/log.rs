@@ -134,6 +134,13 @@ pub enum Level {
     Debug,
 }
 
+impl Level {
+    /// The one that HAProxy calls so.
+    pub fn named(word: &str) -> Option<Self> {
+        LEVELS.iter().find(|(known, _)| *known == word).map(|(_, level)| *level)
+    }
+}
+
 /// HAProxy's words.
 const LEVELS: [(&str, Level); 8] = [
     ("emerg", Level::Emerg),

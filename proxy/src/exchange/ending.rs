@@ -25,7 +25,7 @@ use crate::{
     backend::Server,
     clock,
     http1::{BadResponse, Method},
-    rules::Reply,
+    rules::{LineLevel, Reply},
     served::{Counter, Outcome, Ruled},
 };
 
@@ -293,6 +293,11 @@ fn log_at(core: &Core, client: &mut Client, story: &Story, now: Instant) {
     let phases = story.phases();
     count(core, &story.outcome(phases, now), story.stays, story.server.as_deref());
     let Some(sink) = &core.sink else { return };
+    let level = match story.line_level {
+        Some(LineLevel::Silent) => return,
+        Some(LineLevel::Of(level)) => Some(level),
+        None => None,
+    };
     let [cause, stage] = story.cause;
     let [named, set] = story.cookie;
     let server = story.server.as_deref();
@@ -322,6 +327,7 @@ fn log_at(core: &Core, client: &mut Client, story: &Story, now: Instant) {
         line: story.line.as_ref().map(Output::rest),
         captured: story.captured.as_deref(),
         silent: story.silent,
+        level,
         notes: story.notes.as_deref(),
         farm: core,
     });

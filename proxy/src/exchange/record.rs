@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use super::{buffer::Output, capture::Captured, sessions::Session};
 use crate::{
     backend::Server,
+    config::Level,
     decimal::millis,
-    rules::{Farm, Slots, Variables},
+    rules::{Farm, LineLevel, Slots, Variables},
     served::Outcome,
     served::Ruled,
 };
@@ -64,6 +65,8 @@ pub struct Record<'a> {
     pub captured: Option<&'a Captured>,
     /// There was no request: nothing has come on the connection.
     pub silent: bool,
+    /// Of its line, where a rule has said.
+    pub level: Option<Level>,
     /// What else is known, where some line has a format of its own.
     pub notes: Option<&'a Notes>,
     /// The proxy around.
@@ -128,6 +131,8 @@ pub(super) struct Story {
     pub(super) line: Option<Output>,
     pub(super) captured: Option<Box<Captured>>,
     pub(super) silent: bool,
+    /// Of its line, where a rule has said.
+    pub(super) line_level: Option<LineLevel>,
     /// Its place among those that are under way, once it has been read.
     pub(super) session: Option<Session>,
     /// The frontend's own rules have answered it: it has come to no backend.
@@ -161,6 +166,7 @@ impl Story {
             line: None,
             captured: None,
             silent: false,
+            line_level: None,
             session: None,
             stays: false,
             ruled: Ruled::Not,

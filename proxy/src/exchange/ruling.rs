@@ -103,7 +103,6 @@ pub(super) fn request<'c>(
     }
     let origin = Origin { backend: &core.frontend.name, ..from.origin(core, None) };
     let mut verdict = rules.request(&mut message, &origin, &mut memory, None);
-    let mut is_silent = verdict.is_silent;
     let (mut to, mut cookies) = (core, None);
     count_failures(&mut memory, [&*core.open.served]);
     let stays = verdict.is_final();
@@ -113,15 +112,12 @@ pub(super) fn request<'c>(
         let origin = from.origin(to, None);
         cookies = to.backend.settings().rules.cookies(&message, &origin, &memory);
         verdict = to.backend.settings().rules.request(&mut message, &origin, &mut memory, Some(rules));
-        is_silent |= verdict.is_silent;
         count_failures(&mut memory, [&*core.open.served, to.backend.served()]);
     }
     if let (Some(unique_id), Some(id)) = (rules.unique_id(), &from.unique_id) {
         unique_id.tell(id, &mut message);
     }
-    if is_silent {
-        story.began_wall = None;
-    }
+    story.line_level = memory.line_level;
     client.keep(memory.variables.of_session());
     story.put_slots(memory.slots);
     if let Some(notes) = &mut story.notes {
@@ -219,6 +215,7 @@ fn count_failures<'a>(memory: &mut Memory, through: impl IntoIterator<Item = &'a
 
 /// What rules on a response have kept is the log's.
 fn remember(memory: Memory, story: &mut Story) {
+    story.line_level = memory.line_level.or(story.line_level);
     story.put_slots(memory.slots);
     if let Some(notes) = &mut story.notes {
         notes.variables = memory.variables;

@@ -16,6 +16,7 @@ use super::{
     variable::Name,
     words::call,
 };
+use crate::config::Level;
 
 /// Whose head a rule is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,8 +30,8 @@ pub(super) enum Side {
 pub(super) enum Action {
     /// The rules behind it are not looked at.
     Allow,
-    /// No line in the log.
-    Silence,
+    /// The request's line in the log.
+    Log(LineLevel),
     Edit(Edit),
     /// What is looked at is kept under this name.
     Keep(Name, Kept),
@@ -43,6 +44,21 @@ pub(super) enum Action {
     Redirect(Redirect),
     /// Numbers for Prometheus.
     Metrics,
+}
+
+/// What a rule makes of a request's line in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineLevel {
+    /// There is none.
+    Silent,
+    /// It is as urgent as that.
+    Of(Level),
+}
+
+impl LineLevel {
+    fn read(word: &str) -> Option<Self> {
+        if word == "silent" { Some(Self::Silent) } else { Level::named(word).map(Self::Of) }
+    }
 }
 
 /// What a variable is set to.
@@ -69,11 +85,11 @@ impl Action {
         };
         Ok(match name.as_str() {
             "allow" if arguments.is_empty() => Self::Allow,
-            "set-log-level" if arguments == ["silent"] && of_request => Self::Silence,
-            "set-log-level" if of_request => {
-                return Err(
-                    "'set-log-level' is only known with 'silent': a line has the level of its `log`".into()
-                );
+            "set-log-level" => {
+                let level = one("a level's name or 'silent'")?;
+                Self::Log(LineLevel::read(level).ok_or_else(|| {
+                    format!("'{level}' is no level: expected emerg, alert, crit, err, warning, notice, info, debug or silent")
+                })?)
             }
             keeps if keeps.starts_with("set-var") || keeps.starts_with("unset-var") => {
                 keep(keeps, arguments, of_request)?
@@ -153,7 +169,7 @@ impl Action {
             Self::Keep(_, Kept::Text(text)) => text.samples().collect(),
             Self::Return(answer) => answer.samples().collect(),
             Self::Redirect(redirect) => redirect.samples().collect(),
-            Self::Allow | Self::Silence | Self::Withhold | Self::Metrics | Self::Keep(_, Kept::Nothing) => {
+            Self::Allow | Self::Log(_) | Self::Withhold | Self::Metrics | Self::Keep(_, Kept::Nothing) => {
                 Vec::new()
             }
         }
@@ -165,7 +181,7 @@ impl Action {
             Self::Return(answer) => Some(answer.reply(context, own)),
             Self::Redirect(redirect) => Some(redirect.reply(context)),
             Self::Allow
-            | Self::Silence
+            | Self::Log(_)
             | Self::Edit(_)
             | Self::Keep(..)
             | Self::Capture(_)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, file, pattern::Patterns, sample::Sample};
+use super::{Context, fetch::Fetch, file, pattern::Patterns, sample::Sample};
 
 /// One thing that is looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +57,12 @@ impl Test {
             };
         }
         patterns.extend_from_slice(rest);
+        // What it holds may be of any kind.
+        if method.is_none() && sample.converters.is_empty() && matches!(sample.fetch, Fetch::Variable(_)) {
+            return Err(format!(
+                "'{criterion}' may hold anything: say by '-m METHOD' how it is compared, such as -m str"
+            ));
+        }
         let patterns = Patterns::read(&sample, method, ignores_case, &patterns)?;
         Ok(Self { sample, patterns })
     }

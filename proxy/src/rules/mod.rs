@@ -51,14 +51,8 @@ use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::SystemTime};
 use self::{action::Action, answer::ErrorPage, condition::Condition, edit::Edit};
 use crate::config::Captures;
 
-pub(crate) use self::{
-    alias::{Alias, Date, Ended, Form, Portion, Time},
-    format::Part,
-    sample::Value,
-    scope::{Names, Scope},
-    style::Style,
-};
 pub use self::{
+    action::LineLevel,
     answer::Reply,
     farm::{Farm, Members, Occupancy},
     message::Message,
@@ -68,6 +62,13 @@ pub use self::{
     touched::Touched,
     unique::UniqueId,
     variable::Variables,
+};
+pub(crate) use self::{
+    alias::{Alias, Date, Ended, Form, Portion, Time},
+    format::Part,
+    sample::Value,
+    scope::{Names, Scope},
+    style::Style,
 };
 pub use self::{format::Format, pattern::Regex};
 
@@ -111,6 +112,8 @@ pub struct Memory {
     pub slots: Slots,
     /// Changes of the head that could not be made.
     pub failed_rewrites: u32,
+    /// Of the request's line in the log, where a rule has said.
+    pub line_level: Option<LineLevel>,
 }
 
 /// What rules look at.
@@ -164,8 +167,6 @@ pub struct Verdict {
     pub reply: Option<Reply>,
     /// It asks something of the proxy itself, and goes nowhere.
     pub service: Option<Service>,
-    /// It is in no log.
-    pub is_silent: bool,
 }
 
 impl Verdict {
@@ -257,7 +258,8 @@ impl Rules {
             let fails = self.monitor_fail.iter().any(|condition| condition.holds(&context));
             let status = if fails { 503 } else { 200 };
             let reply = Some(Reply::standard(status, *b"LR"));
-            return Verdict { reply, is_silent: true, ..Verdict::default() };
+            memory.line_level = Some(LineLevel::Silent);
+            return Verdict { reply, ..Verdict::default() };
         }
         for rule in &self.request {
             let context = Context::of_request(message, origin, memory);
@@ -266,7 +268,7 @@ impl Rules {
             }
             match &rule.action {
                 Action::Allow => break,
-                Action::Silence => verdict.is_silent = true,
+                Action::Log(level) => memory.line_level = Some(*level),
                 Action::Edit(edit) => {
                     let text = text(edit, &context);
                     memory.failed_rewrites += u32::from(!edit.apply(message, text));
@@ -346,8 +348,9 @@ fn change(rules: &[Rule], message: &mut Message, origin: &Origin<'_>, memory: &m
                 capture.keep(value, &mut memory.slots.response);
             }
             Action::Withhold => return false,
+            Action::Log(level) => memory.line_level = Some(*level),
             // They are of requests.
-            Action::Silence | Action::Return(_) | Action::Redirect(_) | Action::Metrics => {}
+            Action::Return(_) | Action::Redirect(_) | Action::Metrics => {}
         }
     }
     true

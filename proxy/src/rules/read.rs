@@ -82,6 +82,9 @@ impl Rules {
                 Action::Withhold => {
                     Err("action 'deny' is not known here: no answer is kept back any more".into())
                 }
+                Action::Log(_) => {
+                    Err("action 'set-log-level' is not known here: write it in http_response".into())
+                }
                 _ => Ok(rule),
             }
         };

@@ -130,7 +130,8 @@ impl Rules {
         if (self.dontlognull && record.silent) || (self.dontlog_normal && !is_error) {
             return None;
         }
-        let level = if self.separate_errors && is_error { Level::Err } else { Level::Info };
+        let usual = if self.separate_errors && is_error { Level::Err } else { Level::Info };
+        let level = record.level.unwrap_or(usual);
         (level <= self.least_urgent).then_some(level)
     }
 }
@@ -184,5 +185,12 @@ mod tests {
             assert_eq!(level(&quiet, &stdout, record), None);
         }
         assert_eq!(level(&quiet, &stdout, &silent), None);
+        let said = |said, record| Record { level: Some(said), ..record };
+        let debug = said(Level::Debug, Record { status: Some(502), termination: *b"SH--", ..record() });
+        assert_eq!(level(&separate, &stdout, &debug), Some(Level::Debug));
+        assert_eq!(level(&separate, &notices, &debug), None);
+        let notice = said(Level::Notice, record());
+        assert_eq!(level(&separate, &notices, &notice), Some(Level::Notice));
+        assert_eq!(level(&quiet, &notices, &notice), None, "it went well");
     }
 }

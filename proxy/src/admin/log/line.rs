@@ -241,6 +241,7 @@ pub(super) mod tests {
             line: Some(b"GET /a?b=c HTTP/1.1"),
             captured: None,
             silent: false,
+            level: None,
             notes: None,
             farm: &Village,
         }

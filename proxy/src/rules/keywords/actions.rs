@@ -40,7 +40,7 @@ pub(crate) const ACTIONS: &[Keyword] = &[
     no("set-dst", "a request goes to a server: write `use_backend`"),
     no("set-dst-port", "a request goes to a server: write `use_backend`"),
     yes("set-header").in_directives("qsa"),
-    yes("set-log-level").in_directives("q").but("`silent` only: a line has the level of its `log`"),
+    yes("set-log-level").in_directives("qs"),
     no("set-map", NO_MAPS),
     no("set-mark", ALIKE),
     yes("set-method").in_directives("q").but("none that changes whether an answer has a body"),

@@ -69,7 +69,7 @@ fn a_rule_looks_at_its_own_head_only() {
     ] {
         assert_eq!(fits(side, line), expected, "{line}");
     }
-    for line in ["set-log-level silent", "deny deny_status 403", "tarpit", "set-var(sess.x) src"] {
+    for line in ["set-log-level loud", "deny deny_status 403", "tarpit", "set-var(sess.x) src"] {
         assert!(Action::read(Response, &words(line).unwrap()).is_err(), "{line}");
     }
 }

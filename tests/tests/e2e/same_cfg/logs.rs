@@ -90,6 +90,71 @@ fn lines_of_own_formats_are_haproxys() {
     wrong.check(&place);
 }
 
+#[test]
+fn a_line_has_the_level_that_rules_give_it() {
+    const TEXT: &str = "
+global
+ log LOG local0 info
+defaults
+ mode http
+ log global
+ option log-separate-errors
+ log-format %ST\\ %HP
+ timeout client 60s
+ timeout connect 60s
+ timeout server 60s
+frontend f
+ bind BIND0
+ http-request set-log-level notice if { path_beg /notice }
+ http-request set-log-level silent if { path_beg /silent }
+ http-request set-log-level emerg if { path /silent/emerg }
+ http-request set-log-level debug if { path /debug }
+ http-request deny if { path_end /denied }
+ http-response set-log-level crit if { capture.req.uri /response }
+ http-response set-log-level silent if { capture.req.uri /response/silent }
+ default_backend b
+backend b
+ http-request set-log-level warning if { path /notice/warning }
+ http-request deny deny_status 503 if { path_end /error }
+ server s SERVER
+";
+    const PATHS: [&str; 12] = [
+        "/usual",
+        "/notice",
+        "/notice/denied",
+        "/notice/warning",
+        "/notice/error",
+        "/silent",
+        "/silent/emerg",
+        "/debug",
+        "/error",
+        "/response",
+        "/response/silent",
+        "/end",
+    ];
+    let place = Place::new("same_cfg_levels");
+    let twice = Twice::start(&place, TEXT, echo());
+    for path in PATHS {
+        twice.answers(0, &format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+    }
+    let [theirs, ours] = [0, 1].map(|which| {
+        let mut lines = Vec::new();
+        while lines.last().is_none_or(|line: &String| !line.ends_with(" /end")) {
+            let line = twice.syslogs[which].line(&place, "all requests");
+            let line = line.trim_end();
+            let (level, path) =
+                (line.split('>').next().unwrap_or_default(), line.rsplit(' ').next().unwrap_or_default());
+            // What else HAProxy tells, such as its start.
+            if path.starts_with('/') {
+                lines.push(format!("{level}> {path}"));
+            }
+        }
+        lines
+    });
+    assert_eq!(theirs, ours);
+    assert!(ours.contains(&"<132> /notice/warning".to_owned()), "{ours:?}");
+}
+
 /// What no two runs have in common reads `N`; what was not reached keeps its sign.
 fn without_numbers(line: &str) -> String {
     let mut out = String::new();
