@@ -177,6 +177,15 @@ fn run_joins_nobody_elses_drain() {
 }
 
 #[test]
+fn up_goes_before_a_command_only_where_force_is_said() {
+    let fake = Fake::start("up-force", Script::Obliging);
+    for words in [&["up", "--no-wait"][..], &["up", "--force", "--no-wait"]] {
+        assert!(fake.drainctl(words).status.success(), "{words:?}");
+    }
+    assert_eq!(fake.requests(), [Request::Up, Request::UpByForce]);
+}
+
+#[test]
 fn run_of_a_program_that_is_not_there_asks_nothing() {
     let fake = Fake::start("run-none", Script::Obliging);
     expect(&fake.drainctl(&["run", "--", "no-such-program-here"]), 64, "", "there is no program");
@@ -215,7 +224,7 @@ fn ctrl_c_before_the_command_cancels_a_run() {
     let fake = Fake::start("ctrl-c-run", Script::Stuck);
     let output = interrupted(fake.command(&["run", "--", "true"]), "shop soft 404");
     expect(&output, 130, "", "nothing was run, and the drain is cancelled");
-    assert!(matches!(fake.requests()[..], [Request::Soft(_), Request::Up]));
+    assert!(matches!(fake.requests()[..], [Request::Soft(_), Request::UpByForce]));
 }
 
 /// Two drains, as an agent has written them down, and half a line.

@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     Ask, Owner,
-    api::{Balancer, Diagnosis, Failure, Options, Record, Reply, Status, Then},
+    api::{Balancer, Diagnosis, Failure, Options, Record, Reply, Status, Then, Up},
     peer::{Access, Peer, Who},
     server::Tie,
 };
@@ -238,8 +238,13 @@ async fn restart(
     control.ask(&peer, lifecycle::Request::Soft(options)).await
 }
 
-async fn up(State(control): State<Control>, Extension(peer): Extension<Peer>) -> Result<Answered, Error> {
-    control.ask(&peer, lifecycle::Request::Up).await
+async fn up(
+    State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Result<Answered, Error> {
+    let up: Up = read(body, "\"force\", or nothing").await?.unwrap_or_default();
+    control.ask(&peer, if up.force { lifecycle::Request::UpByForce } else { lifecycle::Request::Up }).await
 }
 
 async fn come_back(

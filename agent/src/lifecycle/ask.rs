@@ -4,11 +4,15 @@
 //! |---|---|---|---|---|---|---|
 //! | soft | accepted, or refused `too_few_remain` | already | already | already (never back to soft) | accepted: one further drain; then already | accepted, as hard |
 //! | hard | accepted, or refused `too_few_remain` | accepted: goes to hard at its next try | accepted: becomes hard | already | accepted: one further drain; then already | accepted |
-//! | up | already | accepted | accepted | accepted; refused `stopped` where the server was stopped and is not ready | accepted where a further drain can be taken back, or a restart is about to be tried again; else refused `restarting`, or already in warming | accepted |
+//! | up | already | accepted | accepted | accepted; refused `stopped` where the server was stopped and is not ready, `command_runs` | accepted where a further drain can be taken back, or a restart is about to be tried again; else refused `restarting`, or already in warming | accepted |
 //! | return | already | refused `not_a_hold` | accepted from a hold, else refused `not_a_hold` | the same | refused `restarting`; already in warming | accepted |
 //!
 //! A request that joins a drain changes what it says expressly: a restart instead of a hold, a hold instead of a
 //! restart, force. It is then accepted instead of already so. A signal says restart.
+//!
+//! Whoever runs a command on the server (`drainctl run`) has it for himself from the moment on at which his drain is
+//! reached: a restart and up are refused `command_runs` until he has said how the command ended, or has gone, but by
+//! force. One who brings a command joins nobody's drain (`under_way`), and nobody says when his is over.
 
 use std::time::Duration;
 
@@ -36,7 +40,11 @@ impl Machine {
         match request {
             Request::Soft(options) => self.ask_drain(asking, Level::Soft, options, effects),
             Request::Hard(options) => self.ask_drain(asking, Level::Hard, options, effects),
-            Request::Up => self.ask_up(asking.now, effects),
+            Request::Up => {
+                self.refuse_at_work()?;
+                self.ask_up(asking.now, effects)
+            }
+            Request::UpByForce => self.ask_up(asking.now, effects),
             Request::Return(_) => self.ask_return(asking, effects),
         }
     }
@@ -98,8 +106,20 @@ impl Machine {
             }
             _ => {}
         }
-        match follow.then().filter(|_| follow.acts() && options.for_seconds.is_some()) {
-            Some(then) => Err(Refusal::EndsOtherwise(then.to_string())),
+        let ends = follow.then().filter(|_| follow.acts()).map(|then| then.to_string());
+        match ends
+            .or_else(|| options.command.as_deref().map(command))
+            .filter(|_| options.for_seconds.is_some())
+        {
+            Some(end) => Err(Refusal::EndsOtherwise(end)),
+            None => Ok(()),
+        }
+    }
+
+    /// Nobody else restarts a server, or sends users to it, on which a command may be at work.
+    fn refuse_at_work(&self) -> Result<(), Refusal> {
+        match self.at_work() {
+            Some((drain, command)) => Err(Refusal::CommandRuns { drain, command: command.to_owned() }),
             None => Ok(()),
         }
     }
@@ -146,12 +166,18 @@ impl Machine {
         effects: &mut Effects,
     ) -> Result<Said, Refusal> {
         let said = Follow::said(options, asking.origin, &self.rules);
+        if said.as_ref().is_some_and(Follow::acts) && !options.force {
+            self.refuse_at_work()?;
+        }
         let in_soft = matches!(self.course, Course::Soft(_));
         let drain = match &mut self.course {
             Course::Waiting { drain, .. } => drain,
             Course::Soft(out) | Course::Hard(out) => &mut out.drain,
             _ => return Ok(Said::Already { drain: None, text: String::new() }),
         };
+        if options.command.is_some() {
+            return Err(Refusal::UnderWay(drain.id));
+        }
         let before = drain.clone();
         let hardens = level == Level::Hard && before.follow == Follow::HoldSoft;
         let follow = match said {
@@ -161,8 +187,11 @@ impl Machine {
             None if hardens => Follow::Hold,
             None => before.follow.clone(),
         };
-        if let Some(then) = follow.then().filter(|_| follow.acts() && options.for_seconds.is_some()) {
-            return Err(Refusal::EndsOtherwise(then.to_string()));
+        let ends = follow.then().filter(|_| follow.acts()).map(|then| then.to_string());
+        if let Some(end) = ends.or_else(|| before.command.as_deref().map(command))
+            && options.for_seconds.is_some()
+        {
+            return Err(Refusal::EndsOtherwise(end));
         }
         drain.level = drain.level.max(level);
         drain.unguarded |= options.force;
@@ -264,6 +293,11 @@ impl Machine {
         self.warm(asking.now, back, "asked to return".into(), effects);
         Ok(Said::Accepted { drain: Some(id), text: "the server goes up as soon as it is ready".into() })
     }
+}
+
+/// What ends a drain that holds for a command, for people.
+fn command(command: &str) -> String {
+    format!("the command {command:?}")
 }
 
 /// When a drain that holds is over, in seconds since 1970.

@@ -69,6 +69,8 @@ pub struct View {
     pub jitter: Duration,
     /// Another server of this host that is out, for people: the guard `exclusive`.
     pub others_out: Option<String>,
+    /// Whoever asked for the drain, to run a command himself, has gone, and can't say how it ends.
+    pub caller_gone: bool,
     /// The present moment by the wall clock, in seconds since 1970.
     pub unix: u64,
 }

@@ -235,6 +235,7 @@ pub(super) fn nothing_seen() -> View {
         traffic: Traffic::Unknown("not looked yet".into()),
         jitter: Duration::ZERO,
         others_out: None,
+        caller_gone: false,
         unix: 0,
     }
 }

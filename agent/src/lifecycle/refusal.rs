@@ -40,6 +40,20 @@ pub enum Refusal {
          back; where it is started otherwise, ask for up once it answers"
     )]
     Stopped,
+    /// Somebody works on the server.
+    #[error(
+        "drain {drain} holds the server for the command {command:?}, which may be at work on it: wait for its end, or ask \
+         with --force"
+    )]
+    CommandRuns {
+        /// The drain.
+        drain: u64,
+        /// The command.
+        command: String,
+    },
+    /// A command needs a drain of its own.
+    #[error("drain {0} is under way, and nothing was run: wait for its end, or cancel it with up")]
+    UnderWay(u64),
     /// The agent itself restarts at the end of this drain.
     #[error("drain {0} ends with a restart by the agent; `drainctl up` cancels it")]
     NotAHold(u64),
@@ -69,6 +83,8 @@ impl Refusal {
             Self::EndsOtherwise(_) => "ends_otherwise",
             Self::Restarting => "restarting",
             Self::Stopped => "stopped",
+            Self::CommandRuns { .. } => "command_runs",
+            Self::UnderWay(_) => "under_way",
             Self::NotAHold(_) => "not_a_hold",
             Self::StateUnwritable(_) => "state_unwritable",
             Self::ServerUnknown(_) => "server_unknown",

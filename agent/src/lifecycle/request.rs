@@ -59,6 +59,8 @@ pub enum Request {
     Hard(Options),
     /// Cancel a drain, or come back from hold or failed.
     Up,
+    /// The same although a command may be at work on the server.
+    UpByForce,
     /// Come back by way of warming: the server was restarted by somebody else (`drainctl run`), with what they ran.
     Return(Option<Ran>),
 }
@@ -69,6 +71,7 @@ impl fmt::Display for Request {
             Self::Soft(options) => write!(f, "soft{options}"),
             Self::Hard(options) => write!(f, "hard{options}"),
             Self::Up => f.write_str("up"),
+            Self::UpByForce => f.write_str("up, by force"),
             Self::Return(None) => f.write_str("return"),
             Self::Return(Some(ran)) => write!(f, "return, {ran}"),
         }

@@ -128,6 +128,13 @@ impl Machine {
         }
     }
 
+    /// The drain, and the command that whoever asked for it may be running on the server now.
+    pub(super) fn at_work(&self) -> Option<(u64, &str)> {
+        let Course::Hard(Out { drain, reached: true, .. }) = &self.course else { return None };
+        let command = drain.command.as_deref().filter(|_| !drain.follow.acts() && !self.view.caller_gone)?;
+        Some((drain.id, command))
+    }
+
     /// What stood against quiet when the limit of a drain that holds in hard had passed, for people.
     pub fn limit_passed(&self) -> Option<&str> {
         match &self.course {

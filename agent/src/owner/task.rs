@@ -186,6 +186,8 @@ impl<O: Outside> Owner<O> {
         if before == Stage::Up && matches!(request, Request::Soft(_) | Request::Hard(_)) {
             self.take_lock();
         }
+        // He may have gone a moment ago, and what is asked now depends on it.
+        self.look_for_caller(self.outside.now());
         let ran = if let Request::Return(ran) = &request { ran.clone() } else { None };
         let said = self.step(Event::Asked { request, origin, unix }).await;
         if let (Some(ran), Ok(Some(Said::Accepted { drain: Some(drain), .. }))) = (ran, &said) {
@@ -284,6 +286,7 @@ impl<O: Outside> Owner<O> {
             traffic: self.sources.traffic(self.all_zero(now)),
             jitter: self.outside.jitter(),
             others_out: self.alone.others_out.clone(),
+            caller_gone: self.caller_gone().is_some(),
             unix: self.outside.unix(),
         }
     }

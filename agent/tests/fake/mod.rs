@@ -154,7 +154,7 @@ async fn play(
                 reply.send(Reply::Refused { name: "too_few_remain".to_owned(), text }).unwrap();
                 continue;
             }
-            (_, Request::Up | Request::Return(_)) => {
+            (_, Request::Up | Request::UpByForce | Request::Return(_)) => {
                 change(&|status| end(status, id, Outcome::Done, "up again"));
                 reply.send(accepted(id)).unwrap();
                 continue;

@@ -209,3 +209,33 @@ fn a_drainctl_that_is_killed_while_it_runs_a_command_is_missed_and_the_server_st
     assert!(out.status.success(), "{out:?}");
     balancer.wait_for_status("s1", "UP", PATIENCE);
 }
+
+#[test]
+fn nobody_restarts_a_server_or_brings_it_up_while_drainctl_runs_a_command_on_it() {
+    let place = Place::new("run_alone");
+    let mut farm = Farm::new(&place, 2, |agent| agent);
+    let balancer = farm.behind_haproxy("lb", |lb| lb);
+    let (began, done) = (place.public().join("began"), place.public().join("done"));
+    let script = format!("touch {}; until test -e {}; do sleep 0.05; done", began.display(), done.display());
+    let run = farm.agents[0].ctl_in_background(&["run", "--hard", "--", "sh", "-c", &script]);
+    place.wait_for("the command", PATIENCE, || holds(began.exists(), || "it has not begun".to_owned()));
+
+    farm.agents[0].signal(Signal::USR2);
+    place.wait_for("the signal's refusal", PATIENCE, || logged(&mut farm.agents[0], "refused: command_runs"));
+    let agent = &farm.agents[0];
+    for words in [&["up"][..], &["restart"], &["hard", "--then", "stop"]] {
+        let out = agent.ctl(words);
+        let why = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(75), "{words:?}: {out:?}");
+        assert!(why.contains("holds the server for the command \"sh\""), "{why}");
+    }
+    let second = agent.ctl(&["run", "--", "true"]);
+    assert_eq!(second.status.code(), Some(75), "{second:?}");
+    assert_eq!((agent.phase(), farm.apaches[0].restarts().len()), (Phase::Hard, 0));
+
+    fs::write(&done, "").expect("the command is let go");
+    let out = run.join().expect("a thread");
+    assert!(out.status.success(), "{out:?}");
+    balancer.wait_for_status("s1", "UP", PATIENCE);
+    assert_eq!(farm.apaches[0].restarts().len(), 0);
+}

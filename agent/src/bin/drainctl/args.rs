@@ -146,6 +146,9 @@ pub(crate) struct Drain {
 
 #[derive(Arguments, Debug)]
 pub(crate) struct Up {
+    /// Come back even if somebody's `drainctl run` may be at work on the server
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Return at once, without waiting until the server is ready
     #[arg(long)]
     pub(crate) no_wait: bool,

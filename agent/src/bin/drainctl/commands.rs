@@ -10,7 +10,7 @@ use clap::CommandFactory;
 use drain_agent::{
     cli,
     clock::{self, Moment},
-    control::api::{Drain, Options, Outcome, Reply, Status, Then},
+    control::api::{self, Drain, Options, Outcome, Reply, Status, Then},
     lifecycle::Phase,
 };
 use drain_documents::Page;
@@ -71,7 +71,7 @@ pub(crate) async fn execute(args: Args) -> Result<Done, Fault> {
             let path = if hard { "/v1/hard" } else { "/v1/restart" };
             session()?.drain(path, &why.options(Some(Then::Restart)), no_wait).await
         }
-        Command::Up(Up { no_wait }) => session()?.up(no_wait).await,
+        Command::Up(Up { force, no_wait }) => session()?.up(api::Up { force }, no_wait).await,
         Command::Run(arguments) => run::run(&session()?, arguments).await,
         Command::Generate { directory } => generate(&directory),
         Command::Setup(arguments) => setup::setup(&place, arguments).await,
@@ -216,9 +216,9 @@ impl Session {
         }
     }
 
-    async fn up(&self, no_wait: bool) -> Result<Done, Fault> {
+    async fn up(&self, up: api::Up, no_wait: bool) -> Result<Done, Fault> {
         let mut interrupts = install()?;
-        let reply = self.client.ask("/v1/up", NOTHING).await?;
+        let reply = self.client.ask("/v1/up", Some(&up)).await?;
         let (_, text) = understood(&reply);
         if no_wait {
             return Ok(Done { text: Some(text.to_owned()), reply: Some(reply), drain: None });

@@ -24,13 +24,13 @@ use std::{
 
 use drain_agent::{
     clock::Moment,
-    control::api::{Options, Ran, Reply, Then},
+    control::api::{Options, Ran, Reply, Then, Up},
 };
 use tokio::process::Command;
 
 use crate::{
     args::Run,
-    commands::{End, Goal, NOTHING, Session, install, understood},
+    commands::{End, Goal, Session, install, understood},
     follow::ask_patiently,
     interrupt::Interrupts,
     verdict::{Done, Fault},
@@ -68,7 +68,8 @@ pub(crate) async fn run(session: &Session, run: Run) -> Result<Done, Fault> {
     conclude(ran, back, reply)
 }
 
-/// Nobody else's drain may be joined: its end would bring the server up under the command, or restart it.
+/// Nobody else's drain is joined: its end would bring the server up under the command, or restart it. The agent refuses
+/// that, too, for a drain that begins in this moment.
 async fn alone(session: &Session) -> Result<(), Fault> {
     let status = session.client.status().await?;
     match status.asked {
@@ -92,9 +93,10 @@ fn nothing_run(fault: Fault) -> Fault {
     }
 }
 
-/// Nobody will run the command any more: the drain would hold for nothing.
+/// Nobody will run the command any more: the drain would hold for nothing. It may have been reached just now; the agent
+/// must not take the command for one that is at work.
 async fn cancel(session: &Session, id: u64) -> Fault {
-    match session.client.ask("/v1/up", NOTHING).await {
+    match session.client.ask("/v1/up", Some(&Up { force: true })).await {
         Ok(_) => Fault::Interrupted("interrupted; nothing was run, and the drain is cancelled".to_owned()),
         Err(fault) => Fault::Interrupted(format!(
             "interrupted; nothing was run, but drain {id} could not be cancelled ({fault}): `{} up` does it",

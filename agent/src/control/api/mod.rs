@@ -10,7 +10,7 @@
 //! | `GET /v1/doctor` | | a [`Diagnosis`] |
 //! | `POST /v1/soft`, `/v1/hard` | [`Options`] or nothing | [`Reply`] |
 //! | `POST /v1/restart` | [`Options`] or nothing | [`Reply`]; a soft drain with `then` = restart |
-//! | `POST /v1/up` | nothing | [`Reply`] |
+//! | `POST /v1/up` | [`Up`] or nothing | [`Reply`] |
 //! | `POST /v1/return` | [`Ran`] or nothing | [`Reply`] |
 //!
 //! A [`Reply`] comes with 202 (accepted), 200 (already so) or 409 (refused); everything else that is not a success
@@ -31,6 +31,14 @@ pub use crate::doctor::Diagnosis;
 pub use crate::lifecycle::{Options, Origin, Outcome, Phase, Ran, Then, Wait};
 /// What is written down of a drain.
 pub use crate::report::Record;
+
+/// The particulars of up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Up {
+    /// Although a command may be at work on the server (`drainctl run`).
+    pub force: bool,
+}
 
 /// What was said to a request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -89,6 +89,8 @@ struct World {
     enough: bool,
     /// Another server of the host is out.
     others_out: bool,
+    /// Whoever was to run a command has gone.
+    caller_gone: bool,
     /// Nobody can tell yet whether others go at the same time.
     unconfirmed: bool,
     /// Since when it is quiet; `None`: busy.
@@ -128,6 +130,7 @@ impl World {
             acknowledged_for: None,
             enough: true,
             others_out: false,
+            caller_gone: false,
             unconfirmed: false,
             quiet: None,
             unknown: false,
@@ -168,6 +171,7 @@ impl World {
                 },
             },
             jitter: seconds(5),
+            caller_gone: self.caller_gone,
             others_out: self.others_out.then(|| "blog is out".to_owned()),
             unix: self.unix(),
         }

@@ -1,116 +1,16 @@
 //! The machine under any sequence of events: it keeps the invariants, and stands where a naive shadow of it predicts.
 
+mod story;
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;
 
+use self::story::{Death, Happens, choice, happens, rules};
 use super::{
     shadow::{Choice, Shadow},
     *,
 };
-
-#[derive(Clone, Debug)]
-enum Happens {
-    Pass(u64),
-    Acknowledged(bool),
-    Enough(bool),
-    Unconfirmed(bool),
-    Quiet(bool),
-    Unknown(bool),
-    Empty(bool),
-    Abandoned(bool),
-    Probe(bool),
-    Ask(Request, bool),
-    RestartEnds(bool),
-    WarmedUp,
-    OthersOut(bool),
-    GivenUp,
-    Reloaded(Choice),
-    AgentDies(Vec<Death>),
-}
-
-/// One end of the agent, and what the next one finds.
-#[derive(Clone, Copy, Debug)]
-enum Death {
-    /// The server that was to be replaced.
-    Alone(Replaced),
-    /// The host restarted, and the server with it.
-    WithHost,
-}
-
-/// With everything that may follow.
-fn rules(choice: Choice) -> Rules {
-    let rules = super::rules();
-    let Choice { up_on_failure, hard_aborts, proceeds } = choice;
-    let at_limit = if hard_aborts { AtHardLimit::Abort } else { AtHardLimit::Restart };
-    let at_acknowledge = if proceeds { AtAcknowledgeLimit::Proceed } else { AtAcknowledgeLimit::Abort };
-    Rules {
-        acknowledge: Acknowledge { at_limit: at_acknowledge, ..rules.acknowledge },
-        hard: Hard { at_limit, ..rules.hard },
-        retries: 1,
-        warm_up: Some(seconds(65)),
-        on_failure: if up_on_failure { OnFailure::Up } else { OnFailure::Stay },
-        ..rules
-    }
-}
-
-fn choice() -> impl Strategy<Value = Choice> {
-    any::<[bool; 3]>().prop_map(|[up_on_failure, hard_aborts, proceeds]| Choice {
-        up_on_failure,
-        hard_aborts,
-        proceeds,
-    })
-}
-
-fn death() -> impl Strategy<Value = Death> {
-    prop_oneof![
-        2 => Just(Death::Alone(Replaced::Not)),
-        2 => Just(Death::Alone(Replaced::UnderWay)),
-        2 => Just(Death::Alone(Replaced::Perhaps)),
-        1 => Just(Death::WithHost),
-    ]
-}
-
-fn happens() -> impl Strategy<Value = Happens> {
-    let then = prop_oneof![
-        3 => Just(None),
-        3 => Just(Some(Then::Restart)),
-        2 => Just(Some(Then::Hold)),
-        1 => Just(Some(Then::Stop)),
-        1 => Just(Some(Then::Run("upgrade".into()))),
-    ];
-    let lasts = prop::option::weighted(0.2, 1_u64..2000);
-    let options = (then, any::<bool>(), lasts).prop_map(|(then, force, for_seconds)| Options {
-        then,
-        force,
-        for_seconds,
-        ..Options::default()
-    });
-    let request = prop_oneof![
-        options.clone().prop_map(Request::Soft),
-        options.prop_map(Request::Hard),
-        Just(Request::Up),
-        Just(Request::Return(None)),
-    ];
-    prop_oneof![
-        5 => (1_u64..400).prop_map(Happens::Pass),
-        3 => any::<bool>().prop_map(Happens::Acknowledged),
-        1 => prop::bool::weighted(0.8).prop_map(Happens::Enough),
-        1 => any::<bool>().prop_map(Happens::Unconfirmed),
-        3 => any::<bool>().prop_map(Happens::Quiet),
-        1 => prop::bool::weighted(0.3).prop_map(Happens::Unknown),
-        1 => any::<bool>().prop_map(Happens::Empty),
-        1 => any::<bool>().prop_map(Happens::Abandoned),
-        5 => prop::bool::weighted(0.7).prop_map(Happens::Probe),
-        3 => (request, any::<bool>()).prop_map(|(request, by_signal)| Happens::Ask(request, by_signal)),
-        3 => prop::bool::weighted(0.8).prop_map(Happens::RestartEnds),
-        2 => Just(Happens::WarmedUp),
-        1 => prop::bool::weighted(0.2).prop_map(Happens::OthersOut),
-        1 => Just(Happens::GivenUp),
-        1 => choice().prop_map(Happens::Reloaded),
-        2 => prop::collection::vec(death(), 1..=2).prop_map(Happens::AgentDies),
-    ]
-}
 
 /// What must hold, told from outside: it sees what the world sees, and knows nothing of the machine's inside.
 #[derive(Default)]
@@ -232,6 +132,21 @@ impl Laws {
     }
 }
 
+/// Whether somebody may be running a command on the server, as the world sees it.
+fn works_on(world: &World) -> bool {
+    let holds = |drain: &Drain| drain.command.is_some() && !drain.stopped && !drain.follow.acts();
+    world.stage() == Stage::Hard && world.machine.reached() && !world.caller_gone && holds(world.drain())
+}
+
+/// What may end that, or what is asked by force. (That a restart is given up of which nobody was told can't be.)
+fn may_disturb(event: &Event) -> bool {
+    match event {
+        Event::Asked { request: Request::UpByForce | Request::Return(_), .. } | Event::GivenUp { .. } => true,
+        Event::Asked { request: Request::Soft(options) | Request::Hard(options), .. } => options.force,
+        _ => false,
+    }
+}
+
 /// The laws, and a prediction.
 struct Both {
     laws: Laws,
@@ -240,7 +155,8 @@ struct Both {
 
 fn play(world: &mut World, both: &mut Both, event: Event) {
     let before = world.stage();
-    let asked_back = matches!(event, Event::Asked { request: Request::Up, .. });
+    let asked_back = matches!(event, Event::Asked { request: Request::Up | Request::UpByForce, .. });
+    let undisturbed = works_on(world) && !may_disturb(&event);
     let kept = world.machine.saved();
     let refused = both.shadow.take(world.now, &event, world);
     let what = format!("{event:?} in {before:?}");
@@ -255,6 +171,8 @@ fn play(world: &mut World, both: &mut Both, event: Event) {
                 *both.laws.failures.entry(id).or_default() += 1;
             }
             both.laws.check(world, before, &effects, asked_back);
+            let is_kept = world.stage() == Stage::Hard && effects.restart.is_none();
+            assert!(!undisturbed || is_kept, "somebody's command was disturbed by {what}");
         }
         Err(refusal) => {
             assert!(refused, "should not be refused, {refusal}: {what}");
@@ -364,6 +282,7 @@ proptest! {
                     let drain = world.machine.course().drain().map_or(0, |drain| drain.id);
                     play(&mut world, &mut both, Event::WarmedUp { drain, failed: Vec::new() });
                 }
+                Happens::CallerGone(has) => world.caller_gone = has,
                 Happens::OthersOut(are) => world.others_out = are,
                 Happens::GivenUp => play(&mut world, &mut both, Event::GivenUp { why: "no more".into() }),
                 Happens::Reloaded(choice) => {

@@ -165,6 +165,61 @@ fn a_drain_asked_of_a_failed_server_is_hard_and_not_guarded() {
     assert_eq!(world.restarts, [1, 2]);
 }
 
+/// Of whose server the drain is reached that somebody has asked for to run a command.
+fn worked_on() -> World {
+    let mut world = World::acknowledged(for_command(Level::Hard));
+    world.falls_quiet();
+    world.pass(3);
+    assert!(world.machine.reached());
+    world
+}
+
+fn for_command(level: Level) -> Request {
+    let options = Options { then: Some(Then::Hold), command: Some("apt-get".into()), ..Options::default() };
+    if level == Level::Soft { Request::Soft(options) } else { Request::Hard(options) }
+}
+
+#[test]
+fn nobody_restarts_a_server_or_sends_users_to_it_while_somebody_works_on_it() {
+    let mut world = worked_on();
+    let runs = Refusal::CommandRuns { drain: 1, command: "apt-get".into() };
+    assert_eq!(world.ask_as(hard(), signal()), Err(runs.clone()));
+    assert_eq!(world.ask(restart()), Err(runs.clone()));
+    assert_eq!(world.ask(Request::Up), Err(runs));
+    let lasts = Options { for_seconds: Some(1), ..Options::default() };
+    assert!(matches!(world.ask(Request::Hard(lasts)), Err(Refusal::EndsOtherwise(_))));
+    assert!(is_already(&world.ask(hard())), "it is held");
+    assert_eq!((world.stage(), world.restarts.len()), (Stage::Hard, 0));
+}
+
+#[test]
+fn force_goes_before_a_command_and_so_does_whatever_is_asked_when_its_caller_has_gone() {
+    assert!(is_accepted(&worked_on().ask(Request::UpByForce)));
+    let by_force = Options { then: Some(Then::Restart), force: true, ..Options::default() };
+    assert!(is_accepted(&worked_on().ask(Request::Soft(by_force))));
+    for request in [Request::Up, restart()] {
+        let mut world = worked_on();
+        world.caller_gone = true;
+        assert!(is_accepted(&world.ask(request)));
+    }
+}
+
+#[test]
+fn before_a_command_may_begin_its_drain_can_be_cancelled_or_made_a_restart() {
+    for request in [Request::Up, restart()] {
+        assert!(is_accepted(&World::acknowledged(for_command(Level::Hard)).ask(request)));
+    }
+}
+
+#[test]
+fn a_command_joins_nobodys_drain() {
+    for mut world in [World::asked(hard()), World::asked(for_command(Level::Soft)), World::waiting()] {
+        for level in [Level::Soft, Level::Hard] {
+            assert_eq!(world.ask(for_command(level)), Err(Refusal::UnderWay(1)));
+        }
+    }
+}
+
 #[test]
 fn return_leads_from_a_hold_through_warming() {
     let mut world = World::acknowledged(hard());

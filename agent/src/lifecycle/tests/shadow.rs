@@ -2,6 +2,7 @@
 //! [`super::rules`]. It predicts where the machine stands after each event, and shares only the names with it.
 
 mod asks;
+mod deaths;
 
 use super::*;
 
@@ -40,6 +41,8 @@ struct Asked {
     /// Until when a hold lasts.
     until: Option<u64>,
     stopped: bool,
+    /// Whoever asked runs a command himself.
+    command: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +53,8 @@ pub(super) struct Shadow {
     /// When the stage was entered, and for soft and hard when it was acknowledged.
     since: u64,
     acknowledged: Option<u64>,
+    /// It holds for a command, which may begin.
+    reached: bool,
     retry: u64,
     /// How often the restart has failed, and when it is tried again.
     failed: u32,
@@ -80,6 +85,7 @@ struct Seen {
     /// The clock was seen.
     clock: bool,
     others_out: bool,
+    caller_gone: bool,
     acknowledged: bool,
     enough: bool,
     unconfirmed: bool,
@@ -95,6 +101,7 @@ const NOTHING_SEEN: Seen = Seen {
     at: 0,
     clock: false,
     others_out: false,
+    caller_gone: false,
     acknowledged: false,
     enough: true,
     unconfirmed: false,
@@ -116,6 +123,7 @@ impl Shadow {
             give_up: 0,
             until: None,
             stopped: false,
+            command: false,
         };
         Self {
             stage: Stage::Up,
@@ -123,6 +131,7 @@ impl Shadow {
             next: None,
             since: 0,
             acknowledged: None,
+            reached: false,
             retry: 0,
             failed: 0,
             pausing: None,
@@ -138,11 +147,21 @@ impl Shadow {
     pub(super) fn take(&mut self, now: u64, event: &Event, world: &World) -> bool {
         let refused = match event {
             Event::Seen(_) => {
-                let World { acknowledged, enough, others_out, unconfirmed, empty, abandoned, .. } = *world;
+                let World {
+                    acknowledged,
+                    enough,
+                    others_out,
+                    caller_gone,
+                    unconfirmed,
+                    empty,
+                    abandoned,
+                    ..
+                } = *world;
                 self.seen = Seen {
                     at: now,
                     clock: true,
                     others_out,
+                    caller_gone,
                     acknowledged,
                     enough,
                     unconfirmed,
@@ -172,7 +191,8 @@ impl Shadow {
             Event::Asked { request: Request::Hard(options), origin, .. } => {
                 self.drain(now, Level::Hard, options, origin)
             }
-            Event::Asked { request: Request::Up, .. } => self.ask_up(now),
+            Event::Asked { request: Request::Up, .. } if self.is_worked_on() => true,
+            Event::Asked { request: Request::Up | Request::UpByForce, .. } => self.ask_up(now),
             Event::Asked { request: Request::Return(_), .. } => self.ask_return(now),
             Event::GivenUp { .. } => {
                 match self.stage {
@@ -187,44 +207,6 @@ impl Shadow {
             while self.moves(now) {}
         }
         refused
-    }
-
-    /// The agent has died; what it was to replace is `replaced`, or not.
-    pub(super) fn dies(&mut self, now: u64, replaced: Replaced) {
-        self.seen = NOTHING_SEEN;
-        (self.server, self.against) = (Verdict::Unknown, 0);
-        match self.stage {
-            Stage::Restarting if self.pausing.is_some() => {}
-            Stage::Restarting if replaced != Replaced::Perhaps => self.since = now,
-            Stage::Restarting if self.asked.follow == Follow::Stop => self.stopped(now),
-            Stage::Restarting | Stage::Warming => self.warm(now),
-            Stage::Soft | Stage::Hard if self.acknowledged.is_none() => self.since = now,
-            _ => {}
-        }
-    }
-
-    /// The host has been restarted, and the server with it.
-    pub(super) fn boots(&mut self, now: u64) {
-        self.seen = NOTHING_SEEN;
-        (self.server, self.against) = (Verdict::Unknown, 0);
-        let rebased = |asked| Asked { at: now, give_up: now, ..asked };
-        (self.asked, self.next) = (rebased(self.asked), self.next.map(rebased));
-        match self.stage {
-            Stage::Up | Stage::Failed => {}
-            Stage::Warming => self.warm(now),
-            Stage::Restarting | Stage::Waiting | Stage::Soft | Stage::Hard if self.asked.follow.acts() => {
-                if self.asked.follow != Follow::Stop {
-                    return self.warm(now);
-                }
-                self.asked = Asked { level: Level::Hard, follow: Follow::Hold, ..self.asked };
-                self.enter(now, Stage::Hard);
-                self.acknowledged = Some(now);
-            }
-            Stage::Waiting => (self.asked.give_up, self.retry) = (now + 60, now),
-            Stage::Restarting | Stage::Soft | Stage::Hard => {
-                (self.since, self.acknowledged) = (now, self.acknowledged.map(|_| now));
-            }
-        }
     }
 
     fn probed(&mut self, passed: bool) {
@@ -278,6 +260,7 @@ impl Shadow {
             .is_some_and(|begun| seen_for(begun) >= 3 || abandoned.is_some_and(|begun| seen_for(begun) >= 1));
         let dead = self.server == Verdict::NotReady;
         let restarts = self.asked.follow.acts();
+        let works = if self.asked.command { self.reached } else { self.acknowledged.is_some() };
         match self.stage {
             Stage::Up | Stage::Failed => return false,
             Stage::Waiting | Stage::Soft | Stage::Hard if is_over => self.enter(now, Stage::Up),
@@ -317,9 +300,7 @@ impl Shadow {
                 self.out(now, self.asked, Level::Hard);
             }
             Stage::Hard if dead && restarts && deserted => self.enter(now, Stage::Restarting),
-            Stage::Soft | Stage::Hard
-                if !(enough || dead || self.asked.forced || (!restarts && self.acknowledged.is_some())) =>
-            {
+            Stage::Soft | Stage::Hard if !(enough || dead || self.asked.forced || (!restarts && works)) => {
                 self.retry = now + 5;
                 self.enter(now, Stage::Waiting);
             }
@@ -353,7 +334,16 @@ impl Shadow {
                 match self.asked.follow {
                     Follow::HoldSoft => return false,
                     _ if soft => self.out(now, self.asked, Level::Hard),
-                    follow if !follow.acts() => return false,
+                    follow if !follow.acts() => {
+                        if !self.asked.command || self.asked.stopped || self.reached {
+                            return false;
+                        }
+                        if is_quiet || !hard_aborts {
+                            self.reached = true;
+                        } else {
+                            self.enter(now, Stage::Up);
+                        }
+                    }
                     _ if is_quiet || !hard_aborts => self.enter(now, Stage::Restarting),
                     _ => self.enter(now, Stage::Up),
                 }
@@ -401,6 +391,7 @@ impl Shadow {
 
     fn enter(&mut self, now: u64, stage: Stage) {
         (self.stage, self.since, self.acknowledged, self.next) = (stage, now, None, None);
+        self.reached = false;
         (self.failed, self.pausing, self.warm) = (0, None, Warm::Due);
     }
 }

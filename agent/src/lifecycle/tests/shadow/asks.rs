@@ -14,11 +14,13 @@ impl Shadow {
         let default = if level == Level::Soft { Follow::HoldSoft } else { Follow::Hold };
         let follow = said.unwrap_or(default);
         let until = options.for_seconds.map(|seconds| now + seconds);
-        if follow.acts() && until.is_some() {
+        let command = options.command.is_some();
+        if (follow.acts() || command) && until.is_some() {
             return true;
         }
         let give_up = now + 60;
-        let new = Asked { level, follow, forced: options.force, at: now, give_up, until, stopped: false };
+        let new =
+            Asked { level, follow, forced: options.force, at: now, give_up, until, stopped: false, command };
         let guarded = !options.force && self.server != Verdict::NotReady;
         match self.stage {
             Stage::Up if guarded && (!self.seen.enough || self.seen.others_out) => return true,
@@ -28,6 +30,7 @@ impl Shadow {
                 self.out(now, Asked { follow, forced: true, ..new }, Level::Hard);
             }
             Stage::Restarting | Stage::Warming => self.next = self.next.or(Some(new)),
+            Stage::Waiting | Stage::Soft | Stage::Hard if command => return true,
             Stage::Waiting | Stage::Soft | Stage::Hard => {
                 let hardens = level > self.asked.level;
                 let kept = if self.asked.follow == Follow::HoldSoft && level == Level::Hard {
@@ -37,7 +40,9 @@ impl Shadow {
                 };
                 let stops_again = self.asked.stopped && said == Some(Follow::Stop);
                 let follow = if stops_again { Follow::Hold } else { said.unwrap_or(kept) };
-                if follow.acts() && until.is_some() {
+                let disturbs = said.is_some_and(Follow::acts) && !options.force;
+                let ends = follow.acts() || self.asked.command;
+                if (disturbs && self.is_worked_on()) || (ends && until.is_some()) {
                     return true;
                 }
                 self.asked.forced |= options.force;
@@ -45,6 +50,7 @@ impl Shadow {
                 self.asked.until = until.or(self.asked.until).filter(|_| !follow.acts());
                 if follow != self.asked.follow {
                     (self.asked.follow, self.asked.at) = (follow, now);
+                    self.reached = false;
                 }
                 if hardens && self.stage == Stage::Soft {
                     self.out(now, self.asked, Level::Hard);
@@ -52,6 +58,12 @@ impl Shadow {
             }
         }
         false
+    }
+
+    /// Whether somebody's command may be at work.
+    pub(super) fn is_worked_on(&self) -> bool {
+        let holds = self.stage == Stage::Hard && self.reached && !self.asked.follow.acts();
+        holds && !self.seen.caller_gone
     }
 
     pub(super) fn ask_up(&mut self, now: u64) -> bool {
