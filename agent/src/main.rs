@@ -93,8 +93,7 @@ async fn serve(Run { config, file }: Run, ports: Ports) -> anyhow::Result<()> {
     let speaks = config.agent_check.is_some();
     let inlets = Inlets { checks, asks, looks, signals: signal_inlet, faults: faults.watch() };
     let (owner, answer, status) = Owner::begin(config, outside, inlets, counters.clone()).await;
-    let owes_ready = status.borrow().in_or_after_drain(clock::unix_now());
-    let speaker = speaks.then(|| (spoken, Speaker::new(owes_ready, weight)));
+    let speaker = speaks.then(|| (spoken, Speaker::new(owner.ledger(), weight)));
     let health_pulse = Pulse::default();
     tokio::spawn(tell_systemd(answer.clone()));
     let mut endpoint =

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tracing::warn;
 
 use crate::{
+    agent_check::Debts,
     balancers,
     clock::Moment,
     control::api,
@@ -47,6 +48,9 @@ pub struct State {
     /// The reports that are not whole yet.
     #[serde(default)]
     pub reports: report::Saved,
+    /// Who was told `drain` in the agent protocol; nothing where an agent has written it that did not say so.
+    #[serde(default)]
+    pub debts: Option<Debts>,
 }
 
 /// A restart that is about to begin or has begun.
@@ -87,6 +91,16 @@ impl State {
             restart: None,
             drains: Vec::new(),
             reports: report::Saved::default(),
+            debts: None,
+        }
+    }
+
+    /// Who is owed a `ready`. An agent that did not say so, and was in a drain, may have told anybody `drain`.
+    pub fn owed(&mut self, same_boot: bool) -> Debts {
+        match self.debts.take() {
+            Some(debts) => debts.resumed(same_boot),
+            None if self.shown.is_some_and(|(phase, _)| phase == Phase::Up) => Debts::default(),
+            None => Debts::unknown(),
         }
     }
 }

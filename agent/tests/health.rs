@@ -9,7 +9,7 @@ use std::{
 };
 
 use drain_agent::{
-    agent_check::Speaker,
+    agent_check::{Ledger, Speaker},
     clock::Moment,
     health::{Answer, Check, Endpoint, Way, bind},
     lifecycle::Phase,
@@ -111,7 +111,7 @@ fn the_agent_protocol_is_spoken_on_a_port_of_its_own() {
     let address = spoken.local_addr().unwrap();
     let (answer, answers) = watch::channel(None);
     let (report, mut checks) = mpsc::channel(1024);
-    let speaker = Speaker::new(false, watch::channel(None).1);
+    let speaker = Speaker::new(Ledger::default(), watch::channel(None).1);
     let endpoint =
         Endpoint::start_with(vec![http], Some((vec![spoken], speaker)), answers, report, Pulse::default());
     let _endpoint = endpoint.unwrap();

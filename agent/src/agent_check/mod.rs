@@ -15,46 +15,44 @@
 //! In up, `75%` follows where a weight is configured (`load`).
 //!
 //! `ready` takes back what an operator has set in HAProxy by hand as well: a drain and a maintenance. So it is said only
-//! to those that were told `drain` by this agent, and only in their first answers afterwards (`debts`). HAProxy asks
+//! to those that were told `drain`, and only in their first answers afterwards (`debts`); the state file remembers them,
+//! from before they are told (`ledger`). HAProxy asks
 //! for a server in maintenance as well, and there `drain` ends the maintenance: a soft drain says so nevertheless, since
 //! from here nobody can see it; a hard one undoes nothing.
 
 mod debts;
+mod ledger;
 mod load;
 mod weight;
 mod words;
 
-use std::{
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-};
+use std::net::IpAddr;
 
 use tokio::sync::watch;
 
+pub use debts::Debts;
+pub use ledger::Ledger;
 pub use load::follow;
 pub use words::Percent;
 
-use self::debts::Debts;
 use crate::{clock::Moment, health::Answer, lifecycle::Phase};
 
 /// Finds the words for those who ask.
 #[derive(Debug)]
 pub struct Speaker {
-    debts: Mutex<Debts>,
+    ledger: Ledger,
     weight: watch::Receiver<Option<Percent>>,
 }
 
 impl Speaker {
-    /// One that asks for the weight that `weight` holds. `in_drain`: an earlier agent may have told somebody `drain`,
-    /// and nobody knows whom.
-    pub fn new(in_drain: bool, weight: watch::Receiver<Option<Percent>>) -> Self {
-        Self { debts: Mutex::new(Debts::new(in_drain)), weight }
+    /// One that asks for the weight that `weight` holds, and keeps its debts in `ledger`.
+    pub fn new(ledger: Ledger, weight: watch::Receiver<Option<Percent>>) -> Self {
+        Self { ledger, weight }
     }
 
     /// What to tell `source` in the state of `answer`: a line with its end.
     pub fn line(&self, answer: &Answer, source: IpAddr, now: Moment) -> String {
-        // Each change is one call: a panic elsewhere does not spoil it.
-        let mut debts = self.debts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut debts = self.ledger.debts();
         match answer.phase {
             Phase::Up => words::up(debts.ready(source, now), *self.weight.borrow()),
             Phase::Soft => {
@@ -83,7 +81,7 @@ mod tests {
 
     #[test]
     fn each_row_of_the_table_holds() {
-        let speaker = Speaker::new(false, watch::channel(None).1);
+        let speaker = Speaker::new(Ledger::default(), watch::channel(None).1);
         assert_eq!(says(&speaker, Phase::Up, 0), "up\n");
         for phase in [Phase::Hard, Phase::Restarting, Phase::Warming, Phase::Failed, Phase::Down] {
             assert_eq!(says(&speaker, phase, 1), "down #new release\n");
@@ -96,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_weight_is_said_in_up_only() {
-        let speaker = Speaker::new(false, watch::channel(Percent::new(75)).1);
+        let speaker = Speaker::new(Ledger::default(), watch::channel(Percent::new(75)).1);
         assert_eq!(says(&speaker, Phase::Up, 0), "up 75%\n");
         assert_eq!(says(&speaker, Phase::Soft, 1), "up drain\n");
         assert_eq!(says(&speaker, Phase::Down, 2), "down #new release\n");

@@ -144,6 +144,11 @@ impl Table {
         self.announced.map(|announced| announced.level)
     }
 
+    /// From where is asked.
+    pub fn sources(&self) -> impl Iterator<Item = IpAddr> {
+        self.balancers.keys().map(|key| key.source)
+    }
+
     /// Somebody has asked and was answered. Says whether the table has a balancer more.
     pub fn observe(&mut self, check: &Check, unix: u64) -> bool {
         let source = check.source.ip().to_canonical();

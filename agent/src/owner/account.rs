@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::{Outside, Owner, journal};
 use crate::{
+    agent_check::Ledger,
     clock::Moment,
     config::Config,
     lifecycle::{Effects, Ended, Outcome, Ran, Stage},
@@ -27,6 +28,11 @@ impl<O: Outside> Owner<O> {
 
     /// The owner's pulse, for who must know whether it lives.
     pub fn pulse(&self) -> Pulse {
+    /// Who was told `drain` in the agent protocol, for who speaks it.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger.clone()
+    }
+
         self.pulse.clone()
     }
 

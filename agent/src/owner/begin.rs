@@ -17,6 +17,7 @@ use super::{
     task::Core,
 };
 use crate::{
+    agent_check::{Debts, Ledger},
     balancers::Table,
     clock::Moment,
     config::Config,
@@ -57,6 +58,7 @@ impl<O: Outside> Owner<O> {
         let mut last_known = Verdict::Unknown;
         let mut standing_warning = None;
         let mut replaced = Replaced::Perhaps;
+        let mut debts = Debts::default();
         match found {
             Found::Nothing => {}
             Found::State(mut state) => {
@@ -64,6 +66,7 @@ impl<O: Outside> Owner<O> {
                 if let Some(restart) = state.restart.as_mut().filter(|_| same_boot) {
                     replaced = outside.left_behind(restart).await;
                 }
+                debts = state.owed(same_boot);
                 last_known = state.machine.server;
                 core.drains = Arc::new(state.drains.into());
                 history.recorder().resume(state.reports, same_boot, now, unix);
@@ -78,14 +81,7 @@ impl<O: Outside> Owner<O> {
                     // The host's restart was the server's too, and has ended what was announced.
                     Arc::make_mut(&mut core.table).announce(announced, 1, now);
                 }
-                if let Some(drain) = core.machine.course().drain() {
-                    let stage = core.machine.course().stage();
-                    info!(
-                        drain = drain.id,
-                        asked_by = drain.origin.to_string(),
-                        "goes on in {stage} after a restart of the agent"
-                    );
-                }
+                goes_on(&core.machine);
             }
             Found::Unreadable(why) => {
                 let why = format!(
@@ -95,6 +91,7 @@ impl<O: Outside> Owner<O> {
                 Arc::make_mut(&mut core.table).announce(Some(Level::Soft), 1, now);
                 error!("{why}");
                 standing_warning = Some(why);
+                debts = Debts::unknown();
             }
         }
         let (report, reports) = mpsc::channel(REPORTS);
@@ -126,6 +123,7 @@ impl<O: Outside> Owner<O> {
             unasked: None,
             last_known,
             caller_gone: None,
+            ledger: Ledger::new(debts),
             unheard: Vec::new(),
             standing_warning,
             identity: None,
@@ -159,6 +157,15 @@ impl<O: Outside> Owner<O> {
         let _ = self.carry_out(before, effects, None).await;
         // Where nothing has changed, what was shown before is still to be shown again.
         self.publish_status(self.outside.now());
+    }
+}
+
+/// Writes down that a drain outlives the agent.
+fn goes_on(machine: &Machine) {
+    let course = machine.course();
+    if let Some(drain) = course.drain() {
+        let (stage, asked_by) = (course.stage(), drain.origin.to_string());
+        info!(drain = drain.id, asked_by, "goes on in {stage} after a restart of the agent");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     clock::Moment,
     control::api,
     health::Answer,
-    lifecycle::{Effects, Event, Refusal, Said, Stage, Then},
+    lifecycle::{Effects, Event, Level, Refusal, Said, Stage, Then},
     metrics::Failed,
     restart::Mark,
     state::{self, State},
@@ -86,6 +86,9 @@ impl<O: Outside> Owner<O> {
     /// Everything is as it was at `since`, but for what was heard meanwhile, which is lost.
     fn restore(&mut self, before: Core, since: Moment) {
         self.core = before;
+        if self.core.machine.announcement().is_none() {
+            self.ledger.settle();
+        }
         let now = self.outside.now();
         if now.since(since) >= STALL / 2 {
             Arc::make_mut(&mut self.core.table).missed(now);
@@ -124,6 +127,14 @@ impl<O: Outside> Owner<O> {
             return;
         }
         let level = is.map(|announcement| announcement.level);
+        match level {
+            // One that asks by HTTP may ask in the agent protocol, too.
+            Some(Level::Soft) if self.config.agent_check.is_some() => {
+                self.ledger.announce(self.core.table.sources());
+            }
+            Some(_) => {}
+            None => self.ledger.settle(),
+        }
         Arc::make_mut(&mut self.core.table).announce(level, self.generation + 1, now);
         self.renew = true;
         if was.is_none() {
@@ -235,6 +246,7 @@ impl<O: Outside> Owner<O> {
             restart: self.core.restart.clone(),
             drains: self.core.drains.iter().cloned().collect(),
             reports: self.history.recorder().saved(),
+            debts: Some(self.ledger.taken_down()),
             ..State::new(self.records.boot.clone())
         };
         self.records.begin(state, lasts, now);

@@ -19,6 +19,7 @@ use super::{
     sources::Readings,
 };
 use crate::{
+    agent_check::Ledger,
     balancers::{Table, Unheard},
     clock::Moment,
     config::Config,
@@ -74,6 +75,8 @@ pub struct Owner<O> {
     pub(super) last_known: Verdict,
     /// Of which drain it was said that whoever asked for it has gone.
     pub(super) caller_gone: Option<u64>,
+    /// Who was told `drain` in the agent protocol.
+    pub(super) ledger: Ledger,
     /// Balancers that are expected and of which it was said that nobody hears them.
     pub(super) unheard: Vec<Unheard>,
     /// Said as long as it holds: how this agent began.

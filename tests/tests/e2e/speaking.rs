@@ -1,6 +1,6 @@
 //! The agent speaks HAProxy's agent protocol, to a real HAProxy and to our proxy.
 
-use drain_agent::lifecycle::Phase;
+use drain_agent::{control::api::Balancer, lifecycle::Phase};
 use drain_tests::{
     Agent, Haproxy, Nginx, PATIENCE, Place, Proxy, Server, client::Connection, place::holds, port,
 };
@@ -47,6 +47,16 @@ impl Stage {
     fn asked(&self, words: &[&str]) {
         let out = self.agent.ctl(words);
         assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+
+    /// Waits until the balancer has asked once more from now on.
+    #[track_caller]
+    fn asks_again(&self) {
+        let now = self.agent.status().agent.uptime_seconds;
+        self.agent.wait_until("another question", PATIENCE, |status| {
+            let asked = |balancer: &Balancer| status.agent.uptime_seconds - balancer.last_seconds > now;
+            !status.balancers.is_empty() && status.balancers.iter().all(asked)
+        });
     }
 }
 
@@ -105,6 +115,34 @@ fn a_hard_drain_undoes_nothing_that_an_operator_has_set_in_haproxy() {
     stage.asked(&["up", "--no-wait"]);
     stage.agent.wait_for_phase(Phase::Up, PATIENCE);
     stage.sees("MAINT");
+}
+
+#[test]
+fn an_agent_that_dies_in_a_hard_drain_leaves_a_maintenance_to_the_next() {
+    let mut stage = stage("speaking_dies", false, "");
+    let runtime = stage.balancer.runtime();
+    runtime.command("set server shop/s1 state maint");
+    stage.sees("MAINT");
+    stage.asked(&["hard", "--no-wait", "--force"]);
+    stage.agent.wait_until("acknowledged", PATIENCE, |s| s.phase == Phase::Hard && s.acknowledged.complete);
+    stage.agent.crash_and_start_again();
+    stage.agent.wait_for_phase(Phase::Hard, PATIENCE);
+    stage.asked(&["up", "--no-wait"]);
+    stage.agent.wait_for_phase(Phase::Up, PATIENCE);
+    // Whoever is to hear `ready` hears it in the first answer. At the second question the first answer was taken.
+    stage.asks_again();
+    stage.asks_again();
+    stage.sees("MAINT");
+}
+
+#[test]
+fn an_agent_that_dies_in_a_soft_drain_leaves_the_next_to_take_it_back() {
+    let mut stage = stage("speaking_dies_soft", false, "");
+    stage.asked(&["soft", "--no-wait"]);
+    stage.sees("DRAIN (agent)");
+    stage.agent.crash_and_start_again();
+    stage.asked(&["up", "--no-wait"]);
+    stage.sees("no check");
 }
 
 #[test]

@@ -56,17 +56,7 @@ pub struct Status {
 /// others have followed, and few enough for each line of a watch to stay short.
 pub const DRAINS: usize = 8;
 
-/// So long after a drain's end balancers may still have to hear of it: three of the longest usual intervals.
-const HEARD_WITHIN: u64 = 180;
-
 impl Status {
-    /// Whether a drain is under way, or has left the server out by its failure, or has ended so lately that not everybody
-    /// may have heard of it.
-    pub fn in_or_after_drain(&self, unix: u64) -> bool {
-        let lately = |drain: &Drain| unix.saturating_sub(drain.ended_unix) < HEARD_WITHIN;
-        self.asked.is_some() || self.phase == Phase::Failed || self.drains.last().is_some_and(lately)
-    }
-
     /// What stood against quiet when the limit of a hold had passed, while it is not quiet.
     pub fn still_in_use(&self) -> Option<&str> {
         let passed = self.asked.as_ref()?.limit_passed.as_deref()?;

@@ -231,11 +231,11 @@ struct Agent {
     balancer: JoinHandle<()>,
 }
 
-/// `lines` are of `[drain]`, or begin with `restart.`, `run.` or `server.`.
+/// `lines` are of `[drain]`, or begin with `restart.`, `run.`, `server.` or `agent_check.`.
 fn config(directory: &Scratch, lines: &str) -> Config {
-    let (others, drain): (Vec<&str>, Vec<&str>) = lines
-        .lines()
-        .partition(|line| ["restart.", "run.", "server."].iter().any(|key| line.starts_with(key)));
+    let (others, drain): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| {
+        ["restart.", "run.", "server.", "agent_check."].iter().any(|key| line.starts_with(key))
+    });
     let text = format!(
         "listen = '127.0.0.1:1'\nstate = '{}'\nserver.ports = [80]\nrestart.command = ['true']\n{}\n\
          [drain]\nsoft = {{ quiet = '20s', limit = '60s' }}\n{}",

@@ -80,3 +80,19 @@ async fn an_agent_that_stops_in_a_drain_leaves_it_to_the_next() {
     (&mut agent.owner).await.unwrap();
     assert!(agent.written().contains("\"soft\":{\"drain\""));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_will_be_told_drain_in_the_agent_protocol_is_written_down_before() {
+    let lines = "agent_check.listen = '127.0.0.1:2'";
+    let agent = Agent::start_with(Scratch::new("debts"), fake(), lines).await;
+    time::sleep(Duration::from_secs(40)).await;
+    let owed = |agent: &Agent| agent.written().contains(r#""owed":{"10.0.0.1":"#);
+    assert!(matches!(agent.ask(Request::Hard(Options::default())).await, Reply::Accepted { .. }));
+    assert!(!owed(&agent), "hard says nothing of drain");
+    agent.ask(Request::Up).await;
+    time::sleep(Duration::from_secs(40)).await;
+    assert!(matches!(agent.ask(Request::Soft(Options::default())).await, Reply::Accepted { .. }));
+    assert!(owed(&agent), "{}", agent.written());
+    agent.ask(Request::Up).await;
+    assert!(!owed(&agent), "nobody was told: {}", agent.written());
+}
