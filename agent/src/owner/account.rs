@@ -122,7 +122,7 @@ impl<O: Outside> Owner<O> {
             recorder.seen(drain.id, now, sample);
         }
         if let (Some(since), Ok(reading)) = (recorder.awaits_users(), reading) {
-            let last = if reading.in_flight() > 0 { Some(Duration::ZERO) } else { reading.silent_for() };
+            let last = if reading.in_flight() > 0 { Some(Duration::ZERO) } else { reading.spoke() };
             if let Some(ago) = last.filter(|ago| *ago <= at.since(since)) {
                 let back = recorder.used(since + (at.since(since).saturating_sub(ago)));
                 drop(recorder);

@@ -31,9 +31,9 @@ pub struct Reading {
     pub answered: Silence,
     /// Connections on which nothing was ever asked.
     pub fresh: u32,
-    /// How long ago the last word was said on the connections that have ended since the last look; zero where that is
-    /// not known, `None` where none has ended that carried a request.
-    pub ended: Option<Duration>,
+    /// The last word on the connections that have ended since the last look; `None` where none has ended that carried
+    /// a request.
+    pub ended: Option<LastWord>,
     /// A door of the server at which nobody listens.
     pub deserted: Option<Door>,
     /// On none of them anybody listens, though somebody did when the same source looked before: so it looks in the
@@ -77,14 +77,36 @@ impl Reading {
         }
     }
 
-    /// How long ago the last sign of traffic was, over all connections that are not busy and were open at the last look
-    /// or later; `None` where no such connection has ever carried anything.
+    /// How long ago the last sign of traffic may have been, over all connections that are not busy and were open at the
+    /// last look or later; `None` where no such connection has ever carried anything.
     pub fn silent_for(&self) -> Option<Duration> {
-        [self.unsure.shortest, self.opaque.shortest, self.answered.shortest, self.ended]
+        let ended = self.ended.map(|last| match last {
+            LastWord::Ago(ago) => ago,
+            LastWord::Unknown => Duration::ZERO,
+        });
+        self.spoke().into_iter().chain(ended).min()
+    }
+
+    /// The same of what was seen: that nothing is known of a time is no sign of anybody.
+    pub fn spoke(&self) -> Option<Duration> {
+        let ended = match self.ended {
+            Some(LastWord::Ago(ago)) => Some(ago),
+            Some(LastWord::Unknown) | None => None,
+        };
+        [self.unsure.shortest, self.opaque.shortest, self.answered.shortest, ended]
             .into_iter()
             .flatten()
             .min()
     }
+}
+
+/// The last word on connections that have ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LastWord {
+    /// It was said so long ago.
+    Ago(Duration),
+    /// Nobody has listened for their ends: there may have been some, at any time until now, or none.
+    Unknown,
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ use crate::{
     signals::Wish,
     state,
     traffic::{
-        Reading, Silence,
+        LastWord, Reading, Silence,
         sockets::{Door, Left, Looks},
     },
 };
@@ -135,7 +135,7 @@ impl Outside for Fake {
         time::sleep(looking).await;
         // As the sockets have it: what has ended before one that stands for itself, nobody knows.
         if looks == Looks::Seldom && looking > Duration::ZERO {
-            return Ok(Reading { ended: Some(Duration::ZERO), ..EMPTY });
+            return Ok(Reading { ended: Some(LastWord::Unknown), ..EMPTY });
         }
         self.world(|world| {
             world.looks += 1;

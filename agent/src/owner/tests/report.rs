@@ -126,6 +126,22 @@ async fn a_drain_that_goes_on_over_a_crash_is_one_record() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn that_nobody_has_looked_while_the_agent_was_away_is_no_user_who_is_back() {
+    let mut agent = Agent::up("report-away").await;
+    agent.ask(restart()).await;
+    agent.reach(Phase::Hard).await;
+    agent.reach(Phase::Up).await;
+    // As long as a record that has changed may wait to be written.
+    time::sleep(Duration::from_secs(11)).await;
+    let (directory, fake) = agent.kill().await;
+    fake.world(|world| world.reading = Ok(Reading { ended: Some(LastWord::Unknown), ..EMPTY }));
+    let agent = Agent::start_in(directory, fake).await;
+    time::sleep(Duration::from_secs(70)).await;
+    let back: Vec<_> = filed(&agent.directory).iter().map(|record| record.users_back_at).collect();
+    assert_eq!(back, [None]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_drain_is_filed_at_once() {
     let agent = Agent::up("report-cancelled").await;
     agent.ask(Request::Soft(Options::default())).await;

@@ -22,7 +22,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 pub use journal::{Journal, JournalError};
 
 use self::{fifo::Fifo, files::Files};
-use super::Reading;
+use super::{LastWord, Reading};
 use crate::{clock::Moment, config::Pattern};
 
 /// A disk that takes longer has gone; a network's file system may never answer.
@@ -135,7 +135,7 @@ impl Seen {
     }
 
     fn reading(self, now: Moment) -> Reading {
-        let ended = self.last.map(|last| now.since(last));
+        let ended = self.last.map(|last| LastWord::Ago(now.since(last)));
         Reading { ended, requests: Some(self.requests), ..Reading::default() }
     }
 }

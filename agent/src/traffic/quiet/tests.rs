@@ -1,7 +1,7 @@
 //! Looks over time, and what they say.
 
 use super::*;
-use crate::traffic::Silence;
+use crate::traffic::{LastWord, Silence};
 
 fn at(ms: u64) -> Moment {
     Moment::from_boot(Duration::from_secs(100) + Duration::from_millis(ms))
@@ -50,7 +50,7 @@ fn an_answered_connection_counts_from_its_last_word() {
 
 #[test]
 fn a_request_that_has_come_and_gone_between_two_looks_begins_silence_anew() {
-    let gone = Reading { ended: Some(Duration::from_millis(10)), ..EMPTY };
+    let gone = Reading { ended: Some(LastWord::Ago(Duration::from_millis(10))), ..EMPTY };
     let quiet = looks(LongLived::Wait, &[(0, Ok(EMPTY)), (100, Ok(gone)), (200, Ok(EMPTY))]);
     assert!(matches!(quiet.traffic(false), Traffic::Quiet { since, .. } if since == at(90)));
 }
@@ -58,7 +58,7 @@ fn a_request_that_has_come_and_gone_between_two_looks_begins_silence_anew() {
 #[test]
 fn what_a_slow_look_has_seen_may_have_happened_until_its_end() {
     let mut quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(EMPTY))]);
-    let gone = Reading { ended: Some(Duration::ZERO), ..EMPTY };
+    let gone = Reading { ended: Some(LastWord::Unknown), ..EMPTY };
     quiet.look(During { began: at(200), ended: at(2200) }, Ok(gone), None);
     let is_late = |traffic| matches!(traffic, Traffic::Quiet { since, last, .. } if since == at(2200) && last == at(200));
     assert!(is_late(quiet.traffic(false)), "{quiet:?}");

@@ -22,7 +22,7 @@ use super::{
     diag::{Body, Messages, Socket},
     table::LookError,
 };
-use crate::clock::Moment;
+use crate::{clock::Moment, traffic::LastWord};
 
 /// What ends between looks that are no further apart is told, whatever they are made for.
 const CLOSE: Duration = Duration::from_secs(2);
@@ -63,16 +63,16 @@ impl Ended {
         self.arrivals.send_if_modified(|arrivals| arrivals.take().is_some());
     }
 
-    /// How long ago the last word was said on connections to these `doors`' ports that have ended since the last call; `None`
-    /// where there was none. Zero where it is not known: there was no subscription, or events were lost. What is
-    /// `own` is left out.
+    /// The last word on connections to these `doors`' ports that have ended since the last call; `None` where there was
+    /// none. Not known where there was no subscription, or so many have ended that events were lost, or are left for the
+    /// next call. What is `own` is left out.
     pub(super) fn since_last(
         &mut self,
         doors: &Doors,
         looks: Looks,
         now: Moment,
         mut own: impl FnMut(&Socket) -> bool,
-    ) -> Result<Option<Duration>, LookError> {
+    ) -> Result<Option<LastWord>, LookError> {
         if doors.ports.is_empty() {
             return Ok(None);
         }
@@ -81,7 +81,7 @@ impl Ended {
         if looks == Looks::Seldom && !is_close {
             self.forget();
             self.looked = Some(now);
-            return Ok(Some(Duration::ZERO));
+            return Ok(Some(LastWord::Unknown));
         }
         let Some(netlink) = &self.netlink else {
             self.datagram.resize(DATAGRAM_LEN, 0);
@@ -90,7 +90,7 @@ impl Ended {
             // Who can't be woken looks regularly.
             self.arrivals.send_replace(netlink.as_fd().try_clone_to_owned().ok().map(Arc::new));
             self.netlink = Some(netlink);
-            return Ok(Some(Duration::ZERO));
+            return Ok(Some(LastWord::Unknown));
         };
         let mut last = None;
         for _ in 0..MOST {
@@ -100,7 +100,7 @@ impl Ended {
                     Some(libc::EAGAIN) => return Ok(last),
                     Some(libc::EINTR) => continue,
                     Some(libc::ENOBUFS) => {
-                        last = Some(Duration::ZERO);
+                        last = Some(LastWord::Unknown);
                         continue;
                     }
                     _ => {
@@ -114,11 +114,15 @@ impl Ended {
                 let socket = Socket::parse(bytes)?;
                 let ours = doors.ports.iter().any(|port| port.get() == socket.local.port());
                 if let Some(silent) = last_word(&socket).filter(|_| ours && !own(&socket)) {
-                    last = Some(last.map_or(silent, |last: Duration| last.min(silent)));
+                    last = Some(match last {
+                        Some(LastWord::Unknown) => LastWord::Unknown,
+                        Some(LastWord::Ago(last)) => LastWord::Ago(last.min(silent)),
+                        None => LastWord::Ago(silent),
+                    });
                 }
             }
         }
-        Ok(Some(Duration::ZERO))
+        Ok(Some(LastWord::Unknown))
     }
 }
 
@@ -197,10 +201,10 @@ mod tests {
             let now = Moment::from_boot(Duration::from_secs(s));
             ended.since_last(&Doors::at_ports(&[port]), Looks::Seldom, now, |_| false).unwrap()
         };
-        assert_eq!(look(100), Some(Duration::ZERO));
-        assert_eq!(look(101), Some(Duration::ZERO), "the subscription begins here");
+        assert_eq!(look(100), Some(LastWord::Unknown));
+        assert_eq!(look(101), Some(LastWord::Unknown), "the subscription begins here");
         assert_eq!(look(102), None);
-        assert_eq!(look(112), Some(Duration::ZERO));
+        assert_eq!(look(112), Some(LastWord::Unknown));
     }
 
     #[test]
@@ -210,9 +214,9 @@ mod tests {
             let now = Moment::from_boot(Duration::from_secs(s));
             ended.since_last(&Doors::at_ports(&[port]), looks, now, |_| false).unwrap()
         };
-        assert_eq!(look(100, Looks::InARow), Some(Duration::ZERO), "the subscription begins at once");
+        assert_eq!(look(100, Looks::InARow), Some(LastWord::Unknown), "the subscription begins at once");
         assert_eq!(look(104, Looks::InARow), None, "each look takes a second");
         assert_eq!(look(144, Looks::InARow), None, "or ten");
-        assert_eq!(look(184, Looks::Seldom), Some(Duration::ZERO));
+        assert_eq!(look(184, Looks::Seldom), Some(LastWord::Unknown));
     }
 }

@@ -192,7 +192,7 @@ impl Source {
     fn read(&mut self, at: During, reading: Result<Reading, String>, held: Option<String>) -> Option<News> {
         let spoke = match &reading {
             Ok(reading) if reading.in_flight() > 0 || held.is_some() => Some(at.ended),
-            Ok(reading) => reading.silent_for().map(|silent| at.ended.before(silent)),
+            Ok(reading) => reading.spoke().map(|ago| at.ended.before(ago)),
             Err(_) => None,
         };
         self.activity = self.activity.max(spoke);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::traffic::LastWord;
 
 const LOG: usize = 0;
 const GAUGE: usize = 1;
@@ -31,7 +32,7 @@ fn busy(count: u32) -> Reading {
 }
 
 fn line() -> Reading {
-    Reading { ended: Some(Duration::ZERO), requests: Some(1), ..Reading::default() }
+    Reading { ended: Some(LastWord::Ago(Duration::ZERO)), requests: Some(1), ..Reading::default() }
 }
 
 #[test]
