@@ -115,7 +115,7 @@ impl<O: Outside> Owner<O> {
             let found = reading.as_ref().ok();
             let sample = Sample {
                 at: 0.0,
-                in_flight: found.map(Reading::in_flight),
+                in_flight: self.in_flight(),
                 idle: found.map(Reading::idle),
                 users: self.core.table.sessions(now).users,
             };
@@ -128,6 +128,16 @@ impl<O: Outside> Owner<O> {
                 drop(recorder);
                 self.account_for_users(&back);
             }
+    /// How many requests are in flight, as far as any source can tell. While the server is replaced the sockets alone do:
+    /// the others are not read.
+    pub(super) fn in_flight(&self) -> Option<u32> {
+        if matches!(self.core.machine.course().stage(), Stage::Restarting | Stage::Warming) {
+            let (_, looked) = self.sources.sockets()?;
+            return looked.as_ref().ok().map(Reading::in_flight);
+        }
+        self.sources.in_flight()
+    }
+
         }
     }
 

@@ -180,8 +180,8 @@ impl<O: Outside> Owner<O> {
             Arc::make_mut(&mut self.core.table).nothing_open();
         }
         self.status_stale = true;
+        let news = self.sources.look(at, reading.clone(), sessions, soft);
         self.account_for_look(at.began, &reading, now);
-        let news = self.sources.look(at, reading, sessions, soft);
         self.see().await;
         self.tell(news, now);
         if !self.curious.is_empty() {

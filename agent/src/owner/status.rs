@@ -117,7 +117,7 @@ impl<O: Outside> Owner<O> {
             _ => None,
         };
         api::Traffic {
-            in_flight: reading.map(Reading::in_flight),
+            in_flight: self.in_flight(),
             idle: reading.map(Reading::idle),
             quiet_seconds: quiet,
             needed_seconds: self.core.machine.needed_quiet().map(|needed| needed.as_secs_f64()),

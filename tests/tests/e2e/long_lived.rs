@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use drain_agent::{
     control::api::{Outcome, Record, Status},
-    lifecycle::Phase,
+    lifecycle::{Phase, Stage},
 };
 use drain_tests::{
     Agent, Haproxy, PATIENCE, Place, Server, agent::logged, child::Child, client::Connection, clock, port,
@@ -148,4 +148,14 @@ fn a_websocket_behind_haproxy_is_waited_for_because_that_counts_it() {
     drop(user);
     let drain = agent.wait_for_end(before, farm::DRAINED_WITHIN);
     assert_eq!(drain.outcome, Outcome::Done, "{drain:#?}");
+
+    let shown = agent.ctl(&["--json", "history", "show"]).stdout;
+    let record: Record = serde_json::from_slice(&shown).expect("a record");
+    let hard = record.steps.iter().find(|step| step.to == Stage::Hard).expect("it was hard").at;
+    let held: Vec<_> = record
+        .traffic
+        .iter()
+        .filter(|sample| (hard..hard + LONG.as_secs_f64()).contains(&sample.at))
+        .collect();
+    assert!(!held.is_empty() && held.iter().all(|sample| sample.in_flight >= Some(1)), "{record:#?}");
 }

@@ -81,6 +81,14 @@ impl Sources {
         self.sockets.last_reading()
     }
 
+    /// How many requests are in flight, as the one source says that has seen most of them, each at its last reading.
+    /// `None` before the first look at the sockets, and where one can't be read and the others see none.
+    pub fn in_flight(&self) -> Option<u32> {
+        self.sockets.last.as_ref()?;
+        let most = self.all().filter_map(|source| self.counted(source)).max();
+        most.filter(|most| *most > 0 || self.unknown().is_empty())
+    }
+
     /// How many requests a source has seen in flight; nothing of one that does not count them.
     fn counted(&self, source: &Source) -> Option<u32> {
         match source.kind {
@@ -184,6 +192,19 @@ mod tests {
         let cut = sources.cut(at(), &Ok(left(EMPTY, &[])));
         assert_eq!((cut.in_flight, cut.unknown), (Some(4), None));
         assert_eq!(cut.held_by, ["balancers report 2 in flight", "gauge http://g: 4 in flight"]);
+    }
+
+    #[test]
+    fn in_flight_is_what_the_source_says_that_sees_most() {
+        let sessions = Sessions { in_flight: Some(2), ..Sessions::default() };
+        let gauge = |busy| Ok(Reading { busy, ..EMPTY });
+        assert_eq!(sources(LongLived::Quiet, sessions, gauge(0)).in_flight(), Some(2));
+        assert_eq!(sources(LongLived::Quiet, sessions, gauge(4)).in_flight(), Some(4));
+        assert_eq!(quiet_others(LongLived::Quiet).in_flight(), Some(0));
+        let refused = || Err("refused".to_owned());
+        assert_eq!(sources(LongLived::Quiet, sessions, refused()).in_flight(), Some(2), "at least");
+        assert_eq!(sources(LongLived::Quiet, Sessions::default(), refused()).in_flight(), None);
+        assert_eq!(Sources::new(LongLived::Quiet, []).in_flight(), None, "nobody has looked");
     }
 
     #[test]
