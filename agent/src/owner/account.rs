@@ -17,9 +17,6 @@ use crate::{
     traffic::Reading,
 };
 
-/// How often it is looked whether users are back, as long as a report waits for them.
-const LOOK_FOR_USERS: Duration = Duration::from_millis(500);
-
 impl<O: Outside> Owner<O> {
     /// The reports, for who wants to read them.
     pub fn reports(&self) -> Reports {
@@ -28,12 +25,12 @@ impl<O: Outside> Owner<O> {
 
     /// The owner's pulse, for who must know whether it lives.
     pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// Who was told `drain` in the agent protocol, for who speaks it.
     pub fn ledger(&self) -> Ledger {
         self.ledger.clone()
-    }
-
-        self.pulse.clone()
     }
 
     /// The configuration that holds, for who only reads it.
@@ -128,6 +125,9 @@ impl<O: Outside> Owner<O> {
                 drop(recorder);
                 self.account_for_users(&back);
             }
+        }
+    }
+
     /// How many requests are in flight, as far as any source can tell. While the server is replaced the sockets alone do:
     /// the others are not read.
     pub(super) fn in_flight(&self) -> Option<u32> {
@@ -136,9 +136,6 @@ impl<O: Outside> Owner<O> {
             return looked.as_ref().ok().map(Reading::in_flight);
         }
         self.sources.in_flight()
-    }
-
-        }
     }
 
     /// Tells of the drains after which users have come back, and how long after them.
@@ -164,11 +161,9 @@ impl<O: Outside> Owner<O> {
         recorder.tried(drain, began, now, &result, None);
     }
 
-    /// When it is to be looked whether users are back.
-    pub(super) fn look_for_users(&self) -> Option<Moment> {
-        let is_up = self.core.machine.course().stage() == Stage::Up;
-        self.history.recorder().awaits_users().filter(|_| is_up)?;
-        Some(self.errands.looked? + LOOK_FOR_USERS)
+    /// Whether it is to be looked whether users are back.
+    pub(super) fn looks_for_users(&self) -> bool {
+        self.core.machine.course().stage() == Stage::Up && self.history.recorder().awaits_users().is_some()
     }
 
     /// Files the reports that have become whole.

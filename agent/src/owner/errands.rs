@@ -154,7 +154,8 @@ impl<O: Outside> Owner<O> {
         let last = self.errands.looked.map(|began| Look { began, took: self.errands.look_took });
         let due = self.errands.heard_end.or_else(|| self.due(now));
         let regular = schedule::next_look(&self.core.machine, last, due, now);
-        self.look_for_users().map_or(regular, |users| users.min(regular))
+        let users = last.filter(|_| self.looks_for_users()).map(schedule::look_for_users);
+        users.map_or(regular, |users| users.min(regular))
     }
 
     /// For how long nothing is due.

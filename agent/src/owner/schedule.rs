@@ -25,6 +25,12 @@ const LEAST: Duration = Duration::from_millis(20);
 /// look takes 0.2 s, does not cost the server a whole core.
 const PAUSES: u32 = 3;
 
+/// How often it is looked whether users are back after a drain, in a small table.
+const FOR_USERS: Duration = Duration::from_millis(500);
+/// In a large one so many times the duration of a look pass between two, so that it takes a hundredth of a core, as all
+/// that the agent does while up shall.
+const FOR_USERS_PAUSES: u32 = 100;
+
 /// The last look.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
@@ -54,6 +60,11 @@ pub(super) fn next_look(machine: &Machine, last: Option<Look>, due: Option<Momen
         Some(due) if due < regular + LEAST => due.max(last + LEAST.max(took * 2)),
         _ => regular,
     }
+}
+
+/// When it is time to look after `last` whether users are back.
+pub(super) fn look_for_users(last: Look) -> Moment {
+    last.began + FOR_USERS.max(last.took * FOR_USERS_PAUSES)
 }
 
 #[cfg(test)]
@@ -107,6 +118,12 @@ mod tests {
         let next = |due: Option<u64>| next_look(&hard(), Some(slow), due.map(at), at(1205));
         assert_eq!(next(None), at(1800), "a quarter of a core");
         assert_eq!(next(Some(1300)), at(1400), "half of one, for the look that counts");
+    }
+
+    #[test]
+    fn looks_for_users_take_a_hundredth_of_a_core_at_most() {
+        assert_eq!(look_for_users(QUICK), at(1500));
+        assert_eq!(look_for_users(Look { took: Duration::from_millis(200), ..QUICK }), at(21_000));
     }
 
     #[test]
