@@ -157,6 +157,11 @@ impl<'d> Table<'d> {
         self.field(key, default, Value::duration)
     }
 
+    /// The same, or none at all: "0s".
+    pub fn duration_or_zero(&self, key: &'static str, default: Duration) -> Field<Duration> {
+        self.field(key, default, Value::duration_or_zero)
+    }
+
     /// `true` or `false`.
     pub fn flag(&self, key: &'static str, default: bool) -> Field<bool> {
         self.field(key, default, Value::flag)

@@ -122,6 +122,16 @@ impl<'d> Value<'d> {
         within.and_then(|number| T::try_from(number).ok())
     }
 
+    /// A duration from [`SHORTEST`] to [`LONGEST`], or none at all: "0s".
+    pub fn duration_or_zero(&self) -> Option<Duration> {
+        match self.written.get_ref() {
+            DeValue::String(text) if parse(text).is_ok_and(|duration| duration.is_zero()) => {
+                Some(Duration::ZERO)
+            }
+            _ => self.duration(),
+        }
+    }
+
     /// A duration from [`SHORTEST`] to [`LONGEST`].
     pub fn duration(&self) -> Option<Duration> {
         let DeValue::String(text) = self.written.get_ref() else {

@@ -49,7 +49,7 @@ pub enum AtAcknowledgeLimit {
 /// The soft phase; its times run from the acknowledgement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Soft {
-    /// Nothing in flight and no new request for so long ends it; at most `limit`.
+    /// Nothing in flight and no new request for so long ends it; at most `limit`. Zero: two looks that find nothing.
     pub quiet: Duration,
     /// The longest that it may last; then it becomes hard.
     pub limit: Duration,
@@ -58,7 +58,7 @@ pub struct Soft {
 /// The hard phase; its times run from the acknowledgement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hard {
-    /// Nothing in flight and no new request for so long ends it; at most `limit`.
+    /// Nothing in flight and no new request for so long ends it; at most `limit`. Zero: two looks that find nothing.
     pub quiet: Duration,
     /// Whether `quiet` is not the user's own number but the default: then balancers that all report zero
     /// sessions may end the phase earlier.
@@ -138,7 +138,7 @@ impl Acknowledge {
 
 impl Soft {
     fn read(table: &Table<'_>) -> Self {
-        let quiet = table.duration("quiet", Duration::from_mins(5));
+        let quiet = table.duration_or_zero("quiet", Duration::from_mins(5));
         let limit = table.duration("limit", Duration::from_mins(30));
         Self { quiet: quiet.at_most("quiet", &limit, "limit", table), limit: limit.copied() }
     }
@@ -147,7 +147,7 @@ impl Soft {
 impl Hard {
     fn read(table: &Table<'_>) -> Self {
         let words = [("restart", AtHardLimit::Restart), ("abort", AtHardLimit::Abort)];
-        let quiet = table.duration("quiet", Duration::from_secs(3));
+        let quiet = table.duration_or_zero("quiet", Duration::from_secs(3));
         let limit = table.duration("limit", Duration::from_secs(30));
         Self {
             quiet: quiet.at_most("quiet", &limit, "limit", table),

@@ -23,7 +23,7 @@ const DRAINS: usize = 10;
 /// The quiet of drains whose last request is timed.
 const QUIET: (&str, Duration) = ("1s", Duration::from_secs(1));
 /// The shortest that there is, of drains on an idle server.
-const NO_QUIET: &str = "1ms";
+const NO_QUIET: &str = "0s";
 /// The checks with which the bounds of whole drains are stated.
 const CHECKS: &str = "inter 500 fastinter 100 downinter 100 fall 1 rise 1";
 
