@@ -1,6 +1,6 @@
 //! What is looked for in the backends that matter.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     super::Finding,
@@ -29,26 +29,27 @@ pub struct Wanted<'a> {
 pub fn examine(file: &str, text: &str, wanted: &Wanted<'_>) -> Vec<Finding> {
     let sections = sections(text);
     let mut findings = Vec::new();
-    let mut concerned = 0;
-    for (index, section) in sections.iter().enumerate().filter(|(_, section)| section.kind == Kind::Backend) {
-        let backend = Backend::new(file, section, lineage(&sections, index));
-        let servers: Vec<Server> =
-            backend.servers().filter(|server| wanted.concerns(&section.name, server)).collect();
-        if servers.is_empty() {
-            continue;
-        }
-        concerned += 1;
+    let backends = sections.iter().enumerate().filter(|(_, section)| section.kind == Kind::Backend);
+    let backends = backends.map(|(index, section)| Backend::new(file, section, lineage(&sections, index)));
+    let concerned = concerned(backends.collect(), wanted);
+    let names: Vec<String> = concerned
+        .iter()
+        .flat_map(|(backend, servers)| servers.iter().map(|server| named(backend, &server.name)))
+        .collect();
+    for (backend, servers) in &concerned {
         let before = findings.len();
-        // What checks by HTTP need says nothing of servers that are asked in other words.
-        let by_http = servers.iter().any(|server| server.check || !server.agent_check);
+        // What checks by HTTP need says nothing of servers that are asked in other words, or elsewhere.
+        let by_http =
+            servers.iter().any(|server| server.tracks.is_none() && (server.check || !server.agent_check));
         findings.extend(backend.options(by_http));
-        findings.extend(servers.iter().flat_map(|server| of_server(&backend, server, wanted)));
+        findings.extend(servers.iter().flat_map(|server| of_server(backend, server, wanted, &names)));
         if findings.len() == before {
+            let section = backend.section;
             let text = format!("backend {} does what a drain needs", section.name);
             findings.push(Finding::ok(ABOUT, text).at(format!("{file}:{}", section.number)));
         }
     }
-    if concerned == 0 {
+    if concerned.is_empty() {
         let ports = list(wanted.health_ports);
         findings.push(
             Finding::failure(
@@ -65,6 +66,31 @@ pub fn examine(file: &str, text: &str, wanted: &Wanted<'_>) -> Vec<Finding> {
     findings
 }
 
+/// The backends with the agent's servers. Another backend may lead users to the same server, under another name and
+/// without a check: whatever has the address of one of them is it.
+fn concerned<'a>(backends: Vec<Backend<'a>>, wanted: &Wanted<'_>) -> Vec<(Backend<'a>, Vec<Server>)> {
+    let of = |backend: Backend<'a>| {
+        let servers: Vec<Server> = backend.servers().collect();
+        (backend, servers)
+    };
+    let mut all: Vec<_> = backends.into_iter().map(of).collect();
+    let mut ours = BTreeSet::new();
+    for (backend, servers) in &all {
+        let concerned = servers.iter().filter(|server| wanted.concerns(&backend.section.name, server));
+        ours.extend(concerned.map(|server| server.address.clone()));
+    }
+    for (_, servers) in &mut all {
+        servers.retain(|server| ours.contains(&server.address));
+    }
+    all.retain(|(_, servers)| !servers.is_empty());
+    all
+}
+
+/// `BACKEND/SERVER`, of a name that may lack the backend.
+fn named(backend: &Backend<'_>, server: &str) -> String {
+    if server.contains('/') { server.to_owned() } else { format!("{}/{server}", backend.section.name) }
+}
+
 impl Wanted<'_> {
     /// Whether a server may be the agent's: by the name that its balancer has told, by the port of its checks, or by
     /// its own.
@@ -78,8 +104,8 @@ impl Wanted<'_> {
     }
 }
 
-/// What is said of one server.
-fn of_server(backend: &Backend<'_>, server: &Server, wanted: &Wanted<'_>) -> Vec<Finding> {
+/// What is said of one server; `ours` are all servers of which something is said.
+fn of_server(backend: &Backend<'_>, server: &Server, wanted: &Wanted<'_>, ours: &[String]) -> Vec<Finding> {
     let name = format!("server {}/{}", backend.section.name, server.name);
     let here = || backend.place(server.number);
     let ports = list(wanted.health_ports);
@@ -93,6 +119,19 @@ fn of_server(backend: &Backend<'_>, server: &Server, wanted: &Wanted<'_>) -> Vec
             )
             .at(backend.place(line)),
         );
+    }
+    if let Some(tracked) = server.tracks.as_ref().map(|tracked| named(backend, tracked)) {
+        if !ours.contains(&tracked) {
+            findings.push(
+                Finding::failure(
+                    ABOUT,
+                    format!("{name} goes and comes with {tracked}, which is another server"),
+                    format!("add `check port {ports}` instead of `track`"),
+                )
+                .at(here()),
+            );
+        }
+        return findings;
     }
     if !server.check && server.agent_check {
         findings.extend(agent_check(server, &name, wanted).map(|finding| finding.at(here())));
@@ -281,5 +320,24 @@ backend shop
         let names = ["shop/web1".to_owned()];
         let found = examine("h.cfg", &text, &Wanted { names: &names, ..wanted() });
         assert_eq!(found.len(), 1, "web2 is another host's: {found:?}");
+    }
+
+    #[test]
+    fn another_backend_with_the_same_server_matters_whatever_it_calls_it() {
+        let names = ["shop/web1".to_owned()];
+        let found = |line: &str| {
+            let text = format!("{GOOD}backend api\n    option redispatch\n    {line}\n");
+            let found = examine("h.cfg", &text, &Wanted { names: &names, ..wanted() });
+            let bad = found.into_iter().filter(|finding| finding.level != Level::Ok);
+            bad.map(|finding| (finding.text, finding.place.unwrap())).collect::<Vec<_>>()
+        };
+        let unchecked = found("server a 10.0.0.11:80");
+        let not_checked = ("server api/a is not checked".to_owned(), "h.cfg:14".to_owned());
+        assert!(unchecked.contains(&not_checked), "{unchecked:?}");
+        assert_eq!(found("server a 10.0.0.13:80"), [], "another host's");
+        assert_eq!(found("server a 10.0.0.11:81"), [], "another server of the host");
+        assert_eq!(found("server a 10.0.0.11:80 track shop/web1"), []);
+        assert_eq!(found("server a 10.0.0.11:80 track shop/web9").len(), 1);
+        assert_eq!(found("server a 10.0.0.11:80 track b").len(), 1, "in its own backend there is none");
     }
 }

@@ -10,9 +10,13 @@ pub(super) struct Server {
     pub(super) name: String,
     /// Its line.
     pub(super) number: usize,
+    /// Its address with its port, as it is written.
+    pub(super) address: String,
     /// Its own port; nothing where that is a variable, or the client's.
     pub(super) port: Option<u16>,
     pub(super) check: bool,
+    /// `track`: whose checks count for this one, `BACKEND/SERVER` or `SERVER`.
+    pub(super) tracks: Option<String>,
     /// Asked in the words of HAProxy's agent protocol.
     pub(super) agent_check: bool,
     /// `agent-port`: where.
@@ -47,7 +51,7 @@ impl Server {
         }
         server.take(line.number, rest);
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        Some(Self { name: name.clone(), number: line.number, port, ..server })
+        Some(Self { name: name.clone(), number: line.number, address: address.clone(), port, ..server })
     }
 
     fn take(&mut self, number: usize, words: &[String]) {
@@ -56,6 +60,7 @@ impl Server {
             match word {
                 "check" => self.check = true,
                 "no-check" => self.check = false,
+                "track" => self.tracks = words.next().map(str::to_owned),
                 "agent-check" => self.agent_check = true,
                 "no-agent-check" => self.agent_check = false,
                 "agent-port" => self.agent_port = words.next().and_then(|port| port.parse().ok()),
