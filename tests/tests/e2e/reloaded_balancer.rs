@@ -1,7 +1,9 @@
 //! A balancer that is reloaded in the middle of a drain.
 
-use drain_agent::control::api::Outcome;
-use drain_tests::{PATIENCE, Place, agent, apache::HELD, client::Connection};
+use std::time::Duration;
+
+use drain_agent::{control::api::Outcome, lifecycle::Phase};
+use drain_tests::{PATIENCE, Place, agent, apache::HELD, client::Connection, clock};
 use rustix::process::Signal;
 
 use crate::farm::{self, Farm};
@@ -23,6 +25,15 @@ fn what_its_old_process_still_holds_is_waited_for_although_that_asks_no_more() {
     agent.signal(Signal::USR2);
     agent.wait_until("the drain", PATIENCE, |status| status.asked.is_some() || !status.drains.is_empty());
     balancer.reload();
+    // By what the balancer says now, nobody is there; its old process asks no more.
+    let reloaded = agent.wait_until("the new process, in hard", PATIENCE, |status| {
+        let empty = status.balancers.iter().all(|balancer| balancer.scur == Some(0));
+        status.phase == Phase::Hard && status.acknowledged.complete && empty
+    });
+    let needed = reloaded.traffic.needed_seconds.expect("hard waits for quiet");
+    clock::pause(Duration::from_secs_f64(needed + 1.0));
+    let held = agent.status();
+    place.check((held.phase, held.traffic.in_flight) == (Phase::Hard, Some(1)), &format!("{held:#?}"));
     farm.apaches[0].release();
     let answer = user.receive("GET").expect("the whole answer");
 
