@@ -134,6 +134,19 @@ impl Listeners {
         &self.0
     }
 
+    /// The places of these that are not among its own.
+    pub fn without(&self, known: &[Bound]) -> Vec<usize> {
+        let first = |bound: &Bound| bound.sockets.first().map(Arc::as_ptr);
+        let is_there = |known: &Bound| self.0.iter().any(|bound| first(bound) == first(known));
+        known.iter().enumerate().filter(|(_, known)| !is_there(known)).map(|(place, _)| place).collect()
+    }
+
+    /// Closes those in these places, as far as no core has them.
+    pub fn leave(&mut self, places: &[usize]) {
+        let mut place = 0..;
+        self.0.retain(|_| !place.next().is_some_and(|place| places.contains(&place)));
+    }
+
     /// What one of so many cores accepts from, each with its frontend's name.
     pub fn of_core(&self, core: usize, cores: usize) -> Vec<(Arc<str>, Arc<TcpListener>)> {
         let of_core = |bound: &Bound| {
@@ -298,6 +311,18 @@ mod tests {
         let more = open(ANY, 5, &fewer).unwrap();
         assert_eq!((known(&more, &three.bound()[0].sockets), more.bound()[0].sockets.len()), (3, 5));
         assert_eq!(address(&more), address(&three));
+    }
+
+    #[test]
+    fn an_address_that_another_configuration_does_not_have_is_told_by_its_place() {
+        let mut three =
+            open(r#""127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0""#, 2, &Listeners::default()).unwrap();
+        let other = open(r#""127.0.0.3:0", "127.0.0.4:0", "127.0.0.1:0""#, 2, &three).unwrap();
+        assert_eq!(other.without(three.bound()), [1]);
+        three.leave(&[1]);
+        let left: Vec<_> = three.bound().iter().map(|bound| bound.configured.ip().to_string()).collect();
+        assert_eq!(left, ["127.0.0.1", "127.0.0.3"]);
+        assert!(other.without(three.bound()).is_empty());
     }
 
     #[test]

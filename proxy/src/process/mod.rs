@@ -69,6 +69,8 @@ pub struct Process {
     edits: mpsc::UnboundedReceiver<Edit>,
     admin: Service,
     listeners: Listeners,
+    /// What an earlier process has offered, by its places, and this one does not listen at.
+    left: Vec<usize>,
     generation: Arc<Generation>,
     /// None in a proxy that ends: the one that takes over makes them.
     checks: Option<Checks>,
@@ -115,7 +117,7 @@ impl Process {
     /// Obeys signals until all is done. `predecessor` is told that this process accepts.
     pub async fn run(mut self, mut signals: Signals, predecessor: Option<Predecessor>) {
         if let Some(predecessor) = predecessor {
-            self.earlier = Some(predecessor.relieve().await);
+            self.earlier = Some(predecessor.relieve(std::mem::take(&mut self.left)).await);
         }
         notify::ready();
         let mut report_due = interval(REPORT_EVERY);
@@ -242,12 +244,13 @@ impl Process {
                 // It may have ended meanwhile, of which there is another event.
                 let _ = sender.send(Legacy::new(&self.listeners, known, rooms, limits));
             }
-            Some(Event::Ready) => {
+            Some(Event::Ready(left)) => {
                 tracing::info!("another process has taken over; requests in flight are finished");
                 // From here on the other one asks, and reports both.
                 self.checks = None;
                 self.door.close();
                 self.admin.close();
+                self.leave(&left);
                 self.stop(Stop::Leaving);
                 self.report();
             }
@@ -272,6 +275,20 @@ impl Process {
                 // What it had open counts no more.
                 self.part();
             }
+        }
+    }
+
+    /// Closes those of its listeners at which the process that takes over does not listen: nobody else would accept who
+    /// waits there.
+    fn leave(&mut self, left: &[usize]) {
+        if left.is_empty() {
+            return;
+        }
+        self.listeners.leave(left);
+        for (core, worker) in self.workers.iter().enumerate() {
+            let listeners = self.listeners.of_core(core, self.cores);
+            // A worker that has ended has said why.
+            let _ = worker.send(Share { generation: self.generation.clone(), listeners });
         }
     }
 

@@ -65,10 +65,13 @@ impl Process {
         if earlier != Earlier::Known {
             servers = state::read(&config);
         }
-        let mut known = listeners.bound().to_vec();
+        let offered = listeners.bound().to_vec();
+        let mut known = offered.clone();
         known.extend(adopt::adopted(&config, cores, &known)?);
         let beside = earlier == Earlier::Silent;
         let listeners = Listeners::open(&config, cores, &Listeners::inherited(known), beside)?;
+        let left = listeners.without(&offered);
+        drop(offered);
         let generation = Generation::resumed(&config, &logs, knowledge::resuming(&servers, clock::now()));
         knowledge::reopen(&generation, &rooms);
         joint::keep(generation.backends(), limits);
@@ -116,6 +119,7 @@ impl Process {
             edits,
             admin,
             listeners,
+            left,
             generation,
             checks: Some(checks),
             workers,

@@ -215,7 +215,11 @@ pub struct Health {
 
 /// The new process accepts.
 #[derive(Debug, Default, Deserialize, Serialize)]
-pub struct Ready {}
+pub struct Ready {
+    /// The listeners of the offer, by their places, at which it does not: its configuration has no such address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<usize>,
+}
 
 /// What the old process still has. A server that is not in it has nothing.
 #[derive(Debug, Default, Deserialize, Serialize)]

@@ -23,7 +23,8 @@
 //! - the very same sockets go on: a connection that waits in one of them is accepted by whoever comes to it. A socket
 //!   that is merely opened beside would lose those that wait when the old one closes (`SO_REUSEPORT` shares out
 //!   connections as they come). Therefore each socket that was taken over is accepted from until its address goes, and
-//!   more cores than before get more sockets beside it ([`crate::listen::Listeners`]);
+//!   more cores than before get more sockets beside it ([`crate::listen::Listeners`]). Who waits at an address that the
+//!   new configuration does not have is accepted by the old one, which closes that as after a reload;
 //! - no server has more connections from both than its `maxconn`: descriptors in which the kernel counts what is left of
 //!   it go along with the sockets ([`joint`]);
 //! - until `Ready` the old one works as if nothing had been; whatever goes wrong before it is reported, and ends the

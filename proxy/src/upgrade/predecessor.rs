@@ -91,12 +91,13 @@ impl Predecessor {
         Ok((Self { wire }, inheritance))
     }
 
-    /// Tells it that this process accepts; from then on it finishes what it has.
-    pub async fn relieve(mut self) -> Relieved {
+    /// Tells it that this process accepts, but not at what was offered in these places; from then on it finishes what it
+    /// has.
+    pub async fn relieve(mut self, left: Vec<usize>) -> Relieved {
         let (sender, reports) = mpsc::channel(REPORTS);
         let (news, mut to_send) = mpsc::channel::<News>(1);
         let relieved = Relieved { reports, news, teller: Teller::default() };
-        if let Err(error) = self.wire.send(&Ready {}).await {
+        if let Err(error) = self.wire.send(&Ready { left }).await {
             tracing::warn!("the old process has ended before this one was ready: {error}");
             return relieved;
         }

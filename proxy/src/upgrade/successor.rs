@@ -55,8 +55,8 @@ impl Legacy {
 pub enum Event {
     /// It has read its configuration and waits for this.
     Greeted(oneshot::Sender<Legacy>),
-    /// It accepts.
-    Ready,
+    /// It accepts, but not at what was offered in these places.
+    Ready(Vec<usize>),
     /// So it is with servers now.
     News(News),
     /// It does not take over.
@@ -141,13 +141,16 @@ async fn drive(
     mut reports: mpsc::Receiver<Report>,
 ) {
     let handed_over = timeout(START_LIMIT, hand_over(&mut wire, &events)).await;
-    if let Err(error) = handed_over.map_err(|_| UpgradeError::Late).and_then(|result| result) {
-        let error = end(child, error).await;
-        // Nobody listens when this process ends.
-        let _ = events.send(Event::Failed(error)).await;
-        return;
-    }
-    let _ = events.send(Event::Ready).await;
+    let left = match handed_over.map_err(|_| UpgradeError::Late).and_then(|result| result) {
+        Ok(left) => left,
+        Err(error) => {
+            let error = end(child, error).await;
+            // Nobody listens when this process ends.
+            let _ = events.send(Event::Failed(error)).await;
+            return;
+        }
+    };
+    let _ = events.send(Event::Ready(left)).await;
     let (mut incoming, mut outgoing) = wire.into_halves();
     let report = async {
         while let Some(report) = reports.recv().await {
@@ -173,7 +176,8 @@ async fn drive(
     }
 }
 
-async fn hand_over(wire: &mut Wire, events: &mpsc::Sender<Event>) -> Result<(), UpgradeError> {
+/// Gives what it has; tells in which places of it the other one does not listen.
+async fn hand_over(wire: &mut Wire, events: &mpsc::Sender<Event>) -> Result<Vec<usize>, UpgradeError> {
     let hello: Hello = wire.receive().await?;
     if hello.version != VERSION {
         return Err(UpgradeError::Version { found: hello.version });
@@ -188,8 +192,8 @@ async fn hand_over(wire: &mut Wire, events: &mpsc::Sender<Event>) -> Result<(), 
     let listening = sockets.iter().map(|socket| socket.as_fd());
     let sockets: Vec<_> = listening.chain(limits.iter().map(AsFd::as_fd)).collect();
     wire.send_sockets(&sockets).await?;
-    let Ready {} = wire.receive().await?;
-    Ok(())
+    let Ready { left } = wire.receive().await?;
+    Ok(left)
 }
 
 /// Ends a process that does not take over; tells better why, where its own end is the reason.
@@ -249,12 +253,13 @@ mod tests {
             let Some(Event::Greeted(sender)) = successor.next().await else { panic!("a greeting") };
             let joint = vec![(name(), JointLimit::new(2).unwrap())];
             sender.send(Legacy::new(&old, Vec::new(), Rooms::default(), joint)).unwrap();
-            let Some(Event::Ready) = successor.next().await else { panic!("a new process that is ready") };
+            let event = successor.next().await;
+            assert!(matches!(&event, Some(Event::Ready(left)) if *left == [0]), "{event:?}");
             successor
         };
         let take = async {
             let (predecessor, inheritance) = Predecessor::greet_at(theirs).await.unwrap();
-            (predecessor.relieve().await, inheritance)
+            (predecessor.relieve(vec![0]).await, inheritance)
         };
         let (mut successor, (mut relieved, inheritance)) = tokio::join!(give, take);
         assert_eq!(addresses(&inheritance.listeners), addresses(&old));
@@ -285,8 +290,8 @@ mod tests {
         let _: Offer = theirs.receive().await.unwrap();
         theirs.receive_sockets(3).await.unwrap();
         tokio::time::advance(starts).await;
-        theirs.send(&Ready {}).await.unwrap();
-        let Some(Event::Ready) = successor.next().await else { panic!("a new process that is ready") };
+        theirs.send(&Ready::default()).await.unwrap();
+        let Some(Event::Ready(_)) = successor.next().await else { panic!("a new process that is ready") };
         let mut report = |after: Duration| {
             let mut seen = None;
             successor.report(clock::now() + after, |since| {

@@ -7,20 +7,21 @@
 //!
 //! | stop | listeners | clients that are idle | requests in flight |
 //! |---|---|---|---|
-//! | leaving (another process has the listeners) | closed | may send one more request | finished, then closed; the process ends with the last one |
+//! | leaving (another process has the listeners) | closed; those that it does not have, as in a soft stop | may send one more request | finished, then closed; the process ends with the last one |
 //! | softly (SIGUSR1) | closed, when they have taken who waited in the kernel as far as there is room | closed | finished, then closed; the process ends with the last one |
 //! | now (SIGTERM, SIGINT) | closed | closed | cut off |
 //!
 //! A reload gives each worker a new [`Share`]. Its listeners that stay are not touched; clients that stay connected have
 //! their next request served by the new configuration; frontends that are gone finish as in a soft stop, but give each
-//! client that is idle its next response, with `connection: close`.
+//! client that is idle its next response, with `connection: close`. A share of the same configuration changes listeners
+//! only.
 
 mod acceptor;
 mod generation;
+mod live;
 mod roll;
 mod room;
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::net::TcpListener;
@@ -30,11 +31,12 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::acceptor::Acceptor;
 pub use self::generation::{Frontend, Generation};
+use self::live::{Kind, Live};
 pub use self::roll::Roll;
 pub use self::room::Room;
 use crate::backend::{Backend, idle::IdlePool};
@@ -124,10 +126,7 @@ async fn run(
     loop {
         tokio::select! {
             Some(share) = shares.recv() => {
-                // A socket that main has just opened, or this runtime has had before: only want of memory fails it.
-                if let Err(error) = worker.take(share) {
-                    tracing::error!("a core can't accept from a listener: {error}");
-                }
+                worker.follow(share);
             }
             // An error means that main has gone, which is a reason to end as well.
             _ = stop.wait_for(|&stop| stop >= Stop::Leaving) => break,
@@ -136,6 +135,10 @@ async fn run(
     let order = *stop.borrow();
     if order == Stop::Now {
         return Ok(());
+    }
+    // What was said before the stop comes before it.
+    while let Ok(share) = shares.try_recv() {
+        worker.follow(share);
     }
     drop(shares);
     // Let the acceptors take what is in their backlogs before idle connections are closed.
@@ -160,6 +163,7 @@ async fn run(
 #[derive(Default)]
 struct Worker {
     live: Rc<Live>,
+    generation: Option<Arc<Generation>>,
     /// The newest of each backend, by name.
     pools: HashMap<Arc<str>, (Arc<Backend>, Rc<IdlePool>)>,
     /// The newest of each frontend, by name.
@@ -178,12 +182,26 @@ struct Accepting {
 }
 
 impl Worker {
+    /// Takes one that comes later.
+    fn follow(&mut self, share: Share) {
+        // A socket that main has just opened, or this runtime has had before: only want of memory fails it.
+        if let Err(error) = self.take(share) {
+            tracing::error!("a core can't accept from a listener: {error}");
+        }
+    }
+
     /// Works by this configuration from now on.
     fn take(&mut self, share: Share) -> io::Result<()> {
         let Share { generation, listeners } = share;
         self.cores.retain(|core| core.strong_count() > 0);
-        self.renew_pools(&generation);
-        let gone = self.renew_frontends(&generation);
+        let is_same = self.generation.as_ref().is_some_and(|known| Arc::ptr_eq(known, &generation));
+        let gone = if is_same {
+            Vec::new()
+        } else {
+            self.renew_pools(&generation);
+            self.renew_frontends(&generation)
+        };
+        self.generation = Some(generation.clone());
         let stays = |accepting: &Accepting| {
             let is_same = |(frontend, listener): &(Arc<str>, Arc<TcpListener>)| {
                 *frontend == accepting.frontend && Arc::ptr_eq(listener, &accepting.listener)
@@ -287,65 +305,11 @@ async fn close_all(acceptors: Vec<Accepting>, order: Stop) {
     }
 }
 
-/// What a worker still has to do.
-#[derive(Debug, Default)]
-struct Live {
-    connections: Cell<usize>,
-    acceptors: Cell<usize>,
-    fewer: Notify,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Connection,
-    Acceptor,
-}
-
-impl Live {
-    fn count(this: &Rc<Self>, kind: Kind) -> Counted {
-        let count = this.of(kind);
-        count.set(count.get() + 1);
-        Counted(this.clone(), kind)
-    }
-
-    async fn ended(&self) {
-        while self.connections.get() > 0 {
-            self.fewer.notified().await;
-        }
-    }
-
-    async fn acceptors_ended(&self) {
-        while self.acceptors.get() > 0 {
-            self.fewer.notified().await;
-        }
-    }
-
-    fn of(&self, kind: Kind) -> &Cell<usize> {
-        match kind {
-            Kind::Connection => &self.connections,
-            Kind::Acceptor => &self.acceptors,
-        }
-    }
-}
-
-/// One thing that is still to be done.
-#[derive(Debug)]
-struct Counted(Rc<Live>, Kind);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let count = self.0.of(self.1);
-        count.set(count.get() - 1);
-        if count.get() == 0 {
-            // Only `run` waits, and it looks again.
-            self.0.fewer.notify_one();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
     use std::os::fd::OwnedFd;
 
     use super::*;
@@ -363,6 +327,37 @@ mod tests {
         let listeners = vec![(config.frontends[0].name.clone(), Arc::new(listener))];
         let generation = Generation::new(&config, &Logs::open(&config).unwrap());
         Share { generation, listeners }
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn who_waits_at_an_address_that_nobody_takes_over_is_accepted() {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        // They wait in the kernel.
+        let clients = listeners.each_ref().map(|listener| {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.write_all(b"nonsense\r\n\r\n").unwrap();
+            client.set_nonblocking(true).unwrap();
+            client
+        });
+        let [gone, stays] = listeners.map(share);
+        let name = stays.listeners[0].0.clone();
+        let both = [gone, stays].map(|share| share.listeners[0].1.clone());
+        let generation = share(TcpListener::bind("127.0.0.1:0").unwrap()).generation;
+        let of = |listeners: &[Arc<TcpListener>]| Share {
+            generation: generation.clone(),
+            listeners: listeners.iter().map(|listener| (name.clone(), listener.clone())).collect(),
+        };
+        let (shares, to_take) = mpsc::unbounded_channel();
+        shares.send(of(&both[1..])).unwrap();
+        let (_stop, stopped) = watch::channel(Stop::Leaving);
+        let (ready, _started) = sync_channel(1);
+        run(of(&both), to_take, stopped, &ready).await.unwrap();
+        let said = clients.map(|mut client| {
+            let mut answer = [0; 12];
+            client.read(&mut answer).map(|_| String::from_utf8_lossy(&answer).into_owned())
+        });
+        assert_eq!(said[0].as_ref().unwrap(), "HTTP/1.1 400");
+        assert_eq!(said[1].as_ref().unwrap_err().kind(), io::ErrorKind::WouldBlock, "{said:?}");
     }
 
     #[test]
