@@ -9,8 +9,8 @@
 //! What holds here:
 //! - an idle client connection holds no buffer, and no more memory than its task;
 //! - a request is sent again only when no server can have executed it, or when that does no harm ([`retry`]); what is
-//!   not idempotent, or does not lie in memory as a whole, never goes out on a connection that has served before, so
-//!   that a server that closes an idle connection hurts nobody;
+//!   not idempotent, or does not lie in memory as a whole, never goes out on a connection that has served before but its
+//!   own user's authenticated one, so that a server that closes an idle connection hurts nobody else;
 //! - a server's connection is parked or closed before its slot is given back, and serves on only when request and
 //!   response have both been read to their end;
 //! - a response that breaks off is broken off towards the client too, never ended as if it were whole.

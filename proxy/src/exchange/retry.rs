@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the connection failed, or nothing could be written | again | again |
 //! | this machine had no descriptor or memory for a connection | again; after a pause, unless an idle connection could be closed for it | the same |
-//! | a connection that served before closed without a byte | again, on a new connection, not counted | never sent on such a one |
+//! | a connection that served before closed without a byte | again, on a new connection, not counted | never sent on such a one but its own user's authenticated one (NTLM): 502 |
 //! | the connection broke, and the client has nothing of a final response | again, as `retry_on` says | 502 |
 //! | junk, a timeout, a status of `retry_on` | again, as `retry_on` says | what came, 502 or 504 |
 //! | a timeout while the rest of the request has not come | 504 | 504 |
