@@ -20,6 +20,14 @@ pub enum Wish {
     /// The server that its cookie names, by index, although that is down (`persist`, `force_persist`): it waits there
     /// if need be.
     Forced(usize),
+    /// The same server once more, by index, on which an attempt of a request has failed that belongs to nobody; another one
+    /// if that takes no new users.
+    Again {
+        /// Its index.
+        index: usize,
+        /// What the request is hashed by, from [`Backend::key`].
+        key: Option<Key>,
+    },
     /// Any server, by the backend's algorithm; not this one if there is another (it has just failed).
     Balanced {
         /// Index of the server to avoid.
@@ -37,7 +45,7 @@ impl Wish {
     #[must_use]
     pub fn with_key(self, key: Option<Key>) -> Self {
         match self {
-            Self::Pinned(_) | Self::Forced(_) => self,
+            Self::Pinned(_) | Self::Forced(_) | Self::Again { .. } => self,
             Self::Balanced { avoid, .. } => Self::Balanced { avoid, key },
         }
     }
@@ -123,18 +131,31 @@ impl Backend {
             }
             Wish::Pinned(_) => self.take_balanced(None, take),
             Wish::Forced(index) => take(index).then_some(index),
-            Wish::Balanced { avoid, key: Some(key) } => {
-                let bound = self.selection().bound(Some(key), avoid);
-                bound.filter(|&index| take(index))
-            }
-            Wish::Balanced { avoid, key: None } => self.take_balanced(avoid, take),
+            Wish::Again { index, .. } if self.still_takes(index, false) => take(index).then_some(index),
+            Wish::Again { key, .. } => self.take_new(None, key, take),
+            Wish::Balanced { avoid, key } => self.take_new(avoid, key, take),
         }
     }
 
-    fn take_balanced(&self, avoid: Option<usize>, take: impl FnMut(usize) -> bool) -> Option<usize> {
+    fn take_new(
+        &self,
+        avoid: Option<usize>,
+        key: Option<Key>,
+        take: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        if key.is_none() {
+            return self.take_balanced(avoid, take);
+        }
+        let bound = self.selection().bound(key, avoid);
+        bound.filter(|&index| take(index))
+    }
+
+    fn take_balanced(&self, avoid: Option<usize>, take: impl Fn(usize) -> bool) -> Option<usize> {
         if self.balanced_waiting.load(Ordering::SeqCst) > 0 {
             return None;
         }
+        // Nobody waits for a connection that the other process has while somebody else is free.
+        let take = |index: usize| !self.servers[index].is_wanted_elsewhere() && take(index);
         self.selection().take(&self.servers, avoid, take)
     }
 
@@ -143,6 +164,8 @@ impl Backend {
         match wish {
             Wish::Pinned(index) => self.servers[index].operation().keeps_pinned_users().then_some(index),
             Wish::Forced(index) => Some(index),
+            Wish::Again { index, .. } if self.selection_now(queue).contains(index) => Some(index),
+            Wish::Again { key, .. } => self.selection_now(queue).bound(key, None),
             Wish::Balanced { avoid, key } => self.selection_now(queue).bound(key, avoid),
         }
     }

@@ -157,8 +157,8 @@ impl Backend {
             (Some(index), Bond::Cookie) => {
                 self.servers[index].operation().keeps_pinned_users().then_some(index)
             }
-            (Some(index), Bond::Hash { .. }) if selection.contains(index) => place,
-            (_, Bond::Hash { key, avoid }) => selection.bound(Some(key), avoid),
+            (Some(index), Bond::New { .. }) if selection.contains(index) => place,
+            (_, Bond::New { key, avoid }) => selection.bound(key, avoid),
             (_, Bond::Forced) | (None, Bond::Cookie) => place,
         }
     }

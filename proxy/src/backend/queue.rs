@@ -37,8 +37,8 @@ pub(super) struct Waiter {
 pub(super) enum Bond {
     /// Until that is down.
     Cookie,
-    /// Until new users go elsewhere.
-    Hash { key: Key, avoid: Option<usize> },
+    /// Until new users go elsewhere: where a hash leads, if the request has a key.
+    New { key: Option<Key>, avoid: Option<usize> },
     /// For good.
     Forced,
 }

@@ -249,7 +249,7 @@ async fn a_connection_beyond_maxconn_waits_until_an_idle_one_is_closed() {
         assert!(server.take_claim() && !server.take_claim(), "one connection is closed, and no more");
         drop(idle);
     };
-    let (_open, ()) = tokio::join!(server.connection(), pool);
+    let (_open, ()) = tokio::join!(server.connection(|| true), pool);
     assert_eq!((server.open(), server.idle()), (1, 0));
 }
 

@@ -24,7 +24,9 @@ impl Backend {
             let (wish, place) = match self.place(&queue, wish) {
                 Some(index) if self.is_full_up(&queue, index) => match wish {
                     // As in HAProxy a hash would lead to the same server again.
-                    Wish::Pinned(_) if self.settings.retry.redispatch != Redispatch::Never => {
+                    Wish::Pinned(_) | Wish::Again { .. }
+                        if self.settings.retry.redispatch != Redispatch::Never =>
+                    {
                         (Wish::ANY, None)
                     }
                     _ => return Admission::Refused(Refusal::QueueFull),
@@ -32,9 +34,10 @@ impl Backend {
                 place => (wish, place),
             };
             let bond = match wish {
-                Wish::Balanced { key: Some(key), avoid } => Bond::Hash { key, avoid },
+                Wish::Balanced { key, avoid } => Bond::New { key, avoid },
+                Wish::Again { key, .. } => Bond::New { key, avoid: None },
                 Wish::Forced(_) => Bond::Forced,
-                Wish::Pinned(_) | Wish::Balanced { key: None, .. } => Bond::Cookie,
+                Wish::Pinned(_) => Bond::Cookie,
             };
             let (number, before) = queue.enter(place, Waiter { reply, bond });
             self.count_waiting(&mut queue);
@@ -96,7 +99,13 @@ impl Backend {
         while queue.waiting_at(place) > 0 {
             let taken = match place {
                 Some(index) => (self.serves_bound(index) && self.servers[index].try_take(0)).then_some(index),
-                None => selection.take(&self.servers, None, |index| self.servers[index].try_take(0)),
+                None => {
+                    let take = |index: usize| self.servers[index].try_take(0);
+                    let is_free = |index: usize| !self.servers[index].is_wanted_elsewhere();
+                    let free = selection.take(&self.servers, None, |index| is_free(index) && take(index));
+                    // Else one waits for a connection that another process has.
+                    free.or_else(|| selection.take(&self.servers, None, take))
+                }
             };
             let Some(index) = taken else { return };
             let waiter = queue.pop(place).expect("somebody waits there");

@@ -154,7 +154,11 @@ impl<'a> Attempts<'a> {
                 Tried::Again(pause) => {
                     let index = slot.server().index();
                     before = Some((index, Duration::ZERO));
-                    wish = if slot.is_forced() { Wish::Forced(index) } else { Wish::Pinned(index) };
+                    wish = match self.is_pinned_to(slot.server()) {
+                        _ if slot.is_forced() => Wish::Forced(index),
+                        true => Wish::Pinned(index),
+                        false => Wish::Again { index, key: self.asked.key },
+                    };
                     // Others may use it meanwhile.
                     drop(slot);
                     if let Err(why) = self.pause(pause).await {
@@ -180,8 +184,7 @@ impl<'a> Attempts<'a> {
     /// Has one server answer; tries it again where that is safe and sensible.
     async fn on_server(&mut self, slot: &Slot) -> Tried {
         let server = slot.server();
-        let pinned = self.client.is_bound_to(server)
-            || self.asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server));
+        let pinned = self.is_pinned_to(server);
         self.story.server = Some(server.clone());
         self.story.goes_to(server.index());
         loop {
@@ -209,6 +212,8 @@ impl<'a> Attempts<'a> {
                     Some(failure) => (Some(failure), failure == Failure::Timeout),
                     None => return tried,
                 },
+                // Another attempt would wait as long.
+                Tried::NoConnection(NoConnection::NoRoom) => return tried,
                 Tried::NoConnection(error) => {
                     (Some(Failure::Connection), matches!(error, NoConnection::Timeout))
                 }
@@ -266,6 +271,7 @@ impl<'a> Attempts<'a> {
                 }
                 Err(NoConnection::Left) => return Tried::Left,
                 Err(NoConnection::GivenUp(why)) => return Tried::GivenUp(why),
+                Err(NoConnection::NoRoom) => return Tried::NoConnection(NoConnection::NoRoom),
                 Err(error) => {
                     tracing::debug!(server = server.name(), %error, "no connection");
                     self.count_connection(server, false);
@@ -347,6 +353,12 @@ impl<'a> Attempts<'a> {
     /// Leaves a server in peace for so long.
     async fn pause(&mut self, time: Duration) -> Result<(), GivenUp> {
         connect::pause(self.core, self.client, self.story, time).await
+    }
+
+    /// Whether the request belongs to this server.
+    fn is_pinned_to(&self, server: &Server) -> bool {
+        self.client.is_bound_to(server)
+            || self.asked.persistence.as_ref().is_some_and(|persistence| persistence.is_pinned_to(server))
     }
 
     fn settings(&self) -> &config::Retry {

@@ -53,6 +53,12 @@ pub(super) enum NoConnection {
     /// This machine has no descriptor or memory left for one. No server is to blame, and none can help.
     #[error("expected to have the means for a connection, found: {0}; raise the limit that this names")]
     Exhausted(io::Error),
+    /// The server has as many connections as it may, mostly of a process that this one takes over from. It is not to
+    /// blame.
+    #[error(
+        "expected room for one more connection to the server within `timeout.queue`, found `maxconn` of them"
+    )]
+    NoRoom,
     /// The server has left while the request waited for it.
     #[error("expected a server that still takes the request, found that it drains or is down")]
     Left,
@@ -90,6 +96,7 @@ impl NoConnection {
     pub(super) const fn cause(&self) -> [u8; 2] {
         match self {
             Self::NoPort(_) | Self::Exhausted(_) => *b"RC",
+            Self::NoRoom => *b"sQ",
             Self::Timeout => *b"sC",
             Self::Refused(_) | Self::Left | Self::GivenUp(_) => *b"SC",
         }
@@ -132,7 +139,7 @@ pub(super) async fn connection(
     slot: &Slot,
     pinned: bool,
     claim: Claim,
-    (client, story): (&mut Client, &Story),
+    (client, story): (&mut Client, &mut Story),
 ) -> Result<Connection, NoConnection> {
     if !slot.stays(pinned) {
         return Err(NoConnection::Left);
@@ -149,7 +156,7 @@ async fn connect(
     slot: &Slot,
     pinned: bool,
     claim: Claim,
-    (client, story): (&mut Client, &Story),
+    (client, story): (&mut Client, &mut Story),
 ) -> Result<Connection, NoConnection> {
     let server = slot.server();
     // A server may leave while a request waits for its slot, through a pause, or for a connection.
@@ -167,16 +174,16 @@ async fn connect(
         None if core.idle.close_one(server) => server.try_connection(),
         None => None,
     };
+    let open = match open {
+        Some(open) => open,
+        None => room(core, slot, pinned, (client, story)).await?,
+    };
     let header = server.settings().send_proxy.map(|version| {
         let mut header = Vec::new();
         proxy_protocol::write(version, client.passage(), &mut header);
         header
     });
     let connect = async {
-        let open = match open {
-            Some(open) => open,
-            None => server.connection().await,
-        };
         check()?;
         let mut stream = TcpStream::connect(server.settings().address).await?;
         check()?;
@@ -184,14 +191,32 @@ async fn connect(
         if let Some(header) = &header {
             stream.write_all(header).await?;
         }
-        Ok::<(TcpStream, OpenConnection), NoConnection>((stream, open))
+        Ok::<TcpStream, NoConnection>(stream)
     };
     match within(core, client, story, core.backend.settings().timeout.connect, connect).await {
-        Ok(result) => {
-            let (stream, open) = result?;
-            Ok(Connection { stream, open, reused: false, proven: false, owner: None })
-        }
+        Ok(result) => Ok(Connection { stream: result?, open, reused: false, proven: false, owner: None }),
         Err(Waited::TooLong) => Err(NoConnection::Timeout),
+        Err(Waited::Up(why)) => Err(why.into()),
+    }
+}
+
+/// Waits until the server may have one more connection. That is waiting in a queue: it says nothing of the server.
+async fn room(
+    core: &Core,
+    slot: &Slot,
+    pinned: bool,
+    (client, story): (&mut Client, &mut Story),
+) -> Result<OpenConnection, NoConnection> {
+    let connection = slot.server().connection(|| slot.stays(pinned));
+    let waited = within(core, client, story, core.backend.settings().timeout.queue, connection).await;
+    // Not for the rest of a response that has begun: its times are known.
+    if story.answered.is_none() {
+        story.admitted = Some(clock::now());
+    }
+    match waited {
+        Ok(Some(open)) => Ok(open),
+        Ok(None) => Err(NoConnection::Left),
+        Err(Waited::TooLong) => Err(NoConnection::NoRoom),
         Err(Waited::Up(why)) => Err(why.into()),
     }
 }

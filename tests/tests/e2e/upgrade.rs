@@ -90,6 +90,52 @@ fn an_answer_ends_in_the_old_process_and_the_new_one_tells_the_server_of_it() {
     proxy.end_newest();
 }
 
+/// How long a server may take to accept a connection there.
+const CONNECT: Duration = Duration::from_millis(500);
+
+#[test]
+fn who_waits_for_a_connection_of_the_old_process_stays_with_its_server_however_long() {
+    let place = Place::new("upgrade_room");
+    let [a, b] = ["a", "b"].map(Upstream::start);
+    // Wherever the server were noted as one that does not accept, it would be down, which fails the test.
+    let mut proxy = Proxy::new(&place, "lb")
+        .check(r#"inter = "1h""#)
+        .server("a", a.address, None)
+        .server_line("maxconn = 1\nobserve = \"layer4\"\nerror_limit = 1\non_error = \"mark-down\"")
+        .server("b", b.address, None)
+        .backend_line(&format!("timeout.connect = \"{}ms\"", CONNECT.as_millis()))
+        .backend_line(r#"timeout.queue = "1h""#)
+        .start();
+    let entrance = proxy.address();
+    let user = |path| {
+        thread::spawn(move || Connection::open(entrance)?.fetch("GET", path, &["Cookie: SERVERID=a"], b""))
+    };
+    let held = user(HELD);
+    place.wait_for("an answer in its middle", PATIENCE, || match a.holding() {
+        0 => Err("none".to_owned()),
+        _ => Ok(()),
+    });
+    proxy.upgrade();
+    let before = b.requests();
+    let waiting = user("/later");
+    clock::pause(CONNECT * 4);
+    place.check(!waiting.is_finished(), "the old process has the only connection");
+    a.release();
+
+    held.join().expect("a client's thread").expect("a whole answer");
+    let answer = waiting.join().expect("a client's thread").expect("an answer");
+    assert_eq!((answer.status, answer.header("x-server")), (200, Some("a")));
+    assert_eq!(b.requests(), before);
+    let line = place.wait_for("the answer's line in the log", PATIENCE, || {
+        let log = proxy.access_log();
+        log.lines().find(|line| line.contains(" /later ")).map(str::to_owned).ok_or(log)
+    });
+    let phases = line.split(' ').find(|word| word.split('/').count() == 5).expect("five times");
+    let in_queue: u128 = phases.split('/').nth(1).and_then(|time| time.parse().ok()).expect("milliseconds");
+    place.check(in_queue > CONNECT.as_millis() && line.contains(" --VN ") && line.contains("/0 0/0 "), &line);
+    proxy.end_newest();
+}
+
 /// More than are used up while a change becomes known, a tenth of a second each.
 const IDLE_CLIENTS: usize = 200;
 

@@ -58,15 +58,20 @@ impl Server {
 
     /// The right to open one connection, held as long as it is open. Waits, where the limit is reached by idle
     /// connections of other cores, until one of them has closed. The holder of a slot always gets one in the end,
-    /// provided that everybody parks or closes a connection *before* the slot that it served is dropped.
-    pub async fn connection(self: &Arc<Self>) -> OpenConnection {
+    /// provided that everybody parks or closes a connection *before* the slot that it served is dropped. `None`: it no
+    /// longer `stays`, at which each look looks, too.
+    pub async fn connection(self: &Arc<Self>, stays: impl Fn() -> bool) -> Option<OpenConnection> {
         let _waiting = Waiting::of(self);
         loop {
             let closed = self.state.closed.notified();
             tokio::pin!(closed);
             closed.as_mut().enable();
             if let Some(open) = self.try_connection() {
-                return open;
+                return Some(open);
+            }
+            // All its idle connections close when it leaves, or another process has them and it looks by itself.
+            if !stays() {
+                return None;
             }
             let _claim = Claim::of(self);
             self.lineage.order(IdleOrder { server: self.identity(), all: false });

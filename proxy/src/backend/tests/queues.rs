@@ -66,6 +66,36 @@ async fn a_hashed_user_waits_for_nobody_who_has_left() {
 }
 
 #[tokio::test]
+async fn a_further_attempt_that_waits_for_its_server_waits_only_as_long_as_that_takes_new_users() {
+    for hashed in [false, true] {
+        for operation in [Operation::Soft, Operation::Down] {
+            let key = hashed.then(|| Key::new(b"user"));
+            let again = || Wish::Again { index: 0, key };
+            let balance = if hashed { Balance::Source } else { Balance::RoundRobin };
+            let servers = vec![limited("a", 1), server("b")];
+            let backend = backend_of(config::Backend { balance, ..settings(servers) });
+            let held = granted(backend.admit(again()));
+            assert_eq!(held.server().index(), 0);
+            let waiting = queued(backend.admit(again()));
+            assert!(waiting.is_pinned());
+            let moved = backend.set_operation(0, operation, true);
+            assert_eq!(moved, Moved { requeued: 1, remaining: 0, total: 0 });
+            assert_eq!(waiting.await.unwrap().server().index(), 1, "{operation:?}");
+            assert_eq!(granted(backend.admit(again())).server().index(), 1, "{operation:?}");
+        }
+    }
+}
+
+#[test]
+fn nobody_waits_for_what_another_process_has_while_somebody_else_is_free() {
+    let backend = backend(vec![limited("a", 1), limited("b", 2)]);
+    backend.servers()[0].keep_joint_limit(Some(JointLimit::new(0).unwrap()));
+    let index = |slot: &Slot| slot.server().index();
+    let slots: Vec<_> = (0..3).map(|_| granted(backend.admit(Wish::ANY))).collect();
+    assert_eq!(slots.iter().map(index).collect::<Vec<_>>(), [1, 1, 0]);
+}
+
+#[tokio::test]
 async fn a_hashed_user_that_waits_for_the_first_check_goes_to_its_own_server() {
     let servers = vec![checked("a"), checked("b")];
     let backend = hashed(HashType::Consistent, servers);
@@ -150,18 +180,18 @@ fn exactly_one_connection_is_closed_for_each_that_is_wanted() {
     let server = &backend.servers()[0];
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let mut idle: Vec<_> = (0..2).map(|_| server.try_connection().unwrap()).collect();
-    let mut wanted = Box::pin(server.connection());
+    let mut wanted = Box::pin(server.connection(|| true));
     assert!(wanted.as_mut().poll(&mut context).is_pending());
     // Each of two cores has an idle connection.
     let closed: Vec<_> = (0..2).filter(|_| server.take_claim()).collect();
     assert_eq!(closed.len(), 1);
     idle.pop();
     assert!(wanted.as_mut().poll(&mut context).is_ready());
-    let mut given_up = Box::pin(server.connection());
+    let mut given_up = Box::pin(server.connection(|| true));
     assert!(given_up.as_mut().poll(&mut context).is_ready(), "the first one is closed again");
     let mut given_up = Box::pin(async {
         let _one = server.try_connection();
-        server.connection().await
+        server.connection(|| true).await
     });
     assert!(given_up.as_mut().poll(&mut context).is_pending());
     drop(given_up);
@@ -174,7 +204,7 @@ fn who_waits_by_a_new_limit_is_rung_when_a_connection_from_before_it_closes() {
     let before = old.servers()[0].try_connection().unwrap();
     let new = old.renewed(settings(vec![limited("a", 1)]));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let mut wanted = Box::pin(new.servers()[0].connection());
+    let mut wanted = Box::pin(new.servers()[0].connection(|| true));
     assert!(wanted.as_mut().poll(&mut context).is_pending());
     drop(before);
     assert!(wanted.as_mut().poll(&mut context).is_ready());

@@ -35,6 +35,9 @@ use crate::{
 /// What a test waits for at most; nothing here takes that long.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Longer than a connection on this machine takes.
+const SOON: Duration = Duration::from_millis(200);
+
 /// Runs a test on one core, as connections run.
 fn on_a_core<F: Future>(test: F) -> F::Output {
     run(false, test)
@@ -212,6 +215,19 @@ impl Server {
         let address = socket.local_addr().unwrap();
         // Its own listener is never connected to.
         Self { address, _silent: Some(socket), ..Self::start().await }
+    }
+
+    /// One whose backlog is full, so that no further connection comes about; and those that are in it.
+    async fn full() -> (Self, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(SOON, TcpStream::connect(address)).await {
+            queued.push(stream.unwrap());
+        }
+        (Self { listener, address, _silent: None }, queued)
     }
 
     async fn accept(&self) -> Wire {

@@ -1,7 +1,7 @@
 //! What is sent again, where, and what never is.
 
 use super::*;
-use crate::backend::Operation;
+use crate::backend::{Operation, Wish};
 
 #[test]
 fn a_refused_connection_goes_elsewhere_at_once() {
@@ -36,6 +36,30 @@ fn a_pinned_user_of_a_refusing_server_moves_with_the_last_retry() {
         // The server that never saw the user need not wait for it when it drains.
         let users = |index: usize| proxy.backend.servers()[index].users().count(tokio::time::Instant::now());
         assert_eq!((users(0), users(1)), (0, 1));
+    });
+}
+
+#[test]
+fn a_retry_waits_for_no_server_that_has_left() {
+    with_paused_time(async {
+        let (dead, alive) = (Server::dead().await, Server::start().await);
+        let proxy = Proxy::with(&[&dead, &alive], |_, backend| {
+            backend.retry.redispatch = config::Redispatch::Never;
+            backend.servers[0].maxconn = 1.try_into().ok();
+            backend.timeout.queue = Duration::from_hours(1);
+        })
+        .await;
+        let mut client = proxy.send(GET).await;
+        // In the pause before it is tried again, another request takes its place there.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let _held = fixture::granted(proxy.backend.admit(Wish::Pinned(0)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(proxy.backend.servers()[0].queued(), 1);
+        proxy.backend.set_operation(0, Operation::Soft, true);
+        let (mut wire, _) = alive.request().await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+        assert_eq!(proxy.logged(1).await, ["200 ---- +1 GET / HTTP/1.1"]);
     });
 }
 

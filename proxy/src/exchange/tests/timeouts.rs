@@ -1,7 +1,13 @@
 //! Who may take how long.
 
+use std::num::NonZeroU32;
+
 use super::*;
-use crate::rules::Format;
+use crate::{
+    backend::{JointLimit, Operation},
+    config::{Layer, Observe, OnError},
+    rules::Format,
+};
 
 /// Whole seconds that have passed since `start`.
 fn seconds_since(start: tokio::time::Instant) -> u64 {
@@ -137,18 +143,81 @@ fn an_idle_server_connection_is_closed_after_a_while() {
 #[test]
 fn a_connection_that_does_not_come_in_time_is_503_without_pauses() {
     with_paused_time(async {
-        let server = Server::start().await;
+        let (server, _queued) = Server::full().await;
         let proxy = Proxy::with(&[&server], |_, backend| {
-            backend.servers[0].maxconn = 1.try_into().ok();
             backend.timeout.connect = Duration::from_millis(300);
         })
         .await;
-        let _elsewhere = proxy.backend.servers()[0].try_connection().unwrap();
         let start = tokio::time::Instant::now();
         let mut client = proxy.send(GET).await;
         assert!(client.head().await.starts_with("HTTP/1.1 503 "));
         assert!((1_200..1_300).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
         assert_eq!(proxy.logged(1).await, ["503 sC-- 3 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn who_waits_for_a_connection_that_others_have_waits_as_in_a_queue() {
+    for released in [false, true] {
+        with_paused_time(async {
+            let (server, other) = (Server::start().await, Server::start().await);
+            let proxy = Proxy::with(&[&server, &other], |_, backend| {
+                backend.servers[0].maxconn = 1.try_into().ok();
+                let error_limit = NonZeroU32::MIN;
+                let observe = Observe { layer: Layer::Four, error_limit, on_error: OnError::MarkDown };
+                backend.servers[0].passive.observe = Some(observe);
+                backend.cookie = Some(config::Cookie::inserted("SID"));
+                backend.timeout.connect = Duration::from_millis(100);
+                backend.timeout.queue = Duration::from_secs(4);
+            })
+            .await;
+            let elsewhere = proxy.backend.servers()[0].try_connection().unwrap();
+            let start = tokio::time::Instant::now();
+            let mut client = proxy.send("GET / HTTP/1.1\r\nHost: h\r\nCookie: SID=a\r\n\r\n").await;
+            if released {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                drop(elsewhere);
+                let (mut wire, _) = server.request().await;
+                wire.send(OK).await;
+                client.expect(OK).await;
+                assert_eq!(proxy.logged(1).await, ["200 --VN 0 GET / HTTP/1.1"]);
+                assert_eq!(proxy.phases()[0][1..3], [Some(3), Some(0)]);
+                return;
+            }
+            assert!(client.head().await.starts_with("HTTP/1.1 503 "));
+            assert_eq!(seconds_since(start), 4);
+            assert_eq!(proxy.logged(1).await, ["503 sQVN 0 GET / HTTP/1.1"]);
+            assert_eq!(proxy.phases()[0], [Some(0), Some(4), None, None]);
+            assert!(other.is_left_alone().await);
+            let told = tokio::select! {
+                biased;
+                _ = proxy.backend.servers()[0].errors().too_many() => true,
+                () = tokio::task::yield_now() => false,
+            };
+            assert!(!told, "it is no failure of the server's");
+        });
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_connection_to_a_server_that_has_left() {
+    with_paused_time(async {
+        let (server, other) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::with(&[&server, &other], |_, backend| {
+            backend.cookie = Some(config::Cookie::inserted("SID"));
+            backend.timeout.queue = Duration::from_hours(1);
+            backend.servers[0].maxconn = 1.try_into().ok();
+        })
+        .await;
+        // Another process has the one that there may be.
+        proxy.backend.servers()[0].keep_joint_limit(Some(JointLimit::new(0).unwrap()));
+        let mut client = proxy.send("GET / HTTP/1.1\r\nCookie: SID=a\r\n\r\n").await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        proxy.backend.set_operation(0, Operation::Down, false);
+        let (mut wire, _) = other.request().await;
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        assert!(client.head().await.contains("set-cookie: SID=b; path=/\r\n"));
+        assert_eq!(proxy.phases()[0][1], Some(1));
     });
 }
 
