@@ -57,6 +57,7 @@ pub use queue::Ticket;
 pub use server::{
     Checked, Elsewhere, Forced, History, IdleOrder, JointLimit, OpenConnection, Resumed, Server, Told,
 };
+pub use sessions::MARKED_DOWN;
 pub use slot::Slot;
 
 use census::{Census, Member};

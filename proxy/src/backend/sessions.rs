@@ -6,6 +6,9 @@ use tokio::sync::watch;
 
 use super::{Backend, Operation, Server};
 
+/// HAProxy's letter for sessions that are ended because their server has gone down.
+pub const MARKED_DOWN: u8 = b'D';
+
 impl Backend {
     /// Ends the sessions that must not outlast the change of this server's operation. Those of a server that says that
     /// it drains go on.
@@ -13,7 +16,7 @@ impl Backend {
         let (settings, now) = (server.settings(), server.operation());
         let went = now == Operation::Down && before != Operation::Down;
         if went && settings.passive.shutdown_sessions && !server.is_draining() {
-            server.shut_down_sessions(b'D');
+            server.shut_down_sessions(MARKED_DOWN);
         }
         let came = before == Operation::Down && now.takes_new_users();
         if came && settings.passive.shutdown_backup_sessions && !settings.backup && server.weight() > 0 {

@@ -48,6 +48,8 @@ pub(super) struct Attempts<'a> {
 struct Rest {
     down: Pipe,
     resume: Box<Resume>,
+    /// How it did so last.
+    end: End,
 }
 
 /// What came of a server.
@@ -319,7 +321,7 @@ impl<'a> Attempts<'a> {
         connection: &mut Connection,
         begun: Instant,
     ) -> Remains {
-        let Rest { down, resume } = *rest;
+        let Rest { down, resume, .. } = *rest;
         let mut output = self.core.pool.output();
         resume.request(self.up.output.whole(), down.left().unwrap_or(0), output.append());
         let mut up = Pipe::new(&self.core.pool, None, output);
@@ -340,7 +342,7 @@ impl<'a> Attempts<'a> {
             let mut down = remains.down;
             // Of one who had another answer.
             down.forget_input();
-            self.rest = Some(Box::new(Rest { down, resume }));
+            self.rest = Some(Box::new(Rest { down, resume, end: remains.end }));
             return;
         }
         self.story.bytes += remains.down.written();

@@ -9,6 +9,7 @@
 //! | the connection broke, and the client has nothing of a final response | again, as `retry_on` says | 502 |
 //! | junk, a timeout, a status of `retry_on` | again, as `retry_on` says | what came, 502 or 504 |
 //! | a timeout while the rest of the request has not come | 504 | 504 |
+//! | the server's sessions are ended because it has gone down, and the client has nothing of a final response | as if the connection broke | 502 |
 //! | the client has some of a final response | never; a GET may be continued ([`super::resume`]) | never |
 //!
 //! A POST with `Idempotency-Key` stands on the left where the backend says so. What is to be sent again must be there

@@ -1,6 +1,6 @@
 //! Health without an answer to a check: a bare connection, and what users meet.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::SystemTime};
 
 use drain_tests::{
     Nginx, PATIENCE, Place, Proxy,
@@ -89,34 +89,58 @@ fn a_server_whose_answers_are_errors_is_down_long_before_its_next_check() {
 /// Much more than buffers hold.
 const FILM_BYTES: usize = 20_000_000;
 
-/// A server with a film that takes minutes, which is healthy as long as there is a file `alive`; and that file.
-fn slow_server(place: &Place, name: &str, is_up: bool) -> (Nginx, PathBuf) {
+/// Of so many bytes in a second a film takes minutes.
+const SLOW: &str = "100k";
+
+/// It tells which of its bytes are missing.
+fn film() -> Vec<u8> {
+    (0..FILM_BYTES as u32 / 4).flat_map(u32::to_le_bytes).collect()
+}
+
+/// A server with a film, of which it sends so many bytes in a second, and which is healthy as long as there is a file
+/// `alive`; and that file.
+fn server(place: &Place, name: &str, rate: &str, is_up: bool) -> (Nginx, PathBuf) {
     let folder = place.public().join(name);
     fs::create_dir_all(&folder).expect("a folder for the server");
-    fs::write(folder.join("film"), vec![b'f'; FILM_BYTES]).expect("write the film");
+    fs::write(folder.join("film"), film()).expect("write the film");
+    // By which it has the same tag everywhere.
+    let file = fs::File::options().write(true).open(folder.join("film")).expect("open the film");
+    file.set_modified(SystemTime::UNIX_EPOCH).expect("an old film");
     let alive = folder.join("alive");
     if is_up {
         fs::write(&alive, "").expect("write the file of its health");
     }
     let block = format!(
-        "root {}; location = /health {{ try_files /alive =503; }} location = /film {{ limit_rate 100k; }}",
+        "root {}; location = /health {{ try_files /alive =503; }} location = /film {{ limit_rate {rate}; }}",
         folder.display()
     );
     (Nginx::new(place, name).saying(&block).start(), alive)
 }
 
-/// Downloads the film from this server, and has its health change by `change` when a part has come; gives the line of
-/// the proxy's log when it has been cut off.
-fn cut_off(place: &Place, proxy: &Proxy, from: &str, change: impl FnOnce()) -> String {
+/// Begins to download the film from this server, and has its health change by `change` when a part has come, which is
+/// given.
+fn begin(proxy: &Proxy, from: &str, change: impl FnOnce()) -> (Connection, Vec<u8>) {
     let mut connection = Connection::open(proxy.address()).expect("a connection");
-    connection.send(b"GET /film HTTP/1.1\r\nHost: shop\r\n\r\n").expect("ask for the film");
-    let head = b"HTTP/1.1 200 ".len() + 10_000;
-    let begin = connection.take(head).expect("the beginning of the film");
-    let begin = String::from_utf8_lossy(&begin).into_owned();
-    assert!(begin.contains(&format!("X-Server: {from}\r\n")), "{begin:.500}");
+    let request = format!("GET /film HTTP/1.1\r\nHost: shop\r\nCookie: SERVERID={from}\r\n\r\n");
+    connection.send(request.as_bytes()).expect("ask for the film");
+    let part = connection.take(10_000).expect("the beginning of the film");
+    let head = part.windows(4).position(|four| four == b"\r\n\r\n").expect("the end of the head") + 4;
+    let text = String::from_utf8_lossy(&part[..head]);
+    assert!(text.starts_with("HTTP/1.1 200 ") && text.contains(&format!("X-Server: {from}\r\n")), "{text}");
     change();
+    (connection, part[head..].to_vec())
+}
+
+/// Has the download be cut off; gives its line of the proxy's log.
+fn cut_off(place: &Place, proxy: &Proxy, from: &str, change: impl FnOnce()) -> String {
+    let (mut connection, _) = begin(proxy, from, change);
     let rest = connection.rest().len();
     assert!(rest < FILM_BYTES / 2, "it has been cut off: {rest}");
+    logged(place, proxy)
+}
+
+/// The line of the proxy's log for the film.
+fn logged(place: &Place, proxy: &Proxy) -> String {
     place.wait_for("the end of the download in the log", PATIENCE, || {
         let log = proxy.access_log();
         log.lines().find(|line| line.contains("/film ")).map(str::to_owned).ok_or(log)
@@ -126,7 +150,7 @@ fn cut_off(place: &Place, proxy: &Proxy, from: &str, change: impl FnOnce()) -> S
 #[test]
 fn sessions_of_a_server_that_goes_down_are_ended_where_that_is_wanted() {
     let place = Place::new("marked_down");
-    let (one, alive) = slow_server(&place, "s1", true);
+    let (one, alive) = server(&place, "s1", SLOW, true);
     let mut proxy = Proxy::new(&place, "lb")
         .check(r#"method = "GET", uri = "/health", inter = "100ms", fall = 2, rise = 2"#)
         .server("s1", one.address(), None)
@@ -139,10 +163,32 @@ fn sessions_of_a_server_that_goes_down_are_ended_where_that_is_wanted() {
 }
 
 #[test]
+fn a_download_goes_on_elsewhere_when_the_sessions_of_its_server_are_ended() {
+    let place = Place::new("marked_down_elsewhere");
+    let (one, alive) = server(&place, "s1", SLOW, true);
+    let (two, _alive) = server(&place, "s2", "0", true);
+    let mut proxy = Proxy::new(&place, "lb")
+        .check(r#"method = "GET", uri = "/health", inter = "100ms", fall = 2, rise = 2"#)
+        .server("s1", one.address(), None)
+        .server_line("on_marked_down = \"shutdown-sessions\"")
+        .server("s2", two.address(), None)
+        .start();
+    proxy.child().expect_error("Server shop/s1 is DOWN");
+    let (mut connection, mut found) = begin(&proxy, "s1", || fs::remove_file(alive).expect("end its health"));
+    found.extend(connection.take(FILM_BYTES - found.len()).expect("the rest of the film"));
+    place.check(found == film(), "all bytes are those of the film");
+    let line = logged(&place, &proxy);
+    assert!(line.contains(" shop/s2 ") && line.contains(" --VN ") && line.contains("/+1 "), "{line}");
+    // The user's connection goes on, too.
+    let next = connection.fetch("GET", "/health", &["Cookie: SERVERID=s1"], b"").expect("an answer");
+    assert_eq!(next.header("x-server"), Some("s2"));
+}
+
+#[test]
 fn sessions_of_a_backup_are_ended_when_a_server_comes_up_where_that_is_wanted() {
     let place = Place::new("marked_up");
-    let (one, alive) = slow_server(&place, "s1", false);
-    let (backup, _alive) = slow_server(&place, "x", true);
+    let (one, alive) = server(&place, "s1", SLOW, false);
+    let (backup, _alive) = server(&place, "x", SLOW, true);
     let mut proxy = Proxy::new(&place, "lb")
         .check(r#"method = "GET", uri = "/health", inter = "100ms", fall = 1, rise = 2"#)
         .server("s1", one.address(), None)

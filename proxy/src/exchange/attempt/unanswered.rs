@@ -46,7 +46,7 @@ impl Attempts<'_> {
     /// No server has answered, or continued what another has begun.
     pub(super) async fn unavailable(&mut self, cause: [u8; 2]) -> After {
         if let Some(rest) = self.rest.take() {
-            let mut remains = Remains::cut_off(rest.down);
+            let mut remains = Remains::cut_off(rest.end, rest.down);
             let now = clock::now();
             return finish(self.core, self.client, self.asked, self.up, &mut remains, self.story, now).await;
         }

@@ -46,7 +46,7 @@ impl Attempts<'_> {
             }
             _ => return None,
         };
-        Some(match (remains.end, self.story.said) {
+        Some(match (remains.end, remains.said) {
             // Whatever rules make of it.
             (End::Unwanted(status), _) | (_, Some(status)) => Observed::of_status(status),
             // It was closing an idle connection, as it may.

@@ -4,7 +4,7 @@ use super::super::{
     pipe::Pipe,
     resume::{NotTheRest, Resume},
 };
-use crate::{config::Failure, http1::BadResponse};
+use crate::{backend::MARKED_DOWN, config::Failure, http1::BadResponse};
 
 /// HAProxy's letter for a request that an operator has ended.
 pub(in crate::exchange) const BY_OPERATOR: u8 = b'K';
@@ -61,6 +61,8 @@ pub(in crate::exchange) enum Answered {
 pub(in crate::exchange) struct Remains {
     /// How it ended.
     pub(in crate::exchange) end: End,
+    /// The status that this server has answered with, whatever rules have made of it.
+    pub(in crate::exchange) said: Option<u16>,
     /// The response; some of it may still have to be written.
     pub(in crate::exchange) down: Pipe,
     /// What the client has, or shall have, of a final response.
@@ -88,10 +90,18 @@ impl From<NotTheRest> for End {
 }
 
 impl Remains {
-    /// Of a response that nobody continues.
-    pub(in crate::exchange) const fn cut_off(down: Pipe) -> Self {
-        let (end, answered) = (End::BodyCutOff, Answered::Framed);
-        Self { end, down, answered, authenticates: false, reusable: false, keep_alive: false, resume: None }
+    /// Of a response that ended so, and that nobody continues.
+    pub(in crate::exchange) const fn cut_off(end: End, down: Pipe) -> Self {
+        Self {
+            end,
+            said: None,
+            down,
+            answered: Answered::Framed,
+            authenticates: false,
+            reusable: false,
+            keep_alive: false,
+            resume: None,
+        }
     }
 
     /// Whether the server has left the client with a part of a response that can be continued.
@@ -104,7 +114,8 @@ impl Remains {
             | End::HeadTimeout
             | End::OtherBody(_)
             | End::BodyCutOff
-            | End::BodyTimeout => true,
+            | End::BodyTimeout
+            | End::ShutDown(MARKED_DOWN) => true,
             End::Complete
             | End::BadChunks
             | End::ShutDown(_)
@@ -123,19 +134,21 @@ impl Remains {
             return None;
         }
         match self.end {
+            // It is a rule that does not let it pass: no other server's would be welcome.
+            End::BadHead(BadResponse::Denied) => None,
+            End::Silence | End::HeadCutOff | End::BodyCutOff | End::ShutDown(MARKED_DOWN) => {
+                Some(Failure::Empty)
+            }
+            End::BadHead(_) | End::OtherBody(_) | End::BadChunks => Some(Failure::Junk),
+            End::HeadTimeout | End::BodyTimeout => Some(Failure::Timeout),
+            End::Unwanted(status) => Some(Failure::Status(status)),
             End::Complete
             | End::ShutDown(_)
             | End::ClientGone
             | End::ClientLeft
             | End::ClientTimeout
             | End::BadRequest
-            | End::RequestLost
-            // It is a rule that does not let it pass: no other server's would be welcome.
-            | End::BadHead(BadResponse::Denied) => None,
-            End::Silence | End::HeadCutOff | End::BodyCutOff => Some(Failure::Empty),
-            End::BadHead(_) | End::OtherBody(_) | End::BadChunks => Some(Failure::Junk),
-            End::HeadTimeout | End::BodyTimeout => Some(Failure::Timeout),
-            End::Unwanted(status) => Some(Failure::Status(status)),
+            | End::RequestLost => None,
         }
     }
 }

@@ -85,6 +85,7 @@ impl Relay<'_> {
         if let Some(resume) = self.rest_of {
             // The client has a head.
             if !head.is_interim() {
+                self.said = Some(head.status);
                 resume.check(&head, left.ok_or(NotTheRest::Framing)?)?;
                 self.further = further(&head, self.asked);
                 self.stage = Stage::Body;
@@ -104,7 +105,8 @@ impl Relay<'_> {
             return Ok(true);
         }
         let own = head;
-        self.story.said = Some(own.status);
+        self.said = Some(own.status);
+        self.story.said = self.said;
         let is_tunnel = |status: u16| {
             status == 101 || (self.asked.method == Method::Connect && (200..300).contains(&status))
         };

@@ -45,6 +45,8 @@ pub(super) struct Relay<'a> {
     rest_of: Option<&'a Resume>,
     /// How the response can be continued, if it breaks off.
     resume: Option<Box<Resume>>,
+    /// The server's own status.
+    said: Option<u16>,
     down: Pipe,
     /// What had moved before this server was asked.
     moved_before: u64,
@@ -114,6 +116,7 @@ impl<'a> Relay<'a> {
             again,
             rest_of: None,
             resume: None,
+            said: None,
             down: Pipe::new(&core.pool, None, core.pool.output()),
             moved_before: 0,
             scan: HeadScan::default(),
@@ -201,6 +204,7 @@ impl<'a> Relay<'a> {
             authenticates: self.further == Further::ItsUsers,
             keep_alive: is_over && self.keep_alive,
             resume: self.resume,
+            said: self.said,
             down: self.down,
         }
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::{GET, OK, Proxy, Server, on_a_core, with_paused_time};
 use crate::{
     backend::{Operation, observed::Observed},
-    config::{Failure, Layer, Observe, OnError, RetryOn},
+    config::{self, Failure, Layer, Observe, OnError, RetryOn},
     rules::Rules,
 };
 
@@ -15,6 +15,7 @@ fn sessions_of_a_server_that_goes_down_end_unless_it_says_that_it_drains() {
         let server = Server::start().await;
         let proxy = Proxy::with(&[&server], |_, backend| {
             backend.servers[0].passive.shutdown_sessions = true;
+            backend.retry.on = RetryOn::NONE;
         })
         .await;
         let mut waiting = proxy.send(GET).await;
@@ -33,6 +34,49 @@ fn sessions_of_a_server_that_goes_down_end_unless_it_says_that_it_drains() {
         let mut log = proxy.logged(2).await;
         log.sort();
         assert_eq!(log, ["200 DD-- 0 GET /half HTTP/1.1", "502 DH-- 0 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
+fn what_another_server_can_take_over_goes_on_when_sessions_end() {
+    on_a_core(async {
+        let (one, two) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::with(&[&one, &two], |_, backend| {
+            backend.servers[0].passive.shutdown_sessions = true;
+            backend.cookie = Some(config::Cookie::inserted("SID"));
+        })
+        .await;
+        let user = |start: &str| format!("{start} / HTTP/1.1\r\nHost: h\r\nCookie: SID=a\r\n");
+        let mut waiting = proxy.send(format!("{}\r\n", user("GET"))).await;
+        let (_silent, _) = one.request().await;
+        let mut posting = proxy.send(format!("{}Content-Length: 0\r\n\r\n", user("POST"))).await;
+        let (_executing, _) = one.request().await;
+        let mut reading = proxy.send(format!("{}\r\n", user("GET"))).await;
+        let (mut half, _) = one.request().await;
+        let head = "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nAccept-Ranges: bytes\r\nContent-Length: 8\r\n\r\n";
+        half.send(format!("{head}half")).await;
+        reading.expect(&format!("{head}half")).await;
+
+        proxy.backend.set_operation(0, Operation::Down, false);
+        assert!(posting.head().await.starts_with("HTTP/1.1 502 "));
+        for _ in 0..2 {
+            let (mut wire, head) = two.request().await;
+            if head.contains("range: bytes=4-\r\n") {
+                wire.send("HTTP/1.1 206 P\r\nETag: \"v1\"\r\nContent-Range: bytes 4-7/8\r\nContent-Length: 4\r\n\r\nrest")
+                    .await;
+                reading.expect("rest").await;
+            } else {
+                wire.send(OK).await;
+                waiting.head().await;
+            }
+        }
+        let mut log = proxy.logged(3).await;
+        log.sort();
+        assert_eq!(log[2], "502 DHVN 0 POST / HTTP/1.1");
+        assert!(
+            log[..2].iter().all(|line| line.starts_with("200 --") && line.contains(" +1 GET ")),
+            "{log:?}"
+        );
     });
 }
 

@@ -1,6 +1,12 @@
 //! Responses that break off, and are continued or not.
 
+use std::num::NonZeroU32;
+
 use super::*;
+use crate::{
+    backend::observed::Observed,
+    config::{Layer, Observe, OnError},
+};
 
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nAccept-Ranges: bytes\r\nContent-Length: 10\r\nX-From: one\r\n\r\n";
@@ -134,6 +140,31 @@ fn an_answer_that_is_not_the_rest_goes_nowhere() {
                 log == ["200 SD-- +1 GET / HTTP/1.1"] || log == ["200 PD-- +1 GET / HTTP/1.1"],
                 "{log:?}"
             );
+        });
+    }
+}
+
+#[test]
+fn a_server_that_does_not_go_on_with_anothers_response_is_noted_for_that() {
+    for (answer, noted) in
+        [("", Observed::Broken), ("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Observed::BadStatus)]
+    {
+        on_a_core(async {
+            let (one, two) = (Server::start().await, Server::start().await);
+            let proxy = Proxy::with(&[&one, &two], |_, backend| {
+                let error_limit = NonZeroU32::MIN;
+                let observe = Observe { layer: Layer::Seven, error_limit, on_error: OnError::MarkDown };
+                backend.servers[1].passive.observe = Some(observe);
+                backend.retry.limit = 1;
+            })
+            .await;
+            let _client = cut_off(&proxy, &one, GET).await;
+            let (mut wire, _) = two.request().await;
+            wire.send(answer).await;
+            drop(wire);
+            assert_eq!(proxy.backend.servers()[1].errors().too_many().await, noted);
+            proxy.logged(1).await;
+            assert_eq!(proxy.backend.served().totals().statuses, [0, 1, 0, 0, 0, 0], "what the client got");
         });
     }
 }
