@@ -97,15 +97,14 @@ impl Backend {
             return;
         }
         while queue.waiting_at(place) > 0 {
-            let taken = match place {
-                Some(index) => (self.serves_bound(index) && self.servers[index].try_take(0)).then_some(index),
-                None => {
-                    let take = |index: usize| self.servers[index].try_take(0);
-                    let is_free = |index: usize| !self.servers[index].is_wanted_elsewhere();
-                    let free = selection.take(&self.servers, None, |index| is_free(index) && take(index));
-                    // Else one waits for a connection that another process has.
-                    free.or_else(|| selection.take(&self.servers, None, take))
-                }
+            let take = |index: usize| self.servers[index].try_take(0);
+            let taken = if let Some(index) = place {
+                (self.serves_bound(index) && take(index)).then_some(index)
+            } else {
+                let is_free = |index: usize| !self.servers[index].is_wanted_elsewhere();
+                let free = selection.take(&self.servers, None, |index| is_free(index) && take(index));
+                // Else one waits for a connection that another process has.
+                free.or_else(|| selection.take(&self.servers, None, take))
             };
             let Some(index) = taken else { return };
             let waiter = queue.pop(place).expect("somebody waits there");

@@ -44,7 +44,7 @@ fn no_server_with_users_seems_to_have_none_however_many_are_handed_on() {
         old[0].servers()[usize::from(user == 0)].users().touch(user << 32, now);
     }
     let mut room = 9;
-    let handed = |server: &Arc<Server>| users(server, Duration::from_secs(300), now, &mut room).len();
+    let handed = |server: &Arc<Server>| users(server, Duration::from_mins(5), now, &mut room).len();
     assert_eq!(old[0].servers().iter().map(handed).collect::<Vec<_>>(), [9, 1, 0]);
 }
 
