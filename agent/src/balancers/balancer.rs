@@ -34,6 +34,9 @@ pub struct Balancer {
     /// So many headers in a row have shown that it gives this server no new user.
     #[serde(default)]
     pub shown_out: u32,
+    /// So many headers in a row have shown it as failed.
+    #[serde(default)]
+    pub shown_down: u32,
     /// It was told by the agent protocol to give this server no new user: its header says UP then, as before, but
     /// its total holds this server's weight no more.
     #[serde(default)]
@@ -67,6 +70,7 @@ impl Balancer {
             full_at: None,
             restarted: false,
             shown_out: 0,
+            shown_down: 0,
             told_drain: false,
             namesakes: Namesakes::default(),
             in_use: None,
@@ -80,6 +84,8 @@ impl Balancer {
         self.rhythm.beat(check.at);
         if let Some(header) = &header {
             self.weigh(full_weight(header, self.told_drain), check.at);
+            let is_down = header.state == State::Down;
+            self.shown_down = if is_down { self.shown_down.saturating_add(1) } else { 0 };
             self.restarted |= self.shows_restart(header, says);
             let is_out = matches!(header.state, State::Nolb | State::Down);
             self.shown_out = if is_out { self.shown_out.saturating_add(1) } else { 0 };
@@ -244,10 +250,17 @@ impl Balancer {
         let counted_down = matches!(before.progress, Some((n, _)) if n <= 2 && was == State::Up)
             || (before.progress.is_none() && matches!(header.progress, Some((1, 2))));
         let back_without_cause = was != State::Up && is == State::Up && fails;
-        let steady = !fails && was == State::Up && is == State::Up && header.progress.is_none();
+        let up = !fails && was == State::Up && is == State::Up && header.progress.is_none();
+        // With `load-server-state-from-file` one begins as the one before has ended.
+        let down = fails && self.shown_down >= STEADY_DOWN && header.progress.is_none();
+        let steady = up || down;
         (start && !(fails && counted_down)) || back_without_cause || (steady && self.rhythm.is_broken())
     }
 }
+
+/// After so many headers in a row that show it as failed the last three intervals were all of that state (`downinter`),
+/// and none of the way there (`fastinter`).
+const STEADY_DOWN: u32 = 3;
 
 /// A total weight that was not reported for so long is not the full one any more: others were taken away for good, or
 /// have other weights. Servers that are out for repair are back by then.
@@ -454,5 +467,19 @@ mod tests {
         // Out of rhythm.
         assert!(restarted(&[0, 500, 1000, 1200, 1700].map(|at| (at, Some("UP"), None))));
         assert!(!restarted(&[0, 500, 1000, 1500, 2000].map(|at| (at, Some("UP"), None))));
+    }
+
+    #[test]
+    fn a_new_process_that_begins_with_the_state_of_the_one_before_shows_itself_by_its_rhythm() {
+        let down = |at| (at, Some("DOWN; scur=0/1"), HARD);
+        let way = [(0, Some("UP"), HARD), (500, Some("UP 2/3"), HARD), (600, Some("UP 1/3"), HARD)];
+        let with = |after: &[u64]| {
+            let checks: Vec<_> = way.into_iter().chain(after.iter().copied().map(down)).collect();
+            balancer(&checks).restarted
+        };
+        assert!(!with(&[700, 1700, 2700, 3700]), "fast on the way, and slower then");
+        assert!(with(&[700, 1700, 2700, 3000]));
+        assert!(with(&[700, 1700, 2700, 3700, 4700, 5100]));
+        assert!(!with(&[700, 900]), "whether that is a new one can't be told yet");
     }
 }
