@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use drain_tests::Apache;
+
 use super::{Shop, nothing, recipe_with};
 
 /// Users that there are at once: so many requests can be in flight when the server goes.
@@ -41,4 +43,6 @@ fn a_restart_behind_nginx_hurts_nobody_but_who_is_in_flight() {
     let tally = shop.restart_under_load();
     let failures = tally.failures();
     shop.place.check(failures.len() <= USERS, &format!("{}: {failures:#?}", tally.summary()));
+    let orders = tally.compare_orders(shop.apaches.iter().flat_map(Apache::orders));
+    shop.place.check(orders.is_none(), &format!("none is lost, or taken twice: {orders:?}"));
 }
