@@ -111,6 +111,15 @@ const IDLE: [&str; 2] = ["idle", "never asked"];
 const KNOWN_TO_LOOK_IDLE: [&str; 3] =
     ["a response that pauses", "WebSocket, server spoke last", "pipelined request"];
 
+/// How many different things the scripts do.
+const TRUTHS: usize = 12;
+/// So many samples there are at least, of the 2,000 that there are on a machine that has nothing else to do, and of each
+/// thing.
+const LEAST_SAMPLES: u32 = 500;
+const LEAST_OF_EACH: u32 = 10;
+/// At most one in so many that are asked in the tick of the last answer may be taken for idle.
+const SAME_TICK_IDLE: u32 = 10;
+
 /// How many scripts there are.
 const SCRIPTS: usize = 8;
 
@@ -244,15 +253,15 @@ fn no_request_is_taken_for_idle_but_those_of_which_it_is_known() {
         wrong += errors;
     }
     println!("{samples} samples, {wrong} wrong");
-    assert!(samples > 0, "no samples");
+    assert!(samples >= LEAST_SAMPLES, "{samples} samples are too few to say anything");
+    assert_eq!(given.len(), TRUTHS, "each has samples");
     for (truth, given) in given {
+        let all = given.busy + given.unsure + given.idle;
+        assert!(all >= LEAST_OF_EACH, "{truth}: {all} samples are too few to say anything");
         let may_look_idle = IDLE.contains(&truth) || KNOWN_TO_LOOK_IDLE.contains(&truth);
         // Its answer may be acknowledged late, which says the same as an idle connection's late acknowledgement.
         let same_tick = truth == "asked in the tick of the last answer";
-        assert!(
-            may_look_idle || same_tick || given.idle == 0,
-            "{truth}: {} times taken for idle",
-            given.idle
-        );
+        let may_be = if same_tick { all / SAME_TICK_IDLE } else { 0 };
+        assert!(may_look_idle || given.idle <= may_be, "{truth}: {} times taken for idle", given.idle);
     }
 }
