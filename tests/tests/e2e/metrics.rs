@@ -9,7 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use drain_tests::{PATIENCE, Place, Proxy, child::Child, client::Connection, place::holds, port};
+use drain_tests::{
+    Agent, Haproxy, Nginx, PATIENCE, Place, Proxy, Server, child::Child, client::Connection, place::holds,
+    port,
+};
 
 use crate::upstream::Upstream;
 
@@ -43,7 +46,26 @@ fn types(page: &str) -> BTreeMap<&str, &str> {
 fn promtool_finds_nothing_wrong() {
     let place = Place::new("metrics_promtool");
     let (_proxy, admin) = served(&place, "");
-    let page = got(admin, "/metrics").expect("the numbers");
+    is_well_formed(&got(admin, "/metrics").expect("the numbers"));
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_agents_page_in_a_drain() {
+    let place = Place::new("metrics_agent");
+    let (server, metrics) = (Nginx::new(&place, "s1").start(), port::free());
+    let agent = Agent::guarding(&place, "agent", server.address().port()).with_metrics(metrics).start();
+    let balancer =
+        Haproxy::new(&place, "lb").server(Server::new("s1", server.address()).checked_at(agent.address()));
+    let mut balancer = balancer.start();
+    // It is the only server.
+    balancer.child().expect_error("has no server available");
+    agent.wait_for_balancers(1, PATIENCE);
+    assert!(agent.ctl(&["hard", "--force"]).status.success());
+    is_well_formed(&got(metrics, "/metrics").expect("the numbers"));
+}
+
+/// Prometheus' own tool has nothing to say of this page.
+fn is_well_formed(page: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

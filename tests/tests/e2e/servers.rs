@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -173,6 +173,27 @@ fn a_node_server() {
         vec!["node".to_owned(), file.display().to_string(), port.to_string()]
     });
     held.holds_its_drain(&place, held.agent(&place), "", KEPT);
+}
+
+/// A server that listens for both families on one socket, to which HAProxy goes by this address.
+fn of_both_families(name: &str, to: IpAddr) {
+    let place = Place::new(name);
+    let script = NODE.replace("127.0.0.1", "::");
+    let (mut held, _server) = program(&place, &script, "server.js", |file, port| {
+        vec!["node".to_owned(), file.display().to_string(), port.to_string()]
+    });
+    held.server.set_ip(to);
+    held.holds_its_drain(&place, held.agent(&place), "", KEPT);
+}
+
+#[test]
+fn a_server_of_both_families_that_is_asked_over_ipv4() {
+    of_both_families("servers_both_4", Ipv4Addr::LOCALHOST.into());
+}
+
+#[test]
+fn a_server_of_both_families_that_is_asked_over_ipv6() {
+    of_both_families("servers_both_6", Ipv6Addr::LOCALHOST.into());
 }
 
 #[test]
