@@ -15,7 +15,7 @@ use std::{
 use drain_tests::{
     PATIENCE, Place, Proxy,
     child::{self, is_alive},
-    client::Connection,
+    client::{Connection, Failure},
     clock,
     haproxy::Runtime,
     place::built,
@@ -133,6 +133,39 @@ fn who_waits_for_a_connection_of_the_old_process_stays_with_its_server_however_l
     let phases = line.split(' ').find(|word| word.split('/').count() == 5).expect("five times");
     let in_queue: u128 = phases.split('/').nth(1).and_then(|time| time.parse().ok()).expect("milliseconds");
     place.check(in_queue > CONNECT.as_millis() && line.contains(" --VN ") && line.contains("/0 0/0 "), &line);
+    proxy.end_newest();
+}
+
+#[test]
+fn what_the_old_process_has_is_cut_off_after_the_limit_and_nothing_else() {
+    let place = Place::new("upgrade_finish");
+    let a = Upstream::start("a");
+    let mut proxy =
+        Proxy::new(&place, "lb").server("a", a.address, None).section("[limits]\nfinish = \"1s\"").start();
+    let entrance = proxy.address();
+    let hold = |expected: usize| {
+        let held = thread::spawn(move || Connection::open(entrance)?.fetch("GET", HELD, &[], b""));
+        place.wait_for("an answer in its middle", PATIENCE, || match a.holding() {
+            count if count == expected => Ok(()),
+            count => Err(count.to_string()),
+        });
+        held
+    };
+    let of_the_old = hold(1);
+    proxy.upgrade();
+    let of_the_new = hold(2);
+    let failure = of_the_old.join().expect("a client's thread").expect_err("an answer that is cut off");
+    let wanted = Failure::Truncated { got: HALF_BYTES, announced: Some(2 * HALF_BYTES) };
+    assert_eq!(failure.to_string(), wanted.to_string());
+    place.wait_for("the old process to end", PATIENCE, || match proxy.child().ended() {
+        Some(_) => Ok(()),
+        None => Err("it lives".to_owned()),
+    });
+    let log = proxy.child().log_text();
+    place.check(log.contains("still under way after 1s (limits.finish) is cut off"), &log);
+    a.release();
+    let answer = of_the_new.join().expect("a client's thread").expect("a whole answer");
+    assert_eq!((answer.status, answer.body.len()), (200, 2 * HALF_BYTES));
     proxy.end_newest();
 }
 
