@@ -66,7 +66,8 @@ impl Recorders {
     }
 
     fn proxy(&self, place: &Place) -> Proxy {
-        let proxy = Proxy::new(place, "proxy");
+        // A user meets connections of several cores, on whatever machine.
+        let proxy = Proxy::new(place, "proxy").section("[limits]\nthreads = 4");
         let servers = self.addresses.iter().enumerate();
         servers.fold(proxy, |proxy, (index, address)| proxy.server(&format!("s{index}"), *address, None))
     }
