@@ -126,7 +126,7 @@ fn stat(proxy: &Proxy, row: &str, column: &str) -> usize {
     line.split(',').nth(at).and_then(|cell| cell.parse().ok()).unwrap_or_else(|| panic!("{column}: {line}"))
 }
 
-/// No check asks while the test counts, and nobody's time is over.
+/// No check asks while the test counts, and nobody's time is over. Its cores share the limits, on whatever machine.
 fn proxy(place: &Place, gate: &Gate, maxconn: &str) -> Proxy {
     Proxy::new(place, "proxy")
         .commanded("")
@@ -136,6 +136,7 @@ fn proxy(place: &Place, gate: &Gate, maxconn: &str) -> Proxy {
         .backend_line(r#"timeout.server = "1h""#)
         .server("s1", gate.address, None)
         .server_line(maxconn)
+        .section("[limits]\nthreads = 4")
         .start()
 }
 
@@ -234,6 +235,49 @@ fn a_servers_limit_holds_under_load_for_idle_connections_too() {
             });
         }
     });
+}
+
+#[test]
+fn a_servers_limit_holds_over_both_processes_of_an_upgrade() {
+    let place = Place::new("maxconn_upgrade");
+    let gate = Gate::start();
+    let mut proxy = proxy(&place, &gate, "maxconn = 4");
+    let address = proxy.address();
+    thread::scope(|scope| {
+        let come = |count| {
+            for _ in 0..count {
+                scope.spawn(move || assert_eq!(user(address), Ok(200)));
+            }
+        };
+        // Whatever fails here, the users go home.
+        let _home = Opened(&gate);
+        come(10);
+        gate.wait_for_held(&place, 4);
+        proxy.upgrade();
+        come(10);
+        for gone in 1..=16 {
+            gate.let_go(1);
+            place.wait_for(&format!("{gone} to have gone, and 4 to be there"), PATIENCE, || {
+                let state = gate.state();
+                let seen = (state.answered, state.held);
+                drop(state);
+                holds(seen == (gone, 4), || format!("{seen:?}"))
+            });
+        }
+        assert_eq!(gate.state().most, 4);
+        gate.open();
+    });
+    assert_eq!(gate.state().most, 4);
+    proxy.end_newest();
+}
+
+/// Opens the gate in the end.
+struct Opened<'a>(&'a Gate);
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.0.open();
+    }
 }
 
 /// Ends what goes on until then.
