@@ -1,8 +1,8 @@
 //! The proxy reads its configuration again: nobody loses a request, and a bad file changes nothing.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, sync::mpsc, thread, time::Duration};
 
-use drain_tests::{PATIENCE, Place, Proxy, client::Connection, port};
+use drain_tests::{PATIENCE, Place, Proxy, client::Connection, port, scripted};
 use rustix::process::Signal;
 
 use crate::{
@@ -104,6 +104,38 @@ fn a_bad_file_is_reported_with_its_places_and_changes_nothing() {
     crew.go_on(&place, 20);
     assert!(b.requests() > 0, "the file is good now");
     crew.finish_unharmed(&place);
+}
+
+#[test]
+fn idle_connections_outlive_a_reload_that_changes_another_server() {
+    let place = Place::new("reload_idle");
+    let (told, users) = mpsc::channel();
+    let a = scripted::start(move |request, connection| {
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").ok()?;
+        if request.line().starts_with("GET /page ") {
+            told.send(connection.stream().peer_addr().ok()?).ok()?;
+        }
+        Some(())
+    });
+    let b = Upstream::start("b");
+    // Each core has idle connections of its own.
+    let mut proxy = Proxy::new(&place, "lb")
+        .section("[limits]\nthreads = 1")
+        .server("a", a, None)
+        .server("b", b.address, None)
+        .server_line("weight = 2")
+        .start();
+    let entrance = proxy.address();
+    let connection = || {
+        let answer = Connection::open(entrance)
+            .and_then(|mut connection| connection.fetch("GET", "/page", &["Cookie: SERVERID=a"], b""))
+            .expect("an answer");
+        assert_eq!(answer.status, 200);
+        users.recv_timeout(PATIENCE).expect("a request at the server")
+    };
+    let before = connection();
+    reload(&place, &mut proxy, |text| text.replace("weight = 2", "weight = 3"));
+    assert_eq!(connection(), before);
 }
 
 /// The first address that the configuration binds.
