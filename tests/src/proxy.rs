@@ -31,6 +31,7 @@ pub struct Proxy {
     frontend: String,
     backend: String,
     check: String,
+    cookie: String,
     admin: String,
     sections: String,
     /// The network namespace in which it runs, where that is not the test's.
@@ -53,6 +54,7 @@ impl Proxy {
             check:
                 r#"check = { soft_drain_on = 404, inter = "500ms", fastinter = "100ms", fall = 1, rise = 2 }"#
                     .to_owned(),
+            cookie: String::new(),
             admin: String::new(),
             sections: String::new(),
             netns: None,
@@ -92,6 +94,13 @@ impl Proxy {
     #[must_use]
     pub fn check(mut self, keys: &str) -> Self {
         self.check = format!("check = {{ {keys} }}");
+        self
+    }
+
+    /// More keys for the cookie's table.
+    #[must_use]
+    pub fn cookie_keys(mut self, keys: &str) -> Self {
+        self.cookie = format!(", {keys}");
         self
     }
 
@@ -237,7 +246,9 @@ impl Proxy {
     }
 
     fn config(&self) -> String {
-        let Self { address, dir, balance, servers, frontend, backend, check, admin, sections, .. } = self;
+        let Self {
+            address, dir, balance, servers, frontend, backend, check, cookie, admin, sections, ..
+        } = self;
         format!(
             r#"[frontend.web]
 bind = ["{address}"]
@@ -246,7 +257,7 @@ log = {{ format = "http", target = "{log}" }}
 {frontend}
 [backend.shop]
 balance = "{balance}"
-cookie = {{ name = "SERVERID", mode = "insert", indirect = true }}
+cookie = {{ name = "SERVERID", mode = "insert", indirect = true{cookie} }}
 {check}
 retries = 10
 redispatch = true

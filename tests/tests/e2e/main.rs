@@ -55,6 +55,7 @@ mod two_drains;
 mod unix_server;
 mod upgrade;
 mod upstream;
+mod users;
 mod vanishing_balancer;
 mod verdicts;
 mod websocket;
