@@ -13,7 +13,7 @@ fn run(place: &Place, program: &str, arguments: &[&str], proxy: &Proxy) -> Strin
 }
 
 #[test]
-fn ab_and_h2load_find_no_fault() {
+fn ab_h2load_and_wrk_find_no_fault() {
     let place = Place::new("tools");
     let servers = ["s1", "s2"].map(|name| Nginx::new(&place, name).start());
     let proxy = Proxy::new(&place, "lb")
@@ -37,4 +37,7 @@ fn ab_and_h2load_find_no_fault() {
     let text = run(&place, "h2load", &["--h1", "-n", "1000", "-c", "8", "-t", "1"], &proxy);
     assert!(text.contains("1000 succeeded, 0 failed, 0 errored, 0 timeout"), "{text}");
     assert!(text.contains("1000 2xx"), "{text}");
+    let text = run(&place, "wrk", &["-t1", "-c8", "-d2s"], &proxy);
+    assert!(text.contains(" requests in ") && !text.contains(" 0 requests in "), "{text}");
+    assert!(!text.contains("Socket errors") && !text.contains("Non-2xx"), "{text}");
 }
