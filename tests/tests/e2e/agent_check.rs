@@ -1,13 +1,15 @@
 //! An agent that speaks for its server by HAProxy's agent-check protocol.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
 use drain_tests::{Nginx, PATIENCE, Place, Proxy, client::Connection, place::holds};
+
+use crate::maxconn::stat;
 
 /// An agent that says the same to whoever connects, until it is to say something else.
 struct Agent {
@@ -17,7 +19,12 @@ struct Agent {
 
 impl Agent {
     fn start(words: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        Self::at("127.0.0.1", "", words)
+    }
+
+    /// One at this host, that says something only to whoever has said this.
+    fn at(host: &str, question: &'static str, words: &str) -> Self {
+        let listener = TcpListener::bind((host, 0)).expect("a listener");
         let address = listener.local_addr().expect("its address");
         let words = Arc::new(Mutex::new(words.to_owned()));
         let said = words.clone();
@@ -26,7 +33,12 @@ impl Agent {
             for stream in listener.incoming() {
                 let words = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 // Whoever asked may have gone.
-                let _ = stream.and_then(|mut stream| stream.write_all(words.as_bytes()));
+                let _ = stream.and_then(|mut stream| {
+                    let mut asked = vec![0; question.len()];
+                    stream.read_exact(&mut asked)?;
+                    let words = if asked == question.as_bytes() { &*words } else { "down\n" };
+                    stream.write_all(words.as_bytes())
+                });
             }
         });
         Self { address, words }
@@ -81,4 +93,32 @@ fn an_agent_drains_its_server_takes_it_out_and_brings_it_back() {
     let (takes_new, pinned) =
         until_logged("up ready\n", "reason: Layer7 check passed, code: 0, info: \"via agent : up\"");
     assert_eq!((takes_new, &*pinned), (true, "s1"));
+}
+
+#[test]
+fn an_agent_elsewhere_that_is_told_what_to_answer_sets_weight_and_limit() {
+    let place = Place::new("agent_send");
+    let server = Nginx::new(&place, "s1").start();
+    let agent = Agent::at("127.0.0.2", "how is s1?\n", "50%\n");
+    let port = agent.address.port();
+    let proxy = Proxy::new(&place, "lb")
+        .commanded("")
+        .check(r#"inter = "100ms", uri = "/health""#)
+        .server("s1", server.address(), None)
+        .server_line("weight = 40\nmaxconn = 7")
+        .server_line(&format!(
+            r#"agent_check = {{ port = {port}, address = "127.0.0.2", send = "how is s1?\n", inter = "50ms" }}"#
+        ))
+        .start();
+    let until = |column: &str, wanted: usize| {
+        place.wait_for(&format!("{column} to be {wanted}"), PATIENCE, || {
+            let found = stat(&proxy, "shop,s1,", column);
+            holds(found == wanted, || found.to_string())
+        });
+    };
+    until("weight", 20);
+    until("slim", 7);
+    agent.says("maxconn:1\n");
+    until("slim", 1);
+    assert_eq!(served_by(&proxy, None), "s1");
 }

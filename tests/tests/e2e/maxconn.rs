@@ -118,7 +118,7 @@ fn user(to: SocketAddr) -> Result<u16, String> {
 }
 
 /// What `show stat` says of this row.
-fn stat(proxy: &Proxy, row: &str, column: &str) -> usize {
+pub(crate) fn stat(proxy: &Proxy, row: &str, column: &str) -> usize {
     let text = proxy.runtime().command("show stat");
     let names = text.lines().next().unwrap_or_default().trim_start_matches("# ").split(',');
     let at = names.into_iter().position(|name| name == column).unwrap_or_else(|| panic!("{column}: {text}"));
