@@ -73,9 +73,9 @@ pub enum Counter {
     ClientAborts,
     /// Servers that did (`srv_abrt`).
     ServerAborts,
-    /// Further attempts (`wretr`).
+    /// Further attempts at the same server (`wretr`).
     Retries,
-    /// Those of them that went to another server (`wredis`).
+    /// Further attempts at another server (`wredis`).
     Redispatches,
     /// Connections to servers that were tried to open (`connect`).
     Connects,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counts of one backend, over all cores and all its configurations.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Further attempts after one that failed (HAProxy's `wretr`).
+    /// Further attempts after one that failed.
     pub retries: Count,
     /// Those of them that went to another server (`wredis`).
     pub redispatches: Count,

@@ -92,6 +92,8 @@ impl<'a> Attempts<'a> {
         }
         // The server before, and how long to wait if it is the next one, too.
         let mut before: Option<(usize, Duration)> = None;
+        // What comes next is a retry that nobody has counted: as in HAProxy one that goes elsewhere is a redispatch alone.
+        let mut uncounted = false;
         loop {
             let slot = match connect::slot(self.core, wish, self.client, self.story).await {
                 Ok(slot) => slot,
@@ -99,8 +101,7 @@ impl<'a> Attempts<'a> {
                 Err(error) => return Box::pin(self.without_slot(error)).await,
             };
             if matches!(wish, Wish::Balanced { .. }) {
-                self.core.backend.served().count(Counter::Balanced);
-                slot.server().served().count(Counter::Balanced);
+                self.count_for(slot.server(), Counter::Balanced);
             }
             // A queue that was full sends its users elsewhere.
             self.story.redispatched |= matches!(wish, Wish::Pinned(index) if slot.server().index() != index);
@@ -110,8 +111,7 @@ impl<'a> Attempts<'a> {
                     if self.story.retries > 0 {
                         self.story.redispatched = true;
                         self.core.backend.tally().redispatches.add();
-                        self.core.backend.served().count(Counter::Redispatches);
-                        self.core.backend.servers()[index].served().count(Counter::Redispatches);
+                        self.count_for(&self.core.backend.servers()[index], Counter::Redispatches);
                     }
                 } else if !pause.is_zero() {
                     // There is no other. Others may use the slot meanwhile.
@@ -121,7 +121,10 @@ impl<'a> Attempts<'a> {
                     }
                     before = Some((index, Duration::ZERO));
                     continue;
+                } else if uncounted {
+                    self.count_for(slot.server(), Counter::Retries);
                 }
+                uncounted = false;
             }
             if self.rest.is_none() {
                 let at_once = is_first && self.story.queued_behind == [0; 2];
@@ -151,11 +154,13 @@ impl<'a> Attempts<'a> {
                 Tried::Elsewhere { timed_out } => {
                     let index = slot.server().index();
                     before = Some((index, retry::pause(timed_out, self.settings())));
+                    uncounted = true;
                     wish = Wish::Balanced { avoid: Some(index), key: self.asked.key };
                 }
                 Tried::Again(pause) => {
                     let index = slot.server().index();
                     before = Some((index, Duration::ZERO));
+                    uncounted = true;
                     wish = match self.is_pinned_to(slot.server()) {
                         _ if slot.is_forced() => Wish::Forced(index),
                         true => Wish::Pinned(index),
@@ -245,13 +250,11 @@ impl<'a> Attempts<'a> {
                 }
             }
             tally.retries.add();
-            self.core.backend.served().count(Counter::Retries);
-            server.served().count(Counter::Retries);
             self.prepare(tried);
             self.story.retries += 1;
             self.story.goes_to(server.index());
             match next {
-                Next::Same(pause) if pause.is_zero() => {}
+                Next::Same(pause) if pause.is_zero() => self.count_for(server, Counter::Retries),
                 Next::Same(pause) => return Tried::Again(pause),
                 _ => return Tried::Elsewhere { timed_out },
             }
@@ -308,7 +311,10 @@ impl<'a> Attempts<'a> {
     }
 
     fn count_connection(&self, server: &Server, reused: bool) {
-        let counter = if reused { Counter::Reuses } else { Counter::Connects };
+        self.count_for(server, if reused { Counter::Reuses } else { Counter::Connects });
+    }
+
+    fn count_for(&self, server: &Server, counter: Counter) {
         self.core.backend.served().count(counter);
         server.served().count(counter);
     }
