@@ -110,8 +110,8 @@ pub fn response(
     out.extend_from_slice(b"\r\n");
     let interim = head.is_interim() || head.status == 101;
     // A HEAD or 304 response states what the body would be; 1xx, 204 and the opening of a tunnel have no such thing.
-    let states_framing =
-        !interim && head.status != 204 && !(asked == Method::Connect && (200..300).contains(&head.status));
+    let opens_tunnel = asked == Method::Connect && (200..300).contains(&head.status);
+    let states_framing = !interim && head.status != 204 && !opens_tunnel;
     // Where there is no body both may stand, and say two things of what it would be.
     let mut seen =
         Seen { length: head.fields.all(Kind::TransferEncoding).next().is_some(), ..Seen::default() };
@@ -139,7 +139,7 @@ pub fn response(
     if edits.private {
         field(b"cache-control", b"private", out);
     }
-    if !interim {
+    if !interim && !opens_tunnel {
         let old = head.version == Version::Http10 || edits.client == Version::Http10;
         match edits.keep_alive {
             true if old => field(b"connection", b"keep-alive", out),

@@ -2,6 +2,9 @@
 
 use super::{Refusal, field::trim};
 
+/// What a host may leave out in CONNECT, which has no scheme: HAProxy takes both for the usual port.
+const TUNNEL_PORTS: &[&[u8]] = &[b"443", b"80"];
+
 /// Checks the target's form and that no host contradicts another.
 ///
 /// A path, `*` or an absolute URI; for CONNECT an authority and nothing else. A `Host` may be missing or empty; several
@@ -19,12 +22,16 @@ pub(super) fn check<'b>(
         return Err(Refusal::Host);
     }
     let authority = match (method, target) {
-        (b"CONNECT", _) => Some((authority_form(target)?, &b"443"[..])),
+        (b"CONNECT", _) => Some((authority_form(target)?, TUNNEL_PORTS)),
         (_, [b'/', ..] | b"*") => None,
         _ => Some(absolute_form(target)?),
     };
     match (authority, host) {
-        (Some((authority, port)), Some(host)) if !same_host(authority, host, port) => Err(Refusal::Host),
+        (Some((authority, ports)), Some(host))
+            if !ports.iter().any(|port| same_host(authority, host, port)) =>
+        {
+            Err(Refusal::Host)
+        }
         _ => Ok(()),
     }
 }
@@ -40,7 +47,7 @@ fn authority_form(target: &[u8]) -> Result<&[u8], Refusal> {
 }
 
 /// The authority of `scheme://authority…`, and its scheme's port.
-fn absolute_form(target: &[u8]) -> Result<(&[u8], &'static [u8]), Refusal> {
+fn absolute_form(target: &[u8]) -> Result<(&[u8], &'static [&'static [u8]]), Refusal> {
     let colon = memchr::memchr(b':', target).ok_or(Refusal::Target)?;
     let scheme = &target[..colon];
     let rest = target[colon + 1..].strip_prefix(b"//").ok_or(Refusal::Target)?;
@@ -50,8 +57,8 @@ fn absolute_form(target: &[u8]) -> Result<(&[u8], &'static [u8]), Refusal> {
     if !named || end == 0 {
         return Err(Refusal::Target);
     }
-    let port: &[u8] = if scheme.eq_ignore_ascii_case(b"https") { b"443" } else { b"80" };
-    Ok((&rest[..end], port))
+    let ports: &[&[u8]] = if scheme.eq_ignore_ascii_case(b"https") { &[b"443"] } else { &[b"80"] };
+    Ok((&rest[..end], ports))
 }
 
 fn same_host(one: &[u8], other: &[u8], default_port: &[u8]) -> bool {
@@ -115,6 +122,14 @@ mod tests {
         assert_eq!(verdict("GET", "http://h/", &[]), Ok(()));
         assert_eq!(verdict("GET", "http://a/", &["b"]), Err(Refusal::Host));
         assert_eq!(verdict("GET", "http://a:81/", &["a"]), Err(Refusal::Host));
-        assert_eq!(verdict("CONNECT", "a:443", &["a"]), Ok(()));
+        for (target, host, said) in [
+            ("a:443", "a", Ok(())),
+            ("a:80", "a", Ok(())),
+            ("a:81", "a:81", Ok(())),
+            ("a:81", "a", Err(Refusal::Host)),
+            ("a:443", "a:80", Err(Refusal::Host)),
+        ] {
+            assert_eq!(verdict("CONNECT", target, &[host]), said, "{target} {host}");
+        }
     }
 }

@@ -265,14 +265,25 @@ fn a_server_may_answer_before_it_has_read_the_request() {
 
 #[test]
 fn an_upgrade_opens_a_tunnel_both_ways() {
+    let head = "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    let switch = "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    tunnel(head, switch, "101 ---- 0 GET / HTTP/1.1");
+}
+
+#[test]
+fn connect_opens_a_tunnel_both_ways() {
+    let head = "CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n";
+    tunnel(head, "HTTP/1.1 200 OK\r\n\r\n", "200 ---- 0 CONNECT h:80 HTTP/1.1");
+}
+
+/// After this request and this answer bytes go both ways as they are, and each direction ends by itself.
+fn tunnel(head: &str, switch: &str, line: &str) {
     on_a_core(async {
         let server = Server::start().await;
         let proxy = Proxy::before(&[&server]).await;
-        let head = "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
         let mut client = proxy.send(head).await;
         let (mut wire, found) = server.request().await;
         assert_eq!(found, head);
-        let switch = "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
         wire.send(format!("{switch}first")).await;
         client.expect(&format!("{switch}first")).await;
         client.send("\0raw\n").await;
@@ -282,7 +293,7 @@ fn an_upgrade_opens_a_tunnel_both_ways() {
         wire.send("last").await;
         drop(wire);
         assert_eq!(client.rest().await, "last");
-        assert_eq!(proxy.logged(1).await, ["101 ---- 0 GET / HTTP/1.1"]);
+        assert_eq!(proxy.logged(1).await, [line]);
     });
 }
 

@@ -69,6 +69,7 @@ const WANTED: &[(&str, Kind, &str)] = &[
     ("target http:///x", Kind::Refused(400), "an http URI without a host names nobody (RFC 9110 4.2.1)"),
     ("target http://u@a/x", Kind::Refused(400), "user information hides the host (RFC 9110 4.2.4)"),
     ("target http://a:/x", Kind::Refused(400), "it is not the host of the Host field"),
+    (r#"connect with \"Host: a:80"#, Kind::Worded, "a Host goes on as it came"),
     (r"host Host: a\r\nhost: A", Kind::Refused(400), "two Host fields that differ, be it in letters"),
     ("line GET / HTTP/0.9", Kind::Refused(400), "there is no such version with a head"),
     (r"line GET\t/\tHTTP/1.1", Kind::Refused(400), "RFC 9112 3 knows blanks only"),

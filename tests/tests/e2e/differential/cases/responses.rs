@@ -65,6 +65,14 @@ pub(super) fn all() -> Vec<Case> {
             }
         }
     }
+    for host in ["Host: a:80\r\n", "Host: a\r\n", "Host: b:80\r\n", ""] {
+        for answer in ["200 OK\r\n\r\nhello", "404 x\r\nContent-Length: 2\r\n\r\nno"] {
+            let request = format!("CONNECT a:80 HTTP/1.1\r\n{host}\r\n");
+            let mut case = case(&format!("connect with {host:?} and {answer:?}"), &request);
+            case.response = Some(format!("HTTP/1.1 {answer}").into_bytes());
+            cases.push(case);
+        }
+    }
     for head in [
         "ICY 200 OK\r\n\r\nx",
         "HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
