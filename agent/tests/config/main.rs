@@ -49,6 +49,20 @@ fn a_command_in_one_string_is_explained_and_no_file_has_two_uses() {
 }
 
 #[test]
+fn a_drain_may_need_no_quiet() {
+    let text = r#"
+        listen = "0.0.0.0:8404"
+        server.ports = [80]
+        restart = { command = ["true"] }
+        [drain]
+        soft = { quiet = "0s" }
+        hard = { quiet = "0s" }"#;
+    let drain = parse(text).unwrap().drain;
+    assert_eq!((drain.soft.quiet, drain.hard.quiet), (Duration::ZERO, Duration::ZERO));
+    assert!(!drain.hard.quiet_is_default);
+}
+
+#[test]
 fn a_default_gives_way_to_a_shorter_limit() {
     let text = r#"
         listen = "0.0.0.0:8404"

@@ -136,6 +136,7 @@ fn a_websocket_behind_haproxy_is_waited_for_because_that_counts_it() {
     agent.wait_for_balancers(1, PATIENCE);
     farm::wait_until_seen_up(&agent);
     let mut user = talking(balancer.address());
+    agent.wait_until("the user", PATIENCE, farm::sees_a_request);
     let before = agent.last_ended();
     agent.signal(Signal::USR2);
     agent.wait_until("hard and acknowledged", PATIENCE, |status| {

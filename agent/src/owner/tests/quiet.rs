@@ -40,6 +40,8 @@ async fn from_quiet_to_the_restart_it_takes_at_most_50_ms() {
         in_time(took, Duration::from_millis(200), "balancers at zero");
         let took = restarted_after(second, BUSY, ended, |_| EMPTY).await;
         in_time(took, Duration::from_secs(1), "closed");
+        let took = restarted_after("hard = { quiet = '0s' }", BUSY, ended, |_| EMPTY).await;
+        in_time(took, Duration::ZERO, "no quiet");
     }
 }
 
