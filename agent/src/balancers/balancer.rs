@@ -9,7 +9,7 @@ use super::{
     namesakes::{Namesakes, proves},
     rhythm,
 };
-use crate::{clock::Moment, config::MinRemaining, health::Check, lifecycle::Level};
+use crate::{clock::Moment, health::Check, lifecycle::Level};
 
 /// One balancer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl Balancer {
     pub fn asked(&mut self, check: &Check, header: Option<Header>, says: Option<Level>) {
         self.rhythm.beat(check.at);
         if let Some(header) = &header {
-            self.weigh(full_weight(header, self.told_drain), check.at);
+            self.weigh(header, check.at);
             let is_down = header.state == State::Down;
             self.shown_down = if is_down { self.shown_down.saturating_add(1) } else { 0 };
             self.restarted |= self.shows_restart(header, says);
@@ -156,15 +156,6 @@ impl Balancer {
         reported.map(|(_, n)| n).or(last)
     }
 
-    /// It has reported so much weight in all.
-    fn weigh(&mut self, full: u32, at: Moment) {
-        let last = *self.full_at.get_or_insert(at);
-        if full >= self.full_weight || at.since(last) >= FULL_HOLDS {
-            self.full_weight = full;
-            self.full_at = Some(at);
-        }
-    }
-
     /// Whether it acts on `level`, in a balancer's usual time: `fall` answers.
     pub fn standing(&self, level: Level, fall: u32, silent: Duration) -> Standing {
         let state = self.header.as_ref().map(|header| header.state);
@@ -197,26 +188,6 @@ impl Balancer {
         let Some(longest) = self.rhythm.longest() else { return false };
         let spanned = longest.saturating_mul(fall.saturating_sub(1));
         self.heard.given >= fall && last.since(first) + rhythm::slack(longest) >= spanned
-    }
-
-    /// The weight of the others in its eyes; `None` where it does not say.
-    pub fn remaining(&self) -> Option<u32> {
-        remaining(self.header.as_ref()?, self.told_drain)
-    }
-
-    /// Whether too few others would remain, or do; for people.
-    pub fn too_few(&self, least: MinRemaining) -> Option<String> {
-        let remaining = self.remaining()?;
-        let (enough, wanted) = match least {
-            MinRemaining::Weight(weight) => (remaining >= weight, weight.to_string()),
-            MinRemaining::Percent(percent) => (
-                u64::from(remaining) * 100 >= u64::from(percent) * u64::from(self.full_weight),
-                format!("{percent}% of {}", self.full_weight),
-            ),
-        };
-        (!enough).then(|| {
-            format!("{} has a weight of {remaining} left without this server, not {wanted}", self.called())
-        })
     }
 
     /// Whether its weights can't show yet who goes at the same time. Another server's agent knows of this server from
@@ -262,10 +233,6 @@ impl Balancer {
 /// and none of the way there (`fastinter`).
 const STEADY_DOWN: u32 = 3;
 
-/// A total weight that was not reported for so long is not the full one any more: others were taken away for good, or
-/// have other weights. Servers that are out for repair are back by then.
-const FULL_HOLDS: Duration = Duration::from_hours(24);
-
 /// A header that still says UP after more than so many times the answers that should have sufficed is believed to stay
 /// so.
 const UNPROVEN_TIMES: u32 = 2;
@@ -274,28 +241,12 @@ const UNPROVEN_TIMES: u32 = 2;
 /// stands in the second.
 const SHOWS_OTHERS: u32 = 2;
 
-/// The weight of the others: as long as this server takes new users, the total holds its own.
-fn remaining(header: &Header, told_drain: bool) -> Option<u32> {
-    let (own, total) = header.weight?;
-    match header.state {
-        State::Up | State::Unchecked if !told_drain => Some(total.saturating_sub(own)),
-        State::Up | State::Unchecked | State::Nolb | State::Down => Some(total),
-    }
-}
-
-fn full_weight(header: &Header, told_drain: bool) -> u32 {
-    header.weight.map_or(0, |(own, total)| match header.state {
-        State::Up | State::Unchecked if !told_drain => total,
-        State::Up | State::Unchecked | State::Nolb | State::Down => total.saturating_add(own),
-    })
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::health::Way;
 
-    fn balancer(checks: &[(u64, Option<&str>, Option<Level>)]) -> Balancer {
+    pub(in super::super) fn balancer(checks: &[(u64, Option<&str>, Option<Level>)]) -> Balancer {
         let key = Key { source: [127, 0, 0, 1].into(), node: None, name: None };
         let mut balancer = Balancer::new(key, 0);
         for &(at_ms, state, says) in checks {
@@ -408,42 +359,6 @@ mod tests {
         let soft = Some("NOLB; weight=1/2");
         assert!(!misses(&[(0, soft, SOFT), (500, soft, SOFT), (1000, soft, HARD)]), "out is out");
         assert!(!misses(&[(0, Some("DOWN"), HARD)]), "one without weights shows nobody at all");
-    }
-
-    #[test]
-    fn what_remains_is_counted_without_the_server_itself() {
-        let too_few = |state: &str, least| balancer(&[(0, Some(state), None)]).too_few(least).is_some();
-        assert!(too_few("UP; weight=10/10", MinRemaining::Weight(1)));
-        assert!(!too_few("UP; weight=10/20", MinRemaining::Weight(10)));
-        assert!(too_few("NOLB; weight=10/0", MinRemaining::Weight(1)));
-        assert!(!too_few("DOWN; weight=10/30", MinRemaining::Weight(30)));
-        assert!(!too_few("UP; weight=10/10", MinRemaining::Weight(0)));
-        assert!(!too_few("UP", MinRemaining::Weight(1)));
-        assert!(!too_few("UP; weight=10/40", MinRemaining::Percent(75)));
-        assert!(too_few("UP; weight=10/40", MinRemaining::Percent(76)));
-    }
-
-    #[test]
-    fn per_cent_counts_from_the_weight_that_was_there() {
-        let one = balancer(&[(0, Some("UP; weight=10/40"), None), (500, Some("NOLB; weight=10/10"), SOFT)]);
-        assert!(one.too_few(MinRemaining::Percent(25)).is_none());
-        assert!(one.too_few(MinRemaining::Percent(26)).is_some());
-    }
-
-    #[test]
-    fn a_weight_that_was_taken_away_for_good_does_not_count_for_ever() {
-        const HOUR: u64 = 3_600_000;
-        let too_few = |checks: &[(u64, Option<&str>, Option<Level>)]| {
-            balancer(checks).too_few(MinRemaining::Percent(50)).is_some()
-        };
-        let (ten, four) = (Some("UP; weight=10/100"), Some("UP; weight=10/40"));
-        assert!(
-            too_few(&[(0, ten, None), (HOUR, four, None), (23 * HOUR, four, None)]),
-            "they may come back"
-        );
-        assert!(!too_few(&[(0, ten, None), (HOUR, four, None), (24 * HOUR, four, None)]));
-        let back = [(0, ten, None), (20 * HOUR, ten, None), (40 * HOUR, four, None)];
-        assert!(too_few(&back), "they were back meanwhile");
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod shown;
 mod standing;
 mod table;
 mod visitors;
+mod weights;
 
 pub use balancer::Balancer;
 pub use header::{Header, State};
