@@ -54,7 +54,7 @@ pub(crate) fn install(machine: &SystemdBox, name: &str) -> String {
 
 /// Installs the agent's package of a lower version.
 #[track_caller]
-fn install_older(machine: &SystemdBox) -> String {
+pub(crate) fn install_older(machine: &SystemdBox) -> String {
     let package = built_in("packages/older", "drain-agent", "deb")
         .expect("the agent's older package in target/packages/older; `tests/packages --dev` builds it");
     install_from(machine, &package)

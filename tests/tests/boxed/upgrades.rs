@@ -3,13 +3,14 @@
 use std::fs;
 
 use drain_tests::{
-    Place, SystemdBox,
+    Haproxy, PATIENCE, Place, Server, SystemdBox,
     place::{holds, target},
 };
 
 use crate::{
-    guard::stage::Stage,
-    packages::{AGENT, built, guarded, install},
+    guard::stage::{HEALTH, Stage},
+    packages::{AGENT, built, guarded, install, install_older},
+    socket::{PATIENT_CHECK, STRICT},
 };
 
 /// Puts the four packages of one version of Apache's, as `tests/apache-versions` has laid it ready, into the box; says
@@ -63,6 +64,38 @@ fn an_upgrade_of_the_server_to_another_version_drains_before_its_restart() {
     stage.wait_for_phase("up");
     crowd.wait_for("UP");
     crowd.assert_nobody_hurt(&place);
+}
+
+#[test]
+fn an_upgrade_of_the_agent_goes_unnoticed_by_a_balancer_that_misses_no_check() {
+    let place = Place::new("upgrade_agent");
+    let Some(machine) = SystemdBox::on(&place) else { return };
+    install_older(&machine);
+    machine.sh("systemctl start apache2");
+    machine.sh(&format!("drainctl setup --yes --enable --listen {HEALTH}"));
+    let stage = Stage { machine };
+    stage.wait_for_phase("up");
+    let of = |address: &str| address.parse().expect("an address");
+    let mut balancer = Haproxy::new(&place, "lb")
+        .line(PATIENT_CHECK)
+        .check(STRICT)
+        .server(Server::new("web", of("127.0.0.1:80")).checked_at(of(HEALTH)))
+        .start();
+    let agent = stage.machine.main_pid(AGENT);
+    let old = stage.machine.sh("dpkg-query --show --showformat '${Version}' drain-agent");
+    install(&stage.machine, "drain-agent");
+    let new = stage.machine.sh("dpkg-query --show --showformat '${Version}' drain-agent");
+    assert_ne!(new, old);
+    assert_ne!(stage.machine.main_pid(AGENT), agent, "the new program runs");
+    stage.wait_for_phase("up");
+    // It has asked the new one, too.
+    stage.machine.wait_for("the new agent to be asked", || {
+        let status = stage.status().unwrap_or_default();
+        holds(status["balancers"].as_array().is_some_and(|all| !all.is_empty()), || status.to_string())
+    });
+    balancer.wait_for_status("web", "UP", PATIENCE);
+    let log = balancer.child().log_text();
+    assert!(!log.contains("is DOWN"), "{log}");
 }
 
 /// Agents by an older package, whose unit knew of no user: as root, and so their commands.
