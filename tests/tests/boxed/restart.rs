@@ -75,6 +75,47 @@ fn an_agent_that_is_killed_in_each_phase_restarts_the_unit_once() {
     }
 }
 
+/// Kills the agent, and waits until systemd has started another one that answers.
+#[track_caller]
+fn kill(host: &Host) {
+    let killed = host.machine.main_pid(AGENT);
+    host.machine.sh(&format!("systemctl kill --kill-whom=main -s KILL {AGENT}"));
+    host.machine.wait_for("another agent", || {
+        let now = host.machine.main_pid(AGENT);
+        holds(now != killed && now != 0 && host.status().is_ok(), || format!("pid {now}"))
+    });
+}
+
+#[test]
+fn an_agent_that_is_killed_while_nothing_is_asked_of_it_or_after_a_failure_restarts_nothing() {
+    let place = Place::new("box_killed_idle");
+    let Some(host) = Host::guarded(&place, "") else { return };
+    let run = host.run();
+    kill(&host);
+    host.wait_until("up", |status| status.phase == Phase::Up && status.asked.is_none());
+    assert_eq!(host.run(), run, "killed in up");
+
+    host.machine.write("/etc/apache2/conf-enabled/broken.conf", "ThisIsNoDirective\n");
+    assert_eq!(host.ctl("restart --hard").status.code(), Some(1));
+    host.wait_until("failed", |status| status.phase == Phase::Failed);
+    // Apache runs again, but nobody has said that users may come back.
+    host.machine.sh("rm /etc/apache2/conf-enabled/broken.conf && systemctl start apache2");
+    let run = host.run();
+    kill(&host);
+    let health = || {
+        host.machine.sh(&format!("curl -s -o /dev/null -w '%{{http_code}}' http://{}/", crate::host::HEALTH))
+    };
+    host.machine.wait_for("Apache to answer the new agent's probe", || {
+        let status = host.status()?;
+        holds(status.readiness.ready == Some(true), || format!("{status:#?}"))
+    });
+    let status = host.status().expect("a status");
+    assert_eq!((status.phase, health().as_str()), (Phase::Failed, "500"), "{status:#?}");
+    assert_eq!(host.run(), run, "killed in failed");
+    let out = host.ctl("up");
+    assert!(out.status.success(), "{out:?}");
+}
+
 #[test]
 fn a_restart_that_fails_hangs_or_is_cancelled_says_why() {
     let place = Place::new("box_failed");
