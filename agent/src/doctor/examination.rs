@@ -89,6 +89,7 @@ impl Doctor {
             let mut findings = vec![host::state_file(&state)];
             let remote = guarded.as_ref().map(|remote| remote.listen);
             findings.extend(host::ports(&listen, remote, &believing));
+            findings.push(host::other_ports(&logs.unbounded()));
             findings.extend(guarded.iter().flat_map(|remote| remote::files(remote, unix)));
             findings.extend(logs::nameless(&logs));
             findings

@@ -4,13 +4,16 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::Path,
 };
 
 use jiff::Timestamp;
 
 use super::Finding;
+
+/// What the findings of ports are about.
+const PORTS: &str = "ports";
 
 /// 2025 by the wall clock: this program is younger.
 const BUILT_UNIX: u64 = 1_735_689_600;
@@ -57,21 +60,20 @@ pub(super) fn ports(
     guarded: Option<SocketAddr>,
     believing: &[SocketAddr],
 ) -> Vec<Finding> {
-    const ABOUT: &str = "ports";
     let listening = match listening() {
         Ok(listening) => listening,
         Err(error) => {
             let text = format!("where the agent listens can't be read: {error}");
-            return vec![Finding::warning(ABOUT, text, "let the agent read /proc")];
+            return vec![Finding::warning(PORTS, text, "let the agent read /proc")];
         }
     };
     let mut findings = Vec::new();
     for address in configured.iter().chain(&guarded) {
         findings.push(if listening.contains(address) {
-            Finding::ok(ABOUT, format!("{address} is open, as configured"))
+            Finding::ok(PORTS, format!("{address} is open, as configured"))
         } else {
             Finding::warning(
-                ABOUT,
+                PORTS,
                 format!("{address} is configured, but not open"),
                 if guarded == Some(*address) {
                     "mend the files of control.tls and control.token_file, and reload the agent; an address that was \
@@ -88,7 +90,7 @@ pub(super) fn ports(
                 ""
             };
             findings.push(Finding::warning(
-                ABOUT,
+                PORTS,
                 format!(
                     "{address} answers everybody who reaches this host: the state and the reason of a drain{believes}"
                 ),
@@ -101,12 +103,31 @@ pub(super) fn ports(
         listening.iter().filter(|address| !configured.contains(address) && guarded != Some(**address))
     {
         findings.push(Finding::warning(
-            ABOUT,
+            PORTS,
             format!("{address} is open, but not configured"),
             "restart the agent: addresses hold from its next start on",
         ));
     }
     findings
+}
+
+/// Whether the kernel refuses this process the ports that nothing names; `unbounded` is what needs them all. Blocking.
+pub(super) fn other_ports(unbounded: &[String]) -> Finding {
+    if !unbounded.is_empty() {
+        return Finding::ok(PORTS, format!("it may listen on any port, for {}", unbounded.join(", ")));
+    }
+    // Of the kernel's own choice, and so none that is configured.
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Finding::ok(PORTS, "the kernel refuses to open any other")
+        }
+        Ok(_) | Err(_) => Finding::warning(
+            PORTS,
+            "whoever finds a way into the agent may listen on any port: the kernel refuses none",
+            "Linux 6.7 or newer with Landlock, a SystemCallFilter= of the agent's unit that lets it be asked for, and a \
+             restart of the agent",
+        ),
+    }
 }
 
 /// What the clock says, as far as that can be judged from inside.
@@ -177,8 +198,6 @@ pub(crate) fn listening_socket(line: &str) -> Option<(SocketAddr, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::{super::Level, *};
     use crate::scratch::Scratch;
 
@@ -208,6 +227,13 @@ mod tests {
             drop(listener);
             assert_eq!(of(&[address]), Some(Level::Warning), "not open");
         }
+    }
+
+    #[test]
+    fn a_process_that_may_listen_anywhere_is_seen_unless_it_has_to() {
+        assert_eq!(other_ports(&[]).level, Level::Warning);
+        let finding = other_ports(&["restart.command".to_owned()]);
+        assert!(finding.level == Level::Ok && finding.text.contains("restart.command"), "{}", finding.text);
     }
 
     #[test]

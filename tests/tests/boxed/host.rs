@@ -12,6 +12,8 @@ use drain_tests::{Haproxy, PATIENCE, Place, Server, SystemdBox, client::Connecti
 pub(crate) const AGENT: &str = "drain-agent@apache2.service";
 /// The server's unit.
 pub(crate) const APACHE: &str = "apache2.service";
+/// A unit that no agent may touch.
+pub(crate) const BYSTANDER: &str = "bystander.service";
 /// Where the server listens, in the box's own network.
 pub(crate) const SHOP: &str = "127.0.0.1:80";
 /// Where the agent answers checks.
@@ -63,6 +65,18 @@ impl Host {
         }
         machine.sh("systemd-sysusers drain-agent.conf && systemctl daemon-reload");
         Some(Self { machine })
+    }
+
+    /// Starts a unit that is no agent's business, and that root can restart; gives its run.
+    pub(crate) fn bystander(&self) -> String {
+        let file = format!("/etc/systemd/system/{BYSTANDER}");
+        self.machine.write(&file, "[Service]\nExecStart=/bin/sleep infinity\n");
+        self.machine.sh(&format!("systemctl daemon-reload && systemctl start {BYSTANDER}"));
+        let run = self.machine.property(BYSTANDER, "InvocationID");
+        self.machine.sh(&format!("systemctl restart {BYSTANDER}"));
+        let now = self.machine.property(BYSTANDER, "InvocationID");
+        assert_ne!(now, run, "root restarts it");
+        now
     }
 
     /// Gives the agents root, as the drop-in that is shipped beside the units does.

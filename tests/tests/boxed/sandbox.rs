@@ -4,7 +4,7 @@ use drain_agent::{control::api::Status, lifecycle::Phase};
 use drain_tests::{Place, SystemdBox, place::holds};
 use serde_json::{Value, json};
 
-use crate::host::{AGENT, APACHE, CONFIG, Host};
+use crate::host::{AGENT, APACHE, BYSTANDER, CONFIG, Host};
 
 const CONFIG_FILE: &str = "/etc/drain-agent/apache2.toml";
 
@@ -25,9 +25,9 @@ def tried(what, *arguments):
 def write(path):
     open(path, "w").close()
 
-def listen(port):
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", port))
+def listen(port, family=socket.AF_INET, at="127.0.0.1"):
+    with socket.socket(family) as listener:
+        listener.bind((at, port))
         listener.listen()
 
 def connect(port):
@@ -47,12 +47,13 @@ if os.geteuid() == pwd.getpwnam("drain-agent").pw_uid:
         "writes its state": tried(write, "/var/lib/drain-agent/intruder"),
         "listens at 8405": tried(listen, 8405),
         "listens at any port": tried(listen, 0),
+        "listens over IPv6": tried(listen, 8405, socket.AF_INET6, "::1"),
         "connects to the server": tried(connect, 80),
         "sends packets of its own": tried(socket.socket, socket.AF_INET, socket.SOCK_RAW, 1),
         "sees all packets": tried(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, 0),
         "becomes root": tried(os.setuid, 0),
         "ends others": tried(os.kill, 1, 0),
-        "restarts another unit": tried(restart, "nginx.service"),
+        "restarts another unit": tried(restart, "bystander.service"),
     }
     new = "/var/lib/drain-agent/found.%d" % os.getpid()
     with open(new, "w") as file:
@@ -67,6 +68,10 @@ fn refuses_ports(machine: &SystemdBox) -> bool {
     let version = machine.sh(&format!("python3 -c '{asked}'"));
     let can = version.trim().parse::<i64>().is_ok_and(|version| version >= 4);
     if !can {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "expected a kernel with Landlock for ports, found {version}"
+        );
         eprintln!("not tested: the kernel has no Landlock for ports");
     }
     can
@@ -110,6 +115,7 @@ fn whoever_gets_into_the_agent_writes_nowhere_and_opens_no_other_port() {
     let place = Place::new("box_intruder");
     let Some(host) = Host::bare(&place) else { return };
     let machine = &host.machine;
+    let bystander = host.bystander();
     machine.write("/usr/local/bin/journalctl", INTRUDER);
     machine.write(CONFIG_FILE, &format!("{CONFIG}[[traffic]]\njournal = \"{APACHE}\"\n"));
     machine.sh(&format!("chmod 755 /usr/local/bin/journalctl && systemctl start {APACHE} {AGENT}"));
@@ -131,6 +137,7 @@ fn whoever_gets_into_the_agent_writes_nowhere_and_opens_no_other_port() {
         "writes its state": "done",
         "listens at 8405": ports,
         "listens at any port": ports,
+        "listens over IPv6": ports,
         "connects to the server": "done",
         "sends packets of its own": "EPERM",
         "sees all packets": "EAFNOSUPPORT",
@@ -139,6 +146,11 @@ fn whoever_gets_into_the_agent_writes_nowhere_and_opens_no_other_port() {
         "restarts another unit": "EPERM",
     });
     assert_eq!(found, expected);
+    assert_eq!(machine.property(BYSTANDER, "InvocationID"), bystander, "it runs on");
+    let doctor = host.ctl("doctor");
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    let told = if refuses_ports(machine) { "refuses to open any other" } else { "may listen on any port" };
+    assert!(said.contains(told), "{said}");
 }
 
 #[test]
