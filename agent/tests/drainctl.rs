@@ -271,3 +271,37 @@ fn watch_shows_each_change() {
     watch.kill().unwrap();
     watch.wait().unwrap();
 }
+
+/// The guard's hook at a stop, where systemctl can't reach systemd.
+fn guarded_stop(fake: &Fake, limit: &str) -> Output {
+    let systemctl = fake.directory.join("systemctl");
+    fs::write(&systemctl, "#!/bin/sh\necho 'Failed to connect to bus' >&2\nexit 1\n").unwrap();
+    fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut stop = fake.command(&["guarded", "stop", "apache2", "--mode", "hard", "--limit", limit]);
+    stop.env("PATH", &fake.directory).output().unwrap()
+}
+
+#[test]
+fn a_guard_drains_though_systemd_tells_nothing() {
+    let fake = Fake::start("guarded", Script::Obliging);
+    expect(&guarded_stop(&fake, "60s"), 0, "apache2.service: drained: nobody uses the server", "");
+    let options = Options {
+        then: Some(Then::Hold),
+        reason: Some("apache2.service is stopped or restarted".to_owned()),
+        // The stop and the start may last for ever.
+        for_seconds: Some(60 + 600 + 600),
+        ..Options::default()
+    };
+    assert_eq!(fake.requests(), [Request::Hard(options)]);
+}
+
+#[test]
+fn a_guard_that_is_refused_for_the_sake_of_users_asks_again_until_its_limit() {
+    let fake = Fake::start("guarded-refused", Script::Refusing);
+    let output = guarded_stop(&fake, "5s");
+    expect(&output, 0, "waits for others to come back: 1 server would remain", "the limit of 5s has passed");
+    let asked = fake.requests();
+    assert!(asked.len() > 1, "{asked:?}");
+    let forced = |request: &Request| matches!(request, Request::Hard(options) if options.force);
+    assert!(!asked.iter().any(forced), "there are others: {asked:?}");
+}

@@ -45,6 +45,7 @@ impl Table {
             gone: self.is_gone(balancer, now),
             remaining: balancer.remaining(),
             too_few: balancer.too_few(least),
+            alone: balancer.is_alone(),
         }
     }
 }

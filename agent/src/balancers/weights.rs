@@ -1,4 +1,4 @@
-//! The weights that a balancer reports: how much is left without this server.
+//! The weights that a balancer reports: how much is left without this server, and whether there are others at all.
 
 use std::time::Duration;
 
@@ -39,6 +39,12 @@ impl Balancer {
             format!("{} has a weight of {remaining} left without this server, not {wanted}", self.called())
         })
     }
+
+    /// Whether it has known no other server for as long as [`FULL_HOLDS`].
+    pub fn is_alone(&self) -> bool {
+        let weight = self.header.as_ref().and_then(|header| header.weight);
+        weight.is_some_and(|(own, _total)| self.full_weight <= own) && self.remaining() == Some(0)
+    }
 }
 
 /// The weight of the others: as long as this server takes new users, the total holds its own.
@@ -63,6 +69,7 @@ mod tests {
     use crate::lifecycle::Level;
 
     const SOFT: Option<Level> = Some(Level::Soft);
+    const HARD: Option<Level> = Some(Level::Hard);
 
     #[test]
     fn what_remains_is_counted_without_the_server_itself() {
@@ -98,5 +105,16 @@ mod tests {
         assert!(!too_few(&[(0, ten, None), (HOUR, four, None), (24 * HOUR, four, None)]));
         let back = [(0, ten, None), (20 * HOUR, ten, None), (40 * HOUR, four, None)];
         assert!(too_few(&back), "they were back meanwhile");
+    }
+
+    #[test]
+    fn a_server_that_no_other_was_known_beside_for_a_day_is_alone() {
+        let alone = |checks: &[_]| balancer(checks).is_alone();
+        let (only, of_two) = (Some("UP; weight=10/10"), Some("UP; weight=10/20"));
+        assert!(alone(&[(0, only, None)]));
+        assert!(alone(&[(0, only, None), (500, Some("DOWN; weight=10/0"), HARD)]));
+        assert!(!alone(&[(0, of_two, None)]));
+        assert!(!alone(&[(0, of_two, None), (500, only, None)]), "the other may come back");
+        assert!(!alone(&[(0, Some("UP"), None)]), "it does not say");
     }
 }

@@ -176,6 +176,7 @@ mod tests {
             gone: false,
             remaining: Some(2),
             too_few: None,
+            alone: false,
         }
     }
 

@@ -1,12 +1,12 @@
 //! The guard of the server's unit: whether a plain `systemctl restart` of it drains.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use tokio::task::spawn_blocking;
 
 use super::Finding;
 use crate::{
-    config::{AtHardLimit, By, Config, socket_of},
+    config::{By, Config},
     guard::{Companion, UnitName},
     systemd::bus::Systemd,
 };
@@ -25,6 +25,8 @@ struct Seen {
     active: bool,
     /// Its unit runs.
     server_runs: bool,
+    /// How long systemd lets it work, drop-ins included; `None`: for ever.
+    stop_timeout: Option<Duration>,
 }
 
 /// How the server's unit is guarded. Nothing where no unit is the server, or systemd tells nothing, which is told
@@ -45,9 +47,11 @@ pub(super) async fn of_server(config: &Config) -> Option<Finding> {
             format!("`drainctl guard {unit}`"),
         ));
     };
-    let active = systemd.standing(&guarded.companion()).await.ok()?.runs();
-    let seen = Seen { companion, enabled, active, server_runs: server.runs() };
-    Some(judge(&guarded, &seen, config))
+    let drains = guarded.companion();
+    let active = systemd.standing(&drains).await.ok()?.runs();
+    let stop_timeout = systemd.stop_timeout(&drains).await.ok()?;
+    let seen = Seen { companion, enabled, active, server_runs: server.runs(), stop_timeout };
+    Some(judge(&guarded, &seen, &config.control.socket))
 }
 
 /// The guard of `unit`: its name, what its file says, whether it is enabled. Blocking.
@@ -61,13 +65,13 @@ fn written(unit: UnitName) -> Option<(UnitName, Option<Companion>, bool)> {
 }
 
 /// How a guard is.
-fn judge(unit: &UnitName, seen: &Seen, config: &Config) -> Finding {
+fn judge(unit: &UnitName, seen: &Seen, socket: &Path) -> Finding {
     let drains = unit.companion();
     let again = format!("`drainctl guard {unit}` writes and starts it anew");
     let Some(companion) = &seen.companion else {
         return Finding::warning(ABOUT, format!("{drains} was changed by hand, and can't be judged"), again);
     };
-    if !reaches(&companion.reach, &config.control.socket) {
+    if !companion.reaches(socket) {
         let text = format!("{drains} asks another agent ({}) than this one for its drains", companion.reach);
         return Finding::failure(ABOUT, text, again);
     }
@@ -80,70 +84,32 @@ fn judge(unit: &UnitName, seen: &Seen, config: &Config) -> Finding {
         return Finding::failure(ABOUT, text, format!("`systemctl enable {drains}`"));
     }
     let (mode, limit) = (companion.mode, companion.limit);
-    if let Some(longest) = companion.longest(&config.drain).filter(|longest| limit > *longest) {
-        return Finding::warning(
+    if let Some(allowed) = seen.stop_timeout.filter(|allowed| *allowed < companion.stop_timeout()) {
+        return Finding::failure(
             ABOUT,
             format!(
-                "the guard of {unit} waits for {limit:?}, but this agent ends a {mode} drain after {longest:?} at most, by \
-                 its own limits: who still uses the server then is cut"
+                "systemd ends {drains} after {allowed:?} (TimeoutStopSec=), though it may drain for {limit:?} and needs {:?} \
+                 in all: who still uses the server then is cut",
+                companion.stop_timeout()
             ),
             format!(
-                "raise drain.hard.limit ({:?}, from the acknowledgement on), or `drainctl guard {unit} --mode {mode} \
-                 --limit {}s`",
-                config.drain.hard.limit,
-                longest.as_secs()
+                "take TimeoutStopSec= out of what `systemctl cat {drains}` shows beside the unit's own file"
             ),
         );
     }
-    let hard = match config.drain.hard.at_limit {
-        AtHardLimit::Restart => {
-            let limit = config.drain.hard.limit;
-            format!("; hard, until {limit:?} after the acknowledgement (drain.hard.limit)")
-        }
-        AtHardLimit::Abort => String::new(),
-    };
-    Finding::ok(
-        ABOUT,
-        format!("{unit} is guarded: a stop drains before ({mode}), for {limit:?} at most{hard}"),
-    )
-}
-
-/// Whether `drainctl` with these words comes to this agent.
-fn reaches(words: &str, socket: &Path) -> bool {
-    match words.split_once(' ') {
-        Some(("-n", name)) => socket == socket_of(name),
-        Some(("--socket", path)) => socket == Path::new(path),
-        _ => false,
-    }
+    Finding::ok(ABOUT, format!("{unit} is guarded: a stop drains before ({mode}), for {limit:?} at most"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::{super::Level, *};
     use crate::guard::Mode;
 
-    const CONFIG: &str = r#"
-        listen = "127.0.0.1:8404"
-        [server]
-        ports = [80]
-        [restart]
-        unit = "apache2.service"
-        [drain]
-        acknowledge = { limit = "60s" }
-        soft = { limit = "10m" }
-        hard = { limit = "30s" }
-        [control]
-        socket = "/run/drain-agent/apache2.sock"
-    "#;
-
     fn judged(change: impl FnOnce(&mut Seen, &mut Companion)) -> Finding {
-        judged_by(CONFIG, change)
+        judged_at("/run/drain-agent/apache2.sock", change)
     }
 
-    fn judged_by(config: &str, change: impl FnOnce(&mut Seen, &mut Companion)) -> Finding {
-        let config = Config::parse("apache2.toml", config, Some("apache2")).unwrap();
+    fn judged_at(socket: &str, change: impl FnOnce(&mut Seen, &mut Companion)) -> Finding {
         let unit: UnitName = "apache2".parse().unwrap();
         let mut companion = Companion {
             unit: unit.clone(),
@@ -152,21 +118,18 @@ mod tests {
             mode: Mode::Hard,
             limit: Duration::from_mins(1),
         };
-        let mut seen = Seen { companion: None, enabled: true, active: true, server_runs: true };
+        let stop_timeout = Some(companion.stop_timeout());
+        let mut seen = Seen { companion: None, enabled: true, active: true, server_runs: true, stop_timeout };
         change(&mut seen, &mut companion);
         seen.companion = Some(companion);
-        judge(&unit, &seen, &config)
+        judge(&unit, &seen, Path::new(socket))
     }
 
     #[test]
     fn a_guard_that_would_drain_is_well() {
         let finding = judged(|_, _| {});
         assert_eq!(finding.level, Level::Ok, "{}", finding.text);
-        assert!(
-            finding.text.contains("60s at most") && finding.text.contains("30s after"),
-            "{}",
-            finding.text
-        );
+        assert!(finding.text.contains("60s at most"), "{}", finding.text);
         assert_eq!(judged(|seen, _| (seen.active, seen.server_runs) = (false, false)).level, Level::Ok);
     }
 
@@ -185,28 +148,20 @@ mod tests {
         let by_path = "--socket /run/drain-agent/apache2.sock";
         assert_eq!(judged(|_, companion| companion.reach = by_path.to_owned()).level, Level::Ok);
         // What `drainctl -n apache2` asks is not there.
-        let elsewhere = CONFIG.replace("/run/drain-agent/", "/srv/");
-        let by_name = |_: &mut Seen, companion: &mut Companion| companion.reach = "-n apache2".to_owned();
-        assert_eq!(judged_by(&elsewhere, by_name).level, Level::Failure);
+        assert_eq!(judged_at("/srv/apache2.sock", |_, _| {}).level, Level::Failure);
     }
 
     #[test]
-    fn a_guard_that_waits_longer_than_the_agent_does_is_told() {
-        let waits = |mode, seconds| {
-            judged(|_, companion| (companion.mode, companion.limit) = (mode, Duration::from_secs(seconds)))
-        };
-        for (mode, seconds, level) in [
-            (Mode::Hard, 90, Level::Ok),
-            (Mode::Hard, 91, Level::Warning),
-            (Mode::Soft, 750, Level::Ok),
-            (Mode::Soft, 751, Level::Warning),
-        ] {
-            assert_eq!(waits(mode, seconds).level, level, "{mode} {seconds}");
-        }
-        let holds_on = CONFIG.replace("limit = \"30s\" }", "limit = \"30s\", at_limit = \"abort\" }");
-        let finding = judged_by(&holds_on, |_, companion| companion.limit = Duration::from_mins(10));
-        assert_eq!(finding.level, Level::Ok, "nothing of this agent ends it: {}", finding.text);
-        let cure = waits(Mode::Hard, 600).cure.unwrap_or_default();
-        assert!(cure.contains("drain.hard.limit") && cure.contains("--limit 90s"), "{cure}");
+    fn a_guard_that_systemd_ends_before_its_limit_fails() {
+        let ended_after = |allowed| judged(|seen, _| seen.stop_timeout = allowed);
+        let seconds = Duration::from_secs;
+        assert_eq!(ended_after(None).level, Level::Ok, "never");
+        assert_eq!(ended_after(Some(seconds(80))).level, Level::Ok);
+        let finding = ended_after(Some(seconds(79)));
+        assert_eq!(finding.level, Level::Failure, "the hook needs more than the limit: {}", finding.text);
+        assert!(finding.text.contains("79s") && finding.text.contains("TimeoutStopSec="), "{}", finding.text);
+        // By its own file's limit, not by a fixed one.
+        let longer = judged(|_, companion| companion.limit = seconds(120));
+        assert_eq!(longer.level, Level::Failure, "{}", longer.text);
     }
 }

@@ -1,9 +1,9 @@
 //! The companion unit, as it is written down.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, path::Path, str::FromStr, time::Duration};
 
 use super::UnitName;
-use crate::config::{self, AtHardLimit};
+use crate::config::socket_of;
 
 /// Where the companion units are: the administrator's own directory, so that no package overwrites them.
 pub const DIRECTORY: &str = "/etc/systemd/system";
@@ -88,6 +88,8 @@ impl Companion {
              PartOf={unit}\n\
              After={unit}{after}\n\
              {wants}\
+             # Where the unit starts often, as in a loop of crashes, so does this one: refused, it would not drain any more.\n\
+             StartLimitIntervalSec=0\n\
              \n\
              [Service]\n\
              Type=oneshot\n\
@@ -105,23 +107,18 @@ impl Companion {
         )
     }
 
+    /// Whether `drainctl` comes to the agent at this socket by its words.
+    pub fn reaches(&self, socket: &Path) -> bool {
+        match self.reach.split_once(' ') {
+            Some(("-n", name)) => socket == socket_of(name),
+            Some(("--socket", path)) => socket == Path::new(path),
+            _ => false,
+        }
+    }
+
     /// How long systemd lets the hook work.
     pub fn stop_timeout(&self) -> Duration {
         self.limit + GRACE
-    }
-
-    /// The longest that the agent itself lets such a drain last, by its own limits; `None` where it holds on at the last of
-    /// them: a guard asks for a hold, in which there is nothing to abort.
-    pub(crate) fn longest(&self, agent: &config::Drain) -> Option<Duration> {
-        if agent.hard.at_limit == AtHardLimit::Abort {
-            return None;
-        }
-        let acknowledge = agent.acknowledge.limit;
-        let hard = acknowledge.saturating_add(agent.hard.limit);
-        Some(match self.mode {
-            Mode::Hard => hard,
-            Mode::Soft => hard.saturating_add(acknowledge).saturating_add(agent.soft.limit),
-        })
     }
 
     /// Whether the limit can be kept; `shutdowns` are the targets of a shutdown with their `JobTimeoutSec=`, where they
@@ -146,7 +143,7 @@ impl Companion {
     }
 
     /// What such a file says; `None` where it is none of ours, or its line that stops was changed by hand.
-    pub(crate) fn read(text: &str) -> Option<Self> {
+    pub fn read(text: &str) -> Option<Self> {
         let unit = Self::guarded(text).filter(|_| Self::is_ours(text))?;
         let value = |key| text.lines().find_map(|line| line.strip_prefix(key));
         let (reach, hook) = value("ExecStop=/usr/bin/drainctl ")?.split_once(" guarded stop ")?;
@@ -213,6 +210,7 @@ mod tests {
             "PartOf=apache2.service",
             "After=apache2.service drain-agent@apache2.service",
             "Wants=drain-agent@apache2.service",
+            "StartLimitIntervalSec=0",
             "Type=oneshot",
             "RemainAfterExit=yes",
             "ExecStart=/usr/bin/drainctl -n apache2 guarded start apache2.service",

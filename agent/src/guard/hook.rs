@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::UnitName;
 use crate::{
-    control::api::{Asked, Status, Target},
+    control::api::{Asked, Balancer, Status, Target},
     lifecycle::{Phase, Then},
 };
 
@@ -13,6 +13,8 @@ use crate::{
 pub struct UnitState {
     /// It runs (`active`, `reloading`); after a crash it does not, whatever follows.
     pub runs: bool,
+    /// It is on its way from one to the other: it starts, stops, or waits to be started again after a crash.
+    pub changes: bool,
     /// What systemd is about to do with it.
     pub job: Job,
 }
@@ -33,6 +35,11 @@ impl UnitState {
     pub fn leaves(self) -> bool {
         self.runs && self.job == Job::Stop
     }
+
+    /// Whether it does not run, but may do so soon.
+    pub fn may_start(self) -> bool {
+        !self.runs && (self.changes || self.job != Job::None)
+    }
 }
 
 /// What the hook at a stop does.
@@ -48,7 +55,8 @@ pub enum AtStop {
     Undrained(&'static str),
 }
 
-/// What the hook at a stop does.
+/// What the hook at a stop does. Where systemd does not answer, nothing is known of the unit; then the hook itself shows
+/// that it is to stop, and the readiness probe that it runs.
 ///
 /// | the unit | the agent | |
 /// |---|---|---|
@@ -61,26 +69,50 @@ pub enum AtStop {
 /// | | failed | nothing: nobody is sent to it |
 /// | | another drain is under way | join |
 /// | | up, down | drain |
-pub fn at_stop(unit: UnitState, status: Option<&Status>) -> AtStop {
-    if !unit.runs {
+/// | is unknown | says that the server is ready | as if it is to stop |
+/// | | says otherwise, and none of restarting to failed | undrained |
+pub fn at_stop(unit: Option<UnitState>, status: Option<&Status>) -> AtStop {
+    if unit.is_some_and(|unit| !unit.runs) {
         return AtStop::Nothing("the server does not run");
     }
-    if unit.job != Job::Stop {
+    if unit.is_some_and(|unit| unit.job != Job::Stop) {
         return AtStop::Nothing("nothing is about to stop the server");
     }
     let Some(status) = status else {
         return AtStop::Undrained("no agent answers");
     };
-    // One that was reached by its limit is still used, and one that was quiet may be used again.
-    let is_quiet = status.traffic.quiet_seconds.is_some();
-    let is_out = |asked: &Asked| status.phase == Phase::Hard && (asked.stopped || asked.reached && is_quiet);
+    let may_run = unit.is_some() || status.readiness.ready == Some(true);
     match (status.phase, &status.asked) {
         (Phase::Restarting | Phase::Warming, _) => AtStop::Nothing("the agent itself restarts the server"),
         (Phase::Failed, _) => AtStop::Nothing("the server is out already: its last restart failed"),
-        (_, Some(asked)) if is_out(asked) => AtStop::Nothing("the server is drained already"),
+        (_, Some(asked)) if is_out(status, asked) => AtStop::Nothing("the server is drained already"),
+        _ if !may_run => {
+            AtStop::Undrained("systemd does not tell how the server's unit is, and it is not ready")
+        }
         (_, Some(_)) => AtStop::Join,
         (_, None) => AtStop::Drain,
     }
+}
+
+/// Whether nobody uses the server, by this drain. One that was reached by its limit is still used, and one that was quiet
+/// may be used again.
+pub fn is_out(status: &Status, asked: &Asked) -> bool {
+    let is_quiet = status.traffic.quiet_seconds.is_some();
+    status.phase == Phase::Hard && (asked.stopped || asked.reached && is_quiet)
+}
+
+/// Whether too few other servers would remain, in the eyes of a balancer that still asks.
+pub fn too_few_remain(status: &Status) -> bool {
+    too_few(status).next().is_some()
+}
+
+/// Whether too few would remain because there are no others, and none to wait for.
+pub fn is_alone(status: &Status) -> bool {
+    too_few_remain(status) && too_few(status).all(|balancer| balancer.alone)
+}
+
+fn too_few(status: &Status) -> impl Iterator<Item = &Balancer> {
+    status.balancers.iter().filter(|balancer| !balancer.gone && balancer.too_few.is_some())
 }
 
 /// What the hook at a start does.
@@ -150,7 +182,7 @@ mod tests {
         control::api::{Acknowledged, Agent, Origin, Readiness, Traffic},
     };
 
-    const STOPS: UnitState = UnitState { runs: true, job: Job::Stop };
+    const STOPS: UnitState = UnitState { runs: true, changes: false, job: Job::Stop };
 
     fn up() -> Status {
         Status {
@@ -194,28 +226,86 @@ mod tests {
 
     #[test]
     fn only_a_server_that_runs_and_is_to_stop_is_drained() {
-        assert_eq!(at_stop(STOPS, Some(&up())), AtStop::Drain);
-        assert_eq!(at_stop(STOPS, Some(&Status { phase: Phase::Down, ..up() })), AtStop::Drain);
+        assert_eq!(at_stop(Some(STOPS), Some(&up())), AtStop::Drain);
+        assert_eq!(at_stop(Some(STOPS), Some(&Status { phase: Phase::Down, ..up() })), AtStop::Drain);
         for unit in [
             UnitState { runs: false, ..STOPS },
             UnitState { job: Job::None, ..STOPS },
             UnitState { job: Job::Other, ..STOPS },
         ] {
-            assert!(matches!(at_stop(unit, Some(&up())), AtStop::Nothing(_)), "{unit:?}");
-            assert!(matches!(at_stop(unit, None), AtStop::Nothing(_)), "{unit:?}");
+            assert!(matches!(at_stop(Some(unit), Some(&up())), AtStop::Nothing(_)), "{unit:?}");
+            assert!(matches!(at_stop(Some(unit), None), AtStop::Nothing(_)), "{unit:?}");
         }
     }
 
     #[test]
+    fn without_systemds_word_a_server_that_is_ready_is_drained() {
+        let mut ready = up();
+        ready.readiness.ready = Some(true);
+        assert_eq!(at_stop(None, Some(&ready)), AtStop::Drain);
+        for (unready, ready) in [(Phase::Up, None), (Phase::Down, Some(false))] {
+            let status =
+                Status { phase: unready, readiness: Readiness { ready, ..Readiness::default() }, ..up() };
+            assert!(matches!(at_stop(None, Some(&status)), AtStop::Undrained(_)), "{ready:?}");
+        }
+        let restarting = Status { phase: Phase::Restarting, ..up() };
+        assert!(matches!(at_stop(None, Some(&restarting)), AtStop::Nothing(_)));
+        assert!(matches!(at_stop(None, None), AtStop::Undrained(_)));
+    }
+
+    #[test]
+    fn a_server_that_lies_and_is_not_about_to_start_is_told_from_one_that_is() {
+        let lies = UnitState { runs: false, changes: false, job: Job::None };
+        assert!(!lies.may_start());
+        assert!(UnitState { changes: true, ..lies }.may_start());
+        assert!(UnitState { job: Job::Other, ..lies }.may_start());
+        assert!(!UnitState { runs: true, ..lies }.may_start(), "it has started");
+    }
+
+    #[test]
+    fn only_a_server_that_no_balancer_knows_beside_others_is_alone() {
+        let seen = |known: &[(bool, Option<&str>, bool)]| {
+            let balancer = |&(gone, too_few, alone): &(bool, Option<&str>, bool)| Balancer {
+                source: "10.0.0.1".parse().unwrap(),
+                node: None,
+                name: None,
+                since_unix: 0,
+                interval_seconds: None,
+                last_seconds: 0.0,
+                answer: 200,
+                view: None,
+                weight: None,
+                scur: None,
+                users: None,
+                acknowledged: false,
+                why: String::new(),
+                gone,
+                remaining: Some(0),
+                too_few: too_few.map(str::to_owned),
+                alone,
+            };
+            let status = Status { balancers: known.iter().map(balancer).collect(), ..up() };
+            (too_few_remain(&status), is_alone(&status))
+        };
+        let why = Some("0 left, not 1");
+        assert_eq!(seen(&[]), (false, false));
+        assert_eq!(seen(&[(false, why, true)]), (true, true));
+        assert_eq!(seen(&[(false, why, false)]), (true, false), "others are out");
+        assert_eq!(seen(&[(false, why, true), (false, why, false)]), (true, false));
+        assert_eq!(seen(&[(false, why, true), (false, None, false)]), (true, true));
+        assert_eq!(seen(&[(true, why, false)]), (false, false), "it does not ask any more");
+    }
+
+    #[test]
     fn without_an_agent_nobody_is_drained_and_that_is_told() {
-        assert!(matches!(at_stop(STOPS, None), AtStop::Undrained(_)));
+        assert!(matches!(at_stop(Some(STOPS), None), AtStop::Undrained(_)));
     }
 
     #[test]
     fn the_agents_own_restart_waits_for_nothing() {
         for phase in [Phase::Restarting, Phase::Warming] {
             let status = asked(phase, Some(Then::Restart), false, "release");
-            assert!(matches!(at_stop(STOPS, Some(&status)), AtStop::Nothing(_)), "{phase}");
+            assert!(matches!(at_stop(Some(STOPS), Some(&status)), AtStop::Nothing(_)), "{phase}");
         }
     }
 
@@ -223,8 +313,11 @@ mod tests {
     fn a_server_that_is_out_already_waits_for_nothing() {
         let mut held = asked(Phase::Hard, Some(Then::Hold), true, "by hand");
         held.traffic.quiet_seconds = Some(3.0);
-        assert!(matches!(at_stop(STOPS, Some(&held)), AtStop::Nothing(_)));
-        assert!(matches!(at_stop(STOPS, Some(&Status { phase: Phase::Failed, ..up() })), AtStop::Nothing(_)));
+        assert!(matches!(at_stop(Some(STOPS), Some(&held)), AtStop::Nothing(_)));
+        assert!(matches!(
+            at_stop(Some(STOPS), Some(&Status { phase: Phase::Failed, ..up() })),
+            AtStop::Nothing(_)
+        ));
     }
 
     #[test]
@@ -236,7 +329,7 @@ mod tests {
             // Reached by its limit: somebody uses it.
             asked(Phase::Hard, Some(Then::Hold), true, "by hand"),
         ] {
-            assert_eq!(at_stop(STOPS, Some(&status)), AtStop::Join);
+            assert_eq!(at_stop(Some(STOPS), Some(&status)), AtStop::Join);
         }
     }
 

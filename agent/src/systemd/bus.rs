@@ -192,6 +192,12 @@ impl Systemd {
         told(name, ask).await
     }
 
+    /// How long the service `name` may take to stop (`TimeoutStopSec=`, drop-ins included); `None`: as long as it wants.
+    pub async fn stop_timeout(&self, name: &str) -> Result<Option<Duration>, BusError> {
+        let ask = async { self.unit(name).await?.property::<u64>(SERVICE, "TimeoutStopUSec").await };
+        Ok(Some(told(name, ask).await?).filter(|micros| *micros != u64::MAX).map(Duration::from_micros))
+    }
+
     /// Has systemd begin what `verb` says to the unit `name`. It does not wait for the end: whoever waited in here while
     /// something that hangs on the unit waits for the agent would wait for ever.
     pub async fn begin(&mut self, verb: Verb, name: &str) -> Result<Job, BusError> {

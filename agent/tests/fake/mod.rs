@@ -14,8 +14,8 @@ use drain_agent::{
     control::{
         Ask, Owner, Server,
         api::{
-            Acknowledged, Asked, Balancer, Drain, Limit, Origin, Outcome, Reply, Status, Target, Then,
-            Traffic, Wait,
+            Acknowledged, Asked, Balancer, Drain, Limit, Origin, Outcome, Readiness, Reply, Status, Target,
+            Then, Traffic, Wait,
         },
     },
     faults::Faults,
@@ -127,8 +127,10 @@ fn status() -> Status {
             gone: false,
             remaining: Some(2),
             too_few: None,
+            alone: false,
         }],
         traffic: Traffic { in_flight: Some(0), idle: Some(0), ..Traffic::default() },
+        readiness: Readiness { ready: Some(true), ..Readiness::default() },
         ..sample::up()
     }
 }
@@ -179,7 +181,10 @@ async fn play(
                 status.drains.last_mut().unwrap().output = Some("Syntax error on line 7\n".to_owned());
             }),
             (_, Some(Then::Restart)) => change(&|status| end(status, id, Outcome::Done, "restarted in 2s")),
-            (_, _) => change(&|status| status.asked.as_mut().unwrap().reached = true),
+            (_, _) => change(&|status| {
+                status.asked.as_mut().unwrap().reached = true;
+                status.traffic.quiet_seconds = Some(3.0);
+            }),
         }
     }
 }

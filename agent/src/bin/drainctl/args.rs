@@ -84,8 +84,9 @@ pub(crate) enum Command {
     /// Have a plain `systemctl restart` or `stop` of a unit, an upgrade of its package and a shutdown drain before
     ///
     /// Puts a companion unit beside it, UNIT-drain.service in /etc/systemd/system, which systemd stops before and starts
-    /// after it; the unit itself is left as it is. It drains with hold, for systemd does the restart. Where the agent
-    /// does not answer, the stop goes on, and the companion's journal says that nobody was drained.
+    /// after it; the unit itself is left as it is. It drains with hold, for systemd does the restart. While too few other
+    /// servers would remain, the stop waits for them; the only server there is drains all the same. Where the agent does
+    /// not answer, the stop goes on, and the companion's journal says that nobody was drained.
     Guard(Guard),
     /// Take that away again
     Unguard(Unguard),
@@ -220,7 +221,8 @@ pub(crate) struct Guard {
     pub(crate) mode: Mode,
     /// How long people wait at most; then the server stops with those who still use it
     ///
-    /// The agent's own limits hold besides. In soft mode the last 30s of it, or its half, belong to the hard phase.
+    /// The wait for other servers is part of it. The agent's drain.hard.limit does not shorten it, its limit for
+    /// acknowledgements does. In soft mode the last 30s of it, or its half, belong to the hard phase.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     pub(crate) limit: Duration,
 }

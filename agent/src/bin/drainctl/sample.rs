@@ -10,6 +10,14 @@ use drain_agent::{
     lifecycle::Phase,
 };
 
+/// A status in the middle of a hard drain that holds.
+pub(crate) fn hard(reached: bool) -> Status {
+    let mut status = Status { phase: Phase::Hard, ..soft() };
+    let asked = status.asked.as_mut().unwrap();
+    (asked.reached, asked.then) = (reached, Some(Then::Hold));
+    status
+}
+
 /// A status in the middle of a soft drain.
 pub(crate) fn soft() -> Status {
     Status {
@@ -53,6 +61,7 @@ pub(crate) fn soft() -> Status {
                 gone: false,
                 remaining: Some(2),
                 too_few: None,
+                alone: false,
             },
             Balancer {
                 source: "10.0.0.3".parse().unwrap(),
@@ -71,6 +80,7 @@ pub(crate) fn soft() -> Status {
                 gone: false,
                 remaining: None,
                 too_few: None,
+                alone: false,
             },
         ],
         absent: Vec::new(),

@@ -202,6 +202,9 @@ pub struct Balancer {
     /// Why a drain would be refused for its sake, by `drain.min_remaining`, for people.
     #[serde(default)]
     pub too_few: Option<String>,
+    /// It has known no other server for a day: then there is none whose return could be waited for.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 /// Who uses the server. Unknown is never zero: what no source could read is `None`, and `unknown` says why.

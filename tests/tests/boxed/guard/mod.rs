@@ -1,11 +1,13 @@
 //! The guard of a unit: a plain `systemctl restart` of Debian's own Apache drains, and each trap on the way there.
 
+mod failures;
 mod reboot;
+mod refused;
 pub(crate) mod stage;
 
-use drain_tests::{Place, place::holds};
+use drain_tests::{Haproxy, PATIENCE, Place, Server, client::Connection, place::holds};
 
-use self::stage::{Crowd, NEVER_QUIET, PATIENT, Stage, in_background};
+use self::stage::{Crowd, HEALTH, NEVER_QUIET, PATIENT, Stage, in_background};
 use crate::host::AGENT;
 
 #[test]
@@ -156,6 +158,39 @@ fn a_drain_that_lasts_longer_than_the_limit_is_cut_and_says_so() {
 }
 
 #[test]
+fn a_guard_waits_on_where_the_agents_own_limit_has_passed() {
+    let place = Place::new("guard_agents_limit");
+    let drain = "hard = { quiet = \"1s\", limit = \"2s\" }\nmin_remaining = 0";
+    let Some(stage) = Stage::unguarded(&place, drain) else { return };
+    // Apache would end a request that takes its time.
+    stage
+        .machine
+        .sh("a2dismod -q reqtimeout && systemctl restart apache2 && drainctl guard apache2 --limit 10m");
+    stage.wait_for_phase("up");
+    let of = |address: &str| address.parse().expect("an address");
+    let web = Server::new("web", of("127.0.0.1:80")).checked_at(of(HEALTH));
+    let other = Server::new("other", of("127.0.0.1:81")).unchecked();
+    let balancer = Haproxy::new(&place, "lb").server(web).server(other).start_unchecked();
+    balancer.wait_for_status("web", "UP", PATIENCE);
+    let before = stage.invocation();
+    let mut user = Connection::open(of("127.0.0.1:80")).expect("Apache listens");
+    user.send(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n").expect("Apache takes it");
+    let mut restart = in_background(&stage.machine, "systemctl restart apache2");
+    stage.machine.wait_for("the agent's limit to have passed", || {
+        let status = stage.status().unwrap_or_default();
+        holds(status["asked"]["limit_passed"].is_string(), || status.to_string())
+    });
+    assert_eq!(stage.invocation(), before, "it is waited for");
+    user.send(b"\r\n").expect("Apache takes it");
+    let page = user.receive("GET").expect("the answer comes whole");
+    assert!(page.status == 200 && !page.body.is_empty(), "{page:?}");
+    drop(user);
+    assert!(restart.wait().expect("systemctl ends").success());
+    assert_ne!(stage.invocation(), before);
+    stage.wait_for_word("drained: nobody uses the server");
+}
+
+#[test]
 fn what_somebody_else_has_taken_out_stays_out() {
     let place = Place::new("guard_held");
     let Some(stage) = Stage::guarded(&place, NEVER_QUIET) else { return };
@@ -220,13 +255,16 @@ fn a_guard_that_does_not_fit_or_does_not_run_is_told_by_guard_and_by_the_doctor(
     let machine = &stage.machine;
     let doctor = || String::from_utf8_lossy(&machine.try_sh("drainctl doctor").stdout).into_owned();
     assert!(doctor().contains("apache2.service is not guarded"), "{}", doctor());
-    let said = machine.sh("drainctl guard apache2 --limit 10m");
-    assert!(said.contains("this agent ends a hard drain after 90s at most"), "{said}");
     let said = machine.sh("drainctl guard apache2");
     assert!(
         said.contains("apache2.service is guarded: a stop drains before (hard), for 60s at most"),
         "{said}"
     );
+    let drop_in = "/etc/systemd/system/apache2-drain.service.d/short.conf";
+    machine.write(drop_in, "[Service]\nTimeoutStopSec=30s\n");
+    machine.sh("systemctl daemon-reload");
+    assert!(doctor().contains("systemd ends apache2-drain.service after 30s"), "{}", doctor());
+    machine.sh(&format!("rm {drop_in} && systemctl daemon-reload"));
     // By another name of the same unit, too.
     machine.sh("sed -i s/apache2.service/httpd.service/ /etc/drain-agent/apache2.toml");
     machine.link("/etc/systemd/system/httpd.service", "/usr/lib/systemd/system/apache2.service");
@@ -245,7 +283,8 @@ fn all_guards_are_taken_away_though_one_of_them_does_not_stop() {
     let place = Place::new("guard_all");
     let Some(stage) = Stage::guarded(&place, NEVER_QUIET) else { return };
     let machine = &stage.machine;
-    machine.sh("drainctl guard nginx && drainctl guard apache2@other");
+    let said = machine.sh("drainctl guard nginx && drainctl guard apache2@other");
+    assert!(said.contains("apache2.service is guarded by the same agent"), "{said}");
     machine.write("/etc/systemd/system/apache2-drain.service.d/never.conf", "[Unit]\nRefuseManualStop=yes\n");
     machine.sh("systemctl daemon-reload");
     let failed = machine.try_sh("drainctl unguard --all");

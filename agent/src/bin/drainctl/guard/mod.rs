@@ -1,5 +1,6 @@
 //! `drainctl guard UNIT` and `unguard UNIT`: put the companion unit in place, and take it away.
 
+mod end;
 mod start;
 mod stop;
 pub(crate) mod systemd;
@@ -30,12 +31,12 @@ const SHUTDOWNS: [&str; 3] = ["poweroff.target", "reboot.target", "halt.target"]
 /// What the companion runs.
 pub(crate) async fn hook(place: &Place, guarded: &Guarded) -> Result<Done, Fault> {
     let client = Client::new(Way::Socket(place.socket()?));
-    Ok(match guarded {
+    match guarded {
         Guarded::Stop { unit, mode, limit } => {
-            stop::Stop { client, systemd: Systemd, unit, mode: *mode, limit: *limit }.run().await
+            Ok(stop::Stop { client, systemd: Systemd, unit, mode: *mode, limit: *limit }.run().await)
         }
-        Guarded::Start { unit } => start::run(&client, unit).await,
-    })
+        Guarded::Start { unit } => start::run(&client, Systemd, unit).await,
+    }
 }
 
 /// Puts the companion in place.
@@ -97,7 +98,16 @@ pub(crate) async fn guard(place: &Place, guard: Guard) -> Result<Done, Fault> {
         limit = companion.limit,
         path = path.display(),
     );
-    // Whether the agent's own limits let it drain for so long is the agent's to say. It guards without an answer, too.
+    for other in written()?.iter().filter_map(|text| Companion::read(text)) {
+        if other.unit != companion.unit && other.reaches(&socket) {
+            said.push_str(&format!(
+                "\nwarning: {} is guarded by the same agent: what starts first of both brings {server} back, whether the \
+                 other runs or not; give each an agent of its own, or `drainctl unguard {}`",
+                other.unit, other.unit
+            ));
+        }
+    }
+    // How the guard is with all that is beside it is the agent's to say. It guards without an answer, too.
     let diagnosis = client.doctor().await;
     let about_guard = |finding: &Finding| finding.about == GUARD;
     for finding in diagnosis.iter().flat_map(|diagnosis| &diagnosis.findings).filter(|one| about_guard(one)) {
@@ -111,7 +121,7 @@ pub(crate) async fn unguard(unguard: Unguard) -> Result<Done, Fault> {
     only_root("unguard")?;
     let units = match &unguard.unit {
         Some(unit) => vec![Systemd.canonical_if_known(unit).await],
-        None => guarded()?,
+        None => written()?.iter().filter_map(|text| Companion::guarded(text)).collect(),
     };
     let mut taken = Vec::new();
     let mut failed = Vec::new();
@@ -154,18 +164,17 @@ async fn take_away(unit: &UnitName) -> Result<bool, Fault> {
     stopped.map(|()| true)
 }
 
-/// All units that have a companion of ours.
-fn guarded() -> Result<Vec<UnitName>, Fault> {
+/// The companions that are ours, as they are written.
+fn written() -> Result<Vec<String>, Fault> {
     let directory = Path::new(DIRECTORY);
     let entries = fs::read_dir(directory)
         .map_err(|error| Fault::Failed(format!("can't read {}: {error}", directory.display())))?;
-    let units = entries.flatten().filter_map(|entry| {
+    let texts = entries.flatten().filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
         name.strip_suffix("-drain.service")?;
-        let text = fs::read_to_string(entry.path()).ok().filter(|text| Companion::is_ours(text))?;
-        Companion::guarded(&text)
+        fs::read_to_string(entry.path()).ok().filter(|text| Companion::is_ours(text))
     });
-    Ok(units.collect())
+    Ok(texts.collect())
 }
 
 /// Whether the file at `path` is ours and guards `unit`, or is not there.

@@ -48,7 +48,7 @@ impl Systemd {
         let shown = systemctl(&["show", "--property=ActiveState", unit.as_str()], SYSTEMCTL).await?;
         let jobs =
             systemctl(&["list-jobs", "--no-legend", "--plain", "--full", unit.as_str()], SYSTEMCTL).await?;
-        Ok(UnitState { runs: runs(&shown), job: job(&jobs, unit) })
+        Ok(UnitState { runs: runs(&shown), changes: changes(&shown), job: job(&jobs, unit) })
     }
 
     /// How long the unit may take to stop and to start; `None` where it may take for ever.
@@ -58,13 +58,13 @@ impl Systemd {
     ) -> Result<(Option<Duration>, Option<Duration>), Fault> {
         let arguments = ["show", "--property=TimeoutStopUSec,TimeoutStartUSec", unit.as_str()];
         let shown = systemctl(&arguments, SYSTEMCTL).await?;
-        Ok((span(&shown, "TimeoutStopUSec"), span(&shown, "TimeoutStartUSec")))
+        Ok((span(&shown, "TimeoutStopUSec")?, span(&shown, "TimeoutStartUSec")?))
     }
 
     /// `JobTimeoutSec=`; `None` where there is none.
     pub(super) async fn time_limit_of_job(self, target: &str) -> Result<Option<Duration>, Fault> {
         let shown = systemctl(&["show", "--property=JobTimeoutUSec", target], SYSTEMCTL).await?;
-        Ok(span(&shown, "JobTimeoutUSec"))
+        span(&shown, "JobTimeoutUSec")
     }
 
     pub(crate) async fn reload(self) -> Result<(), Fault> {
@@ -115,9 +115,20 @@ fn runs(shown: &str) -> bool {
     matches!(property(shown, "ActiveState"), Some("active" | "reloading"))
 }
 
-/// A time as systemctl writes it: `1min 30s`, `infinity`.
-fn span(shown: &str, name: &str) -> Option<Duration> {
-    drain_config::duration(property(shown, name)?)
+fn changes(shown: &str) -> bool {
+    matches!(property(shown, "ActiveState"), Some("activating" | "deactivating"))
+}
+
+/// A time as systemctl writes it: `1min 30s`; `None` for `infinity`.
+fn span(shown: &str, name: &str) -> Result<Option<Duration>, Fault> {
+    match property(shown, name) {
+        Some("infinity") => Ok(None),
+        Some(text) if let Some(span) = drain_config::duration(text) => Ok(Some(span)),
+        found => Err(Fault::Failed(format!(
+            "expected systemd's {name} as a time such as 1min 30s or infinity, found {:?}; is a unit of it in years or months?",
+            found.unwrap_or_default()
+        ))),
+    }
 }
 
 /// What a list of jobs says of `unit`: `NUMBER UNIT TYPE STATE`.
@@ -153,13 +164,15 @@ mod tests {
     #[test]
     fn a_reloading_server_runs_and_a_crashed_one_does_not() {
         for (state, expected) in [
-            ("active", true),
-            ("reloading", true),
-            ("activating", false),
-            ("failed", false),
-            ("inactive", false),
+            ("active", (true, false)),
+            ("reloading", (true, false)),
+            ("activating", (false, true)),
+            ("deactivating", (false, true)),
+            ("failed", (false, false)),
+            ("inactive", (false, false)),
         ] {
-            assert_eq!(runs(&format!("ActiveState={state}\n")), expected, "{state}");
+            let shown = format!("ActiveState={state}\n");
+            assert_eq!((runs(&shown), changes(&shown)), expected, "{state}");
         }
     }
 
@@ -172,7 +185,11 @@ mod tests {
             ("1h 5min", Some(Duration::from_mins(65))),
             ("infinity", None),
         ] {
-            assert_eq!(span(&format!("JobTimeoutUSec={written}\n"), "JobTimeoutUSec"), expected, "{written}");
+            let read = span(&format!("JobTimeoutUSec={written}\n"), "JobTimeoutUSec");
+            assert_eq!(read.unwrap(), expected, "{written}");
+        }
+        for unknown in ["JobTimeoutUSec=soon\n", "JobTimeoutUSec=\n", ""] {
+            assert!(span(unknown, "JobTimeoutUSec").is_err(), "{unknown:?} is no time, and not for ever");
         }
     }
 }
