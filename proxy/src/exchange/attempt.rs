@@ -219,10 +219,11 @@ impl<'a> Attempts<'a> {
                     Some(failure) => (Some(failure), failure == Failure::Timeout),
                     None => return tried,
                 },
-                // Another attempt would wait as long.
-                Tried::NoConnection(NoConnection::NoRoom) => return tried,
+                // Another attempt of one who belongs there would wait as long; who belongs to nobody goes elsewhere.
+                Tried::NoConnection(NoConnection::NoRoom) if pinned => return tried,
                 Tried::NoConnection(error) => {
-                    (Some(Failure::Connection), matches!(error, NoConnection::Timeout))
+                    let timed_out = matches!(error, NoConnection::Timeout | NoConnection::NoRoom);
+                    (Some(Failure::Connection), timed_out)
                 }
                 _ => return tried,
             };

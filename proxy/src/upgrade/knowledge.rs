@@ -200,7 +200,10 @@ pub(super) fn name(backend: &str, server: &Server) -> Name {
 
 fn users(server: &Server, within: Duration, now: Instant, room: &mut usize) -> Vec<(u64, u32)> {
     let mut users = server.users().seen(within, now);
-    // Where there is room for nobody any more, one stands for all: none would mean that nobody is there.
+    // Where there is room for nobody any more, the last one stands for all: none would mean that nobody is there.
+    if let Some(last) = (0..users.len()).min_by_key(|at| users[*at].1) {
+        users.swap(0, last);
+    }
     users.truncate((*room).max(1));
     *room = room.saturating_sub(users.len());
     users

@@ -262,7 +262,7 @@ pub(crate) struct Why {
     /// Why: shown in the status, in the log and in the answer to health checks
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    /// Drain even if too few other servers would remain
+    /// Drain even if too few other servers would remain, or somebody's `drainctl run` may be at work on this one
     #[arg(long)]
     pub(crate) force: bool,
 }

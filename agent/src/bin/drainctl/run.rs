@@ -94,9 +94,11 @@ fn nothing_run(fault: Fault) -> Fault {
 }
 
 /// Nobody will run the command any more: the drain would hold for nothing. It may have been reached just now; the agent
-/// must not take the command for one that is at work.
+/// must not take the command for one that is at work. Another drain by now is somebody else's.
 async fn cancel(session: &Session, id: u64) -> Fault {
-    match session.client.ask("/v1/up", Some(&Up { force: true })).await {
+    let asked = session.client.status().await.ok().and_then(|status| status.asked);
+    let force = asked.is_some_and(|asked| asked.drain == id);
+    match session.client.ask("/v1/up", Some(&Up { force })).await {
         Ok(_) => Fault::Interrupted("interrupted; nothing was run, and the drain is cancelled".to_owned()),
         Err(fault) => Fault::Interrupted(format!(
             "interrupted; nothing was run, but drain {id} could not be cancelled ({fault}): `{} up` does it",
@@ -158,7 +160,7 @@ fn not_back(what: &str, fault: Fault) -> Fault {
         }
         Fault::Interrupted(text) => Fault::Interrupted(format!("{what}; {text}")),
         other => Fault::Failed(format!(
-            "{what}, but the server may still be out: {other}; `drainctl up` brings it back"
+            "{what}, but the server may still be out: {other}; `drainctl up --force` brings it back"
         )),
     }
 }

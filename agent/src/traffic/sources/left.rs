@@ -86,7 +86,9 @@ impl Sources {
     pub fn in_flight(&self) -> Option<u32> {
         self.sockets.last.as_ref()?;
         let most = self.all().filter_map(|source| self.counted(source)).max();
-        most.filter(|most| *most > 0 || self.unknown().is_empty())
+        let all_looked =
+            self.all().all(|source| !matches!(source.kind, Kind::InFlight) || source.last.is_some());
+        most.filter(|most| *most > 0 || (all_looked && self.unknown().is_empty()))
     }
 
     /// How many requests a source has seen in flight; nothing of one that does not count them.
