@@ -14,7 +14,7 @@ const fn setting(name: &'static str, haproxy: &'static str, ours: &'static str) 
 }
 
 /// Lines are parted by `;;`.
-pub(super) const SETTINGS: [Setting; 22] = [
+pub(super) const SETTINGS: [Setting; 23] = [
     setting("passive", "cookie SID", r#"cookie = { name = "SID", mode = "passive" }"#),
     setting(
         "passive_indirect",
@@ -96,9 +96,17 @@ pub(super) const SETTINGS: [Setting; 22] = [
         "cookie SID insert indirect;;no option redispatch",
         r#"cookie = { name = "SID" };;redispatch = false"#,
     ),
+    setting(
+        DYNAMIC,
+        "cookie SID insert indirect dynamic;;dynamic-cookie-key secret",
+        r#"cookie = { name = "SID", dynamic = true };;dynamic_cookie_key = "secret""#,
+    ),
     // Last: only the backup without a cookie is left.
     setting(BARE, "cookie SID insert indirect nocache", r#"cookie = { name = "SID", nocache = true }"#),
 ];
+
+/// The backend whose servers get their cookies from their addresses.
+pub(super) const DYNAMIC: &str = "dynamic";
 
 /// The backend whose servers are all down but for the backup.
 pub(super) const BARE: &str = "bare";

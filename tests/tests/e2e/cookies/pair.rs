@@ -11,7 +11,7 @@ use drain_tests::{
 };
 
 use super::{
-    cases::{BARE, Request, SETTINGS, Setting},
+    cases::{BARE, DYNAMIC, Request, SETTINGS, Setting},
     echo::WANTED,
 };
 
@@ -144,6 +144,8 @@ defaults
     .to_owned();
     for (Setting { name, haproxy, .. }, [address, _]) in SETTINGS.iter().zip(addresses) {
         let lines = haproxy.replace(";;", "\n    ");
+        let cookie = |id: &str| if *name == DYNAMIC { String::new() } else { format!("cookie {id}") };
+        let (id_a, id_b, id_d) = (cookie("A"), cookie("B"), cookie("D"));
         let (check, Servers { a, b, down, bare }) =
             (is_down(*name == BARE, dead, "check addr 127.0.0.1 port "), servers);
         let _ = write!(
@@ -152,9 +154,9 @@ defaults
     bind {address}
     balance roundrobin
     {lines}
-    server a {a} cookie A {check}
-    server b {b} cookie B weight 0 {check}
-    server d {down} cookie D check port {port} inter 200ms fall 1
+    server a {a} {id_a} {check}
+    server b {b} {id_b} weight 0 {check}
+    server d {down} {id_d} check port {port} inter 200ms fall 1
     server bare {bare} backup
 ",
             port = dead.port()
@@ -167,6 +169,9 @@ fn proxy_config(addresses: &[[SocketAddr; 2]], servers: &Servers, dead: SocketAd
     let mut text = String::new();
     for (Setting { name, ours, .. }, [_, address]) in SETTINGS.iter().zip(addresses) {
         let lines = ours.replace(";;", "\n");
+        let cookie =
+            |id: &str| if *name == DYNAMIC { String::new() } else { format!(r#", cookie = "{id}""#) };
+        let (id_a, id_b, id_d) = (cookie("A"), cookie("B"), cookie("D"));
         let check = |is_down: bool| {
             let port = dead.port();
             if is_down {
@@ -186,9 +191,9 @@ log = {{ format = "http", target = "{log}" }}
 [backend.{name}]
 {lines}
 server = [
-    {{ name = "a", address = "{a}", cookie = "A"{alive} }},
-    {{ name = "b", address = "{b}", cookie = "B", weight = 0{alive} }},
-    {{ name = "d", address = "{down}", cookie = "D"{dead} }},
+    {{ name = "a", address = "{a}"{id_a}{alive} }},
+    {{ name = "b", address = "{b}"{id_b}, weight = 0{alive} }},
+    {{ name = "d", address = "{down}"{id_d}{dead} }},
     {{ name = "bare", address = "{bare}", backup = true }},
 ]
 "#
