@@ -41,7 +41,9 @@ fn checks_tell_how_many_users_a_server_has_and_that_they_have_gone() {
     let proxy = proxy(&place, "3s", [a, b, backup]);
     a.wait_for_check(&place, 0, "; users=0;");
     let seen = a.checks().len();
-    TOKENS.iter().for_each(|token| comes(&proxy, token));
+    for token in TOKENS {
+        comes(&proxy, token);
+    }
     a.wait_for_check(&place, seen, "; users=3;");
     let seen = a.checks().len();
     a.wait_for_check(&place, seen, "; users=0;");
@@ -59,7 +61,9 @@ fn users_stay_known_through_an_upgrade() {
     let all = ["a", "b", "x"].map(Upstream::start);
     let [a, b, backup] = &all;
     let mut proxy = proxy(&place, "1h", [a, b, backup]);
-    TOKENS.iter().for_each(|token| comes(&proxy, token));
+    for token in TOKENS {
+        comes(&proxy, token);
+    }
     a.wait_for_check(&place, 0, "; users=3;");
     proxy.upgrade();
     let seen = a.checks().len();
