@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     sync::{LazyLock, Mutex, PoisonError},
 };
 
@@ -25,10 +25,18 @@ pub fn free() -> SocketAddr {
     let below = clients_from();
     loop {
         let port = fastrand::u16(LOWEST..below);
-        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() && given.insert(port) {
+        if nobody_listens(port) && given.insert(port) {
             return SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         }
     }
+}
+
+/// Tried without listening: a process that another thread starts in this moment has the socket, too, until it is the
+/// other program, and would keep the port from who wants to listen there.
+fn nobody_listens(port: u16) -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("an option that every socket has");
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into()).is_ok()
 }
 
 /// A port that refuses connections as long as the socket is kept: nobody else can listen there.
