@@ -47,6 +47,14 @@ pub struct Ready {
     pub deadline: Duration,
 }
 
+impl Ready {
+    /// How long it takes at most until the probes have seen that the server has become ready: the one that is under way
+    /// fails, and `rise` others pass.
+    pub fn settles(&self) -> Duration {
+        self.timeout + self.interval * self.rise.get() + self.timeout
+    }
+}
+
 /// What a readiness probe asks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Probe {

@@ -54,6 +54,7 @@ impl<O: Outside> Owner<O> {
                     verdict => Some(verdict == Verdict::Ready),
                 },
                 text: self.unasked.as_ref().unwrap_or(&self.found).clone(),
+                settles_seconds: self.config.server.ready.settles().as_secs_f64(),
             },
             drains: self.core.drains.iter().cloned().collect(),
             warnings: self.warnings(now),

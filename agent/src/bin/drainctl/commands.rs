@@ -102,8 +102,8 @@ pub(crate) enum Goal {
     Reached(u64),
     /// A drain has ended.
     Ended(u64),
-    /// The server is up and nothing else is asked.
-    Up,
+    /// The server is up and nothing else is asked; since when that is wanted.
+    Up(Instant),
 }
 
 /// How a wait ended.
@@ -223,7 +223,7 @@ impl Session {
         if no_wait {
             return Ok(Done { text: Some(text.to_owned()), reply: Some(reply), drain: None });
         }
-        match self.wait(Goal::Up, &mut interrupts).await? {
+        match self.wait(Goal::Up(Instant::now()), &mut interrupts).await? {
             End::Come(status) => {
                 let text = Some(format!("{} is up", status.server));
                 Ok(Done { text, reply: Some(reply), drain: None })
@@ -266,7 +266,9 @@ impl Session {
                             )));
                         }
                     }
-                    continue;
+                    // What has not changed may be final by now.
+                    let Some(status) = last.take_if(|status| look(goal, status).is_some()) else { continue };
+                    status
                 }
                 () = interrupts.next() => return Ok(End::Interrupted),
             };
@@ -297,7 +299,8 @@ fn knows(status: &Status, id: u64) -> bool {
     under_way || status.ended(id).is_some()
 }
 
-/// Whether `goal` has come with `status`; nothing while it is to be waited for.
+/// Whether `goal` has come with `status`; nothing while it is to be waited for. A server that is down may have been started
+/// a moment ago: its probes are given the time that they need to see it.
 ///
 /// | goal | reached | not reached, and its limit has passed | the drain ended as done | ended otherwise | the server failed or is down, nothing asked |
 /// |---|---|---|---|---|---|
@@ -306,8 +309,9 @@ fn knows(status: &Status, id: u64) -> bool {
 /// | up | wait | wait | wait | wait | fault |
 fn look(goal: Goal, status: &Status) -> Option<Result<(), Fault>> {
     match goal {
-        Goal::Up => match (&status.asked, status.phase) {
+        Goal::Up(since) => match (&status.asked, status.phase) {
             (None, Phase::Up) => Some(Ok(())),
+            (None, Phase::Down) if since.elapsed().as_secs_f64() < status.readiness.settles_seconds => None,
             (None, Phase::Failed | Phase::Down) => {
                 Some(Err(Fault::Failed(format!("{} is {}: {}", status.server, status.phase, status.reason))))
             }
@@ -369,11 +373,16 @@ mod tests {
                 "{outcome:?}"
             );
         }
-        assert!(look(Goal::Up, &ended(Outcome::Done)).is_none(), "still soft");
+        let now = Goal::Up(Instant::now());
+        assert!(look(now, &ended(Outcome::Done)).is_none(), "still soft");
         let up = Status { phase: Phase::Up, ..ended(Outcome::Done) };
-        assert!(matches!(look(Goal::Up, &up), Some(Ok(()))));
-        let down = Status { phase: Phase::Down, ..up };
-        assert!(matches!(look(Goal::Up, &down), Some(Err(Fault::Failed(_)))));
+        assert!(matches!(look(now, &up), Some(Ok(()))));
+        let mut down = Status { phase: Phase::Down, ..up.clone() };
+        assert!(look(now, &down).is_none(), "probes need their time");
+        down.readiness.settles_seconds = 0.0;
+        assert!(matches!(look(now, &down), Some(Err(Fault::Failed(_)))), "they have had it");
+        let failed = Status { phase: Phase::Failed, ..up };
+        assert!(matches!(look(now, &failed), Some(Err(Fault::Failed(_)))), "that does not mend itself");
     }
 
     #[test]

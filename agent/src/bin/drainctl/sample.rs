@@ -93,7 +93,7 @@ pub(crate) fn soft() -> Status {
             unknown: Vec::new(),
             sources: sources_of_soft(),
         },
-        readiness: Readiness { ready: Some(true), text: "200 in 3 ms".to_owned() },
+        readiness: Readiness { ready: Some(true), text: "200 in 3 ms".to_owned(), settles_seconds: 6.0 },
         drains: vec![Drain {
             id: 6,
             outcome: Outcome::Done,

@@ -267,12 +267,15 @@ pub enum Verdict {
 }
 
 /// What the server's own readiness probe says.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Readiness {
     /// Nothing where it has not been asked yet.
     pub ready: Option<bool>,
     /// The last probe's result, for people.
     pub text: String,
+    /// How long it takes at most until the probes have seen that the server has become ready.
+    #[serde(default)]
+    pub settles_seconds: f64,
 }
 
 /// A drain that has ended.
