@@ -131,12 +131,12 @@ pub enum AtStart {
 /// | asked | phase | |
 /// |---|---|---|
 /// | the guard's hold | | return |
-/// | somebody else's hold | | held: it was taken out on purpose |
+/// | somebody else's hold, also after a stop | | held: it was taken out on purpose |
 /// | a drain that ends by itself | | nothing |
 /// | nothing | failed | return: somebody has started it by hand, and its probe decides |
 /// | nothing | other | nothing |
 pub fn at_start(status: &Status, reason: &str) -> AtStart {
-    let holds = |asked: &Asked| matches!(asked.then, None | Some(Then::Hold));
+    let holds = |asked: &Asked| asked.stopped || matches!(asked.then, None | Some(Then::Hold));
     match &status.asked {
         Some(asked) if asked.reason.as_deref() == Some(reason) && holds(asked) => AtStart::Return,
         Some(asked) if holds(asked) => AtStart::Held,
@@ -342,6 +342,10 @@ mod tests {
         assert_eq!(at(&asked(Phase::Hard, Some(Then::Hold), true, "by hand")), AtStart::Held);
         assert_eq!(at(&asked(Phase::Soft, None, true, "by hand")), AtStart::Held);
         assert_eq!(at(&asked(Phase::Restarting, Some(Then::Restart), false, &ours)), AtStart::Nothing);
+        let mut stopped = asked(Phase::Hard, Some(Then::Stop), true, "by hand");
+        assert_eq!(at(&stopped), AtStart::Nothing, "not yet");
+        stopped.asked.as_mut().unwrap().stopped = true;
+        assert_eq!(at(&stopped), AtStart::Held);
         assert_eq!(at(&up()), AtStart::Nothing);
         assert_eq!(at(&Status { phase: Phase::Failed, ..up() }), AtStart::Return);
     }

@@ -6,6 +6,7 @@ mod guard;
 mod host;
 mod installation;
 mod journal;
+mod kinds;
 mod machine;
 mod packages;
 mod proxy;

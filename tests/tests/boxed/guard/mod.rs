@@ -1,6 +1,7 @@
 //! The guard of a unit: a plain `systemctl restart` of Debian's own Apache drains, and each trap on the way there.
 
 mod failures;
+mod kinds;
 mod reboot;
 mod refused;
 pub(crate) mod stage;
