@@ -37,7 +37,7 @@ use crate::{
     PATIENCE,
     child::output,
     clock,
-    place::{Place, built, holds},
+    place::{Place, holds},
 };
 
 /// The program that boots it.
@@ -173,14 +173,6 @@ impl SystemdBox {
     #[track_caller]
     pub fn install(&self, from: &Path, to: &str) {
         self.put(to, 0o755, |target| fs::copy(from, target).map(drop));
-    }
-
-    /// Copies our two programs of the agent to where the packages put them.
-    #[track_caller]
-    pub fn install_agent(&self) {
-        for program in ["drain-agent", "drainctl"] {
-            self.install(&built(program), &format!("/usr/bin/{program}"));
-        }
     }
 
     /// Writes a file into it, for everybody to read.

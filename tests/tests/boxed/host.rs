@@ -8,6 +8,8 @@ use drain_agent::{
 };
 use drain_tests::{Haproxy, PATIENCE, Place, Server, SystemdBox, client::Connection};
 
+use crate::packages;
+
 /// What the agent is called, and its unit is an instance of.
 pub(crate) const AGENT: &str = "drain-agent@apache2.service";
 /// The server's unit.
@@ -36,34 +38,16 @@ hard = { limit = "2m" }
 min_remaining = 0
 "#;
 
-/// The units as they stand in the repository, and the places where they belong.
-const FILES: [(&str, &str); 6] = [
-    ("drain-agent@.service", "/usr/lib/systemd/system/drain-agent@.service"),
-    ("drain-agent@.socket", "/usr/lib/systemd/system/drain-agent@.socket"),
-    ("drain-proxy.service", "/usr/lib/systemd/system/drain-proxy.service"),
-    ("drain-proxy.socket", "/usr/lib/systemd/system/drain-proxy.socket"),
-    ("drain-agent.sysusers", "/usr/lib/sysusers.d/drain-agent.conf"),
-    ("50-drain-agent.rules", "/usr/share/polkit-1/rules.d/50-drain-agent.rules"),
-];
-
 /// One host.
 pub(crate) struct Host {
     pub(crate) machine: SystemdBox,
 }
 
 impl Host {
-    /// A box with the programs, units, user and polkit rule of the agent, none of it started; `None` where no box can be
-    /// booted.
+    /// A box with the agent's package, of which nothing is started; `None` where no box can be booted.
     pub(crate) fn bare(place: &Place) -> Option<Self> {
         let machine = SystemdBox::on(place)?;
-        machine.install_agent();
-        for (file, to) in FILES {
-            let path = format!("{}/../systemd/{file}", env!("CARGO_MANIFEST_DIR"));
-            let text =
-                std::fs::read_to_string(&path).unwrap_or_else(|e| machine.fail(&format!("{path}: {e}")));
-            machine.write(to, &text);
-        }
-        machine.sh("systemd-sysusers drain-agent.conf && systemctl daemon-reload");
+        packages::unpack(&machine, "drain-agent");
         Some(Self { machine })
     }
 

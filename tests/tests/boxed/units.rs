@@ -1,9 +1,12 @@
-//! The units as they stand in the repository: sound, narrow, and enough.
+//! The units as their packages bring them: sound, narrow, and enough.
 
 use drain_agent::lifecycle::Phase;
 use drain_tests::{Place, place::holds};
 
-use crate::host::{AGENT, APACHE, BYSTANDER, Host};
+use crate::{
+    host::{AGENT, APACHE, BYSTANDER, Host},
+    packages::unpack,
+};
 
 /// `systemd-analyze security` gives at most this, from 0 (safe) to 10.
 const EXPOSURE: f64 = 2.0;
@@ -12,7 +15,7 @@ const EXPOSURE: f64 = 2.0;
 fn systemd_finds_no_fault_with_any_unit() {
     let place = Place::new("box_verify");
     let Some(host) = Host::bare(&place) else { return };
-    host.machine.install(&drain_tests::place::built("drain-proxy"), "/usr/bin/drain-proxy");
+    unpack(&host.machine, "drain-proxy");
     for unit in [
         "drain-agent@apache2.service",
         "drain-agent@apache2.socket",
