@@ -154,9 +154,12 @@ impl Backend {
         if self.balanced_waiting.load(Ordering::SeqCst) > 0 {
             return None;
         }
-        // Nobody waits for a connection that the other process has while somebody else is free.
-        let take = |index: usize| !self.servers[index].is_wanted_elsewhere() && take(index);
-        self.selection().take(&self.servers, avoid, take)
+        self.selection().take(&self.servers, avoid, |index| self.is_free_elsewhere(index), take)
+    }
+
+    /// Nobody waits for a connection that another process has while somebody else is free.
+    pub(super) fn is_free_elsewhere(&self, index: usize) -> bool {
+        !self.servers[index].is_wanted_elsewhere()
     }
 
     /// For whom a request waits, as things are now. To be asked under the lock, so that it stays true.

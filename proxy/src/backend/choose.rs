@@ -45,17 +45,19 @@ impl Selection {
         }
     }
 
-    /// A server for which `take` succeeds, by the algorithm. The one to avoid is taken only if there is no other.
+    /// A server that `suits` and for which `take` succeeds, by the algorithm. The one to avoid is taken only if there is
+    /// no other.
     pub(super) fn take(
         &self,
         servers: &[Arc<Server>],
         avoid: Option<usize>,
+        suits: impl Fn(usize) -> bool,
         mut take: impl FnMut(usize) -> bool,
     ) -> Option<usize> {
         if self.is_empty() {
             return None;
         }
-        let is_in = |index: usize| self.still_has(&servers[index]);
+        let is_in = |index: usize| self.still_has(&servers[index]) && suits(index);
         let may = |index: usize| Some(index) != avoid && is_in(index);
         let taken = match self.method {
             Method::Turns(_) | Method::Map | Method::Ring => {
@@ -95,6 +97,7 @@ impl Selection {
     }
 
     /// The one with the fewest requests for its weight among these, of those that have room; the first of equal ones.
+    /// Whether it `may` be taken can cost a system call, and is asked of those alone that are the best so far.
     fn least(
         &self,
         servers: &[Arc<Server>],
@@ -102,12 +105,12 @@ impl Selection {
         may: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let mut least: Option<(usize, u64)> = None;
-        for index in among.filter(|&index| may(index) && servers[index].has_room()) {
+        for index in among.filter(|&index| servers[index].has_room()) {
             let load = u64::from(servers[index].load());
             let is_less = least.is_none_or(|(best, of_best)| {
                 load * u64::from(self.shares[best]) < of_best * u64::from(self.shares[index])
             });
-            if is_less {
+            if is_less && may(index) {
                 least = Some((index, load));
             }
         }

@@ -101,10 +101,10 @@ impl Backend {
             let taken = if let Some(index) = place {
                 (self.serves_bound(index) && take(index)).then_some(index)
             } else {
-                let is_free = |index: usize| !self.servers[index].is_wanted_elsewhere();
-                let free = selection.take(&self.servers, None, |index| is_free(index) && take(index));
+                let is_free = |index: usize| self.is_free_elsewhere(index);
+                let free = selection.take(&self.servers, None, is_free, take);
                 // Else one waits for a connection that another process has.
-                free.or_else(|| selection.take(&self.servers, None, take))
+                free.or_else(|| selection.take(&self.servers, None, |_| true, take))
             };
             let Some(index) = taken else { return };
             let waiter = queue.pop(place).expect("somebody waits there");

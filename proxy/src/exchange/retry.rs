@@ -3,7 +3,7 @@
 //! | what happened | a request whose method is idempotent | a POST or PATCH |
 //! |---|---|---|
 //! | the connection failed, or nothing could be written | again | again |
-//! | this server has as many connections as it may for all of `timeout.queue` | 503 | 503 |
+//! | this server has as many connections as it may for all of `timeout.queue` | another server's; 503 for who belongs to this one | the same |
 //! | this machine had no descriptor or memory for a connection | again; after a pause, unless an idle connection could be closed for it | the same |
 //! | a connection that served before closed without a byte | again, on a new connection, not counted | never sent on such a one but its own user's authenticated one (NTLM): 502 |
 //! | the connection broke, and the client has nothing of a final response | again, as `retry_on` says | 502 |

@@ -1,6 +1,6 @@
 //! Who waits for whom, and limits that change.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use proptest::prelude::*;
 
@@ -93,6 +93,21 @@ fn nobody_waits_for_what_another_process_has_while_somebody_else_is_free() {
     let index = |slot: &Slot| slot.server().index();
     let slots: Vec<_> = (0..3).map(|_| granted(backend.admit(Wish::ANY))).collect();
     assert_eq!(slots.iter().map(index).collect::<Vec<_>>(), [1, 1, 0]);
+}
+
+#[test]
+fn what_another_process_has_is_passed_over_by_every_algorithm_as_it_spreads() {
+    let draws = NonZeroUsize::new(4).unwrap();
+    for balance in [Balance::LeastConn, Balance::Random(draws), Balance::RoundRobin] {
+        let servers = vec![limited("a", 30), limited("b", 30), limited("c", 30), limited("d", 30)];
+        let backend = backend_of(config::Backend { balance: balance.clone(), ..settings(servers) });
+        // Of its own requests none: to this process alone it looks least loaded.
+        backend.servers()[0].keep_joint_limit(Some(JointLimit::new(0).unwrap()));
+        let held: Vec<Slot> = (0..30).map(|_| granted(backend.admit(Wish::ANY))).collect();
+        let counts: Vec<u32> = backend.servers().iter().map(|server| server.in_flight()).collect();
+        let spread = counts[1..].iter().all(|count| (7..=13).contains(count));
+        assert!(counts[0] == 0 && spread, "{balance:?}: {counts:?} of {}", held.len());
+    }
 }
 
 #[tokio::test]

@@ -222,6 +222,30 @@ fn nobody_waits_for_a_connection_to_a_server_that_has_left() {
 }
 
 #[test]
+fn who_belongs_to_nobody_waits_for_a_full_server_no_longer_than_the_queue_s_time() {
+    with_paused_time(async {
+        let (server, other) = (Server::start().await, Server::start().await);
+        let proxy = Proxy::with(&[&server, &other], |_, backend| {
+            backend.balance = config::Balance::First;
+            backend.timeout.queue = Duration::from_secs(10);
+            backend.servers.iter_mut().for_each(|server| server.maxconn = 1.try_into().ok());
+        })
+        .await;
+        // Another process has what there may be.
+        for server in proxy.backend.servers() {
+            server.keep_joint_limit(Some(JointLimit::new(0).unwrap()));
+        }
+        let mut client = proxy.send(GET).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        proxy.backend.servers()[1].keep_joint_limit(None);
+        let (mut wire, _) = other.request().await;
+        wire.send(OK).await;
+        client.expect(OK).await;
+        assert_eq!(proxy.logged(1).await, ["200 ---- +1 GET / HTTP/1.1"]);
+    });
+}
+
+#[test]
 fn a_client_that_takes_nothing_is_given_up() {
     with_paused_time(async {
         let server = Server::start().await;
