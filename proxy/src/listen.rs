@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -53,7 +53,11 @@ impl ListenError {
 /// one of them resets the connections that wait in it; so each that there is stays as long as its address, whatever
 /// number of cores accepts from it: with fewer cores than listeners a core accepts from several.
 #[derive(Debug, Default)]
-pub struct Listeners(Vec<Bound>);
+pub struct Listeners {
+    bound: Vec<Bound>,
+    /// Those that the configuration has no more, with their ports: a core has them as long as somebody waits there.
+    leaving: Vec<(u16, Weak<TcpListener>)>,
+}
 
 /// An address that is listened on.
 #[derive(Clone, Debug)]
@@ -71,7 +75,7 @@ impl Listeners {
     /// is lacking is added. `beside`: another process of the same user may listen there, and is about to go. Nothing has
     /// changed where it fails.
     pub fn open(config: &Config, cores: usize, known: &Self, beside: bool) -> Result<Self, ListenError> {
-        let mut left: Vec<&Bound> = known.0.iter().collect();
+        let mut left: Vec<&Bound> = known.bound.iter().collect();
         let mut bound = Vec::new();
         for frontend in &config.frontends {
             for &configured in &frontend.bind {
@@ -80,8 +84,7 @@ impl Listeners {
                     place.map(|place| left.swap_remove(place).sockets.clone()).unwrap_or_default();
                 if sockets.is_empty() {
                     // One of its own may be in the way until it is closed.
-                    let is_near = |known: &Bound| known.configured.port() == configured.port();
-                    let beside = beside || known.0.iter().any(is_near);
+                    let beside = beside || known.has_near(configured.port());
                     sockets = listen(configured, cores, beside)?;
                 } else {
                     sockets.extend(add(&sockets[0], cores.saturating_sub(sockets.len()))?);
@@ -89,7 +92,16 @@ impl Listeners {
                 bound.push(Bound { configured, frontend: frontend.name.clone(), sockets });
             }
         }
-        Ok(Self(bound))
+        let gone = left.iter().flat_map(|gone| gone.sockets.iter().map(|s| (gone.configured.port(), s)));
+        let mut leaving: Vec<_> = gone.map(|(port, socket)| (port, Arc::downgrade(socket))).collect();
+        leaving.extend(known.leaving.iter().filter(|(_, socket)| socket.strong_count() > 0).cloned());
+        Ok(Self { bound, leaving })
+    }
+
+    /// Whether one of its own has this port, or has had it and is not closed yet.
+    fn has_near(&self, port: u16) -> bool {
+        self.bound.iter().any(|known| known.configured.port() == port)
+            || self.leaving.iter().any(|(of, socket)| *of == port && socket.strong_count() > 0)
     }
 
     /// What systemd hands over to this process, as far as `config` listens there; with the addresses of those that the
@@ -121,30 +133,30 @@ impl Listeners {
                 None => bound.push(Bound { configured, frontend, sockets: vec![socket] }),
             }
         }
-        (Self(bound), surplus)
+        (Self::inherited(bound), surplus)
     }
 
     /// What was open before.
     pub fn inherited(bound: Vec<Bound>) -> Self {
-        Self(bound)
+        Self { bound, leaving: Vec::new() }
     }
 
     /// Each address.
     pub fn bound(&self) -> &[Bound] {
-        &self.0
+        &self.bound
     }
 
     /// The places of these that are not among its own.
     pub fn without(&self, known: &[Bound]) -> Vec<usize> {
         let first = |bound: &Bound| bound.sockets.first().map(Arc::as_ptr);
-        let is_there = |known: &Bound| self.0.iter().any(|bound| first(bound) == first(known));
+        let is_there = |known: &Bound| self.bound.iter().any(|bound| first(bound) == first(known));
         known.iter().enumerate().filter(|(_, known)| !is_there(known)).map(|(place, _)| place).collect()
     }
 
     /// Closes those in these places, as far as no core has them.
     pub fn leave(&mut self, places: &[usize]) {
         let mut place = 0..;
-        self.0.retain(|_| !place.next().is_some_and(|place| places.contains(&place)));
+        self.bound.retain(|_| !place.next().is_some_and(|place| places.contains(&place)));
     }
 
     /// What one of so many cores accepts from, each with its frontend's name.
@@ -153,19 +165,19 @@ impl Listeners {
             let sockets = bound.sockets.iter().skip(core).step_by(cores).cloned();
             sockets.map(|socket| (bound.frontend.clone(), socket)).collect::<Vec<_>>()
         };
-        self.0.iter().flat_map(of_core).collect()
+        self.bound.iter().flat_map(of_core).collect()
     }
 
     /// Closes all, as far as no core has them.
     pub fn close(&mut self) {
-        self.0.clear();
+        self.bound.clear();
     }
 }
 
 /// Each address as people know it: `web on 0.0.0.0:80`.
 impl fmt::Display for Listeners {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, bound) in self.0.iter().enumerate() {
+        for (index, bound) in self.bound.iter().enumerate() {
             let address = bound.sockets[0].local_addr().unwrap_or(bound.configured);
             let comma = if index > 0 { ", " } else { "" };
             write!(out, "{comma}{} on {address}", bound.frontend)?;
@@ -314,6 +326,19 @@ mod tests {
     }
 
     #[test]
+    fn an_address_comes_back_while_somebody_still_waits_at_its_closing_listener() {
+        let again = format!(r#""{}""#, address(&open(ANY, 1, &Listeners::default()).unwrap()));
+        let first = open(&again, 1, &Listeners::default()).unwrap();
+        let (of_a_core, port) = (first.of_core(0, 1), address(&first).port());
+        let other = open(ANY, 1, &first).unwrap();
+        drop(first);
+        assert!(matches!(open(&again, 1, &Listeners::default()), Err(ListenError::Taken { .. })));
+        assert!(open(&again, 1, &other).is_ok());
+        drop(of_a_core);
+        assert!(!other.has_near(port));
+    }
+
+    #[test]
     fn an_address_that_another_configuration_does_not_have_is_told_by_its_place() {
         let mut three =
             open(r#""127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0""#, 2, &Listeners::default()).unwrap();
@@ -360,7 +385,7 @@ mod tests {
     fn one_of_its_own_is_in_nobodys_way() {
         let one = open(ANY, 1, &Listeners::default()).unwrap();
         let port = address(&one).port();
-        let known = Listeners(vec![Bound { configured: address(&one), ..one.bound()[0].clone() }]);
+        let known = Listeners::inherited(vec![Bound { configured: address(&one), ..one.bound()[0].clone() }]);
         let wider = open(&format!(r#""0.0.0.0:{port}""#), 1, &known).unwrap();
         assert_eq!(address(&wider).port(), port);
     }

@@ -10,13 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep};
 
-use super::{Kind, Live, Room, Stop};
+use super::{Live, Room};
 use crate::{clock, exchange};
 
 /// How long a listener accepts nothing after it has failed: long enough for some connections to end where file
@@ -25,6 +26,19 @@ const FAILED_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often a listener complains at most.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// What a listener is to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Order {
+    /// Accept whoever comes.
+    Accept,
+    /// The same until nobody waits there, then close: its address is no longer one of the configuration's.
+    Empty,
+    /// Accept who has come as far as there is room now, then close.
+    Close,
+    /// Close: another process accepts who has come.
+    Leave,
+}
 
 /// Accepts the connections of one listener.
 pub(super) struct Acceptor {
@@ -54,15 +68,20 @@ impl Acceptor {
         Ok(Self { listener, core: RefCell::new(core), rooms, live, complained: Cell::default() })
     }
 
-    /// Until a stop: then what has already come is accepted as far as there is room, and the listener is closed. Who
-    /// leaves it to another process leaves that what has come, too.
-    pub(super) async fn run(self, mut stop: watch::Receiver<Stop>) {
-        let _counted = Live::count(&self.live, Kind::Acceptor);
+    /// Until an order that has it close, and closes it.
+    pub(super) async fn run(self, mut orders: watch::Receiver<Order>) {
         tokio::select! {
             () = self.accept_all() => {}
-            _ = stop.wait_for(|&stop| stop >= Stop::Leaving) => {}
+            _ = orders.wait_for(|&order| order != Order::Accept) => {}
         }
-        if *stop.borrow() == Stop::Leaving {
+        let order = *orders.borrow();
+        if order == Order::Empty {
+            tokio::select! {
+                () = self.accept_waiting() => return,
+                _ = orders.wait_for(|&order| order != Order::Empty) => {}
+            }
+        }
+        if *orders.borrow() == Order::Leave {
             return;
         }
         loop {
@@ -95,6 +114,24 @@ impl Acceptor {
         }
     }
 
+    /// Until nobody waits in the kernel. Closing would reset who does, so that whoever finds no room waits on, but where
+    /// there never may be any.
+    async fn accept_waiting(&self) {
+        while is_waited_at(self.listener.get_ref()) && !self.rooms.iter().any(|room| room.is_shut()) {
+            let room = self.room().await;
+            match accept(self.listener.get_ref()) {
+                Ok((stream, client)) => self.serve(stream, client, room),
+                // Whoever it was has gone meanwhile, or to another core.
+                Err(error) if is_of_the_client(&error) || error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    drop(room);
+                    self.complain(&error);
+                    sleep(FAILED_PAUSE).await;
+                }
+            }
+        }
+    }
+
     async fn room(&self) -> [OwnedSemaphorePermit; 2] {
         let [frontend, process] = &self.rooms;
         [frontend.take().await, process.take().await]
@@ -115,7 +152,7 @@ impl Acceptor {
         if let Some(newest) = { self.core.borrow().newest() } {
             self.core.replace(newest);
         }
-        let (core, counted) = (self.core.borrow().clone(), Live::count(&self.live, Kind::Connection));
+        let (core, counted) = (self.core.borrow().clone(), Live::count(&self.live));
         exchange::serve(core, stream, client, (counted, room))
     }
 
@@ -136,6 +173,12 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let client = client.and_then(|client| client.try_into().ok());
     let client = client.ok_or(io::ErrorKind::ConnectionAborted)?;
     Ok((TcpStream::from_std(socket.into())?, client))
+}
+
+/// Whether somebody waits in the kernel.
+fn is_waited_at(listener: &TcpListener) -> bool {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
 /// It concerns one client, and says nothing of the next.
@@ -231,10 +274,10 @@ mod tests {
         let (process, full, free) = (room(1), room(1), room(1));
         let (of_full, full_address) = listener();
         let (of_free, free_address) = listener();
-        let stop = watch::Sender::new(Stop::No);
+        let orders = watch::Sender::new(Order::Accept);
         let held = full.try_take().unwrap();
-        spawn_local(acceptor(of_full, [&full, &process]).run(stop.subscribe()));
-        spawn_local(acceptor(of_free, [&free, &process]).run(stop.subscribe()));
+        spawn_local(acceptor(of_full, [&full, &process]).run(orders.subscribe()));
+        spawn_local(acceptor(of_free, [&free, &process]).run(orders.subscribe()));
         let waiting = spawn_local(refused(full_address));
         // Several rounds of the runtime's look at its sockets.
         for _ in 0..1000 {
@@ -246,8 +289,40 @@ mod tests {
             yield_now().await;
         }
         drop(held);
-        stop.send_replace(Stop::Softly);
+        orders.send_replace(Order::Close);
         assert_eq!(waiting.await.unwrap(), "HTTP/1.1 400");
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn who_waits_for_room_at_a_listener_that_goes_is_served_and_then_it_closes() {
+        let (full, process, (going, address)) = (room(1), room(2), listener());
+        let orders = watch::Sender::new(Order::Accept);
+        let held = full.try_take().unwrap();
+        let task = spawn_local(acceptor(going, [&full, &process]).run(orders.subscribe()));
+        let waiting = [(); 2].map(|()| spawn_local(refused(address)));
+        for _ in 0..1000 {
+            yield_now().await;
+        }
+        orders.send_replace(Order::Empty);
+        for _ in 0..1000 {
+            yield_now().await;
+        }
+        assert!(!task.is_finished());
+        drop(held);
+        for waiting in waiting {
+            assert_eq!(waiting.await.unwrap(), "HTTP/1.1 400");
+        }
+        timeout(DEADLINE, task).await.expect("its end").unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_listener_that_goes_waits_for_no_room_that_never_comes() {
+        let (room, (going, address)) = (room(1), listener());
+        let _waiting = TcpStream::connect(address).await.unwrap();
+        room.pause(true);
+        let orders = watch::Sender::new(Order::Empty);
+        timeout(DEADLINE, acceptor(going, [&room, &room]).run(orders.subscribe())).await.expect("its end");
     }
 
     /// A socket that was never listened on: each accept fails at once, with an error that is no shortage.

@@ -8,54 +8,34 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub(super) struct Live {
     connections: Cell<usize>,
-    acceptors: Cell<usize>,
-    fewer: Notify,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
-    Connection,
-    Acceptor,
+    none: Notify,
 }
 
 impl Live {
-    pub(super) fn count(this: &Rc<Self>, kind: Kind) -> Counted {
-        let count = this.of(kind);
-        count.set(count.get() + 1);
-        Counted(this.clone(), kind)
+    /// One more connection.
+    pub(super) fn count(this: &Rc<Self>) -> Counted {
+        this.connections.set(this.connections.get() + 1);
+        Counted(this.clone())
     }
 
     pub(super) async fn ended(&self) {
         while self.connections.get() > 0 {
-            self.fewer.notified().await;
-        }
-    }
-
-    pub(super) async fn acceptors_ended(&self) {
-        while self.acceptors.get() > 0 {
-            self.fewer.notified().await;
-        }
-    }
-
-    fn of(&self, kind: Kind) -> &Cell<usize> {
-        match kind {
-            Kind::Connection => &self.connections,
-            Kind::Acceptor => &self.acceptors,
+            self.none.notified().await;
         }
     }
 }
 
-/// One thing that is still to be done.
+/// One connection that is still to be served.
 #[derive(Debug)]
-pub(super) struct Counted(Rc<Live>, Kind);
+pub(super) struct Counted(Rc<Live>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let count = self.0.of(self.1);
-        count.set(count.get() - 1);
-        if count.get() == 0 {
+        let left = self.0.connections.get() - 1;
+        self.0.connections.set(left);
+        if left == 0 {
             // Only `run` waits, and it looks again.
-            self.0.fewer.notify_one();
+            self.0.none.notify_one();
         }
     }
 }

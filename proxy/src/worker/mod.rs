@@ -13,8 +13,8 @@
 //!
 //! A reload gives each worker a new [`Share`]. Its listeners that stay are not touched; clients that stay connected have
 //! their next request served by the new configuration; frontends that are gone finish as in a soft stop, but give each
-//! client that is idle its next response, with `connection: close`. A share of the same configuration changes listeners
-//! only.
+//! client that is idle its next response, with `connection: close`. Listeners that are gone close when nobody waits in the
+//! kernel any more, however long it takes until there is room. A share of the same configuration changes listeners only.
 
 mod acceptor;
 mod generation;
@@ -34,9 +34,9 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use self::acceptor::Acceptor;
+use self::acceptor::{Acceptor, Order};
 pub use self::generation::{Frontend, Generation};
-use self::live::{Kind, Live};
+use self::live::Live;
 pub use self::roll::Roll;
 pub use self::room::Room;
 use crate::backend::{Backend, idle::IdlePool};
@@ -171,13 +171,20 @@ struct Worker {
     /// All that may still have connections.
     cores: Vec<Weak<exchange::Core>>,
     acceptors: Vec<Accepting>,
+    /// Those whose listeners are gone, and where somebody may still wait.
+    emptying: Vec<Ordered>,
 }
 
 /// A listener that is accepted from.
 struct Accepting {
     frontend: Arc<str>,
     listener: Arc<TcpListener>,
-    stop: watch::Sender<Stop>,
+    ordered: Ordered,
+}
+
+/// A task that accepts, and what it is told.
+struct Ordered {
+    orders: watch::Sender<Order>,
     task: JoinHandle<()>,
 }
 
@@ -217,12 +224,12 @@ impl Worker {
         for (name, listener) in new {
             self.accept(&generation, name, listener)?;
         }
-        tokio::task::spawn_local(async move {
-            close_all(closing, Stop::Softly).await;
-            for core in gone {
-                core.close_after_responses();
-            }
-        });
+        gone.iter().for_each(|core| core.close_after_responses());
+        self.emptying.retain(|ordered| !ordered.task.is_finished());
+        for Accepting { ordered, .. } in closing {
+            ordered.orders.send_replace(Order::Empty);
+            self.emptying.push(ordered);
+        }
         Ok(())
     }
 
@@ -236,9 +243,9 @@ impl Worker {
         let rooms = [settings.room.clone(), generation.room.clone()];
         let core = self.frontends[&name].clone();
         let acceptor = Acceptor::new(listener.clone(), core, rooms, self.live.clone())?;
-        let (stop, stopped) = watch::channel(Stop::No);
-        let task = tokio::task::spawn_local(acceptor.run(stopped));
-        self.acceptors.push(Accepting { frontend: name, listener, stop, task });
+        let (orders, to_follow) = watch::channel(Order::Accept);
+        let task = tokio::task::spawn_local(acceptor.run(to_follow));
+        self.acceptors.push(Accepting { frontend: name, listener, ordered: Ordered { orders, task } });
         Ok(())
     }
 
@@ -284,24 +291,21 @@ impl Worker {
     }
 
     async fn close_listeners(&mut self, order: Stop) {
-        close_all(self.acceptors.drain(..).collect(), order).await;
-        // Those of a reload that has just been.
-        self.live.acceptors_ended().await;
+        let order = if order == Stop::Leaving { Order::Leave } else { Order::Close };
+        let all = self.acceptors.drain(..).map(|accepting| (accepting.ordered, order));
+        // Nobody else has those of a reload that has been.
+        let all: Vec<_> = all.chain(self.emptying.drain(..).map(|ordered| (ordered, Order::Close))).collect();
+        for (Ordered { orders, .. }, order) in &all {
+            orders.send_replace(*order);
+        }
+        for (Ordered { task, .. }, _) in all {
+            // A panic in it has been reported; it has ended then, too.
+            let _ = task.await;
+        }
     }
 
     fn cores(&self) -> impl Iterator<Item = Rc<exchange::Core>> {
         self.cores.iter().filter_map(Weak::upgrade)
-    }
-}
-
-/// Has all of them end, and waits until they have.
-async fn close_all(acceptors: Vec<Accepting>, order: Stop) {
-    for accepting in &acceptors {
-        accepting.stop.send_replace(order);
-    }
-    for accepting in acceptors {
-        // A panic in it has been reported; it has ended then, too.
-        let _ = accepting.task.await;
     }
 }
 

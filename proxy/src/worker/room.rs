@@ -34,6 +34,11 @@ impl Room {
         *self.paused.borrow()
     }
 
+    /// Whether nobody is let in, however many leave.
+    pub(super) fn is_shut(&self) -> bool {
+        self.is_paused() || self.limit() == 0
+    }
+
     /// Lets nobody in from now on, or everybody whom there is room for; false: so it was.
     pub fn pause(&self, paused: bool) -> bool {
         self.paused.send_if_modified(|was| std::mem::replace(was, paused) != paused)

@@ -138,6 +138,55 @@ fn idle_connections_outlive_a_reload_that_changes_another_server() {
     assert_eq!(connection(), before);
 }
 
+#[test]
+fn who_waits_for_room_at_an_address_that_goes_is_served_and_it_may_come_back() {
+    let place = Place::new("reload_waiting");
+    let a = Upstream::start("a");
+    // One client at a time: the others wait in the kernel.
+    let mut proxy = Proxy::new(&place, "lb")
+        .section("[limits]\nthreads = 1")
+        .frontend_line("maxconn = 1")
+        .server("a", a.address, None)
+        .start();
+    let (stays, goes) = (proxy.address(), port::free());
+    let (one, both) = (format!("bind = [\"{stays}\"]"), format!("bind = [\"{stays}\", \"{goes}\"]"));
+    reload(&place, &mut proxy, |text| text.replace(&one, &both));
+    let user = |to, path| {
+        let mut connection = Connection::open(to).expect("a connection");
+        connection.set_patience(PATIENCE);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        connection.send(request.as_bytes()).expect("a request");
+        connection
+    };
+    place.wait_for("the address to serve", PATIENCE, || {
+        let answer = Connection::open(goes).and_then(|mut connection| connection.fetch("GET", "/", &[], b""));
+        answer.map(drop).map_err(|error| error.to_string())
+    });
+    let mut held = user(stays, HELD);
+    place.wait_for("an answer in its middle", PATIENCE, || match a.holding() {
+        0 => Err("none".to_owned()),
+        _ => Ok(()),
+    });
+    let waiting = [(); 3].map(|()| user(goes, "/"));
+
+    reload(&place, &mut proxy, |text| text.replace(&both, &one));
+    reload(&place, &mut proxy, |text| text.replace(&one, &both));
+    let log = proxy.child().log_text();
+    place.check(!log.contains("nothing is changed"), &log);
+    reload(&place, &mut proxy, |text| text.replace(&both, &one));
+    a.release();
+
+    assert_eq!(held.receive("GET").expect("a whole answer").body.len(), 2 * HALF_BYTES);
+    drop(held);
+    for mut waiting in waiting {
+        assert_eq!(waiting.receive("GET").expect("an answer").status, 200);
+    }
+    place.wait_for("the address to be closed", PATIENCE, || match Connection::open(goes) {
+        Ok(_) => Err("it is open".to_owned()),
+        Err(_) => Ok(()),
+    });
+}
+
 /// The first address that the configuration binds.
 fn proxy_address(text: &str) -> &str {
     let rest = text.split_once("bind = [\"").expect("an address").1;
