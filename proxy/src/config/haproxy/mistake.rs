@@ -16,6 +16,12 @@ const WORDS: &[(&str, &str)] = &[
     ("limits.threads", "nbthread"),
 ];
 
+/// Sections, by what the TOML calls one that is lacking.
+const SECTIONS: &[(&str, &str)] = &[
+    ("[backend.NAME]", "a section 'backend' or 'listen'"),
+    ("[frontend.NAME]", "a section 'frontend' or 'listen' with a 'bind'"),
+];
+
 /// Tables of the TOML, with which paths of keys begin.
 const TABLES: [&str; 4] = ["admin.", "backend.", "frontend.", "limits."];
 
@@ -41,6 +47,10 @@ fn in_haproxys_words(text: &str, directive: &str) -> String {
             if !directive.split(' ').any(|own| own == word) {
                 said.push_str(&format!("'{word}'"));
             }
+        } else if at % 2 == 1
+            && let Some((_, section)) = SECTIONS.iter().find(|(table, _)| *table == part)
+        {
+            said.push_str(section);
         } else if at % 2 == 1 {
             said.push_str(&format!("`{part}`"));
         } else {
@@ -68,6 +78,7 @@ mod tests {
             ("`backend.b.balance` is not known", "balance", "is not known"),
             ("`backend.b.check.soft_drain_on` is wrong", "server s", "'http-check disable-on-404' is wrong"),
             ("`frontend.f.timeout.http_request` is too long", "timeout http-request", "is too long"),
+            ("write `[backend.NAME]` and more", "", "write a section 'backend' or 'listen' and more"),
             ("write `deny` alone", "http-request deny", "write `deny` alone"),
         ] {
             let mistake = Mistake::new(0..0, title.to_owned(), "");

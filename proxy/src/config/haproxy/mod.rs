@@ -92,7 +92,9 @@ impl Import {
             Ok(config) => known.is_empty().then_some(config),
             Err(invalid) => {
                 for mistake in invalid.mistakes() {
-                    match self.rendered.origin(mistake.place.start) {
+                    // What stands nowhere is about the whole, and comes from no line.
+                    let is_of_all = mistake.place == (0..0);
+                    match self.rendered.origin(mistake.place.start).filter(|_| !is_of_all) {
                         Some(origin) if known.contains(&origin.place) => {}
                         Some(origin) if !self.messages.is_hopeless() => {
                             let text = mistake::sentence(mistake, &origin.directive);

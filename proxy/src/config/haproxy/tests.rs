@@ -309,6 +309,20 @@ fn groups_of_error_files_are_taken_apart() {
     }
 }
 
+#[test]
+fn what_nothing_stands_for_is_said_of_the_whole() {
+    const TIMES: &str = " mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n";
+    let frontend = "[ALERT]    (1) : config : there is no frontend; write a section 'frontend' or 'listen' with a \
+                    'bind' and what belongs to it.";
+    let backend = "[ALERT]    (1) : config : there is no backend; write a section 'backend' or 'listen' and what \
+                   belongs to it.";
+    let last = "[ALERT]    (1) : config : Fatal errors found in configuration.";
+    let some =
+        format!("global\n stats socket /run/a.sock\ndefaults\n{TIMES}backend b\n server s 127.0.0.1:81\n");
+    assert_eq!(read(&some).unwrap_err(), format!("{frontend}\n{last}"));
+    assert_eq!(read("global\n maxconn 5\n").unwrap_err(), format!("{frontend}\n{backend}\n{last}"));
+}
+
 /// Whatever is wrong is said at once, though the reader of the TOML finds some of it only behind the translation.
 #[test]
 fn all_mistakes_are_said_at_once() {
