@@ -71,6 +71,7 @@ pub use self::{
     capture::Captured,
     record::{Notes, Record, Sink},
     replay::Budget,
+    splice::spliced_bytes,
 };
 
 /// Makes the pages by which the proxy tells of itself.

@@ -11,7 +11,7 @@ use std::{
 
 use drain_tests::{
     Agent, Haproxy, Nginx, PATIENCE, Place, Proxy, Server, child::Child, client::Connection, place::holds,
-    port,
+    port, scripted,
 };
 
 use crate::upstream::Upstream;
@@ -40,6 +40,33 @@ fn served(place: &Place, keys: &str) -> (Proxy, SocketAddr) {
 /// The types of all metrics on a page, by name.
 fn types(page: &str) -> BTreeMap<&str, &str> {
     page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect()
+}
+
+const LONG_BYTES: usize = 8 << 20;
+/// What comes with the head, and the last part of a body.
+const BESIDE_BYTES: usize = 256 << 10;
+
+#[test]
+fn a_long_answer_goes_through_the_kernel_alone_and_is_counted_so() {
+    let place = Place::new("metrics_spliced");
+    let server = scripted::start(|_, connection| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG_BYTES}\r\n\r\n");
+        connection.send(head.as_bytes()).ok()?;
+        connection.send(&vec![b'x'; LONG_BYTES]).ok()
+    });
+    let admin = port::free();
+    let section = format!("[admin]\nlisten = \"{admin}\"");
+    let proxy = Proxy::new(&place, "lb").server("a", server, None).section(&section).start();
+    let spliced = || -> usize {
+        let page = got(admin, "/metrics").expect("the numbers");
+        let line =
+            page.lines().find_map(|line| line.strip_prefix("haproxy_process_spliced_bytes_out_total "));
+        line.and_then(|number| number.parse().ok()).expect("a number")
+    };
+    let before = spliced();
+    assert_eq!(got(proxy.address(), "/").expect("a long answer").len(), LONG_BYTES);
+    let spliced = spliced() - before;
+    assert!((LONG_BYTES - BESIDE_BYTES..=LONG_BYTES).contains(&spliced), "{spliced} of {LONG_BYTES} bytes");
 }
 
 #[test]

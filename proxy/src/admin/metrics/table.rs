@@ -45,6 +45,7 @@ pub(super) const PROCESS: &[Metric<InfoField>] = &[
     plain("listeners", InfoField::Listeners),
     plain("dropped_logs_total", InfoField::DroppedLogs),
     plain("bytes_out_total", InfoField::TotalBytesOut),
+    plain("spliced_bytes_out_total", InfoField::TotalSplicdedBytesOut),
     plain("bytes_out_rate", InfoField::BytesOutRate),
     plain("start_time_seconds", InfoField::StartTimeSec),
 ];

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::collect::small;
 use super::statistics::{AllSeen, Facts, seconds};
 use super::{Info, InfoField, Value};
+use crate::exchange;
 use crate::served::Counter;
 use crate::worker::Generation;
 
@@ -58,9 +59,8 @@ pub(super) fn info(generation: &Generation, seen: &AllSeen, facts: &Facts, now: 
             InfoField::Description => concat!("drain-proxy ", env!("CARGO_PKG_VERSION")).into(),
             InfoField::TotalBytesOut => sum(Counter::BytesOut).into(),
             InfoField::BytesOutRate => process.bytes_out.now.into(),
-            InfoField::TotalSplicdedBytesOut | InfoField::PoolAllocBytes | InfoField::PoolUsedBytes => {
-                0_u64.into()
-            }
+            InfoField::TotalSplicdedBytesOut => exchange::spliced_bytes().into(),
+            InfoField::PoolAllocBytes | InfoField::PoolUsedBytes => 0_u64.into(),
             InfoField::StartTimeSec => {
                 seconds(facts.started_wall.duration_since(UNIX_EPOCH).unwrap_or_default()).into()
             }
