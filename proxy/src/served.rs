@@ -185,6 +185,8 @@ impl Served {
             (Ruled::Denied, _) => DeniedRequests,
             (Ruled::Withheld, _) => DeniedResponses,
             (Ruled::Intercepted, _) => Intercepted,
+            // As in HAProxy: who goes while the request waits in a queue has broken nothing off.
+            (_, [b'C', b'Q']) => return,
             (_, [b'C' | b'c', _]) => ClientAborts,
             (_, [b'S' | b's', b'C' | b'Q']) => FailedConnections,
             (_, [b'S' | b's' | b'P', b'H']) => FailedResponses,

@@ -70,7 +70,10 @@ pub enum Refusal {
     NoServer,
     /// Answered with 503, logged as `SQ`.
     #[error("as many requests as `maxqueue` allows wait for the server that the request belongs to")]
-    QueueFull,
+    QueueFull {
+        /// The server's index.
+        index: usize,
+    },
 }
 
 impl Backend {

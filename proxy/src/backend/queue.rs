@@ -92,6 +92,11 @@ impl Queue {
         place.map_or(&self.balanced, |index| &self.bound[index]).len()
     }
 
+    /// Where this one waits, if it does.
+    fn place_of(&self, number: u64) -> Place {
+        self.places.get(&number).copied().flatten()
+    }
+
     /// How many wait at all.
     pub(super) fn waiting(&self) -> usize {
         self.places.len()
@@ -177,6 +182,11 @@ impl Ticket {
     /// How many stood before it in its queue when it came.
     pub fn before(&self) -> usize {
         self.before
+    }
+
+    /// The server for which it waits now; `None`: for any.
+    pub fn server(&self) -> Option<usize> {
+        self.backend.lock().place_of(self.number)
     }
 
     /// Whether it waits in the queue of one server (and not in that of the backend).

@@ -29,7 +29,7 @@ impl Backend {
                     {
                         (Wish::ANY, None)
                     }
-                    _ => return Admission::Refused(Refusal::QueueFull),
+                    _ => return Admission::Refused(Refusal::QueueFull { index }),
                 },
                 place => (wish, place),
             };
@@ -205,7 +205,8 @@ impl Backend {
         self.balanced_waiting.store(queue.waiting_at(None) as u32, Ordering::SeqCst);
         let now = queue.waiting() as u32;
         self.lineage.count_waiting(self.all_waiting.swap(now, Ordering::SeqCst), now);
-        self.lineage.most_queued.note(self.lineage.waiting());
+        // Of those who wait for one server, that server tells.
+        self.lineage.most_queued.note(queue.waiting_at(None) as u32);
     }
 
     pub(super) fn slot(self: &Arc<Self>, index: usize, is_forced: bool) -> Slot {

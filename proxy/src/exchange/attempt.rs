@@ -100,12 +100,8 @@ impl<'a> Attempts<'a> {
                 Err(NoSlot::GivenUp(why)) => return Box::pin(self.given_up(why, b'Q')).await,
                 Err(error) => return Box::pin(self.without_slot(error)).await,
             };
-            if matches!(wish, Wish::Balanced { .. }) {
-                self.count_for(slot.server(), Counter::Balanced);
-            }
-            // A queue that was full sends its users elsewhere.
-            self.story.redispatched |= matches!(wish, Wish::Pinned(index) if slot.server().index() != index);
             let is_first = before.is_none();
+            self.note_choice(wish, slot.server(), is_first);
             if let Some((index, pause)) = before.take() {
                 if slot.server().index() != index {
                     if self.story.retries > 0 {
@@ -184,6 +180,25 @@ impl<'a> Attempts<'a> {
                     drop(slot);
                     return Box::pin(self.unavailable(error.cause())).await;
                 }
+            }
+        }
+    }
+
+    /// Counts how this server was come by.
+    fn note_choice(&mut self, wish: Wish, server: &Server, is_first: bool) {
+        // As in HAProxy nobody has chosen a server for who waited for any.
+        if matches!(wish, Wish::Balanced { .. }) && self.story.queued_behind[1] == 0 {
+            self.count_for(server, Counter::Balanced);
+        }
+        // A queue that was full sends its users elsewhere.
+        if let Wish::Pinned(index) = wish
+            && server.index() != index
+        {
+            self.story.redispatched = true;
+            if is_first {
+                self.core.backend.tally().redispatches.add();
+                self.count_for(&self.core.backend.servers()[index], Counter::Redispatches);
+                self.count_for(server, Counter::Balanced);
             }
         }
     }

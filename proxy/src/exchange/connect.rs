@@ -113,23 +113,42 @@ pub(super) async fn slot(
     match core.backend.admit(wish) {
         Admission::Granted(slot) => Ok(slot),
         Admission::Refused(Refusal::NoServer) => Err(NoSlot::NoServer),
-        Admission::Refused(Refusal::QueueFull) => Err(NoSlot::QueueFull),
+        Admission::Refused(Refusal::QueueFull { index }) => {
+            belongs(core, index, story);
+            Err(NoSlot::QueueFull)
+        }
         Admission::Queued(ticket) => Box::pin(wait(core, ticket, client, story)).await,
     }
 }
 
 /// Waits until its turn comes.
-async fn wait(core: &Core, ticket: Ticket, client: &mut Client, story: &mut Story) -> Result<Slot, NoSlot> {
+async fn wait(
+    core: &Core,
+    mut ticket: Ticket,
+    client: &mut Client,
+    story: &mut Story,
+) -> Result<Slot, NoSlot> {
     story.queued_behind[usize::from(!ticket.is_pinned())] = ticket.before() + 1;
     if let Some(session) = &story.session {
         session.queues(story.retries);
     }
-    match within(core, client, story, core.backend.settings().timeout.queue, ticket).await {
+    let waited = within(core, client, story, core.backend.settings().timeout.queue, &mut ticket).await;
+    if waited.is_err()
+        && let Some(index) = ticket.server()
+    {
+        belongs(core, index, story);
+    }
+    match waited {
         Ok(Ok(slot)) => Ok(slot),
         Ok(Err(_)) => Err(NoSlot::NoServer),
         Err(Waited::TooLong) => Err(NoSlot::QueueTimeout),
         Err(Waited::Up(why)) => Err(why.into()),
     }
+}
+
+/// It ends at this server without having been there: as in HAProxy that is said of those who belong to one.
+fn belongs(core: &Core, index: usize, story: &mut Story) {
+    story.server = Some(core.backend.servers()[index].clone());
 }
 
 /// A connection to the slot's server: an idle one on which the request has a claim, else a new one. `pinned`: the

@@ -224,7 +224,9 @@ impl Worker {
         for (name, listener) in new {
             self.accept(&generation, name, listener)?;
         }
-        gone.iter().for_each(|core| core.close_after_responses());
+        for core in gone {
+            core.close_after_responses();
+        }
         self.emptying.retain(|ordered| !ordered.task.is_finished());
         for Accepting { ordered, .. } in closing {
             ordered.orders.send_replace(Order::Empty);

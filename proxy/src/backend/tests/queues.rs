@@ -133,14 +133,14 @@ async fn beyond_maxqueue_a_pinned_user_is_sent_elsewhere_or_refused() {
     let backend = backend_of(settings.clone());
     let _held = granted(backend.admit(Wish::Pinned(0)));
     let _waiting = queued(backend.admit(Wish::Pinned(0)));
-    assert!(matches!(backend.admit(Wish::Pinned(0)), Admission::Refused(Refusal::QueueFull)));
+    assert!(matches!(backend.admit(Wish::Pinned(0)), Admission::Refused(Refusal::QueueFull { .. })));
 
     settings.balance = Balance::Source;
     let backend = backend_of(settings);
     let wish = bound_to(&backend, 0);
     let _held = granted(backend.admit(wish));
     let _waiting = queued(backend.admit(wish));
-    assert!(matches!(backend.admit(wish), Admission::Refused(Refusal::QueueFull)), "a hash stays");
+    assert!(matches!(backend.admit(wish), Admission::Refused(Refusal::QueueFull { .. })), "a hash stays");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod hashes;
 mod keywords;
 mod logs;
 mod pages;
+mod queues;
 mod retries;
 mod rewrites;
 mod state_files;
