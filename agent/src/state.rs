@@ -8,6 +8,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Once,
+    time::Duration,
 };
 
 use rustix::io::Errno;
@@ -74,6 +75,9 @@ pub struct Restart {
     pub has_ended: bool,
 }
 
+/// So long after a drain somebody who asks once a minute may not have heard its end twice.
+const LATELY: Duration = Duration::from_mins(3);
+
 /// What an agent that did not know of anything else has begun.
 const fn restart() -> Then {
     Then::Restart
@@ -95,13 +99,17 @@ impl State {
         }
     }
 
-    /// Who is owed a `ready`. An agent that did not say so, and was in a drain, may have told anybody `drain`.
-    pub fn owed(&mut self, same_boot: bool) -> Debts {
-        match self.debts.take() {
-            Some(debts) => debts.resumed(same_boot),
-            None if self.shown.is_some_and(|(phase, _)| phase == Phase::Up) => Debts::default(),
-            None => Debts::unknown(),
+    /// Who is owed a `ready` at this second since 1970. An agent that did not say so may have told anybody `drain`, where
+    /// it was in a drain or had ended one a moment before: it was still to say `ready` then.
+    pub fn owed(&mut self, same_boot: bool, unix: u64) -> Debts {
+        if let Some(debts) = self.debts.take() {
+            return debts.resumed(same_boot);
         }
+        let is_up = self.shown.is_some_and(|(phase, _)| phase == Phase::Up);
+        let drains = self.machine.course.drain().is_some();
+        let ended_lately =
+            self.drains.last().is_some_and(|drain| unix.saturating_sub(drain.ended_unix) < LATELY.as_secs());
+        if is_up && !drains && !ended_lately { Debts::default() } else { Debts::unknown() }
     }
 }
 
@@ -239,7 +247,52 @@ pub fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Scratch;
+    use crate::{
+        lifecycle::{Course, Drain, Follow, Level, Origin, Outcome},
+        scratch::Scratch,
+    };
+
+    #[test]
+    fn after_an_agent_that_wrote_no_debts_down_everybody_is_owed_in_a_drain_and_shortly_after() {
+        let owed = |phase, ended_unix: Option<u64>| {
+            let ended = ended_unix.map(|ended_unix| api::Drain {
+                id: 1,
+                outcome: Outcome::Done,
+                text: String::new(),
+                ended_unix,
+                then: None,
+                restart_seconds: None,
+                output: None,
+                users_back_seconds: None,
+            });
+            let drains = Vec::from_iter(ended);
+            State { shown: Some((phase, 1)), drains, ..State::new("boot".into()) }.owed(true, 1000)
+        };
+        let nobody = Debts::default();
+        assert_eq!(owed(Phase::Up, None), nobody);
+        assert_eq!(owed(Phase::Up, Some(820)), nobody);
+        assert_eq!(owed(Phase::Up, Some(821)), Debts::unknown());
+        assert_eq!(owed(Phase::Up, Some(1001)), Debts::unknown(), "the clock was set back");
+        assert_eq!(owed(Phase::Hard, None), Debts::unknown());
+        let mut waits = State { shown: Some((Phase::Up, 1)), ..State::new("boot".into()) };
+        let drain = Drain {
+            id: 1,
+            level: Level::Soft,
+            follow: Follow::Restart,
+            origin: Origin::Signal { signal: "SIGUSR1".into(), pid: None, uid: None },
+            reason: None,
+            unguarded: false,
+            asked: Moment::default(),
+            asked_unix: 1,
+            give_up: Moment::default(),
+            restart_took: None,
+            until_unix: None,
+            stopped: false,
+            command: None,
+        };
+        waits.machine.course = Course::Waiting { drain, retry: Moment::default(), why: String::new() };
+        assert_eq!(waits.owed(true, 1000), Debts::unknown(), "a drain that is withdrawn for now");
+    }
 
     #[test]
     fn what_is_written_is_read() {

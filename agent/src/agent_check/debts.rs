@@ -25,6 +25,9 @@ const EVERYBODY: Duration = Duration::from_mins(3);
 pub struct Debts {
     owed: BTreeMap<IpAddr, Debt>,
     everybody: Everybody,
+    /// As this was written down, others might be told `drain` yet: an agent that finds it does not know all.
+    #[serde(default)]
+    open: bool,
     /// What was written down last is not so any more.
     #[serde(skip)]
     news: bool,
@@ -73,22 +76,22 @@ impl Debts {
     pub fn resumed(mut self, same_boot: bool) -> Self {
         if !same_boot {
             self.owed.values_mut().for_each(|debt| *debt = Debt::default());
-            if self.everybody != Everybody::No {
-                self.everybody = Everybody::Yes;
-            }
+        }
+        if self.open || (!same_boot && self.everybody != Everybody::No) {
+            self.everybody = Everybody::Yes;
         }
         self
     }
 
-    /// What is to be written down.
-    pub(super) fn taken_down(&mut self) -> Self {
-        self.news = false;
+    /// What is to be written down; `open`: who asks for the first time may be told `drain`, before that is written down.
+    pub(super) fn taken_down(&mut self, open: bool) -> Self {
+        (self.news, self.open) = (false, open);
         self.clone()
     }
 
     /// Whether there is something to be written down.
-    pub(super) fn has_news(&self) -> bool {
-        self.news
+    pub(super) fn has_news(&self, open: bool) -> bool {
+        self.news || self.open != open
     }
 
     /// These will be told `drain`, as soon as that is written down.
@@ -207,8 +210,8 @@ mod tests {
 
     /// What the next agent finds.
     fn next(debts: &mut Debts, same_boot: bool) -> Debts {
-        let text = serde_json::to_string(&debts.taken_down()).unwrap();
-        assert!(!debts.has_news());
+        let text = serde_json::to_string(&debts.taken_down(false)).unwrap();
+        assert!(!debts.has_news(false));
         serde_json::from_str::<Debts>(&text).unwrap().resumed(same_boot)
     }
 
@@ -217,7 +220,7 @@ mod tests {
         for same_boot in [true, false] {
             let mut debts = Debts::default();
             debts.announce([ip(1)]);
-            assert!(debts.has_news(), "it is to be written down before the first word");
+            assert!(debts.has_news(false), "it is to be written down before the first word");
             let mut next = next(&mut debts, same_boot);
             assert!(!next.ready(ip(2), at(100_000)));
             assert!(next.ready(ip(1), at(100_000)));
@@ -229,10 +232,10 @@ mod tests {
         let mut debts = Debts::default();
         debts.drain(ip(1));
         assert!(debts.ready(ip(1), at(0)) && debts.ready(ip(1), at(2)));
-        assert!(debts.has_news());
+        assert!(debts.has_news(false));
         let mut next = next(&mut debts, true);
         assert!(!next.ready(ip(1), at(10)));
-        assert!(next.has_news(), "paid");
+        assert!(next.has_news(false), "paid");
         assert_eq!(next.owed.len(), 0);
     }
 
@@ -240,12 +243,12 @@ mod tests {
     fn who_was_announced_a_drain_and_not_told_is_owed_nothing() {
         let mut debts = Debts::default();
         debts.announce([ip(1), ip(2)]);
-        debts.taken_down();
+        debts.taken_down(false);
         debts.drain(ip(2));
-        assert!(!debts.has_news(), "that is written down");
+        assert!(!debts.has_news(false), "that is written down");
         assert!(!debts.ready(ip(1), at(0)), "before the first answer has changed");
         debts.settle();
-        assert!(debts.has_news());
+        assert!(debts.has_news(false));
         assert_eq!(debts.owed.len(), 1);
         assert!(debts.ready(ip(2), at(1)));
     }
@@ -258,9 +261,35 @@ mod tests {
         debts.announce([ip(1)]);
         debts.settle();
         assert!(debts.ready(ip(1), at(11)), "it was told before");
-        debts.taken_down();
+        debts.taken_down(false);
         debts.drain(ip(1));
-        assert!(debts.has_news(), "what is written down is half paid");
+        assert!(debts.has_news(false), "what is written down is half paid");
+    }
+
+    #[test]
+    fn who_is_told_drain_after_the_last_words_of_an_agent_that_dies_is_owed() {
+        for same_boot in [true, false] {
+            let mut debts = Debts::default();
+            debts.announce([ip(1)]);
+            let text = serde_json::to_string(&debts.taken_down(true)).unwrap();
+            assert!(!debts.has_news(true), "as long as others may be told");
+            debts.drain(ip(2));
+            assert!(debts.has_news(true), "it is to be written down");
+            let mut next = serde_json::from_str::<Debts>(&text).unwrap().resumed(same_boot);
+            assert!(next.ready(ip(2), at(100_000)));
+            assert!(next.ready(ip(1), at(100_179)));
+            assert!(!next.ready(ip(3), at(100_180)), "not for ever");
+        }
+    }
+
+    #[test]
+    fn once_nobody_else_is_told_drain_that_is_written_down_and_the_next_agent_knows_all() {
+        let mut debts = Debts::default();
+        debts.drain(ip(1));
+        debts.taken_down(true);
+        assert!(debts.has_news(false));
+        let mut next = next(&mut debts, true);
+        assert!(!next.ready(ip(2), at(0)) && next.ready(ip(1), at(0)));
     }
 
     #[test]

@@ -27,14 +27,15 @@ impl Ledger {
         self.debts().settle();
     }
 
-    /// What is to be written down now.
-    pub fn taken_down(&self) -> Debts {
-        self.debts().taken_down()
+    /// What is to be written down now; `open`: who asks for the first time may be told `drain`, before that is written
+    /// down.
+    pub fn taken_down(&self, open: bool) -> Debts {
+        self.debts().taken_down(open)
     }
 
     /// Whether something has changed since.
-    pub fn has_news(&self) -> bool {
-        self.debts().has_news()
+    pub fn has_news(&self, open: bool) -> bool {
+        self.debts().has_news(open)
     }
 
     pub(super) fn debts(&self) -> MutexGuard<'_, Debts> {

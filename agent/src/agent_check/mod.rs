@@ -16,9 +16,10 @@
 //!
 //! `ready` takes back what an operator has set in HAProxy by hand as well: a drain and a maintenance. So it is said only
 //! to those that were told `drain`, and only in their first answers afterwards (`debts`); the state file remembers them,
-//! from before they are told (`ledger`). HAProxy asks
-//! for a server in maintenance as well, and there `drain` ends the maintenance: a soft drain says so nevertheless, since
-//! from here nobody can see it; a hard one undoes nothing.
+//! from before they are told (`ledger`). Who asks for the first time in a drain can't wait for the disk: where an agent
+//! ends in such a drain or shortly after, the next one takes it that anybody may have been told. HAProxy asks for a
+//! server in maintenance as well, and there `drain` ends the maintenance: a soft drain says so nevertheless, since from
+//! here nobody can see it; a hard one undoes nothing.
 
 mod debts;
 mod ledger;

@@ -244,6 +244,16 @@ pub(super) fn http_url(value: &Value<'_>) -> Option<Url> {
     let text = value.text()?;
     let url = match text.parse::<Url>() {
         Ok(url) => url,
+        Err(_) if !host(text).is_ascii() => {
+            value.wrong(
+                "names a host with letters that DNS does not have",
+                format!(
+                    "expected its name as DNS has it, with xn-- in it: `idn2 {}` prints that",
+                    host(text)
+                ),
+            );
+            return None;
+        }
         Err(e) => {
             value.wrong("is not a URL", format!(r#"{e}; expected such as "http://127.0.0.1/health""#));
             return None;
@@ -263,6 +273,14 @@ pub(super) fn http_url(value: &Value<'_>) -> Option<Url> {
             None
         }
     }
+}
+
+/// What stands in a URL where its host should be; all of it where there is no such place.
+fn host(url: &str) -> &str {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    host.rsplit_once(':').map_or(host, |(host, _port)| host)
 }
 
 /// The longest name: it must fit into a file's name and the path of a unix socket.

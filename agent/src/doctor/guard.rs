@@ -27,6 +27,8 @@ struct Seen {
     server_runs: bool,
     /// How long systemd lets it work, drop-ins included; `None`: for ever.
     stop_timeout: Option<Duration>,
+    /// In so long systemd starts it a few times and no more; zero: as often as it is to be.
+    start_limit: Duration,
 }
 
 /// How the server's unit is guarded. Nothing where no unit is the server, or systemd tells nothing, which is told
@@ -50,7 +52,8 @@ pub(super) async fn of_server(config: &Config) -> Option<Finding> {
     let drains = guarded.companion();
     let active = systemd.standing(&drains).await.ok()?.runs();
     let stop_timeout = systemd.stop_timeout(&drains).await.ok()?;
-    let seen = Seen { companion, enabled, active, server_runs: server.runs(), stop_timeout };
+    let start_limit = systemd.start_limit(&drains).await.ok()?;
+    let seen = Seen { companion, enabled, active, server_runs: server.runs(), stop_timeout, start_limit };
     Some(judge(&guarded, &seen, &config.control.socket))
 }
 
@@ -97,6 +100,16 @@ fn judge(unit: &UnitName, seen: &Seen, socket: &Path) -> Finding {
             ),
         );
     }
+    if !seen.start_limit.is_zero() {
+        let text = format!(
+            "{drains} is not started any more once {unit} was started often in a short time (StartLimitIntervalSec=, which is \
+             not 0, as an older `drainctl guard` left it): from then on nobody is drained"
+        );
+        let cure = format!(
+            "{again}; where it says so after that, too, `systemctl cat {drains}` shows which drop-in sets it"
+        );
+        return Finding::warning(ABOUT, text, cure);
+    }
     Finding::ok(ABOUT, format!("{unit} is guarded: a stop drains before ({mode}), for {limit:?} at most"))
 }
 
@@ -119,7 +132,9 @@ mod tests {
             limit: Duration::from_mins(1),
         };
         let stop_timeout = Some(companion.stop_timeout());
-        let mut seen = Seen { companion: None, enabled: true, active: true, server_runs: true, stop_timeout };
+        let (enabled, active, server_runs) = (true, true, true);
+        let start_limit = Duration::ZERO;
+        let mut seen = Seen { companion: None, enabled, active, server_runs, stop_timeout, start_limit };
         change(&mut seen, &mut companion);
         seen.companion = Some(companion);
         judge(&unit, &seen, Path::new(socket))
@@ -149,6 +164,18 @@ mod tests {
         assert_eq!(judged(|_, companion| companion.reach = by_path.to_owned()).level, Level::Ok);
         // What `drainctl -n apache2` asks is not there.
         assert_eq!(judged_at("/srv/apache2.sock", |_, _| {}).level, Level::Failure);
+    }
+
+    #[test]
+    fn a_guard_that_an_older_version_wrote_is_to_be_written_anew() {
+        let finding = judged(|seen, _| seen.start_limit = Duration::from_secs(10));
+        assert!(
+            finding.level == Level::Warning && finding.text.contains("StartLimitIntervalSec="),
+            "{}",
+            finding.text
+        );
+        let cure = finding.cure.unwrap();
+        assert!(cure.starts_with("`drainctl guard apache2.service` writes"), "{cure}");
     }
 
     #[test]

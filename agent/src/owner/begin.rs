@@ -66,7 +66,7 @@ impl<O: Outside> Owner<O> {
                 if let Some(restart) = state.restart.as_mut().filter(|_| same_boot) {
                     replaced = outside.left_behind(restart).await;
                 }
-                debts = state.owed(same_boot);
+                debts = state.owed(same_boot, unix);
                 last_known = state.machine.server;
                 core.drains = Arc::new(state.drains.into());
                 history.recorder().resume(state.reports, same_boot, now, unix);

@@ -9,7 +9,7 @@ use crate::{
     clock::Moment,
     control::api,
     health::Answer,
-    lifecycle::{Effects, Event, Level, Refusal, Said, Stage, Then},
+    lifecycle::{Effects, Event, Level, Phase, Refusal, Said, Stage, Then},
     metrics::Failed,
     restart::Mark,
     state::{self, State},
@@ -236,6 +236,15 @@ impl<O: Outside> Owner<O> {
         self.records.note(result);
     }
 
+    /// Whether `drain` may be said in the agent protocol until the state is written the next time: it is announced, or
+    /// what is announced instead has not become the answer yet.
+    pub(super) fn says_drain(&self) -> bool {
+        let announced = self.core.machine.announcement().map(|announcement| announcement.level);
+        let is_said =
+            || self.outlets.answer.borrow().as_ref().is_some_and(|answer| answer.phase == Phase::Soft);
+        self.config.agent_check.is_some() && (announced == Some(Level::Soft) || is_said())
+    }
+
     /// Begins to write the state down.
     pub(super) fn begin_to_write(&mut self, lasts: Lasts) {
         let now = self.outside.now();
@@ -246,7 +255,7 @@ impl<O: Outside> Owner<O> {
             restart: self.core.restart.clone(),
             drains: self.core.drains.iter().cloned().collect(),
             reports: self.history.recorder().saved(),
-            debts: Some(self.ledger.taken_down()),
+            debts: Some(self.ledger.taken_down(self.says_drain())),
             ..State::new(self.records.boot.clone())
         };
         self.records.begin(state, lasts, now);

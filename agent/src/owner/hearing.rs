@@ -37,7 +37,7 @@ impl<O: Outside> Owner<O> {
             checks.push(check);
         }
         self.checked(&mut checks);
-        self.records.stale |= self.ledger.has_news();
+        self.records.stale |= self.ledger.has_news(self.says_drain());
     }
 
     pub(super) fn checked(&mut self, checks: &mut Vec<Check>) {

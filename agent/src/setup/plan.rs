@@ -188,7 +188,7 @@ mod tests {
             names: &["shop/web1".to_owned()],
             acknowledge: Duration::from_mins(1),
         };
-        let found = examine("haproxy.cfg", &lines, &wanted);
+        let found = examine(&[("haproxy.cfg".to_owned(), lines.clone())], &wanted);
         let bad: Vec<_> = found.iter().filter(|finding| finding.level != Level::Ok).collect();
         assert!(bad.is_empty(), "{bad:#?}\n{lines}");
     }

@@ -198,6 +198,13 @@ impl Systemd {
         Ok(Some(told(name, ask).await?).filter(|micros| *micros != u64::MAX).map(Duration::from_micros))
     }
 
+    /// In how long a time systemd starts the unit `name` a few times and no more (`StartLimitIntervalSec=`, drop-ins
+    /// included); zero: as often as it is to be.
+    pub async fn start_limit(&self, name: &str) -> Result<Duration, BusError> {
+        let ask = async { self.unit(name).await?.property::<u64>(UNIT, "StartLimitIntervalUSec").await };
+        Ok(Duration::from_micros(told(name, ask).await?))
+    }
+
     /// Has systemd begin what `verb` says to the unit `name`. It does not wait for the end: whoever waited in here while
     /// something that hangs on the unit waits for the agent would wait for ever.
     pub async fn begin(&mut self, verb: Verb, name: &str) -> Result<Job, BusError> {

@@ -82,7 +82,7 @@ impl Reading {
     pub fn silent_for(&self) -> Option<Duration> {
         let ended = self.ended.map(|last| match last {
             LastWord::Ago(ago) => ago,
-            LastWord::Unknown => Duration::ZERO,
+            LastWord::Unknown { .. } => Duration::ZERO,
         });
         self.spoke().into_iter().chain(ended).min()
     }
@@ -91,7 +91,8 @@ impl Reading {
     pub fn spoke(&self) -> Option<Duration> {
         let ended = match self.ended {
             Some(LastWord::Ago(ago)) => Some(ago),
-            Some(LastWord::Unknown) | None => None,
+            Some(LastWord::Unknown { told }) => told,
+            None => None,
         };
         [self.unsure.shortest, self.opaque.shortest, self.answered.shortest, ended]
             .into_iter()
@@ -105,8 +106,34 @@ impl Reading {
 pub enum LastWord {
     /// It was said so long ago.
     Ago(Duration),
-    /// Nobody has listened for their ends: there may have been some, at any time until now, or none.
-    Unknown,
+    /// Nobody has listened for the ends of all: there may have been some, at any time until now, or none.
+    Unknown {
+        /// The last word on those that are known of, if there are any.
+        told: Option<Duration>,
+    },
+}
+
+impl LastWord {
+    /// There may have been any.
+    pub const UNKNOWN: Self = Self::Unknown { told: None };
+
+    /// The same, and one more that was said so long ago.
+    fn with(self, silent: Duration) -> Self {
+        match self {
+            Self::Ago(last) => Self::Ago(last.min(silent)),
+            Self::Unknown { told } => {
+                Self::Unknown { told: Some(told.map_or(silent, |last| last.min(silent))) }
+            }
+        }
+    }
+
+    /// The same, and others of which nobody knows.
+    const fn and_unknown(self) -> Self {
+        match self {
+            Self::Ago(told) => Self::Unknown { told: Some(told) },
+            Self::Unknown { .. } => self,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,21 @@
 //! The agent speaks HAProxy's agent protocol, to a real HAProxy and to our proxy.
 
+use std::{
+    io::Read as _,
+    net::{SocketAddr, TcpStream},
+};
+
 use drain_agent::{control::api::Balancer, lifecycle::Phase};
 use drain_tests::{
     Agent, Haproxy, Nginx, PATIENCE, Place, Proxy, Server, client::Connection, place::holds, port,
 };
+use socket2::{Domain, Socket, Type};
 
 /// Two servers behind an HAProxy, of which the first has an agent.
 struct Stage {
     agent: Agent,
+    /// Where the agent speaks.
+    spoken: SocketAddr,
     balancer: Haproxy,
     _servers: [Nginx; 2],
     place: Place,
@@ -34,7 +42,7 @@ fn stage(name: &str, beside: bool, keys: &str) -> Stage {
     let mut balancer = Haproxy::new(&place, "lb").server(first).server(second).start_unchecked();
     balancer.child().expect_error("is DOWN");
     agent.wait_for_balancers(1, PATIENCE);
-    Stage { agent, balancer, _servers: servers, place }
+    Stage { agent, spoken, balancer, _servers: servers, place }
 }
 
 impl Stage {
@@ -143,6 +151,30 @@ fn an_agent_that_dies_in_a_soft_drain_leaves_the_next_to_take_it_back() {
     stage.agent.crash_and_start_again();
     stage.asked(&["up", "--no-wait"]);
     stage.sees("no check");
+}
+
+/// What the agent says to another balancer: whoever asks from this address.
+fn says_to(from: [u8; 4], spoken: SocketAddr) -> String {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((from, 0)).into()).expect("an address of the loopback");
+    socket.connect(&spoken.into()).expect("a connection to the agent");
+    let mut words = String::new();
+    TcpStream::from(socket).read_to_string(&mut words).expect("an answer to its end");
+    words
+}
+
+#[test]
+fn who_asks_first_in_a_soft_drain_is_owed_its_end_by_the_next_agent_too() {
+    const LATE: [u8; 4] = [127, 0, 0, 2];
+    let mut stage = stage("speaking_late", false, "");
+    stage.asked(&["soft", "--no-wait"]);
+    stage.sees("DRAIN (agent)");
+    assert_eq!(says_to(LATE, stage.spoken), "up drain\n");
+    // Before anybody has written that down.
+    stage.agent.crash_and_start_again();
+    stage.asked(&["up", "--no-wait"]);
+    stage.agent.wait_for_phase(Phase::Up, PATIENCE);
+    assert_eq!(says_to(LATE, stage.spoken), "up ready\n");
 }
 
 #[test]

@@ -139,9 +139,7 @@ impl Session {
 
     async fn doctor(&self, arguments: Doctor) -> Result<Done, Fault> {
         let mut diagnosis = self.client.doctor().await?;
-        for file in &arguments.haproxy_cfg {
-            doctor::read(&mut diagnosis, file)?;
-        }
+        doctor::read(&mut diagnosis, &arguments.haproxy_cfg)?;
         let text = if self.json { to_json(&diagnosis) } else { doctor::text(&diagnosis) };
         let _closed = writeln!(io::stdout(), "{text}");
         match doctor::failures(&diagnosis) {

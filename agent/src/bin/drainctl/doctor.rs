@@ -1,6 +1,10 @@
 //! What the doctor has found, as people read it.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use drain_agent::doctor::{
     Diagnosis, Finding, Level,
@@ -13,13 +17,9 @@ use crate::verdict::Fault;
 const FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Adds what the files of `HAProxy`'s say.
-pub(crate) fn read(diagnosis: &mut Diagnosis, file: &Path) -> Result<(), Fault> {
-    let unreadable = |why: String| Fault::Failed(format!("can't read {}: {why}", file.display()));
-    let length = fs::metadata(file).map_err(|error| unreadable(error.to_string()))?.len();
-    if length > FILE_BYTES {
-        return Err(unreadable(format!("it has {length} bytes, and is surely no configuration")));
-    }
-    let text = fs::read(file).map_err(|error| unreadable(error.to_string()))?;
+pub(crate) fn read(diagnosis: &mut Diagnosis, files: &[PathBuf]) -> Result<(), Fault> {
+    let read = |file: &PathBuf| Ok((file.display().to_string(), text_of(file)?));
+    let files: Vec<(String, String)> = files.iter().map(read).collect::<Result<_, Fault>>()?;
     let wanted = Wanted {
         health_ports: &diagnosis.health_ports,
         spoken_ports: &diagnosis.spoken_ports,
@@ -27,9 +27,19 @@ pub(crate) fn read(diagnosis: &mut Diagnosis, file: &Path) -> Result<(), Fault> 
         names: &diagnosis.names,
         acknowledge: Duration::try_from_secs_f64(diagnosis.acknowledge_seconds).unwrap_or(Duration::MAX),
     };
-    let found = haproxy::examine(&file.display().to_string(), &String::from_utf8_lossy(&text), &wanted);
+    let found = haproxy::examine(&files, &wanted);
     diagnosis.findings.extend(found);
     Ok(())
+}
+
+fn text_of(file: &Path) -> Result<String, Fault> {
+    let unreadable = |why: String| Fault::Failed(format!("can't read {}: {why}", file.display()));
+    let length = fs::metadata(file).map_err(|error| unreadable(error.to_string()))?.len();
+    if length > FILE_BYTES {
+        return Err(unreadable(format!("it has {length} bytes, and is surely no configuration")));
+    }
+    let text = fs::read(file).map_err(|error| unreadable(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// How many would make a drain fail.
@@ -91,7 +101,7 @@ web1: would fail: 1, warnings: 0";
 
     #[test]
     fn a_file_that_is_not_there_is_told() {
-        let error = read(&mut diagnosis(Vec::new()), Path::new("/no/such.cfg")).unwrap_err();
+        let error = read(&mut diagnosis(Vec::new()), &["/no/such.cfg".into()]).unwrap_err();
         assert!(error.to_string().starts_with("can't read /no/such.cfg"), "{error}");
     }
 }

@@ -14,7 +14,8 @@ const TIMEOUT_CHECK: Duration = Duration::from_millis(500);
 
 /// A backend with all that it inherits.
 pub(super) struct Backend<'a> {
-    file: &'a str,
+    /// What it is called by.
+    pub(super) file: &'a str,
     pub(super) section: &'a Section,
     /// Itself first.
     lineage: Vec<&'a Section>,

@@ -7,6 +7,7 @@ mod backend;
 mod file;
 mod rules;
 mod server_line;
+mod track;
 
 pub use rules::{Wanted, examine};
 

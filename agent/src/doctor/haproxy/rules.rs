@@ -6,8 +6,9 @@ use super::{
     super::Finding,
     ABOUT,
     backend::Backend,
-    file::{Kind, lineage, sections},
+    file::{Kind, Section, lineage, sections},
     server_line::Server,
+    track::{Tracks, names},
 };
 
 /// What is known of the agent for which the file is read.
@@ -25,55 +26,77 @@ pub struct Wanted<'a> {
     pub acknowledge: Duration,
 }
 
-/// What in `text` would spoil a drain; `file` is what places are called by.
-pub fn examine(file: &str, text: &str, wanted: &Wanted<'_>) -> Vec<Finding> {
-    let sections = sections(text);
+/// What in these files would spoil a drain. Each is what its places are called by, and its text.
+pub fn examine(files: &[(String, String)], wanted: &Wanted<'_>) -> Vec<Finding> {
+    let read: Vec<(&str, Vec<Section>)> =
+        files.iter().map(|(file, text)| (file.as_str(), sections(text))).collect();
+    let all: Vec<(Backend<'_>, Vec<Server>)> =
+        read.iter().flat_map(|(file, sections)| backends(file, sections)).collect();
+    let there = names(&all);
+    let concerned = concerned(all, wanted);
+    let tracks = Tracks { ours: names(&concerned), there };
     let mut findings = Vec::new();
-    let backends = sections.iter().enumerate().filter(|(_, section)| section.kind == Kind::Backend);
-    let backends = backends.map(|(index, section)| Backend::new(file, section, lineage(&sections, index)));
-    let concerned = concerned(backends.collect(), wanted);
-    let names: Vec<String> = concerned
-        .iter()
-        .flat_map(|(backend, servers)| servers.iter().map(|server| named(backend, &server.name)))
-        .collect();
-    for (backend, servers) in &concerned {
+    for (file, _) in &read {
+        let of_file = concerned.iter().filter(|(backend, _)| backend.file == *file);
         let before = findings.len();
-        // What checks by HTTP need says nothing of servers that are asked in other words, or elsewhere.
-        let by_http =
-            servers.iter().any(|server| server.tracks.is_none() && (server.check || !server.agent_check));
-        findings.extend(backend.options(by_http));
-        findings.extend(servers.iter().flat_map(|server| of_server(backend, server, wanted, &names)));
+        findings.extend(of_file.flat_map(|(backend, servers)| of_backend(backend, servers, wanted, &tracks)));
         if findings.len() == before {
-            let section = backend.section;
-            let text = format!("backend {} does what a drain needs", section.name);
-            findings.push(Finding::ok(ABOUT, text).at(format!("{file}:{}", section.number)));
+            findings.push(none_in(file, wanted));
         }
-    }
-    if concerned.is_empty() {
-        let ports = list(wanted.health_ports);
-        findings.push(
-            Finding::failure(
-                ABOUT,
-                format!(
-                    "no server of this file is on port {}, or checked on port {ports}",
-                    list(wanted.server_ports)
-                ),
-                format!("add `check port {ports}` to the server's line"),
-            )
-            .at(file.to_owned()),
-        );
     }
     findings
 }
 
+/// The backends of a file with their servers.
+fn backends<'a>(file: &'a str, sections: &'a [Section]) -> impl Iterator<Item = (Backend<'a>, Vec<Server>)> {
+    let backends = sections.iter().enumerate().filter(|(_, section)| section.kind == Kind::Backend);
+    backends.map(move |(index, section)| {
+        let backend = Backend::new(file, section, lineage(sections, index));
+        let servers = backend.servers().collect();
+        (backend, servers)
+    })
+}
+
+/// What is said of a backend; never nothing.
+fn of_backend(
+    backend: &Backend<'_>,
+    servers: &[Server],
+    wanted: &Wanted<'_>,
+    tracks: &Tracks,
+) -> Vec<Finding> {
+    // What checks by HTTP need says nothing of servers that are asked in other words, or elsewhere.
+    let by_http =
+        servers.iter().any(|server| server.tracks.is_none() && (server.check || !server.agent_check));
+    let mut findings = backend.options(by_http);
+    findings.extend(servers.iter().flat_map(|server| of_server(backend, server, wanted, tracks)));
+    if findings.is_empty() {
+        let section = backend.section;
+        let text = format!("backend {} does what a drain needs", section.name);
+        findings.push(Finding::ok(ABOUT, text).at(backend.place(section.number)));
+    }
+    findings
+}
+
+/// A file without any of the agent's servers.
+fn none_in(file: &str, wanted: &Wanted<'_>) -> Finding {
+    let ports = list(wanted.health_ports);
+    Finding::failure(
+        ABOUT,
+        format!(
+            "no server of this file is on port {}, or checked on port {ports}",
+            list(wanted.server_ports)
+        ),
+        format!("add `check port {ports}` to the server's line"),
+    )
+    .at(file.to_owned())
+}
+
 /// The backends with the agent's servers. Another backend may lead users to the same server, under another name and
 /// without a check: whatever has the address of one of them is it.
-fn concerned<'a>(backends: Vec<Backend<'a>>, wanted: &Wanted<'_>) -> Vec<(Backend<'a>, Vec<Server>)> {
-    let of = |backend: Backend<'a>| {
-        let servers: Vec<Server> = backend.servers().collect();
-        (backend, servers)
-    };
-    let mut all: Vec<_> = backends.into_iter().map(of).collect();
+fn concerned<'a>(
+    mut all: Vec<(Backend<'a>, Vec<Server>)>,
+    wanted: &Wanted<'_>,
+) -> Vec<(Backend<'a>, Vec<Server>)> {
     let mut ours = BTreeSet::new();
     for (backend, servers) in &all {
         let concerned = servers.iter().filter(|server| wanted.concerns(&backend.section.name, server));
@@ -84,11 +107,6 @@ fn concerned<'a>(backends: Vec<Backend<'a>>, wanted: &Wanted<'_>) -> Vec<(Backen
     }
     all.retain(|(_, servers)| !servers.is_empty());
     all
-}
-
-/// `BACKEND/SERVER`, of a name that may lack the backend.
-fn named(backend: &Backend<'_>, server: &str) -> String {
-    if server.contains('/') { server.to_owned() } else { format!("{}/{server}", backend.section.name) }
 }
 
 impl Wanted<'_> {
@@ -104,8 +122,8 @@ impl Wanted<'_> {
     }
 }
 
-/// What is said of one server; `ours` are all servers of which something is said.
-fn of_server(backend: &Backend<'_>, server: &Server, wanted: &Wanted<'_>, ours: &[String]) -> Vec<Finding> {
+/// What is said of one server.
+fn of_server(backend: &Backend<'_>, server: &Server, wanted: &Wanted<'_>, tracks: &Tracks) -> Vec<Finding> {
     let name = format!("server {}/{}", backend.section.name, server.name);
     let here = || backend.place(server.number);
     let ports = list(wanted.health_ports);
@@ -120,17 +138,8 @@ fn of_server(backend: &Backend<'_>, server: &Server, wanted: &Wanted<'_>, ours: 
             .at(backend.place(line)),
         );
     }
-    if let Some(tracked) = server.tracks.as_ref().map(|tracked| named(backend, tracked)) {
-        if !ours.contains(&tracked) {
-            findings.push(
-                Finding::failure(
-                    ABOUT,
-                    format!("{name} goes and comes with {tracked}, which is another server"),
-                    format!("add `check port {ports}` instead of `track`"),
-                )
-                .at(here()),
-            );
-        }
+    if let Some(tracked) = &server.tracks {
+        findings.extend(tracks.follows(backend, tracked, &name, &ports).map(|finding| finding.at(here())));
         return findings;
     }
     if !server.check && server.agent_check {
@@ -240,9 +249,20 @@ backend shop
         Wanted { health_ports: &[8404], spoken_ports: &[8405], server_ports: &[80], names: &[], acknowledge }
     }
 
+    fn examine(text: &str, wanted: &Wanted<'_>) -> Vec<Finding> {
+        super::examine(&[("h.cfg".to_owned(), text.to_owned())], wanted)
+    }
+
     /// Level and place of everything but what is well.
     fn bad(text: &str) -> Vec<(Level, String)> {
-        let findings = examine("h.cfg", text, &wanted()).into_iter();
+        bad_in(&[("h.cfg", text)])
+    }
+
+    /// The same of several files.
+    fn bad_in(files: &[(&str, &str)]) -> Vec<(Level, String)> {
+        let files: Vec<_> =
+            files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
+        let findings = super::examine(&files, &wanted()).into_iter();
         let bad = findings.filter(|finding| finding.level != Level::Ok);
         bad.map(|finding| {
             assert!(finding.cure.is_some(), "{finding:?}");
@@ -253,7 +273,7 @@ backend shop
 
     #[test]
     fn the_readmes_backend_is_well() {
-        let findings = examine("h.cfg", GOOD, &wanted());
+        let findings = examine(GOOD, &wanted());
         assert_eq!((findings.len(), findings[0].level), (1, Level::Ok), "{findings:?}");
         assert_eq!(findings[0].place.as_deref(), Some("h.cfg:5"));
     }
@@ -289,7 +309,7 @@ backend shop
         assert_eq!(bad(&text.replace("8405", "8406")), failure, "another port");
         assert_eq!(bad(&text.replace("agent-inter 1s", "agent-inter 2m")), failure, "too rarely");
         let silent = Wanted { spoken_ports: &[], ..wanted() };
-        let found = examine("h.cfg", text, &silent);
+        let found = examine(text, &silent);
         assert_eq!(found[0].level, Level::Failure, "the agent does not speak it");
         let shuts = text.replace("1s", "1s on-marked-down shutdown-sessions");
         assert_eq!(bad(&shuts), failure, "what kills requests kills them here, too");
@@ -318,7 +338,7 @@ backend shop
     fn a_name_that_the_balancer_has_told_says_which_server_it_is() {
         let text = GOOD.replace("web2 10.0.0.12:80 cookie w2 check port 8404", "web2 10.0.0.12:80 check");
         let names = ["shop/web1".to_owned()];
-        let found = examine("h.cfg", &text, &Wanted { names: &names, ..wanted() });
+        let found = examine(&text, &Wanted { names: &names, ..wanted() });
         assert_eq!(found.len(), 1, "web2 is another host's: {found:?}");
     }
 
@@ -327,7 +347,7 @@ backend shop
         let names = ["shop/web1".to_owned()];
         let found = |line: &str| {
             let text = format!("{GOOD}backend api\n    option redispatch\n    {line}\n");
-            let found = examine("h.cfg", &text, &Wanted { names: &names, ..wanted() });
+            let found = examine(&text, &Wanted { names: &names, ..wanted() });
             let bad = found.into_iter().filter(|finding| finding.level != Level::Ok);
             bad.map(|finding| (finding.text, finding.place.unwrap())).collect::<Vec<_>>()
         };
@@ -339,5 +359,18 @@ backend shop
         assert_eq!(found("server a 10.0.0.11:80 track shop/web1"), []);
         assert_eq!(found("server a 10.0.0.11:80 track shop/web9").len(), 1);
         assert_eq!(found("server a 10.0.0.11:80 track b").len(), 1, "in its own backend there is none");
+    }
+
+    #[test]
+    fn what_a_server_tracks_is_looked_at_in_all_files() {
+        let api = "backend api\n    option redispatch\n    server a 10.0.0.11:80 track shop/web1\n";
+        let of_api = |level| vec![(level, "api.cfg:3".to_owned())];
+        assert_eq!(bad_in(&[("api.cfg", api)]), of_api(Level::Warning), "nothing is known of it");
+        assert_eq!(bad_in(&[("api.cfg", api), ("shop.cfg", GOOD)]), []);
+        let elsewhere = GOOD.replace("cookie w1 check port 8404", "cookie w1 check port 8409");
+        let at_its_line = [(Level::Failure, "shop.cfg:10".to_owned())];
+        assert_eq!(bad_in(&[("api.cfg", api), ("shop.cfg", &elsewhere)]), at_its_line);
+        let another = GOOD.replace("web1 10.0.0.11:80 cookie w1 check port 8404", "web1 10.0.0.13:81 check");
+        assert_eq!(bad_in(&[("api.cfg", api), ("shop.cfg", &another)]), of_api(Level::Failure));
     }
 }

@@ -135,7 +135,7 @@ impl Outside for Fake {
         time::sleep(looking).await;
         // As the sockets have it: what has ended before one that stands for itself, nobody knows.
         if looks == Looks::Seldom && looking > Duration::ZERO {
-            return Ok(Reading { ended: Some(LastWord::Unknown), ..EMPTY });
+            return Ok(Reading { ended: Some(LastWord::UNKNOWN), ..EMPTY });
         }
         self.world(|world| {
             world.looks += 1;

@@ -96,3 +96,22 @@ async fn who_will_be_told_drain_in_the_agent_protocol_is_written_down_before() {
     agent.ask(Request::Up).await;
     assert!(!owed(&agent), "nobody was told: {}", agent.written());
 }
+
+#[tokio::test(start_paused = true)]
+async fn as_long_as_others_may_be_told_drain_the_next_agent_is_told_so() {
+    let lines = "agent_check.listen = '127.0.0.1:2'";
+    let agent = Agent::start_with(Scratch::new("others"), fake(), lines).await;
+    time::sleep(Duration::from_secs(40)).await;
+    let open = |agent: &Agent| agent.written().contains(r#""open":true"#);
+    for wish in [Request::Hard(Options::default()), Request::Up] {
+        let before = open(&agent);
+        agent.ask(Request::Soft(Options::default())).await;
+        assert!(!before && open(&agent), "{}", agent.written());
+        agent.ask(wish).await;
+        assert!(open(&agent), "it was written before the answer changed: {}", agent.written());
+        time::sleep(Duration::from_secs(6)).await;
+        assert!(!open(&agent), "{}", agent.written());
+        agent.ask(Request::Up).await;
+        time::sleep(Duration::from_secs(40)).await;
+    }
+}

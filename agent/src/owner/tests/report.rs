@@ -134,7 +134,7 @@ async fn that_nobody_has_looked_while_the_agent_was_away_is_no_user_who_is_back(
     // As long as a record that has changed may wait to be written.
     time::sleep(Duration::from_secs(11)).await;
     let (directory, fake) = agent.kill().await;
-    fake.world(|world| world.reading = Ok(Reading { ended: Some(LastWord::Unknown), ..EMPTY }));
+    fake.world(|world| world.reading = Ok(Reading { ended: Some(LastWord::UNKNOWN), ..EMPTY }));
     let agent = Agent::start_in(directory, fake).await;
     time::sleep(Duration::from_secs(70)).await;
     let back: Vec<_> = filed(&agent.directory).iter().map(|record| record.users_back_at).collect();

@@ -58,7 +58,7 @@ fn a_request_that_has_come_and_gone_between_two_looks_begins_silence_anew() {
 #[test]
 fn what_a_slow_look_has_seen_may_have_happened_until_its_end() {
     let mut quiet = looks(LongLived::Quiet, &[(0, Ok(EMPTY)), (100, Ok(EMPTY))]);
-    let gone = Reading { ended: Some(LastWord::Unknown), ..EMPTY };
+    let gone = Reading { ended: Some(LastWord::UNKNOWN), ..EMPTY };
     quiet.look(During { began: at(200), ended: at(2200) }, Ok(gone), None);
     let is_late = |traffic| matches!(traffic, Traffic::Quiet { since, last, .. } if since == at(2200) && last == at(200));
     assert!(is_late(quiet.traffic(false)), "{quiet:?}");

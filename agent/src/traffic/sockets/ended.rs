@@ -64,8 +64,8 @@ impl Ended {
     }
 
     /// The last word on connections to these `doors`' ports that have ended since the last call; `None` where there was
-    /// none. Not known where there was no subscription, or so many have ended that events were lost, or are left for the
-    /// next call. What is `own` is left out.
+    /// none. Not wholly known where there was no subscription, or so many have ended that events were lost, or are left
+    /// for the next call. What is `own` is left out.
     pub(super) fn since_last(
         &mut self,
         doors: &Doors,
@@ -81,7 +81,7 @@ impl Ended {
         if looks == Looks::Seldom && !is_close {
             self.forget();
             self.looked = Some(now);
-            return Ok(Some(LastWord::Unknown));
+            return Ok(Some(LastWord::UNKNOWN));
         }
         let Some(netlink) = &self.netlink else {
             self.datagram.resize(DATAGRAM_LEN, 0);
@@ -90,9 +90,11 @@ impl Ended {
             // Who can't be woken looks regularly.
             self.arrivals.send_replace(netlink.as_fd().try_clone_to_owned().ok().map(Arc::new));
             self.netlink = Some(netlink);
-            return Ok(Some(LastWord::Unknown));
+            return Ok(Some(LastWord::UNKNOWN));
         };
-        let mut last = None;
+        let mut last: Option<LastWord> = None;
+        let with_unknown =
+            |last: Option<LastWord>| Some(last.map_or(LastWord::UNKNOWN, LastWord::and_unknown));
         for _ in 0..MOST {
             let length = match netlink.recv(&mut &mut *self.datagram, libc::MSG_DONTWAIT) {
                 Ok(length) => length,
@@ -100,7 +102,7 @@ impl Ended {
                     Some(libc::EAGAIN) => return Ok(last),
                     Some(libc::EINTR) => continue,
                     Some(libc::ENOBUFS) => {
-                        last = Some(LastWord::Unknown);
+                        last = with_unknown(last);
                         continue;
                     }
                     _ => {
@@ -114,15 +116,11 @@ impl Ended {
                 let socket = Socket::parse(bytes)?;
                 let ours = doors.ports.iter().any(|port| port.get() == socket.local.port());
                 if let Some(silent) = last_word(&socket).filter(|_| ours && !own(&socket)) {
-                    last = Some(match last {
-                        Some(LastWord::Unknown) => LastWord::Unknown,
-                        Some(LastWord::Ago(last)) => LastWord::Ago(last.min(silent)),
-                        None => LastWord::Ago(silent),
-                    });
+                    last = Some(last.map_or(LastWord::Ago(silent), |last| last.with(silent)));
                 }
             }
         }
-        Ok(Some(LastWord::Unknown))
+        Ok(with_unknown(last))
     }
 }
 
@@ -201,10 +199,10 @@ mod tests {
             let now = Moment::from_boot(Duration::from_secs(s));
             ended.since_last(&Doors::at_ports(&[port]), Looks::Seldom, now, |_| false).unwrap()
         };
-        assert_eq!(look(100), Some(LastWord::Unknown));
-        assert_eq!(look(101), Some(LastWord::Unknown), "the subscription begins here");
+        assert_eq!(look(100), Some(LastWord::UNKNOWN));
+        assert_eq!(look(101), Some(LastWord::UNKNOWN), "the subscription begins here");
         assert_eq!(look(102), None);
-        assert_eq!(look(112), Some(LastWord::Unknown));
+        assert_eq!(look(112), Some(LastWord::UNKNOWN));
     }
 
     #[test]
@@ -214,9 +212,9 @@ mod tests {
             let now = Moment::from_boot(Duration::from_secs(s));
             ended.since_last(&Doors::at_ports(&[port]), looks, now, |_| false).unwrap()
         };
-        assert_eq!(look(100, Looks::InARow), Some(LastWord::Unknown), "the subscription begins at once");
+        assert_eq!(look(100, Looks::InARow), Some(LastWord::UNKNOWN), "the subscription begins at once");
         assert_eq!(look(104, Looks::InARow), None, "each look takes a second");
         assert_eq!(look(144, Looks::InARow), None, "or ten");
-        assert_eq!(look(184, Looks::Seldom), Some(LastWord::Unknown));
+        assert_eq!(look(184, Looks::Seldom), Some(LastWord::UNKNOWN));
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use super::*;
 use crate::clock::Moment;
-use crate::traffic::quiet::UNSURE_HOLDS;
+use crate::traffic::{LastWord, quiet::UNSURE_HOLDS};
 
 /// Longer than anything here takes, unless it hangs for good.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -272,6 +272,30 @@ fn where_more_has_ended_than_the_kernel_keeps_a_request_may_have_been_among_it()
     }
     while look().ended.is_some() {
         assert!(Moment::now() < deadline, "what comes after it is known again");
+    }
+}
+
+#[test]
+fn what_is_known_of_is_told_whatever_else_was_lost() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let server = Server::new(V4, V4);
+    let look = || runtime.block_on(server.sockets.look(Looks::InARow)).unwrap();
+    let deadline = Moment::now() + PATIENCE;
+    loop {
+        assert!(Moment::now() < deadline, "expected to hear that some were lost");
+        while look().ended.is_some() {}
+        for _ in 0..1000 {
+            let mut connection = server.accept();
+            connection.ask();
+            connection.read_request();
+            connection.answer();
+        }
+        let reading = look();
+        assert!(reading.spoke().is_some(), "{reading:?}");
+        if matches!(reading.ended, Some(LastWord::Unknown { told: Some(_) })) {
+            assert_eq!(reading.silent_for(), Some(Duration::ZERO));
+            return;
+        }
     }
 }
 
